@@ -246,6 +246,8 @@ class RlConfig(Chosen):
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     kl_coef: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the SFT model.")
+    max_kl: float = Field(1.0, gt=0, description="Stop when the KL divergence from the SFT model, nats a token, is above.")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
     empty_groups: Literal["repair", "skip"] = Field(
         "repair", description="Groups without a hit: put the target in the place of the last candidate, or skip them."
     )

@@ -1,0 +1,61 @@
+"""Prompts for reinforcement learning, cut from the training sequences only.
+
+A sequence i_0 .. i_n is cut at a random place t: the history is i_0 .. i_(t-1), the target i_t. The target travels
+with its prompt (equal histories of two users must not share one). Validation and test targets are not in these files.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from genrec.errors import DataError
+from genrec.schemas import SEQUENCES, read_table
+
+
+class PromptSet(NamedTuple):
+    """Prompts of one step, in order. `index` makes a prompt's randomness its own, wherever it is generated."""
+
+    index: np.ndarray  # int64[B], position in the step
+    histories: list[np.ndarray]  # int64 items each, oldest first, not cut to max_history
+    target: np.ndarray  # int64[B]
+
+    def banned(self) -> list[np.ndarray]:
+        """Items a recommendation list leaves out: those of the history, but never the target (repeat purchases)."""
+        return [h[h != t] for h, t in zip(self.histories, self.target, strict=True)]
+
+    def part(self, start: int, stop: int) -> "PromptSet":
+        return PromptSet(self.index[start:stop], self.histories[start:stop], self.target[start:stop])
+
+
+class PromptSource:
+    """Draws the prompts of any step as a pure function of (seed, step): nothing to save for a resume."""
+
+    def __init__(self, sequences: Path, seed: int) -> None:
+        """sequences: train.parquet of the prepare stage. Raises DataError when no user has two training items."""
+        column = read_table(sequences, SEQUENCES, columns=["items"])["items"].combine_chunks()
+        offsets = column.offsets.to_numpy().astype(np.int64)
+        self.items = column.values.to_numpy(zero_copy_only=False).astype(np.int64)
+        long_enough = np.diff(offsets) >= 2
+        self.starts, self.lengths = offsets[:-1][long_enough], np.diff(offsets)[long_enough]
+        self.seed = seed
+        if not len(self.starts):
+            raise DataError(f"{sequences.name}: no user has two training items, so there is no prompt to learn from")
+
+    @property
+    def num_users(self) -> int:
+        return len(self.starts)
+
+    def draw(self, step: int, num_prompts: int) -> PromptSet:
+        """Prompts of a step (0-based): users in a new random order each epoch, one random cut a user and epoch."""
+        places = np.arange(step * num_prompts, (step + 1) * num_prompts)
+        users, cuts = np.empty(num_prompts, np.int64), np.empty(num_prompts, np.int64)
+        epochs = places // self.num_users
+        for epoch in np.unique(epochs):
+            rng = np.random.default_rng([self.seed, int(epoch)])
+            here = epochs == epoch
+            users[here] = rng.permutation(self.num_users)[places[here] % self.num_users]
+            cuts[here] = rng.integers(1, self.lengths)[users[here]]
+        starts = self.starts[users]
+        histories = [self.items[a:b] for a, b in zip(starts, starts + cuts, strict=True)]
+        return PromptSet(np.arange(num_prompts), histories, self.items[starts + cuts])

@@ -1,0 +1,80 @@
+"""What every reward promises. A new module of genrec/rl/rewards is tested here without being listed."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from genrec import variants
+from genrec.rl.rewards.compose import PACKAGE
+from genrec.rl.rewards.context import RewardContext
+
+NUM_ITEMS, NUM_CODES = 40, 4
+
+
+@pytest.fixture(params=variants.names(PACKAGE))
+def reward(request):
+    module = variants.load(PACKAGE, request.param)
+    options = module.Config()
+    return lambda candidates, target, context: module.reward(candidates, target, context, options)
+
+
+def make_batch(seed: int, num_prompts: int = 12, group_size: int = 6):
+    """Distinct candidates a prompt; the target is among them in the even rows; missing candidates at the end."""
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.stack([torch.randperm(NUM_ITEMS, generator=generator) for _ in range(num_prompts)])
+    candidates, target = order[:, :group_size].clone(), order[:, group_size].clone()
+    hit = torch.arange(num_prompts) % 2 == 0
+    target[hit] = candidates[hit, torch.randint(0, group_size - 1, (int(hit.sum()),), generator=generator)]
+    candidates[::4, -1] = -1
+    sids = torch.stack([torch.arange(NUM_ITEMS) // NUM_CODES**level % NUM_CODES for level in (2, 1, 0)], dim=1)
+    context = RewardContext(sids, torch.randint(0, 9, (NUM_ITEMS,), generator=generator))
+    return candidates, target, context
+
+
+def test_returns_one_finite_float32_a_candidate(reward):
+    candidates, target, context = make_batch(0)
+    values = reward(candidates, target, context)
+    assert values.shape == candidates.shape
+    assert values.dtype == torch.float32
+    assert torch.isfinite(values).all()
+
+
+def test_is_a_pure_function(reward):
+    candidates, target, context = make_batch(1)
+    before = [t.clone() for t in (candidates, target, *context)]
+    first, second = reward(candidates, target, context), reward(candidates, target, context)
+    assert torch.equal(first, second)
+    assert all(torch.equal(a, b) for a, b in zip(before, (candidates, target, *context), strict=True))
+
+
+def test_a_prompt_is_judged_alone(reward):
+    candidates, target, context = make_batch(2)
+    together = reward(candidates, target, context)
+    alone = torch.cat([reward(candidates[i : i + 1], target[i : i + 1], context) for i in range(len(target))])
+    assert torch.equal(together, alone)
+
+
+def test_the_target_earns_more_than_any_wrong_candidate(reward):
+    candidates, target, context = make_batch(3)
+    values = reward(candidates, target, context)
+    hit = candidates == target[:, None]
+    best_wrong = values.masked_fill(hit | (candidates < 0), -torch.inf).amax(dim=1)
+    rows = hit.any(dim=1)
+    assert rows.sum() == 6
+    # Strictly somewhere in every group: a term that is equal for a whole group has no effect on its advantages.
+    assert (values[hit] >= best_wrong[rows]).all()
+    assert (values[hit] > values.masked_fill(candidates < 0, torch.inf).amin(dim=1)[rows]).all()
+
+
+def test_missing_candidates_earn_nothing(reward):
+    candidates, target, context = make_batch(4)
+    assert (candidates < 0).any()
+    assert (reward(candidates, target, context)[candidates < 0] == 0).all()
+
+
+def test_settings_are_documented_plain_data(reward):
+    for name in variants.names(PACKAGE):
+        config_class = variants.load(PACKAGE, name).Config
+        assert config_class.__dataclass_params__.frozen
+        assert all(field.metadata.get("doc") for field in dataclasses.fields(config_class))
