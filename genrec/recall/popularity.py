@@ -1,0 +1,32 @@
+"""Popularity: every user gets the items with the most training events."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrec.recall.scorer import History, flatten
+
+
+@dataclass(frozen=True)
+class Config:
+    """Popularity has no settings."""
+
+
+class Popularity:
+    """Scores are training counts, the same for every history."""
+
+    def __init__(self, counts: NDArray[np.float32]) -> None:
+        self.counts = counts  # float32 [num_items]
+        self.num_items = len(counts)
+
+    def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """float32 [b, num_items]: training events of each item."""
+        return np.repeat(self.counts[None], len(histories), axis=0)
+
+
+def fit(sequences: Sequence[History], num_items: int, options: Config) -> Popularity:
+    """Count the training events of each item."""
+    _, items = flatten(sequences, num_items)
+    return Popularity(np.bincount(items, minlength=num_items).astype(np.float32))

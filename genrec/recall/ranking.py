@@ -1,0 +1,55 @@
+"""The one ranking that all baselines share: top k of a score matrix, deterministic and in bounded memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrec.errors import DataError
+from genrec.recall.scorer import History, Scorer, flatten
+
+
+def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """The k best columns of each row: (items int32 [n, k], scores float32 [n, k]), best first.
+
+    Equal scores are ordered by the lower item index. Columns at -inf are never listed; short rows end in -1 / -inf.
+    """
+    num_rows, num_items = scores.shape
+    items = np.full((num_rows, k), -1, dtype=np.int32)
+    values = np.full((num_rows, k), -np.inf, dtype=np.float32)
+    width = min(k, num_items)
+    if num_rows == 0 or width == 0:
+        return items, values
+    # The width-th best score splits a row into sure members and ties; of the ties the lowest indices are taken.
+    threshold = np.partition(scores, num_items - width, axis=1)[:, num_items - width, None]
+    above, tied = scores > threshold, scores == threshold
+    missing = width - above.sum(axis=1, keepdims=True)
+    chosen = above | (tied & (np.cumsum(tied, axis=1) <= missing))
+    columns = np.nonzero(chosen)[1].reshape(num_rows, width)
+    found = np.take_along_axis(scores, columns, axis=1)
+    order = np.argsort(-found, axis=1, kind="stable")  # columns are ascending, so ties keep the lower index first
+    columns, found = np.take_along_axis(columns, order, axis=1), np.take_along_axis(found, order, axis=1)
+    items[:, :width] = np.where(np.isneginf(found), -1, columns)
+    values[:, :width] = found
+    return items, values
+
+
+def rank(
+    scorer: Scorer, histories: Sequence[History], k: int, drop_seen: bool, batch: int = 256
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Rank the catalogue for every history: (items int32 [n, k], scores float32 [n, k]), best first, -1 / -inf padded.
+
+    `drop_seen` takes the items of the history out of the ranking. `batch` bounds memory (batch x num_items scores)
+    and changes nothing else. Raises DataError when a scorer gives NaN or +inf.
+    """
+    items = np.empty((len(histories), k), dtype=np.int32)
+    values = np.empty((len(histories), k), dtype=np.float32)
+    for start in range(0, len(histories), batch):
+        part = histories[start : start + batch]
+        scores = scorer.scores(part)
+        if not np.isfinite(scores).all():
+            raise DataError(f"{type(scorer).__module__}: scores are not finite for histories {start} and after")
+        if drop_seen:
+            scores[flatten(part, scorer.num_items)] = -np.inf
+        items[start : start + batch], values[start : start + batch] = top_k(scores, k)
+    return items, values
