@@ -1,0 +1,56 @@
+# setup | run | test | serve | bench | lint : each does its own set-up on a machine with Python 3.11 and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRA ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all lint bench serve lock manual clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## make the environment (EXTRA=gpu swaps faiss-cpu for faiss-gpu)
+ifeq ($(EXTRA),gpu)
+	$(BIN)/pip uninstall --quiet --yes faiss-cpu
+	$(BIN)/pip install --quiet --no-deps "faiss-gpu-cu12>=1.14"
+endif
+
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found; install Python 3.11 or pass PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the pinned dependencies into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+run: $(READY)  ## the whole pipeline on the built-in synthetic shop
+	$(BIN)/python -m flows run --config conf/demo.yaml
+
+test: $(READY)  ## the default tests
+	$(BIN)/python -m pytest -q
+
+test-all: $(READY)  ## the slow tests too
+	$(BIN)/python -m pytest -q -m "slow or not slow"
+
+lint: $(READY)  ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## measurements against peers (minutes)
+	$(BIN)/python -m tests.bench
+
+serve: $(READY)  ## Prefect server and UI with the retrain deployment, until Ctrl-C
+	$(BIN)/python -m flows serve
+
+lock: $(READY)  ## resolve the dependencies anew
+	$(BIN)/python infra/lock.py
+
+manual: $(READY)  ## regenerate conf/README.md
+	$(BIN)/python -m flows settings --write conf/README.md
+
+clean:  ## remove the environment (artifacts in .genrec stay)
+	rm -rf $(VENV)

@@ -1,0 +1,89 @@
+"""What a person sees in the terminal while a run works: a line a stage, a live bar, a table at the end."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tasks.run import STAGES
+from tasks.watch import Watcher
+
+_WIDTH = max(len(s) for s in STAGES)
+
+
+class Terminal(Watcher):
+    """Shows stages as they go by. In a pipe or a log file there are no bars, only a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.bars = Progress(
+            TextColumn("  {task.description:<" + str(_WIDTH) + "}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bar: TaskID | None = None
+        self._quarter = 0
+
+    def __enter__(self) -> "Terminal":
+        self.bars.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bars.stop()
+
+    def stage_started(self, stage: str, reason: str) -> None:
+        self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}", highlight=False)
+        self._quarter = 0
+        self._bar = self.bars.add_task(stage, total=None, note="")
+
+    def stage_waiting(self, stage: str) -> None:
+        self.console.print(f"  {stage:<{_WIDTH}} another run computes it; waiting for the result", highlight=False)
+
+    def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
+        figures = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
+        text = "  ".join(t for t in (note, figures) if t)
+        if self._bar is not None:
+            self.bars.update(self._bar, completed=done, total=total, note=text)
+        quarter = int(4 * done / total) if total else 0
+        if not self.console.is_terminal and quarter > self._quarter:
+            self._quarter = quarter
+            self.console.print(f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}", highlight=False)
+
+    def stage_finished(self, record: dict[str, Any]) -> None:
+        self._end_bar()
+        mark = "[green]cached[/]  " if record["status"] == "cached" else "[bold]computed[/]"
+        why = "" if record["status"] == "computed" else f"  [dim]{record['reason']}[/]"
+        self.console.print(
+            f"  [cyan]{record['name']:<{_WIDTH}}[/] {mark} {record['seconds']:7.1f} s  [dim]{record['key']}[/]{why}",
+            highlight=False,
+        )
+
+    def stage_failed(self, stage: str) -> None:
+        self._end_bar()
+        self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] [red]failed[/]", highlight=False)
+
+    def message(self, text: str) -> None:
+        self.console.print(f"  [dim]{text}[/]", highlight=False)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self.bars.remove_task(self._bar)
+            self._bar = None
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    """A plain table: the first column left, figures right."""
+    made = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        made.add_row(*row)
+    return made

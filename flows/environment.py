@@ -1,0 +1,24 @@
+"""Settings of Prefect and Ray that must be in the environment before either is imported."""
+
+import os
+from pathlib import Path
+
+
+def prepare(store: Path, debug: bool = False) -> None:
+    """Quiet consoles, no telemetry, and Prefect's own database beside the store unless one is configured."""
+    defaults = {
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO" if debug else "CRITICAL",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+        "RAY_DEDUP_LOGS": "1",
+    }
+    if "PREFECT_API_URL" not in os.environ:
+        defaults["PREFECT_HOME"] = str(store.absolute() / "prefect")
+    if debug:
+        defaults["GENREC_DEBUG"] = "1"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,65 @@
+"""The pipeline, in stage order: raw reviews in, a trained recommender and its report out.
+
+Each call below is one Prefect task and one artifact in the store. A stage whose key is there already is read, not
+computed; a run that failed goes on where it stopped.
+"""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from genrec.config_load import validate
+from genrec.store import Store
+from tasks.base import base
+from tasks.cluster import disconnect
+from tasks.embed import embed
+from tasks.evaluate import evaluate
+from tasks.ingest import ingest
+from tasks.prepare import prepare
+from tasks.report import report
+from tasks.rl import rl
+from tasks.run import ReachedEnd, Run, check_stage, stages_to_refresh
+from tasks.sft import sft
+from tasks.sid import sid
+
+
+@flow(name="retrain", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
+def retrain(
+    config: dict[str, Any],
+    run_id: str,
+    from_stage: str | None = None,
+    refresh: list[str] | None = None,
+    until: str | None = None,
+) -> dict[str, Any]:
+    """Train and evaluate a recommender from one config.
+
+    config: the whole configuration as plain data (see conf/README.md).
+    run_id: folder of the report under runs/ in the store, and the name of the run.
+    from_stage: recompute this stage and all after it. refresh: recompute these stages. until: stop after this stage.
+
+    Returns the run's report (what report.json holds).
+    """
+    checked = validate(config)
+    run = Run(
+        config=checked,
+        store=Store(Path(checked.store)),
+        run_id=run_id,
+        refresh=stages_to_refresh(from_stage, refresh or []),
+        until=check_stage(until) if until else None,
+    )
+    run.store.remove_leftovers()
+    try:
+        with contextlib.suppress(ReachedEnd):
+            raw = ingest(run)
+            data = prepare(run, ingest=raw)
+            vectors = embed(run, prepare=data)
+            ids = sid(run, prepare=data, embed=vectors)
+            start = base(run, prepare=data)
+            tuned = sft(run, prepare=data, sid=ids, base=start)
+            sharpened = rl(run, prepare=data, sid=ids, base=start, sft=tuned)
+            evaluate(run, prepare=data, embed=vectors, sid=ids, base=start, sft=tuned, rl=sharpened)
+        return report(run)
+    finally:
+        disconnect()

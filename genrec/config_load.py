@@ -1,0 +1,148 @@
+"""From YAML files and `--set a.b=c` to a checked `Config`, with errors that name the file, the setting and the fix."""
+
+import difflib
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from genrec import variants
+from genrec.config import Chosen, Config, UnknownName, options_model
+from genrec.errors import ConfigError
+
+
+def load_config(files: list[Path], overrides: list[str] | None = None) -> Config:
+    """Merge YAML files left to right, then the overrides `section.setting=value` (the value is YAML).
+
+    Raises ConfigError naming the file or override, the setting, the value and, for a typo, what was meant.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[tuple[str, ...], str] = {}
+    for file in files:
+        merged = _merge(merged, read_yaml(file), origin, str(file))
+    for override in overrides or []:
+        merged = _merge(merged, _parse_override(override), origin, f"--set {override}")
+    return validate(merged, origin)
+
+
+def validate(data: dict[str, Any], origin: dict[tuple[str, ...], str] | None = None) -> Config:
+    """Check plain data against the schema. Raises ConfigError with one line for each problem."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(problem, data, origin or {}) for problem in error.errors(include_url=False)]
+        raise ConfigError("\n".join(lines)) from None
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML file as a mapping; nothing but plain data is ever constructed (`yaml.safe_load`)."""
+    if not file.is_file():
+        folder = file.parent if file.parent.is_dir() else Path("conf")
+        near = sorted(str(p) for p in folder.glob("**/*.yaml")) if folder.is_dir() else []
+        hint = difflib.get_close_matches(str(file), near, n=1, cutoff=0.3)
+        raise ConfigError(f"{file}: no such config file" + (f"; did you mean {hint[0]}?" if hint else ""))
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{file}{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 text (byte {error.start})") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file}: expected sections like `sft:`, found {type(data).__name__}")
+    return data
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    path, equals, text = override.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"--set {override}: write it as section.setting=value, e.g. --set sft.epochs=10")
+    try:
+        value = yaml.safe_load(text) if text else ""
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: {text!r} is not a YAML value; quote it") from None
+    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            value = float(value) if any(c.isdigit() for c in value) else value
+        except ValueError:
+            pass
+    nested: Any = value
+    for part in reversed(path.strip().split(".")):
+        nested = {part: nested}
+    return nested
+
+
+_CHOICES = {"source", "method", "algorithm", "name"}
+
+
+def _merge(
+    below: dict[str, Any], above: dict[str, Any], origin: dict[tuple[str, ...], str], source: str, at: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Deep merge; a section whose variant changes drops the options written for the old one."""
+    merged = dict(below)
+    if any(c in above and c in below and above[c] != below[c] for c in _CHOICES):
+        merged.pop("options", None)
+    for key, value in above.items():
+        path = (*at, str(key))
+        origin[path] = source
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = _merge(merged[key], value, origin, source, path)
+        elif isinstance(value, dict):
+            merged[key] = _merge({}, value, origin, source, path)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], str]) -> str:
+    location = tuple(str(part) for part in problem["loc"])
+    model = _model_at(location, data)
+    cause = (problem.get("ctx") or {}).get("error")
+    if isinstance(cause, UnknownName):
+        near = difflib.get_close_matches(cause.name, cause.known, n=1)
+        location = (*location, cause.field)
+        what = f"there is no {cause.name!r}" + (f" (did you mean {near[0]}?)" if near else "")
+        what += f"; known: {', '.join(cause.known)}"
+    elif problem["type"] == "extra_forbidden":
+        known = _known_names(location, data, model)
+        near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        what = "unknown setting" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}")
+    else:
+        what = f"{problem['msg']} (got {problem['input']!r})"
+    source = next((origin[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origin), None)
+    return f"{source + ': ' if source else ''}{'.'.join(location)}: {what}"
+
+
+def _model_at(location: tuple[str, ...], data: dict[str, Any]) -> type[BaseModel] | None:
+    """The section that holds the last part of a location."""
+    model: type[BaseModel] | None = Config
+    for part in location[:-1]:
+        if model is None or part not in model.model_fields:
+            return None
+        annotation = model.model_fields[part].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return model
+
+
+def _known_names(location: tuple[str, ...], data: dict[str, Any], model: type[BaseModel] | None) -> list[str]:
+    """Names that would have been right in the place of the last part of a location.
+
+    Options are validated by a model of their own, whose locations start at the section: `sid.num_iter` may be
+    an option or a setting of the section, so both lists count.
+    """
+    known = list(model.model_fields) if model is not None else []
+    section = _model_at((*location[:-1], "options"), data) if location else None
+    if section is not None and issubclass(section, Chosen):
+        given: Any = data
+        for part in location[:-1]:
+            given = given.get(part, {}) if isinstance(given, dict) else {}
+        name = given.get(section.variant_field()) if isinstance(given, dict) else None
+        name = name or section.model_fields[section.variant_field()].default
+        if name in variants.names(section.variant_package()):
+            known += list(options_model(section.variant_package(), str(name)).model_fields)
+    return known

@@ -1,0 +1,184 @@
+"""The life of Ray: started on the first stage that has to compute, never by a fully cached run.
+
+Ray owns the work inside a stage, Prefect owns the stage: a lost worker fails the stage (`max_retries=0`) and Prefect
+retries it, with everything finished before it read from the store. This module imports no Prefect, because every
+Ray worker imports it.
+"""
+
+import contextlib
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from genrec.config import ResourcesConfig, StageResources
+from genrec.errors import GenrecError
+from genrec.progress import FileProgress, read_progress
+from tasks.watch import watcher
+
+_POLL_S = 0.25
+_OBJECT_STORE_BYTES = 1 << 30
+
+
+def connect(resources: ResourcesConfig) -> None:
+    """Join the configured cluster, or start Ray on this machine. Does nothing when connected already."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if ray.is_initialized():
+        return
+    watcher().message("starting Ray")
+    common: dict[str, Any] = {
+        "log_to_driver": bool(os.environ.get("GENREC_DEBUG")),
+        "logging_level": "ERROR",
+        "runtime_env": {"env_vars": _worker_environment()},
+    }
+    address = resources.ray_address or os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, **common)
+        else:
+            ray.init(
+                num_cpus=resources.num_cpus or os.cpu_count(),
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **common,
+            )
+    except ConnectionError as error:
+        raise GenrecError(f"Ray cluster {address}: cannot be reached ({error}); unset RAY_ADDRESS to run here") from None
+
+
+def disconnect() -> None:
+    """Leave Ray; one that `connect` started here ends with it."""
+    import sys
+
+    if "ray" in sys.modules:
+        import ray
+
+        if ray.is_initialized():
+            ray.shutdown()
+
+
+def is_connected() -> bool:
+    import sys
+
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
+
+
+def run_tasks(
+    stage: str,
+    function: Callable[..., Any],
+    calls: Sequence[dict[str, Any]],
+    resources: ResourcesConfig,
+    work: Path,
+    *,
+    use: StageResources | None = None,
+    reports_progress: bool = False,
+) -> list[Any]:
+    """Call `function(**call)` for every call, as Ray tasks side by side; results in the order of the calls.
+
+    With `reports_progress` the function gets a `progress` argument, followed from here through small files in
+    `work`. The first failure ends the stage: the error a task raised is raised here as it was.
+    """
+    import ray
+
+    connect(resources)
+    use = use or getattr(resources, stage)
+    num_cpus = min(use.num_cpus, ray.cluster_resources().get("CPU", 1.0))
+    num_threads = use.num_threads or max(1, math.ceil(num_cpus))
+    remote = ray.remote(invoke).options(
+        num_cpus=num_cpus, num_gpus=use.num_gpus, max_retries=0, name=f"{stage}:{function.__name__}"
+    )
+    files = [work / f"progress-{os.getpid()}-{i}.json" if reports_progress else None for i in range(len(calls))]
+    refs = [
+        remote.remote(function, call, str(file) if file else None, num_threads)
+        for call, file in zip(calls, files, strict=True)
+    ]
+    try:
+        with _following(stage, [f for f in files if f], len(calls)) as follow:
+            pending = list(refs)
+            while pending:
+                finished, pending = ray.wait(pending, num_returns=1, timeout=_POLL_S)
+                for ref in finished:
+                    ray.get(ref)
+                follow(len(refs) - len(pending))
+        return ray.get(refs)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, GenrecError):
+            raise cause from None
+        raise
+    except ray.exceptions.WorkerCrashedError as error:
+        raise GenrecError(f"stage {stage}: a Ray worker died ({error}); finished stages are kept, run it again") from None
+    except ray.exceptions.OutOfMemoryError:
+        raise GenrecError(
+            f"stage {stage}: out of memory; lower its batch size or resources.{stage}.num_cpus side by side"
+        ) from None
+    finally:
+        for ref in refs:
+            with contextlib.suppress(Exception):
+                ray.cancel(ref, force=True)
+        for file in files:
+            if file:
+                file.unlink(missing_ok=True)
+
+
+def run_task(stage: str, function: Callable[..., Any], resources: ResourcesConfig, work: Path, **call: Any) -> Any:
+    """One call of a function that reports progress, as a Ray task with the stage's resources."""
+    return run_tasks(stage, function, [call], resources, work, reports_progress=True)[0]
+
+
+def invoke(function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, num_threads: int) -> Any:
+    """What runs in the worker: thread limits first, because two processes with two threads each on two cores crawl."""
+    limit_threads(num_threads)
+    if progress_file:
+        call = {**call, "progress": FileProgress(Path(progress_file))}
+    return function(**call)
+
+
+def limit_threads(num_threads: int) -> None:
+    """Hold OpenMP, BLAS and torch of this process to a number of threads."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(num_threads)
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(num_threads)
+    threadpool_limits(limits=num_threads)
+
+
+def _worker_environment() -> dict[str, str]:
+    passed = {k: v for k, v in os.environ.items() if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_"))}
+    return {"POLARS_MAX_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error", **passed}
+
+
+@contextlib.contextmanager
+def _following(stage: str, files: list[Path], num_calls: int) -> Iterator[Callable[[int], None]]:
+    """Show the sum of what all tasks report; without reports, the share of tasks that are done."""
+    latest: dict[Path, dict[str, Any]] = {}
+    last = 0.0
+
+    def follow(finished: int) -> None:
+        nonlocal last
+        if time.monotonic() - last < _POLL_S and finished < num_calls:
+            return
+        last = time.monotonic()
+        for file in files:
+            state = read_progress(file)
+            if state:
+                latest[file] = state
+        if latest:
+            done = sum(s["done"] for s in latest.values())
+            # Tasks that have not reported yet count as large as the others, so that the bar never runs ahead.
+            total = sum(s["total"] for s in latest.values()) * num_calls / len(latest)
+            newest = list(latest.values())[-1]
+            watcher().progress(stage, done, total, newest["note"], newest["values"])
+        elif not files:
+            watcher().progress(stage, finished, num_calls, "", {})
+
+    yield follow

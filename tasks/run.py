@@ -1,0 +1,43 @@
+"""One run: its config, its store, what must be recomputed, and a record of what each stage did."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from genrec.config import Config
+from genrec.errors import ConfigError
+from genrec.store import Store
+
+STAGES = ("ingest", "prepare", "embed", "sid", "base", "sft", "rl", "evaluate")
+
+
+class ReachedEnd(Exception):
+    """The stage named by `--until` is done."""
+
+
+@dataclass
+class Run:
+    """State shared by the stages of one run."""
+
+    config: Config
+    store: Store
+    run_id: str
+    refresh: frozenset[str] = frozenset()
+    until: str | None = None
+    records: list[dict[str, Any]] = field(default_factory=list)
+    paths: dict[str, str] = field(default_factory=dict)
+    started_at: float = field(default_factory=time.time)
+
+
+def stages_to_refresh(from_stage: str | None, refresh: list[str]) -> frozenset[str]:
+    """The stages that are recomputed even when cached. Raises ConfigError for a name that is no stage."""
+    for name in [*([from_stage] if from_stage else []), *refresh]:
+        check_stage(name)
+    following = STAGES[STAGES.index(from_stage) :] if from_stage else ()
+    return frozenset({*refresh, *following})
+
+
+def check_stage(name: str) -> str:
+    if name not in STAGES:
+        raise ConfigError(f"{name!r} is not a stage; the stages are {', '.join(STAGES)}")
+    return name

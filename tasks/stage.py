@@ -1,0 +1,204 @@
+"""The caching wrapper: a stage is one Prefect task around one key of the store.
+
+Prefect owns the state (name, retries, Cached or Completed), the store owns the bytes. What passes between stages
+is an `Artifact`, a small reference. The stage function itself gets finished inputs and an empty folder:
+
+    @stage("sid", version=1, reads=lambda c: {...})
+    def sid(job: Job, prepare: Artifact, embed: Artifact) -> dict: ...
+
+Raise `version` whenever the code of a stage starts to write other bytes for the same config and inputs.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import MissingContextError
+from prefect.states import Completed, State
+
+from genrec.config import Config
+from genrec.store import Artifact, Store, make_key
+from tasks.cluster import run_task, run_tasks
+from tasks.run import ReachedEnd, Run
+from tasks.watch import watcher
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a stage function works with."""
+
+    stage: str
+    config: Config
+    out: Path  # empty; becomes the artifact
+    work: Path  # survives a killed attempt
+
+    def ray_task(self, function: Callable[..., Any], **call: Any) -> Any:
+        """Run one progress-reporting function as a Ray task."""
+        return run_task(self.stage, function, self.config.resources, self.work, **call)
+
+    def ray_tasks(self, function: Callable[..., Any], calls: list[dict[str, Any]], reports_progress: bool = False) -> list:
+        """Run calls of one function side by side."""
+        return run_tasks(
+            self.stage, function, calls, self.config.resources, self.work, reports_progress=reports_progress
+        )
+
+
+class Stage:
+    """A stage function with its name, version and slice of the config. Calling it runs it as a Prefect task."""
+
+    def __init__(
+        self, name: str, version: int, reads: Callable[[Config], dict[str, Any]], function: Callable[..., dict[str, Any]]
+    ) -> None:
+        self.name, self.version, self.reads, self.function = name, version, reads, function
+        self.__doc__ = function.__doc__
+
+    def __call__(self, run: Run, **inputs: Artifact) -> Artifact:
+        step = task(
+            self.execute,
+            name=self.name,
+            task_run_name=self.name,
+            description=self.__doc__,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            retries=run.config.resources.retries,
+        )
+        state: State[Artifact] = step(run, inputs, return_state=True)
+        artifact: Artifact = state.result()
+        run.paths[self.name] = str(artifact.path)
+        if run.until == self.name:
+            raise ReachedEnd
+        return artifact
+
+    def key(self, config: Config, inputs: dict[str, Artifact]) -> tuple[str, dict[str, Any], dict[str, str]]:
+        """The key, and the config slice and input keys it is made of."""
+        config_slice = self.reads(config)
+        input_keys = {name: artifact.key for name, artifact in inputs.items()}
+        return make_key(self.name, self.version, config_slice, input_keys), config_slice, input_keys
+
+    def execute(self, run: Run, inputs: dict[str, Artifact]) -> Any:
+        """Look the key up, compute it where it is missing; tells Prefect and the watcher which."""
+        started = time.monotonic()
+        key, config_slice, input_keys = self.key(run.config, inputs)
+        store = run.store
+        refreshed = self.name in run.refresh
+        with store.lock(key, on_wait=lambda: watcher().stage_waiting(self.name)):
+            existed = store.object_path(key).exists()
+            artifact = None if refreshed else store.lookup(key)
+            if artifact is not None:
+                reason = "same config and inputs as before"
+                _log(f"{self.name}: cached ({reason}), {key}")
+                self._record(run, artifact, "cached", reason, time.monotonic() - started)
+                return Completed(name="Cached", message=f"{reason}: {key}", data=artifact)
+            reason = self._why(store, key, config_slice, input_keys, refreshed, existed)
+            _log(f"{self.name}: computing ({reason}), {key}")
+            watcher().stage_started(self.name, reason)
+            try:
+                artifact = self._compute(run, inputs, key, config_slice, input_keys, refreshed)
+            except BaseException:
+                watcher().stage_failed(self.name)
+                raise
+        self._record(run, artifact, "computed", reason, time.monotonic() - started)
+        return artifact
+
+    def _compute(
+        self,
+        run: Run,
+        inputs: dict[str, Artifact],
+        key: str,
+        config_slice: dict[str, Any],
+        input_keys: dict[str, str],
+        refreshed: bool,
+    ) -> Artifact:
+        started = time.monotonic()
+        store = run.store
+        if refreshed:
+            store.discard_work(key)
+        with store.scratch() as out:
+            summary = self.function(Job(self.name, run.config, out, store.work_path(key)), **inputs)
+            return store.commit(
+                key,
+                self.name,
+                out,
+                version=self.version,
+                config_slice=config_slice,
+                inputs=input_keys,
+                summary=summary,
+                seconds=time.monotonic() - started,
+                replace=refreshed,
+            )
+
+    def _record(self, run: Run, artifact: Artifact, status: str, reason: str, seconds: float) -> None:
+        record = {
+            "name": self.name,
+            "key": artifact.key,
+            "status": status,
+            "reason": reason,
+            "seconds": round(seconds, 2),
+            "computed_seconds": round(artifact.seconds, 2),
+            "digest": artifact.digest,
+        }
+        run.records = [r for r in run.records if r["name"] != self.name] + [record]
+        watcher().stage_finished(record)
+
+    def _why(
+        self,
+        store: Store,
+        key: str,
+        config_slice: dict[str, Any],
+        inputs: dict[str, str],
+        refreshed: bool,
+        existed: bool,
+    ) -> str:
+        """In words: why this stage has to be computed."""
+        if refreshed:
+            return "refresh asked for"
+        if existed:
+            return "the stored copy was corrupt and was set aside"
+        if any((store.root / "work" / key).glob("*")):
+            return "an earlier attempt did not finish; going on from its last checkpoint"
+        best: list[str] | None = None
+        for manifest in store.manifests(self.name):
+            changes = _changes(manifest, self.version, config_slice, inputs)
+            if best is None or len(changes) < len(best):
+                best = changes
+        if best is None:
+            return "first run"
+        shown = "; ".join(best[:3]) + ("; ..." if len(best) > 3 else "")
+        return shown or "not in the store"
+
+
+def stage(
+    name: str, *, version: int, reads: Callable[[Config], dict[str, Any]]
+) -> Callable[[Callable[..., dict[str, Any]]], Stage]:
+    """Make a stage of a function `(job, **inputs) -> summary` that writes its artifact into `job.out`."""
+    return lambda function: Stage(name, version, reads, function)
+
+
+def _changes(manifest: dict[str, Any], version: int, config_slice: dict[str, Any], inputs: dict[str, str]) -> list[str]:
+    old, new = _flatten(manifest["config"]), _flatten(config_slice)
+    changes = [
+        f"{leaf} changed from {old.get(leaf, 'unset')} to {new.get(leaf, 'unset')}"
+        for leaf in sorted(old.keys() | new.keys())
+        if old.get(leaf, ...) != new.get(leaf, ...)
+    ]
+    changes += [f"new {name}" for name, key in inputs.items() if manifest["inputs"].get(name) != key]
+    if manifest["version"] != version:
+        changes.append(f"stage version {manifest['version']} -> {version}")
+    return changes
+
+
+def _flatten(value: Any, at: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {k: v for name, inner in value.items() for k, v in _flatten(inner, f"{at}.{name}" if at else name).items()}
+    return {at: value}
+
+
+def _log(text: str) -> None:
+    try:
+        get_run_logger().info(text)
+    except MissingContextError:  # called outside a flow, as tests do
+        pass

@@ -1,0 +1,38 @@
+"""Who is told what a run does while it runs: the terminal, a Prefect artifact, or nobody."""
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+
+class Watcher:
+    """Hears about stages and progress; this one keeps quiet. Subclasses show it."""
+
+    def stage_started(self, stage: str, reason: str) -> None: ...
+
+    def stage_waiting(self, stage: str) -> None: ...
+
+    def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None: ...
+
+    def stage_finished(self, record: dict[str, Any]) -> None: ...
+
+    def stage_failed(self, stage: str) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+
+_current: ContextVar[Watcher] = ContextVar("watcher", default=Watcher())  # noqa: B039  (never mutated)
+
+
+def watcher() -> Watcher:
+    return _current.get()
+
+
+@contextmanager
+def watching(new: Watcher):
+    """Send everything that happens inside to `new`."""
+    token = _current.set(new)
+    try:
+        yield new
+    finally:
+        _current.reset(token)
