@@ -6,13 +6,14 @@ Letters: B prompts of a step, G candidates, L levels.
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from genrec import variants
 from genrec.errors import TrainingError
+from genrec.lm.policy import Policy, PromptBatch
 from genrec.rl.groups import Groups
 from genrec.rl.prompts import PromptSet
 from genrec.rl.rewards.compose import Term, total_reward
@@ -20,22 +21,16 @@ from genrec.rl.rewards.context import RewardContext
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig
-    from genrec.lm.policy import Policy
 
 
 class Batch(NamedTuple):
     """A micro-batch of kept groups, on the policy's device. b prompts; g = G, or G + 1 when the target is appended."""
 
-    prompts: Any  # PromptBatch
+    prompts: PromptBatch
     sids: torch.Tensor  # int64[b, g, L]
     valid: torch.Tensor  # bool[b, G]
     advantage: torch.Tensor  # float32[b, G]
     rows: np.ndarray  # places of the prompts in the step, for messages
-
-
-def trainable(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """The parameters that training changes (all, or those of the adapter), by name."""
-    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 class Learner:
@@ -44,14 +39,13 @@ class Learner:
     Raises nothing at construction; `update` raises TrainingError for a loss or gradient that is not finite.
     """
 
-    def __init__(self, policy: "Policy", config: "RlConfig", terms: tuple[Term, ...], context: RewardContext) -> None:
+    def __init__(self, policy: Policy, config: "RlConfig", terms: tuple[Term, ...], context: RewardContext) -> None:
         self.policy, self.config, self.terms, self.context = policy, config, terms, context
         self.sids = context.sids.cpu().numpy().astype(np.int32)
         self.algorithm, self.options = variants.build("genrec.rl", config.algorithm, config.options)
-        self.parameters = trainable(policy.model)
+        self.parameters = policy.trainable_parameters()
         self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=config.learning_rate, weight_decay=0.0)
-        policy.model.eval()  # no dropout: the policy that generates is the policy that is trained
 
     @contextlib.contextmanager
     def reference_weights(self) -> Iterator[None]:
@@ -102,8 +96,7 @@ class Learner:
 
     def _log_probs(self, batch: Batch) -> torch.Tensor:
         """float32[b, g, L] under the policy's present weights."""
-        with autocast(self.policy.device, self.config.precision):
-            return self.policy.candidate_log_probs(batch.prompts, batch.sids).float()
+        return self.policy.candidate_log_probs(batch.prompts, batch.sids)
 
     @torch.no_grad()
     def _reference_log_probs(self, batches: list[Batch]) -> list[torch.Tensor]:
@@ -151,11 +144,6 @@ class Learner:
             )
         self.optimizer.step()
         return sums | {"grad_norm": norm}
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """bf16 forwards where the config asks for them, fp32 otherwise."""
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def _masked_mean(values: torch.Tensor, valid: torch.Tensor) -> float:
