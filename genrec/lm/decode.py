@@ -1,0 +1,143 @@
+"""Search and sampling under the trie: three forwards for a list of items, on the layout of `genrec.lm.layout`.
+
+Scores are sums of log-softmax values over the codes of a level, taken before disallowed codes are masked: a score is
+a property of the item, not of what else was allowed.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from genrec.lm.layout import PromptBatch, Siblings
+from genrec.lm.trie import Restriction, Trie
+from genrec.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from genrec.lm.policy import Policy
+
+# (log-probs [B, n, K], allowed [B, n, K], scores [B, n]) -> parents, codes (int64[B, W]) and dead (bool[B, W])
+_Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+class Candidates(NamedTuple):
+    """W candidates for each of B prompts; places that no item could take hold -1, log_probs 0, scores -inf."""
+
+    items: torch.Tensor  # int64[B, W]
+    sids: torch.Tensor  # int64[B, W, L]
+    log_probs: torch.Tensor  # float32[B, W, L]
+    scores: torch.Tensor  # float32[B, W] = log_probs.sum(-1)
+
+
+@torch.no_grad()
+def beam_search(
+    policy: "Policy", prompts: PromptBatch, trie: Trie, width: int, restriction: Restriction | None
+) -> Candidates:
+    """The `width` best items a beam of that width finds, best first."""
+
+    def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
+        totals = (scores.unsqueeze(-1) + log_probs).masked_fill_(~allowed, -torch.inf).flatten(1)
+        best, flat = totals.topk(min(width, totals.shape[1]), dim=1)
+        return flat // trie.num_codes, flat % trie.num_codes, best == -torch.inf
+
+    return _search(policy, prompts, trie, width, restriction, choose)
+
+
+@torch.no_grad()
+def sample(
+    policy: "Policy",
+    prompts: PromptBatch,
+    trie: Trie,
+    num_samples: int,
+    temperature: float,
+    generator: torch.Generator | None,
+    restriction: Restriction | None,
+) -> Candidates:
+    """`num_samples` independent draws (repeats possible) from the policy at `temperature`, restricted to the trie."""
+
+    def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
+        num_rows, width, num_codes = log_probs.shape
+        logits = (log_probs / temperature).masked_fill(~allowed, -torch.inf)
+        dead = ~allowed.any(-1)  # nothing to draw from: draw anything, the beam is dropped
+        weights = torch.where(dead.unsqueeze(-1), 1.0, logits.softmax(-1).nan_to_num(0.0)).reshape(-1, num_codes)
+        draws = num_samples // width
+        code = torch.multinomial(weights, draws, replacement=True, generator=generator).reshape(num_rows, -1)
+        parent = torch.arange(width, device=code.device).repeat_interleave(draws).expand(num_rows, -1)
+        return parent, code, dead.gather(1, parent)
+
+    return _search(policy, prompts, trie, num_samples, restriction, choose)
+
+
+def _search(
+    policy: "Policy",
+    prompts: PromptBatch,
+    trie: Trie,
+    width: int,
+    restriction: Restriction | None,
+    choose: _Choose,
+) -> Candidates:
+    num_rows, device = len(prompts.input_ids), prompts.input_ids.device
+    siblings: Siblings | None = None
+    state = torch.zeros(num_rows, 1, dtype=torch.int64, device=device)
+    parent = torch.zeros_like(state)
+    sids = state.new_empty(num_rows, 1, 0)
+    steps = torch.empty(num_rows, 1, 0, device=device)
+    hidden = torch.empty(0)
+    with policy.inference():
+        heads = policy.head_rows()
+        for level in range(trie.num_levels):
+            if siblings is None:
+                siblings = Siblings(policy.body, prompts)
+                hidden = siblings.last_hidden.unsqueeze(1)
+            else:
+                hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
+            log_probs = policy.level_logits(hidden, heads[level]).log_softmax(-1)
+            parent, code, dead = choose(log_probs, trie.allowed(level, state, restriction), steps.sum(-1))
+            step = log_probs.flatten(1).gather(1, parent * trie.num_codes + code)
+            depth = parent.unsqueeze(-1).expand(-1, -1, level)
+            steps = torch.cat([steps.gather(1, depth), step.unsqueeze(-1)], dim=2)
+            sids = torch.cat([sids.gather(1, depth), code.unsqueeze(-1)], dim=2)
+            state = trie.advance(level, state.gather(1, parent), code).masked_fill(dead, -1)
+            # Dead beams keep a finite score; trie.allowed masks whatever follows a state of -1.
+    return _candidates(trie.items(state), sids, steps, width)
+
+
+def _candidates(items: torch.Tensor, sids: torch.Tensor, steps: torch.Tensor, width: int) -> Candidates:
+    missing = items < 0
+    sids = sids.masked_fill(missing.unsqueeze(-1), -1)
+    scores = steps.sum(-1).masked_fill(missing, -torch.inf)
+    steps = steps.masked_fill(missing.unsqueeze(-1), 0.0)
+    short = width - items.shape[1]
+    if short > 0:  # fewer prefixes than beams
+        pad = torch.nn.functional.pad
+        items, scores = pad(items, (0, short), value=-1), pad(scores, (0, short), value=-torch.inf)
+        sids, steps = pad(sids, (0, 0, 0, short), value=-1), pad(steps, (0, 0, 0, short))
+    return Candidates(items, sids, steps, scores)
+
+
+def rank_users(
+    policy: "Policy",
+    histories: Sequence[np.ndarray],
+    sids: np.ndarray,
+    trie: Trie,
+    width: int,
+    *,
+    banned: Sequence[np.ndarray] | None = None,
+    batch_size: int = 256,
+    progress: Progress = silent,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Beam search for any number of users: items int64[U, W] (-1 = none) and scores float32[U, W], best first.
+
+    Users of like history length share a batch, so that little of it is padding; rows come back in the given order.
+    """
+    items = np.full((len(histories), width), -1, dtype=np.int64)
+    scores = np.full((len(histories), width), -np.inf, dtype=np.float32)
+    order = np.argsort([min(len(h), policy.max_history) for h in histories], kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        prompts = policy.prompts([histories[r] for r in rows], sids)
+        found = policy.beam_search(prompts, trie, width, None if banned is None else [banned[r] for r in rows])
+        items[rows], scores[rows] = found.items.cpu().numpy(), found.scores.cpu().numpy()
+        progress(start + len(rows), len(order), "decode")
+    return items, scores

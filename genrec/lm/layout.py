@@ -1,0 +1,126 @@
+"""One forward layout for search, scoring and training: a prompt, and candidates as sibling tokens behind it.
+
+A prompt's keys and values are computed once. The tokens of its candidates are appended as siblings under a 4-D mask:
+each sees the prompt, its own ancestors and itself, and its position id is that of a lone continuation. G candidates
+of L levels cost P + G * (L - 1) token-forwards instead of G * (P + L); the last level's token is never an input.
+The masks go into the ordinary transformers model, so LoRA and quantised layers come along.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+
+
+class PromptBatch(NamedTuple):
+    """B prompts padded on the left to P tokens."""
+
+    input_ids: torch.Tensor  # int64[B, P]
+    attention_mask: torch.Tensor  # int64[B, P], 0 at padding
+
+
+def position_ids(attention_mask: torch.Tensor) -> torch.Tensor:
+    """int64[B, P]: 0 at a row's first real token, whatever the padding."""
+    return (attention_mask.cumsum(1) - 1).clamp_min(0)
+
+
+def prompt_mask(attention_mask: torch.Tensor) -> torch.Tensor:
+    """bool[B, 1, P, P]: causal among real tokens; padding sees itself, so that no row of a softmax is empty."""
+    width = attention_mask.shape[1]
+    causal = torch.ones(width, width, dtype=torch.bool, device=attention_mask.device).tril()
+    itself = torch.eye(width, dtype=torch.bool, device=attention_mask.device)
+    return ((causal & attention_mask.bool()[:, None, :]) | itself)[:, None]
+
+
+class Siblings:
+    """A prompt batch under search: its keys and values, computed once, and the sibling tokens appended so far."""
+
+    def __init__(self, body: nn.Module, prompts: PromptBatch) -> None:
+        """Run the prompts. `last_hidden`, [B, D], is the final hidden state of each prompt's last token."""
+        self._body = body
+        self._prompt_mask = prompts.attention_mask.bool()
+        self._lengths = prompts.attention_mask.sum(1, keepdim=True)
+        self._cache = DynamicCache()
+        self._ancestors = self._lengths.new_empty(len(self._lengths), 1, 0)  # columns of the sibling block
+        self._num_siblings = 0
+        hidden = body(
+            input_ids=prompts.input_ids,
+            attention_mask=prompt_mask(prompts.attention_mask),
+            position_ids=position_ids(prompts.attention_mask),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
+        self.last_hidden = hidden[:, -1]
+
+    def extend(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
+        """Append one token to each of W beams; hidden states [B, W, D].
+
+        `token_ids` int64[B, W]; `parents` int64[B, W] are the beams of the step before that these continue.
+        """
+        num_rows, width = token_ids.shape
+        ancestors = self._gather_ancestors(parents)
+        depth = ancestors.shape[2]
+        mask = torch.zeros(num_rows, width, self._num_siblings + width, dtype=torch.bool, device=token_ids.device)
+        mask.scatter_(2, ancestors, True)
+        itself = self._num_siblings + torch.arange(width, device=token_ids.device)
+        own = itself[None, :, None].expand(num_rows, -1, 1)
+        mask.scatter_(2, own, True)
+        prompt = self._prompt_mask[:, None, :].expand(-1, width, -1)
+        hidden = self._body(
+            input_ids=token_ids,
+            attention_mask=torch.cat([prompt, mask], dim=2)[:, None],
+            position_ids=(self._lengths + depth).expand(-1, width),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
+        self._ancestors = torch.cat([ancestors, own], dim=2)
+        self._num_siblings += width
+        return hidden
+
+    def _gather_ancestors(self, parents: torch.Tensor) -> torch.Tensor:
+        depth = self._ancestors.shape[2]
+        return self._ancestors.gather(1, parents.unsqueeze(-1).expand(-1, -1, depth))
+
+
+def candidate_hidden(body: nn.Module, prompts: PromptBatch, token_ids: torch.Tensor) -> torch.Tensor:
+    """Hidden states, [B, G, L, D], that predict each token of G candidates, in one differentiable forward.
+
+    `token_ids` int64[B, G, L]. Level 0 is predicted by the prompt's last token, shared by all candidates; level l by
+    the candidate's token of level l - 1. The tokens stand level by level behind the prompt.
+    """
+    num_rows, group, num_levels = token_ids.shape
+    width = prompts.input_ids.shape[1]
+    device = token_ids.device
+    depth = num_levels - 1
+    inputs = torch.cat([prompts.input_ids, token_ids[:, :, :depth].transpose(1, 2).reshape(num_rows, -1)], dim=1)
+    candidate = torch.arange(group, device=device).repeat(depth)
+    level = torch.arange(depth, device=device).repeat_interleave(group)
+    own_branch = (candidate[:, None] == candidate[None, :]) & (level[:, None] >= level[None, :])
+    total = width + depth * group
+    mask = torch.zeros(num_rows, 1, total, total, dtype=torch.bool, device=device)
+    mask[:, :, :width, :width] = prompt_mask(prompts.attention_mask)
+    mask[:, :, width:, :width] = prompts.attention_mask.bool()[:, None, None, :]
+    mask[:, :, width:, width:] = own_branch
+    lengths = prompts.attention_mask.sum(1, keepdim=True)
+    positions = torch.cat([position_ids(prompts.attention_mask), lengths + level], dim=1)
+    hidden = body(input_ids=inputs, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+    first = hidden[:, width - 1 : width, None].expand(-1, group, -1, -1)
+    if not depth:
+        return first
+    rest = hidden[:, width:].reshape(num_rows, depth, group, -1).transpose(1, 2)
+    return torch.cat([first, rest], dim=2)
+
+
+def sequence_hidden(body: nn.Module, token_ids: torch.Tensor, bos_token_id: int) -> torch.Tensor:
+    """Hidden states, [B, M, L, D], that predict every token of whole histories in one pass.
+
+    `token_ids` int64[B, M, L] are the items' tokens, oldest first, padded on the right with any valid token: under
+    plain causal attention nothing real can see the padding, so no mask is needed. The positions are those of
+    `position_ids`: BOS at 0, then L tokens an item.
+    """
+    num_rows, num_items, num_levels = token_ids.shape
+    bos = token_ids.new_full((num_rows, 1), bos_token_id)
+    inputs = torch.cat([bos, token_ids.reshape(num_rows, -1)[:, :-1]], dim=1)
+    hidden = body(input_ids=inputs, use_cache=False).last_hidden_state
+    return hidden.reshape(num_rows, num_items, num_levels, -1)

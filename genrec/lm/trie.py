@@ -1,0 +1,238 @@
+"""The catalogue's semantic ids as a table of integer states: which codes may follow a prefix, and which item a
+complete id is.
+
+A state is the rank of a prefix among all distinct prefixes of its length, in lexicographic order; the root is
+state 0 and a state of the last level is a complete id. Levels with few states are dense tables [states, K]; larger
+ones are sorted keys (state * K + code), where a step is a binary search and the codes of a state are a contiguous
+run (CSR), as in the table-driven constrained decoding of youtube/static-constraint-decoding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from genrec.errors import DataError
+
+_DENSE_ENTRIES = 1 << 24  # 64 MiB of int32: a level above this is searched instead of tabulated
+
+
+@dataclass(frozen=True)
+class _Level:
+    """Transitions from the states of one level to the next level's, whose rank is the position in `keys`."""
+
+    keys: torch.Tensor  # int64[S_next], sorted: state * K + code
+    starts: torch.Tensor  # int64[S + 1], run of `keys` of each state
+    table: torch.Tensor | None  # int32[S, K], next state or -1
+    max_children: int
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """Which transitions a row of a batch may take: `(parents, codes)` int64[B, M] by level, padded with -1.
+
+    `banned` are taken away from every row; where `limited` bool[B] is set, only the pairs of `only` are left.
+    """
+
+    banned: list[tuple[torch.Tensor, torch.Tensor]]
+    only: list[tuple[torch.Tensor, torch.Tensor]]
+    limited: torch.Tensor | None
+
+
+class Trie:
+    """Prefix states of N unique semantic ids of L levels and K codes. Build it with `from_sids`."""
+
+    def __init__(self, levels: list[_Level], paths: np.ndarray, leaf_items: torch.Tensor, num_codes: int) -> None:
+        self._levels = levels
+        self._paths = paths  # int32[N, L + 1] on the host: the states that lead to an item
+        self._leaf_items = leaf_items  # int64[N]
+        self._leaf_counts = [np.bincount(paths[:, level]) for level in range(paths.shape[1])]
+        self.num_codes = num_codes
+
+    @classmethod
+    def from_sids(
+        cls,
+        sids: np.ndarray,
+        num_codes: int,
+        device: torch.device | str | None = None,
+        dense_entries: int = _DENSE_ENTRIES,
+    ) -> "Trie":
+        """Tables for `sids`, int[N, L], row i being item i; levels up to `dense_entries` entries are dense.
+
+        Raises DataError when there is no item, a code is outside 0..K-1, or two items share an id.
+        """
+        sids = np.ascontiguousarray(np.asarray(sids, dtype=np.int64))
+        if sids.ndim != 2 or sids.size == 0:
+            raise DataError(f"semantic ids: expected a table items x levels with rows, got shape {sids.shape}")
+        if sids.min() < 0 or sids.max() >= num_codes:
+            raise DataError(f"semantic ids: codes {sids.min()}..{sids.max()} are not all in 0..{num_codes - 1}")
+        order = np.lexsort(sids.T[::-1])
+        ranked = sids[order]
+        num_items, num_levels = sids.shape
+        states = np.zeros((num_items, num_levels + 1), dtype=np.int64)  # by rank
+        is_new = np.zeros(num_items, dtype=bool)
+        levels = []
+        for level in range(num_levels):
+            is_new[1:] |= ranked[1:, level] != ranked[:-1, level]
+            states[:, level + 1] = np.cumsum(is_new)
+            first = np.flatnonzero(np.concatenate([[True], is_new[1:]]))
+            keys = states[first, level] * num_codes + ranked[first, level]
+            levels.append(_build_level(keys, int(states[-1, level]) + 1, num_codes, dense_entries, device))
+        if int(states[-1, -1]) + 1 != num_items:
+            twin = int(np.flatnonzero(~is_new[1:])[0])
+            a, b = sorted((int(order[twin]), int(order[twin + 1])))
+            raise DataError(
+                f"semantic ids: items {a} and {b} share the id {tuple(sids[a].tolist())}; "
+                "repair collisions in the sid stage first"
+            )
+        paths = np.empty(states.shape, dtype=np.int32)
+        paths[order] = states
+        return cls(levels, paths, torch.from_numpy(order.astype(np.int64)).to(device), num_codes)
+
+    @property
+    def num_items(self) -> int:
+        return len(self._paths)
+
+    @property
+    def num_levels(self) -> int:
+        return len(self._levels)
+
+    @property
+    def device(self) -> torch.device:
+        return self._leaf_items.device
+
+    def num_states(self, level: int) -> int:
+        """Distinct prefixes of `level` codes; level 0 is the root alone."""
+        return len(self._leaf_counts[level])
+
+    def to(self, device: torch.device | str) -> "Trie":
+        """The same trie with its tables on `device`."""
+        if torch.device(device) == self.device:
+            return self
+        levels = [
+            _Level(
+                lv.keys.to(device),
+                lv.starts.to(device),
+                None if lv.table is None else lv.table.to(device),
+                lv.max_children,
+            )
+            for lv in self._levels
+        ]
+        return Trie(levels, self._paths, self._leaf_items.to(device), self.num_codes)
+
+    def advance(self, level: int, state: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+        """The states after appending `code` to `state` (both int64, same shape, `level` codes so far); -1 where no
+        item has that prefix or the state was -1 already."""
+        lv = self._levels[level]
+        if lv.table is not None:
+            reached = lv.table[state.clamp_min(0), code].to(torch.int64)
+        else:
+            key = state.clamp_min(0) * self.num_codes + code
+            place = torch.searchsorted(lv.keys, key).clamp_max(len(lv.keys) - 1)
+            reached = torch.where(lv.keys[place] == key, place, -1)
+        return torch.where(state < 0, -1, reached)
+
+    def allowed(self, level: int, state: torch.Tensor, restriction: Restriction | None = None) -> torch.Tensor:
+        """Codes that may follow: bool[*state.shape, K] for `state` int64 (any shape; [B, W] with a restriction)."""
+        mask = self._followers(level, state.clamp_min(0)) & (state >= 0).unsqueeze(-1)
+        if restriction is None:
+            return mask
+        mask &= ~_mark(*restriction.banned[level], state, self.num_codes)
+        if restriction.limited is not None:
+            mask &= _mark(*restriction.only[level], state, self.num_codes) | ~restriction.limited[:, None, None]
+        return mask
+
+    def items(self, state: torch.Tensor) -> torch.Tensor:
+        """Item indices of last-level states, int64 of the same shape; -1 stays -1."""
+        return torch.where(state < 0, -1, self._leaf_items[state.clamp_min(0)])
+
+    def restrict(
+        self, banned: Sequence[np.ndarray] | None, allowed: Sequence[np.ndarray | None] | None = None
+    ) -> Restriction | None:
+        """Prepare item-level bans (and, by row, the only items allowed) for a batch.
+
+        `banned[b]` and `allowed[b]` hold item indices, in any order, repeats welcome; None allows all. A prefix all
+        of whose items are banned is banned itself, so a search never runs into a dead end. Raises DataError for an
+        item outside the catalogue.
+        """
+        if banned is None and allowed is None:
+            return None
+        num_rows = len(banned) if banned is not None else len(allowed or [])
+        rows, items = self._pairs(banned or [])
+        if allowed is None:
+            return Restriction(self._transitions(rows, items, num_rows, full_only=True), [], None)
+        limited = np.array([a is not None for a in allowed], dtype=bool)
+        only_rows, only_items = self._pairs([a if a is not None else np.empty(0, np.int64) for a in allowed])
+        kept = ~np.isin(only_rows * self.num_items + only_items, rows * self.num_items + items)
+        only = self._transitions(only_rows[kept], only_items[kept], num_rows, full_only=False)
+        free = ~limited[rows]  # bans of limited rows are already taken out of `only`
+        return Restriction(
+            self._transitions(rows[free], items[free], num_rows, full_only=True),
+            only,
+            torch.from_numpy(limited).to(self.device),
+        )
+
+    def _followers(self, level: int, state: torch.Tensor) -> torch.Tensor:
+        lv = self._levels[level]
+        if lv.table is not None:
+            return lv.table[state] >= 0
+        flat = state.reshape(-1)
+        place = lv.starts[flat][:, None] + torch.arange(lv.max_children, device=state.device)
+        inside = place < lv.starts[flat + 1][:, None]
+        code = lv.keys[place.clamp_max(len(lv.keys) - 1)] % self.num_codes
+        mask = torch.zeros(len(flat), self.num_codes + 1, dtype=torch.bool, device=state.device)
+        mask.scatter_(1, torch.where(inside, code, self.num_codes), True)  # the extra column takes the padding
+        return mask[:, :-1].reshape(*state.shape, self.num_codes)
+
+    def _pairs(self, lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Distinct (row, item) pairs of ragged lists, int64 each."""
+        lengths = [len(x) for x in lists]
+        items = np.concatenate([np.asarray(x, dtype=np.int64) for x in lists]) if lists else np.empty(0, np.int64)
+        if items.size and (items.min() < 0 or items.max() >= self.num_items):
+            raise DataError(f"item {items.min()}..{items.max()} is outside the catalogue 0..{self.num_items - 1}")
+        distinct = np.unique(np.repeat(np.arange(len(lists)), lengths) * self.num_items + items)
+        return distinct // self.num_items, distinct % self.num_items
+
+    def _transitions(
+        self, rows: np.ndarray, items: np.ndarray, num_rows: int, full_only: bool
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """By level, the (parent, code) steps that lead to the items; with `full_only`, those whose every item is in."""
+        steps = []
+        for level in range(self.num_levels):
+            num_states = self.num_states(level + 1)
+            key, count = np.unique(rows * num_states + self._paths[items, level + 1], return_counts=True)
+            if full_only:
+                key = key[count == self._leaf_counts[level + 1][key % num_states]]
+            row, state = key // num_states, key % num_states
+            step = self._levels[level].keys.new_full((num_rows, max(1, _widest(row))), -1)
+            column = np.arange(len(row)) - np.searchsorted(row, row)
+            at = (torch.from_numpy(row).to(self.device), torch.from_numpy(column).to(self.device))
+            step[at] = self._levels[level].keys[torch.from_numpy(state).to(self.device)]
+            parent = torch.where(step < 0, -1, step // self.num_codes)
+            steps.append((parent, step.clamp_min(0) % self.num_codes))
+        return steps
+
+
+def _build_level(keys: np.ndarray, num_states: int, num_codes: int, dense_entries: int, device) -> _Level:
+    starts = np.searchsorted(keys, np.arange(num_states + 1) * num_codes)
+    table = None
+    if num_states * num_codes <= dense_entries:
+        dense = np.full(num_states * num_codes, -1, dtype=np.int32)
+        dense[keys] = np.arange(len(keys))
+        table = torch.from_numpy(dense.reshape(num_states, num_codes)).to(device)
+    return _Level(
+        torch.from_numpy(keys).to(device), torch.from_numpy(starts).to(device), table, int(np.diff(starts).max())
+    )
+
+
+def _widest(sorted_rows: np.ndarray) -> int:
+    return int(np.bincount(sorted_rows).max()) if sorted_rows.size else 0
+
+
+def _mark(parents: torch.Tensor, codes: torch.Tensor, state: torch.Tensor, num_codes: int) -> torch.Tensor:
+    """bool[B, W, K]: True at `codes` [B, M] where the beam's state [B, W] is the step's parent [B, M]."""
+    hit = (state.unsqueeze(-1) == parents.unsqueeze(1)).to(torch.int32)
+    marks = torch.zeros(*state.shape, num_codes, dtype=torch.int32, device=state.device)
+    marks.scatter_add_(2, codes.unsqueeze(1).expand(-1, state.shape[1], -1), hit)
+    return marks > 0
