@@ -1,0 +1,93 @@
+"""Checkpoints of a training run: tensors and a JSON state in one safetensors file, replaced atomically.
+
+Nothing in it executes when read. What a bit-exact resumption needs beside the weights (optimizer, random states) has
+helpers here, so that fine-tuning and reinforcement learning keep the same kind of file.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from genrec.errors import DataError
+
+_FILE = "checkpoint.safetensors"
+_STATE = "state"
+
+
+def save(work: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
+    """Replace the checkpoint in `work`; a reader, or a crash at any moment, sees the old one or the new one."""
+    work.mkdir(parents=True, exist_ok=True)
+    host = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
+    partial = work / f"{_FILE}.{os.getpid()}.partial"
+    save_file(host, str(partial), metadata={_STATE: json.dumps(state, sort_keys=True)})
+    with partial.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(partial, work / _FILE)
+
+
+def load(work: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """Tensors (on the CPU) and state of the checkpoint in `work`; None when there is none yet."""
+    path = work / _FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return tensors, json.loads(file.metadata()[_STATE])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: not a readable checkpoint ({error}); delete it to start over") from error
+
+
+def subset(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with `prefix`, without it."""
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> dict[str, torch.Tensor]:
+    """The optimizer's state of named parameters as tensors `<parameter>/<slot>`."""
+    return {
+        f"{name}/{slot}": torch.as_tensor(value)
+        for name, parameter in parameters.items()
+        for slot, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], tensors: dict[str, torch.Tensor]
+) -> None:
+    """Give an optimizer the state that `optimizer_tensors` took; `step` counters stay where the optimizer wants them.
+
+    Going through `load_state_dict` lets the optimizer place and cast its slots itself.
+    """
+    ids = {}
+    state = optimizer.state_dict()
+    for group, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+        ids.update({id(parameter): key for parameter, key in zip(group["params"], saved["params"], strict=True)})
+    state["state"] = {}
+    for name, parameter in parameters.items():
+        slots = subset(tensors, f"{name}/")
+        if slots:
+            state["state"][ids[id(parameter)]] = slots
+    optimizer.load_state_dict(state)
+
+
+def random_tensors() -> dict[str, torch.Tensor]:
+    """Torch's random states, uint8 bytes: the CPU's, and every GPU's once CUDA is in use."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        states.update({f"cuda{i}": s for i, s in enumerate(torch.cuda.get_rng_state_all())})
+    return states
+
+
+def restore_random(tensors: dict[str, torch.Tensor]) -> None:
+    """Set the random states that `random_tensors` took, as far as this machine has the devices."""
+    torch.set_rng_state(tensors["cpu"])
+    for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if f"cuda{i}" in tensors:
+            torch.cuda.set_rng_state(tensors[f"cuda{i}"], i)
