@@ -297,7 +297,7 @@ class EvaluateConfig(Section):
         "drop", description="Whether items of the history leave the ranking in the headline figures (both are reported)."
     )
     baselines: Annotated[list[RecallConfig], BeforeValidator(_rewards_from_names)] = Field(
-        default_factory=lambda: [RecallConfig(name="popularity"), RecallConfig(name="itemcf")],
+        default_factory=lambda: [RecallConfig(name=name) for name in ("popularity", "itemcf", "transitions")],
         description="Baselines fitted on the same split and ranked beside the models.",
     )
     head_share: float = Field(0.2, gt=0, lt=1, description="Share of the items, most popular first, that count as head.")
@@ -305,6 +305,12 @@ class EvaluateConfig(Section):
     confidence: float = Field(0.95, gt=0, lt=1, description="Level of the intervals.")
     batch_size: int = knob(256, "Users decoded at once.", ge=1)
     num_shards: int = knob(1, "Ray tasks that decode side by side.", ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _lists_are_long_enough(self) -> "EvaluateConfig":
+        if not self.ks or max(self.ks) > self.beam_width or len(set(self.ks)) < len(self.ks):
+            raise ValueError(f"ks: {self.ks} must be distinct cut-offs of at most beam_width ({self.beam_width})")
+        return self
 
 
 class StageResources(Section):

@@ -1,0 +1,1 @@
+"""Full-catalogue, item-level evaluation: predictions, metrics with intervals, comparisons and the report."""
