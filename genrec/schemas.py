@@ -49,6 +49,12 @@ CATALOGUE = pa.schema(
         pa.field("first_timestamp", pa.int64(), nullable=False),
     ]
 )
+USERS = pa.schema(  # users.parquet: row i is user i, also those without training events (global_time)
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+    ]
+)
 SEQUENCES = pa.schema(  # train.parquet: what a model may learn from, one row a user, oldest first
     [
         pa.field("user", pa.int32(), nullable=False),

@@ -1,0 +1,176 @@
+"""The JSON-lines layouts of the Amazon review sets (reviews and item metadata), by field name.
+
+Layouts: https://nijianmo.github.io/amazon (2018) and https://amazon-reviews-2023.github.io (2023).
+"""
+
+import html
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from genrec.data import reading
+from genrec.data.quarantine import check_interactions, check_items, typed_column, wrong_column
+from genrec.data.shards import BadRow, Batch, Shard, SourceFile, empty_rows
+from genrec.errors import DataError
+
+ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson", ".ndjson.gz")
+METADATA_PREFIX = "meta_"
+RATINGS = (0.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of the fields. Where several are given, the first one that is filled counts."""
+
+    user: str
+    items: tuple[str, ...]
+    rating: str
+    timestamp: str
+    milliseconds: int  # in one unit of `timestamp`
+    verified: str
+    descriptions: tuple[str, ...]  # joined
+    brands: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+# ---- files ------------------------------------------------------------------------------------------------------------
+
+
+def find_files(path: Path | None, reviews: list[str], metadata: list[str]) -> list[SourceFile]:
+    """The review and metadata files: those named, else all of a folder, else the one file given and its `meta_` twin.
+
+    Raises DataError that lists what is there when no review file is.
+    """
+    if path is None:
+        raise DataError("data.path: this source needs the folder that holds the review files; set data.path")
+    if path.is_file() and not (reviews or metadata):
+        twin = path.with_name(METADATA_PREFIX + path.name)
+        twins = [SourceFile("items", twin, twin.name)] if twin.is_file() else []
+        return [SourceFile("interactions", path, path.name), *twins]
+    if not path.is_dir():
+        parent = path.parent
+        there = listing(parent) if parent.is_dir() else "its parent folder does not exist either"
+        raise DataError(f"data.path: no folder or file {path}; beside it: {there}")
+    present = sorted(p.name for p in path.iterdir() if p.is_file() and p.name.endswith(ENDINGS))
+    metadata = metadata or [name for name in present if name.startswith(METADATA_PREFIX)]
+    reviews = reviews or [name for name in present if not name.startswith(METADATA_PREFIX)]
+    for name in [*reviews, *metadata]:
+        if not (path / name).is_file():
+            raise DataError(f"data.options: no file {name} in {path}; it holds {listing(path)}")
+    if not reviews:
+        raise DataError(
+            f"data.path: no review file ({', '.join(ENDINGS[:2])}) in {path}; it holds {listing(path)}. "
+            "Put the reviews there or name them in data.options.reviews"
+        )
+    return [
+        *(SourceFile("interactions", path / name, name) for name in reviews),
+        *(SourceFile("items", path / name, name) for name in metadata),
+    ]
+
+
+def listing(folder: Path, limit: int = 8) -> str:
+    """The names in a folder, for a message."""
+    names = sorted(p.name + ("/" if p.is_dir() else "") for p in folder.iterdir())
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more if names else "nothing"
+
+
+# ---- rows -------------------------------------------------------------------------------------------------------------
+
+
+def read_shard(shard: Shard, layout: Layout) -> Iterator[Batch]:
+    """The batches of a review or metadata shard."""
+    lines_of = reading.LineReader(shard.path, shard.name, shard.start, shard.end)
+    parse = _interactions if shard.kind == "interactions" else _items
+    for first_line, lines in lines_of:
+        places, records, bad = reading.parse_json_lines(first_line, lines)
+        rows, also_bad = parse(layout, first_line, lines, places, records)
+        yield Batch(rows, bad + also_bad, lines_of.num_lines)
+    cut = [reading.cut_row(lines_of.cut)] if lines_of.cut else []
+    yield Batch(empty_rows(shard.kind), cut, lines_of.num_lines)
+
+
+def _interactions(
+    layout: Layout, first_line: int, lines: list[bytes], places: list[int], records: list[dict]
+) -> tuple[pl.DataFrame, list[BadRow]]:
+    wrong: dict[int, str] = {}
+    number = pl.Float64()
+    item_values = _first_filled(records, layout.items)
+    frame = pl.DataFrame(
+        [
+            pl.Series("line", places, dtype=pl.Int64) + first_line,
+            typed_column("user_id", [r.get(layout.user) for r in records], (str,), pl.String(), wrong),
+            typed_column("item_id", item_values, (str,), pl.String(), wrong),
+            typed_column("timestamp", [r.get(layout.timestamp) for r in records], (int, float), number, wrong),
+            typed_column("event", [r.get("event") for r in records], (str,), pl.String(), wrong),
+            typed_column("rating", [r.get(layout.rating) for r in records], (int, float), number, wrong),
+            typed_column("verified", [r.get(layout.verified) for r in records], (bool,), pl.Boolean(), wrong),
+            wrong_column(len(records), wrong),
+        ]
+    )
+    named = pl.col("event").str.strip_chars().str.to_lowercase()
+    implied = pl.when(pl.col("verified")).then(pl.lit("purchase")).otherwise(pl.lit("review"))
+    frame = frame.with_columns(
+        pl.col("timestamp") * layout.milliseconds,
+        pl.when(named.fill_null("") != "").then(named).otherwise(implied).alias("event"),
+    )
+    return check_interactions(
+        frame, lambda row: reading.shown(lines[places[row]]), positions=False, rating_bounds=RATINGS
+    )
+
+
+def _items(
+    layout: Layout, first_line: int, lines: list[bytes], places: list[int], records: list[dict]
+) -> tuple[pl.DataFrame, list[BadRow]]:
+    wrong: dict[int, str] = {}
+    text = (str,)
+    descriptions = [" ".join(filter(None, (_text(r.get(name)) for name in layout.descriptions))) for r in records]
+    for row, record in enumerate(records):
+        for name in (*layout.descriptions, *layout.categories):
+            if not isinstance(record.get(name), str | list | None):
+                wrong.setdefault(row, f"{name} is {record[name]!r}")
+    frame = pl.DataFrame(
+        [
+            pl.Series("line", places, dtype=pl.Int64) + first_line,
+            typed_column("item_id", _first_filled(records, layout.items), text, pl.String(), wrong),
+            typed_column("title", [_text(r.get("title")) for r in records], text, pl.String(), wrong),
+            pl.Series("description", descriptions, dtype=pl.String),
+            typed_column("brand", [_text(v) for v in _first_filled(records, layout.brands)], text, pl.String(), wrong),
+            pl.Series(
+                "categories",
+                [_names(v) for v in _first_filled(records, layout.categories)],
+                dtype=pl.List(pl.String),
+            ),
+            wrong_column(len(records), wrong),
+        ]
+    )
+    return check_items(frame, lambda row: reading.shown(lines[places[row]]))
+
+
+def _first_filled(records: list[dict], names: tuple[str, ...]) -> list[Any]:
+    if len(names) == 1:
+        return [r.get(names[0]) for r in records]
+    return [next((v for name in names if (v := r.get(name))), None) for r in records]
+
+
+def _text(value: Any) -> Any:
+    """A text, or a list of texts joined, with entities decoded and runs of blanks as one; other types as they are."""
+    if isinstance(value, list):
+        value = " ".join(v for v in value if isinstance(v, str))
+    if not isinstance(value, str):
+        return value if value is not None else ""
+    return " ".join((html.unescape(value) if "&" in value else value).split())
+
+
+def _names(value: Any) -> list[str]:
+    """Category names, general to specific; a list of lists (several paths) gives the first path."""
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, list):
+        return []
+    if value and isinstance(value[0], list):
+        value = value[0]
+    return [name for v in value if isinstance(v, str) and (name := _text(v))]

@@ -1,0 +1,210 @@
+"""Ingest: raw files to interactions.parquet, items.parquet and quarantine.parquet.
+
+`plan` lists the shards, `read_shard` reads one (in any order, on any machine that sees the files), `merge` puts the
+parts together. What comes out does not depend on how the files were cut.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genrec import schemas, variants
+from genrec.config import DataConfig
+from genrec.data.amazon import listing
+from genrec.data.quarantine import MAX_RECORD_CHARS, POSITION_LIMIT
+from genrec.data.shards import ROW_TYPES, Shard, SourceFile, cut_into_shards
+from genrec.errors import DataError
+from genrec.progress import Progress, silent
+
+PACKAGE = "genrec.data.sources"
+_BAD_SCHEMA = pa.schema(
+    [("line", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("record", pa.string())]
+)
+
+
+def _files(config: DataConfig) -> list[SourceFile]:
+    module, options = variants.build(PACKAGE, config.source, config.options)
+    return module.find(Path(config.path) if config.path else None, options)
+
+
+def fingerprint(config: DataConfig) -> dict[str, str]:
+    """SHA-256 of every source file by its name relative to the source folder; {} for a source that generates them."""
+    digests = {}
+    for file in _files(config):
+        with file.path.open("rb") as stream:
+            digests[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return dict(sorted(digests.items()))
+
+
+def plan(config: DataConfig, folder: Path) -> list[Shard]:
+    """The shards to read. A source that generates its files writes them to `folder`, which must stay until `merge`."""
+    module, options = variants.build(PACKAGE, config.source, config.options)
+    if hasattr(module, "generate"):
+        folder.mkdir(parents=True, exist_ok=True)
+        return cut_into_shards(module.generate(options, folder))
+    return cut_into_shards(_files(config))
+
+
+def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress = silent) -> None:
+    """Read one shard into three part files in `out`: rows, rows set aside, and counts."""
+    module, options = variants.build(PACKAGE, config.source, config.options)
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / f"{shard.index:05d}"
+    row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
+    num_rows = num_bad = num_lines = 0
+    with (
+        pq.ParquetWriter(f"{stem}-rows.parquet", row_schema) as rows_writer,
+        pq.ParquetWriter(f"{stem}-bad.parquet", _BAD_SCHEMA) as bad_writer,
+    ):
+        for rows, bad, num_lines in module.read(shard, options):
+            num_rows += rows.height
+            num_bad += len(bad)
+            if rows.height:
+                rows_writer.write_table(rows.to_arrow().cast(row_schema))
+            if bad:
+                bad_writer.write_table(pa.Table.from_pylist([row._asdict() for row in bad], schema=_BAD_SCHEMA))
+            progress(num_rows, num_rows, shard.name)
+    counts = {"kind": shard.kind, "file": shard.name, "lines": num_lines, "rows": num_rows, "bad": num_bad}
+    Path(f"{stem}.json").write_text(json.dumps(counts, sort_keys=True))
+
+
+def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
+    """Put the parts together: repeats set aside, the share of bad rows checked, the three artifacts written.
+
+    Returns users, items and interactions (distinct users and items with an interaction, rows), catalogue_items (rows
+    of items.parquet), items_without_metadata, items_without_text, quarantined (reason -> rows), timestamps ("clock" or
+    "position"), events (type -> rows). Raises DataError when too many rows are bad or none is good.
+    """
+    counts = [json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))]
+    _check_something_was_read(counts, parts)
+    interactions, repeats = _without_repeats(
+        _rows(parts, counts, "interactions"), ["user_id", "item_id", "timestamp", "event"], "duplicate_event"
+    )
+    items, item_repeats = _without_repeats(_rows(parts, counts, "items"), ["item_id"], "duplicate_item")
+    quarantine = pl.concat([_bad(parts, counts), repeats, item_repeats]).sort("part", "line", maintain_order=True)
+    # Written first: whoever is told that too much is wrong wants to see what.
+    _write(quarantine, out / "quarantine.parquet", schemas.QUARANTINE)
+    _check_share(quarantine, counts, config)
+    interactions = interactions.sort("user_id", "timestamp", "part", "line")
+    _write(interactions, out / "interactions.parquet", schemas.INTERACTIONS)
+    _write(items.sort("item_id"), out / "items.parquet", schemas.ITEMS)
+    return _summary(interactions, items, quarantine)
+
+
+def _check_something_was_read(counts: list[dict], parts: Path) -> None:
+    if not counts:
+        raise DataError(f"{parts}: no parts to merge; the folder holds {listing(parts) if parts.is_dir() else 'nothing'}")
+    read = [c for c in counts if c["kind"] == "interactions"]
+    if sum(c["rows"] + c["bad"] for c in read) == 0:
+        names = ", ".join(sorted({c["file"] for c in read})) or "no file"
+        raise DataError(f"there is no interaction in {names}; set data.path to files that hold some")
+
+
+def _line_offsets(counts: list[dict]) -> list[int]:
+    """Lines of the same file in the shards before each shard."""
+    passed: dict[tuple[str, str], int] = {}
+    offsets = []
+    for count in counts:
+        file = (count["kind"], count["file"])
+        offsets.append(passed.get(file, 0))
+        passed[file] = offsets[-1] + count["lines"]
+    return offsets
+
+
+def _located(parts: Path, counts: list[dict], ending: str, kind: str | None = None) -> list[pl.LazyFrame]:
+    """The part files with `part` (the place in file order), `file`, and lines counted from the start of the file."""
+    frames = []
+    paths = sorted(parts.glob("*.json"))
+    for part, (path, count, offset) in enumerate(zip(paths, counts, _line_offsets(counts), strict=True)):
+        if kind is None or count["kind"] == kind:
+            frame = pl.scan_parquet(path.with_name(f"{path.stem}-{ending}.parquet"))
+            frames.append(
+                frame.with_columns(
+                    pl.lit(part, dtype=pl.Int32).alias("part"),
+                    pl.lit(count["file"], dtype=pl.Categorical).alias("file"),
+                    pl.col("line") + offset,
+                )
+            )
+    return frames
+
+
+def _rows(parts: Path, counts: list[dict], kind: str) -> pl.DataFrame:
+    empty = pl.DataFrame(schema={**ROW_TYPES[kind], "part": pl.Int32, "file": pl.Categorical})
+    return pl.concat([empty.lazy(), *_located(parts, counts, "rows", kind)]).collect()
+
+
+_BAD_COLUMNS = ("part", "file", "line", "reason", "detail", "record")
+
+
+def _bad(parts: Path, counts: list[dict]) -> pl.DataFrame:
+    return pl.concat(_located(parts, counts, "bad")).select(_BAD_COLUMNS).collect()
+
+
+def _without_repeats(rows: pl.DataFrame, key: list[str], reason: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The first row of every key, and quarantine rows for the others (rows are in file order)."""
+    first = rows.select(pl.struct(key).is_first_distinct()).to_series()
+    repeats = rows.filter(~first)
+    firsts = rows.filter(first).join(repeats.select(key).unique(), on=key, how="semi")
+    origin = firsts.select(*key, pl.format("first seen in {} line {}", "file", "line").alias("detail"))
+    shown = pl.struct(pl.exclude("part", "file", "line", "detail")).struct.json_encode()
+    quarantined = repeats.join(origin, on=key, how="left", maintain_order="left").select(
+        "part",
+        "file",
+        "line",
+        pl.lit(reason).alias("reason"),
+        "detail",
+        shown.str.head(MAX_RECORD_CHARS).alias("record"),
+    )
+    return rows.filter(first), quarantined
+
+
+def _check_share(quarantine: pl.DataFrame, counts: list[dict], config: DataConfig) -> None:
+    """Stop above the configured share, for interactions and items alike: many good items excuse no lost events."""
+    for kind in ("interactions", "items"):
+        parts = [part for part, count in enumerate(counts) if count["kind"] == kind]
+        total = sum(counts[part]["rows"] + counts[part]["bad"] for part in parts)
+        bad = quarantine.filter(pl.col("part").is_in(parts))
+        if total == 0 or bad.height <= config.max_quarantine_share * total:
+            continue
+        by_reason = bad["reason"].value_counts(sort=True)
+        reason, number = by_reason.sort("count", "reason", descending=[True, False]).row(0)
+        file, line, detail = bad.filter(pl.col("reason") == reason).select("file", "line", "detail").row(0)
+        raise DataError(
+            f"{bad.height} of {total} rows of {kind} ({bad.height / total:.1%}) cannot be used, more than "
+            f"data.max_quarantine_share = {config.max_quarantine_share:g}. Most often {reason} ({number} rows), "
+            f"first in {file} line {line}: {detail}. Mend the file, check data.source, or raise the share"
+        )
+
+
+def _summary(interactions: pl.DataFrame, items: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
+    seen = interactions.select(pl.col("item_id").unique())
+    known = items.filter(
+        (pl.col("title") != "") | (pl.col("description") != "") | (pl.col("brand") != "")
+        | (pl.col("categories").list.len() > 0)
+    )
+    latest = interactions["timestamp"].max()
+    return {
+        "users": interactions["user_id"].n_unique(),
+        "items": seen.height,
+        "interactions": interactions.height,
+        "catalogue_items": items.height,
+        "items_without_metadata": seen.join(items, on="item_id", how="anti").height,
+        "items_without_text": seen.join(known, on="item_id", how="anti").height,
+        "events": dict(sorted(interactions["event"].value_counts().iter_rows())),
+        "timestamps": "position" if isinstance(latest, int) and latest < POSITION_LIMIT else "clock",
+        "quarantined": dict(sorted(quarantine["reason"].value_counts().iter_rows())),
+    }
+
+
+def _write(frame: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
+    """Write in slices: a text column of one chunk may hold 2 GB at most."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = schema.names
+    frame = frame.select(pl.col(name).cast(pl.String) if name == "file" else pl.col(name) for name in names)
+    tables = [slice_.to_arrow().cast(schema) for slice_ in frame.iter_slices(1 << 20)]
+    schemas.write_table(pa.concat_tables(tables) if tables else schema.empty_table(), path, schema)

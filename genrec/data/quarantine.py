@@ -1,0 +1,140 @@
+"""Rows that cannot be used are set aside by reason, never dropped silently and never repaired by guessing.
+
+The checks run column-wise over a block of rows; a single row is looked at only once it is known to be bad.
+"""
+
+import datetime
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import polars as pl
+
+from genrec.data.shards import ROW_TYPES, BadRow
+
+REASONS = {
+    "bad_json": "the line is not a JSON document",
+    "bad_csv": "the row does not have as many fields as the header",
+    "bad_utf8": "the line holds bytes that are not UTF-8",
+    "truncated_file": "the file ends in the middle; everything before the cut was read",
+    "wrong_type": "a value has another type than its column",
+    "missing_user": "no user id",
+    "missing_item": "no item id",
+    "bad_timestamp": "no time, or a time outside 1990 to 2100 (or a negative position)",
+    "bad_rating": "a rating that is not a number of the scale",
+    "duplicate_event": "same user, item, time and event as an earlier row",
+    "duplicate_item": "same item id as an earlier row",
+}
+
+MAX_RECORD_CHARS = 500
+MAX_DETAIL_CHARS = 200
+
+
+def _milliseconds(year: int) -> int:
+    return int(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() * 1000)
+
+
+FIRST_TIME_MS = _milliseconds(1990)
+END_TIME_MS = _milliseconds(2100)
+POSITION_LIMIT = 100_000_000  # positions stay below it, milliseconds of any accepted time are far above
+
+
+def clip(text: str, limit: int = MAX_RECORD_CHARS) -> str:
+    """`text`, cut at `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def typed_column(
+    name: str, values: Sequence[Any], kinds: tuple[type, ...], dtype: pl.DataType, wrong: dict[int, str]
+) -> pl.Series:
+    """A column from Python values that must be None or of exactly one of `kinds`.
+
+    Other values become null and are noted in `wrong` (row -> what was found), so that one odd value costs one row.
+    """
+    allowed = {*kinds, type(None)}
+    if not set(map(type, values)) <= allowed:
+        for row, value in enumerate(values):
+            if type(value) not in allowed:
+                wrong.setdefault(row, f"{name} is {clip(repr(value), MAX_DETAIL_CHARS)}")
+        values = [value if type(value) in allowed else None for value in values]
+    return pl.Series(name, values, dtype=dtype, strict=False)
+
+
+def wrong_column(num_rows: int, wrong: dict[int, str]) -> pl.Series:
+    """`wrong` as a nullable text column."""
+    if not wrong:
+        return pl.Series("wrong", [None], dtype=pl.String).new_from_index(0, num_rows)
+    return pl.Series("wrong", [wrong.get(row) for row in range(num_rows)], dtype=pl.String)
+
+
+def _blank(column: str) -> pl.Expr:
+    return pl.col(column).is_null() | (pl.col(column).str.strip_chars() == "")
+
+
+def check_interactions(
+    frame: pl.DataFrame, record: Callable[[int], str], *, positions: bool, rating_bounds: tuple[float, float]
+) -> tuple[pl.DataFrame, list[BadRow]]:
+    """Split typed interaction rows into valid and bad ones.
+
+    frame: line, user_id, item_id, event (text), timestamp, rating (float64, timestamp in milliseconds or a position),
+    wrong (text, null when every type was right). record(row) gives the row as read.
+    """
+    low, high = (0, POSITION_LIMIT) if positions else (FIRST_TIME_MS, END_TIME_MS)
+    time, rating = pl.col("timestamp"), pl.col("rating")
+    time_ok = (time >= low) & (time < high) & (time == time.floor())
+    rating_ok = rating.is_null() | rating.is_between(*rating_bounds)  # false for NaN
+    reason = (
+        pl.when(pl.col("wrong").is_not_null())
+        .then(pl.lit("wrong_type"))
+        .when(_blank("user_id"))
+        .then(pl.lit("missing_user"))
+        .when(_blank("item_id"))
+        .then(pl.lit("missing_item"))
+        .when(~time_ok.fill_null(False))
+        .then(pl.lit("bad_timestamp"))
+        .when(~rating_ok)
+        .then(pl.lit("bad_rating"))
+    )
+    detail = (
+        pl.when(reason == "wrong_type")
+        .then(pl.col("wrong"))
+        .when(reason == "missing_user")
+        .then(pl.format("user id is {}", pl.col("user_id").fill_null("missing")))
+        .when(reason == "missing_item")
+        .then(pl.format("item id is {}", pl.col("item_id").fill_null("missing")))
+        .when(reason == "bad_timestamp")
+        .then(
+            pl.when(time.is_null()).then(pl.lit("no timestamp"))
+            # Anything a float holds: a cast to integers would refuse the very values to be shown here.
+            .otherwise(pl.format("timestamp is {}", time))
+        )
+        .otherwise(pl.format("rating is {}", rating))
+    )
+    return _split(frame, reason, detail, record, "interactions")
+
+
+def check_items(frame: pl.DataFrame, record: Callable[[int], str]) -> tuple[pl.DataFrame, list[BadRow]]:
+    """Split typed item rows (line, the columns of ITEMS, wrong) into valid and bad ones; missing texts become empty."""
+    reason = (
+        pl.when(pl.col("wrong").is_not_null())
+        .then(pl.lit("wrong_type"))
+        .when(_blank("item_id"))
+        .then(pl.lit("missing_item"))
+    )
+    detail = pl.coalesce("wrong", pl.format("item id is {}", pl.col("item_id").fill_null("missing")))
+    texts = [pl.col(name).fill_null("") for name in ("title", "description", "brand")]
+    return _split(frame.with_columns(texts), reason, detail, record, "items")
+
+
+def _split(
+    frame: pl.DataFrame, reason: pl.Expr, detail: pl.Expr, record: Callable[[int], str], kind: str
+) -> tuple[pl.DataFrame, list[BadRow]]:
+    types = ROW_TYPES[kind]
+    frame = frame.with_columns(reason.alias("reason"))
+    if frame["reason"].null_count() == frame.height:
+        return frame.select(list(types)).cast(types), []  # type: ignore[arg-type]
+    bad = frame.with_columns(detail.alias("detail")).with_row_index("row").filter(pl.col("reason").is_not_null())
+    rows = [
+        BadRow(line, reason, clip(detail, MAX_DETAIL_CHARS), clip(record(row)))
+        for row, line, reason, detail in bad.select("row", "line", "reason", "detail").iter_rows()
+    ]
+    return frame.filter(pl.col("reason").is_null()).select(list(types)).cast(types), rows  # type: ignore[arg-type]

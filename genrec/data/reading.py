@@ -1,0 +1,194 @@
+"""Lines of plain and gzip files, in blocks, in bounded memory; a file that was cut off is read up to the cut."""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from genrec.data.quarantine import clip
+from genrec.data.shards import BadRow
+from genrec.errors import DataError
+
+BLOCK_BYTES = 4 << 20
+INPUT_BYTES = 64 << 10  # of compressed data: even a decompression bomb stays below 64 MB a step
+MAX_LINE_BYTES = 64 << 20
+GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_WINDOW = 31  # zlib's code for a 32 kB window with a gzip header
+_BOM = b"\xef\xbb\xbf"
+
+
+class Cut(NamedTuple):
+    """Where a compressed file breaks off: the line it happened in, why, and what was left of that line."""
+
+    line: int
+    detail: str
+    tail: bytes
+
+
+class LineReader:
+    """Iterate over `(first_line, lines)` blocks of a file; lines carry no newline.
+
+    With `start` and `end` (bytes, plain files only), the lines whose first byte lies in that range. After the
+    iteration, `num_lines` is the number of lines passed and `cut` tells where a compressed file broke off.
+    """
+
+    def __init__(self, path: Path, name: str, start: int = 0, end: int | None = None) -> None:
+        self.path, self.name, self.start, self.end = path, name, start, end
+        self.num_lines = 0
+        self.cut: Cut | None = None
+        self._damage: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, list[bytes]]]:
+        tail = b""
+        first = self.start == 0
+        for block in self._bytes():
+            if first:
+                block, first = block.removeprefix(_BOM), False
+            lines = (tail + block).split(b"\n")
+            tail = lines.pop()
+            if len(tail) > MAX_LINE_BYTES:
+                raise DataError(
+                    f"{self.name}: line {self.num_lines + len(lines) + 1} is longer than {MAX_LINE_BYTES >> 20} MB; "
+                    "one record a line is expected"
+                )
+            if lines:
+                yield self._count(lines)
+        if self._damage is None:
+            if tail:
+                yield self._count([tail])
+        elif _is_whole_object(tail):
+            yield self._count([tail])
+            self.cut = Cut(self.num_lines + 1, self._damage, b"")
+        else:
+            self.num_lines += 1
+            self.cut = Cut(self.num_lines, self._damage, tail)
+
+    def _count(self, lines: list[bytes]) -> tuple[int, list[bytes]]:
+        first_line = self.num_lines + 1
+        self.num_lines += len(lines)
+        return first_line, lines
+
+    def _bytes(self) -> Iterator[bytes]:
+        if self.path.suffix == ".gz":
+            yield from self._inflate()
+            return
+        with self.path.open("rb") as file:
+            size = self.path.stat().st_size
+            begin = _line_start(file, self.start, size)
+            left = _line_start(file, size if self.end is None else self.end, size) - begin
+            file.seek(begin)
+            while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
+                left -= len(block)
+                yield block
+
+    def _inflate(self) -> Iterator[bytes]:
+        """The decompressed bytes up to the end or the damage (which is noted). Joined gzip members are one stream."""
+        with self.path.open("rb") as file:
+            if file.read(2) != GZIP_MAGIC:
+                raise DataError(f"{self.name}: not a gzip file (the name ends in .gz); decompress or rename it")
+            file.seek(0)
+            inflate, pieces, size = zlib.decompressobj(_GZIP_WINDOW), list[bytes](), 0
+            fresh = True  # at the start of a member: an end here is a regular end
+            while self._damage is None and (compressed := file.read(INPUT_BYTES)):
+                while compressed and self._damage is None:
+                    before = inflate.copy()
+                    try:
+                        piece = inflate.decompress(compressed)
+                    except zlib.error as error:
+                        self._damage = f"the compressed data is damaged ({error})"
+                        piece = _up_to_the_damage(before, compressed)
+                    compressed, fresh = b"", False
+                    if inflate.eof:
+                        compressed = inflate.unused_data.lstrip(b"\0")  # zero padding is allowed after a member
+                        inflate, fresh = zlib.decompressobj(_GZIP_WINDOW), True
+                    pieces.append(piece)
+                    size += len(piece)
+                if size >= BLOCK_BYTES:
+                    yield b"".join(pieces)
+                    pieces, size = [], 0
+        if not fresh and self._damage is None:
+            self._damage = "the compressed file ends before its end mark"
+        yield b"".join(pieces)
+
+
+def _up_to_the_damage(inflate: Any, compressed: bytes) -> bytes:
+    """What can be decompressed before the bad byte: zlib keeps nothing of a call that fails."""
+    pieces = []
+    try:
+        for place in range(len(compressed)):
+            pieces.append(inflate.decompress(compressed[place : place + 1]))
+    except zlib.error:
+        pass
+    return b"".join(pieces)
+
+
+def _line_start(file: Any, offset: int, size: int) -> int:
+    """The first byte at or after `offset` that starts a line."""
+    if offset <= 0 or offset >= size:
+        return max(0, min(offset, size))
+    file.seek(offset - 1)
+    file.readline()
+    return file.tell()
+
+
+def _is_whole_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def shown(line: bytes) -> str:
+    """A raw line as text, bytes that are not UTF-8 written as escapes."""
+    return clip(line[:4000].decode("utf-8", errors="backslashreplace"))
+
+
+def cut_row(cut: Cut) -> BadRow:
+    """The quarantine row of a file that broke off."""
+    return BadRow(cut.line, "truncated_file", cut.detail, shown(cut.tail))
+
+
+def parse_json_lines(first_line: int, lines: list[bytes]) -> tuple[list[int], list[dict], list[BadRow]]:
+    """The JSON objects of a block: their places in `lines`, the objects, and the lines that hold none.
+
+    Empty lines are no rows. The block is parsed in one go; only where that fails is each line looked at.
+    """
+    try:
+        records = [orjson.loads(line) for line in lines]
+    except orjson.JSONDecodeError:
+        return _parse_each_line(first_line, lines)
+    if set(map(type, records)) <= {dict}:
+        return list(range(len(lines))), records, []
+    return _parse_each_line(first_line, lines)
+
+
+def _parse_each_line(first_line: int, lines: list[bytes]) -> tuple[list[int], list[dict], list[BadRow]]:
+    places: list[int] = []
+    records: list[dict] = []
+    bad: list[BadRow] = []
+    for place, line in enumerate(lines):
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            if line.strip():
+                reason, detail = _why_not_json(line, error)
+                bad.append(BadRow(first_line + place, reason, detail, shown(line)))
+            continue
+        if isinstance(record, dict):
+            places.append(place)
+            records.append(record)
+        else:
+            detail = f"a JSON object is expected, this is a {type(record).__name__}"
+            bad.append(BadRow(first_line + place, "wrong_type", detail, shown(line)))
+    return places, records, bad
+
+
+def _why_not_json(line: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as unicode_error:
+        byte = line[unicode_error.start]
+        return "bad_utf8", f"byte 0x{byte:02x} at column {unicode_error.start + 1}"
+    return "bad_json", clip(str(error), 200)

@@ -1,0 +1,114 @@
+"""What travels between a source and ingest: files, the shards they are cut into, and the batches read from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import polars as pl
+import pyarrow.parquet as pq
+
+Kind = Literal["interactions", "items"]
+
+ROW_TYPES: dict[str, dict[str, pl.DataType]] = {
+    "interactions": {
+        "line": pl.Int64(),
+        "user_id": pl.String(),
+        "item_id": pl.String(),
+        "timestamp": pl.Int64(),
+        "event": pl.String(),
+        "rating": pl.Float32(),
+    },
+    "items": {
+        "line": pl.Int64(),
+        "item_id": pl.String(),
+        "title": pl.String(),
+        "description": pl.String(),
+        "brand": pl.String(),
+        "categories": pl.List(pl.String()),
+    },
+}
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file to read; `name` is relative to the source folder and is what reports and quarantine rows show."""
+
+    kind: Kind
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A piece of a source file that one task reads.
+
+    `start` and `end` are bytes of a plain JSONL file or row groups of a Parquet file; `end` None reads to the end.
+    A compressed file is one shard.
+    """
+
+    index: int
+    kind: Kind
+    path: Path
+    name: str
+    start: int = 0
+    end: int | None = None
+
+
+class BadRow(NamedTuple):
+    """A row that was set aside; `line` is 1-based from the start of its shard."""
+
+    line: int
+    reason: str
+    detail: str
+    record: str
+
+
+class Batch(NamedTuple):
+    """Rows of one kind (columns as in ROW_TYPES, `line` 1-based from the start of the shard) and the rows set aside.
+
+    `num_lines` is how many lines of the file were passed so far in the shard: the next shard's lines count on from it.
+    """
+
+    rows: pl.DataFrame
+    bad: list[BadRow]
+    num_lines: int
+
+
+def empty_rows(kind: str) -> pl.DataFrame:
+    """No rows, with the columns of `kind`."""
+    return pl.DataFrame(schema=ROW_TYPES[kind])
+
+
+def cut_into_shards(files: list[SourceFile], max_bytes: int = 256 << 20, max_rows: int = 4_000_000) -> list[Shard]:
+    """One shard a file, several for a large plain JSONL file (byte ranges) or Parquet file (ranges of row groups)."""
+    shards: list[Shard] = []
+    for file in files:
+        for start, end in _ranges(file.path, max_bytes, max_rows):
+            shards.append(Shard(len(shards), file.kind, file.path, file.name, start, end))
+    return shards
+
+
+def _ranges(path: Path, max_bytes: int, max_rows: int) -> list[tuple[int, int | None]]:
+    if path.suffix in (".jsonl", ".json", ".ndjson"):
+        steps = list(range(0, max(path.stat().st_size, 1), max_bytes))
+        return list(zip(steps, [*steps[1:], None], strict=True))
+    if path.suffix == ".parquet":
+        return _row_group_ranges(path, max_rows)
+    return [(0, None)]
+
+
+def _row_group_ranges(path: Path, max_rows: int) -> list[tuple[int, int | None]]:
+    """Consecutive row groups, joined while they hold at most `max_rows` rows. A file that is no Parquet is one range:
+    the reader then says what is wrong with it."""
+    try:
+        metadata = pq.ParquetFile(path).metadata
+    except (OSError, ValueError):
+        return [(0, None)]
+    starts, rows = [0], 0
+    for group in range(metadata.num_row_groups):
+        size = metadata.row_group(group).num_rows
+        if rows and rows + size > max_rows:
+            starts.append(group)
+            rows = 0
+        rows += size
+    return list(zip(starts, [*starts[1:], None], strict=True))
