@@ -116,6 +116,21 @@ def report(
 
 
 @app.command()
+def serve(
+    port: Annotated[int, typer.Option("--port", help="Port of the Prefect server, on this machine only.")] = 4200,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Bring up the Prefect UI with the pipeline as a deployment; Ctrl-C takes all of it down."""
+    with _short_errors(debug):
+        root = store or Path(Config.model_fields["store"].default)
+        environment.prepare(root, debug=True)
+        from flows.serve import serve_here
+
+        serve_here(root, port)
+
+
+@app.command()
 def settings(
     write: Annotated[Path | None, typer.Option("--write", help="Write the page to this file.")] = None,
 ) -> None:

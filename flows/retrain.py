@@ -59,7 +59,7 @@ def retrain(
             start = base(run, prepare=data)
             tuned = sft(run, prepare=data, sid=ids, base=start)
             sharpened = rl(run, prepare=data, sid=ids, base=start, sft=tuned)
-            evaluate(run, prepare=data, embed=vectors, sid=ids, base=start, sft=tuned, rl=sharpened)
+            evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened)
         return report(run)
     finally:
         disconnect()

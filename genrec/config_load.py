@@ -7,7 +7,6 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from genrec import variants
 from genrec.config import Chosen, Config, UnknownName, options_model
 from genrec.errors import ConfigError
 
@@ -31,8 +30,19 @@ def validate(data: dict[str, Any], origin: dict[tuple[str, ...], str] | None = N
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(problem, data, origin or {}) for problem in error.errors(include_url=False)]
-        raise ConfigError("\n".join(lines)) from None
+        raise ConfigError("\n".join(_explain(p, data, origin or {}) for p in _problems(error))) from None
+
+
+def _problems(error: ValidationError) -> list[Any]:
+    """The problems of a validation, those of a variant's options put in their place."""
+    problems: list[Any] = []
+    for problem in error.errors(include_url=False):
+        cause = (problem.get("ctx") or {}).get("error")
+        if isinstance(cause, ValidationError):
+            problems += [{**inner, "loc": (*problem["loc"], "options", *inner["loc"])} for inner in _problems(cause)]
+        else:
+            problems.append(problem)
+    return problems
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -99,8 +109,8 @@ def _merge(
 
 
 def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], str]) -> str:
+    """One line: where it was written, which setting, what is wrong, what was meant."""
     location = tuple(str(part) for part in problem["loc"])
-    model = _model_at(location, data)
     cause = (problem.get("ctx") or {}).get("error")
     if isinstance(cause, UnknownName):
         near = difflib.get_close_matches(cause.name, cause.known, n=1)
@@ -108,7 +118,7 @@ def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], s
         what = f"there is no {cause.name!r}" + (f" (did you mean {near[0]}?)" if near else "")
         what += f"; known: {', '.join(cause.known)}"
     elif problem["type"] == "extra_forbidden":
-        known = _known_names(location, data, model)
+        known = _known_names(location[:-1], data)
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         what = "unknown setting" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}")
     else:
@@ -117,32 +127,24 @@ def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], s
     return f"{source + ': ' if source else ''}{'.'.join(location)}: {what}"
 
 
-def _model_at(location: tuple[str, ...], data: dict[str, Any]) -> type[BaseModel] | None:
-    """The section that holds the last part of a location."""
-    model: type[BaseModel] | None = Config
-    for part in location[:-1]:
-        if model is None or part not in model.model_fields:
-            return None
-        annotation = model.model_fields[part].annotation
-        candidates = [annotation, *get_args(annotation)]
-        model = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
-    return model
-
-
-def _known_names(location: tuple[str, ...], data: dict[str, Any], model: type[BaseModel] | None) -> list[str]:
-    """Names that would have been right in the place of the last part of a location.
-
-    Options are validated by a model of their own, whose locations start at the section: `sid.num_iter` may be
-    an option or a setting of the section, so both lists count.
-    """
-    known = list(model.model_fields) if model is not None else []
-    section = _model_at((*location[:-1], "options"), data) if location else None
-    if section is not None and issubclass(section, Chosen):
-        given: Any = data
-        for part in location[:-1]:
+def _known_names(section: tuple[str, ...], data: dict[str, Any]) -> list[str]:
+    """The settings a section has; for `...options`, those of the variant that the data chooses."""
+    model: type[BaseModel] = Config
+    given: Any = data
+    for part in section:
+        if part == "options" and issubclass(model, Chosen):
+            field = model.variant_field()
+            name = given.get(field) if isinstance(given, dict) else None
+            model = options_model(model.variant_package(), str(name or model.model_fields[field].default))
+        elif part.isdigit():
+            given = given[int(part)] if isinstance(given, list) else {}
+        elif part in model.model_fields:
+            model = _section_type(model.model_fields[part].annotation) or model
             given = given.get(part, {}) if isinstance(given, dict) else {}
-        name = given.get(section.variant_field()) if isinstance(given, dict) else None
-        name = name or section.model_fields[section.variant_field()].default
-        if name in variants.names(section.variant_package()):
-            known += list(options_model(section.variant_package(), str(name)).model_fields)
-    return known
+    return list(model.model_fields)
+
+
+def _section_type(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for a in get_args(annotation) if (found := _section_type(a))), None)

@@ -20,6 +20,7 @@ from tasks.watch import watcher
 
 _POLL_S = 0.25
 _OBJECT_STORE_BYTES = 1 << 30
+_started_here = False
 
 
 def connect(resources: ResourcesConfig) -> None:
@@ -29,6 +30,7 @@ def connect(resources: ResourcesConfig) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
+    global _started_here
     if ray.is_initialized():
         return
     watcher().message("starting Ray")
@@ -51,23 +53,17 @@ def connect(resources: ResourcesConfig) -> None:
             )
     except ConnectionError as error:
         raise GenrecError(f"Ray cluster {address}: cannot be reached ({error}); unset RAY_ADDRESS to run here") from None
+    _started_here = True
 
 
 def disconnect() -> None:
-    """Leave Ray; one that `connect` started here ends with it."""
-    import sys
-
-    if "ray" in sys.modules:
+    """Leave the Ray that `connect` joined or started (then it ends); one that was there before is left alone."""
+    global _started_here
+    if _started_here:
         import ray
 
-        if ray.is_initialized():
-            ray.shutdown()
-
-
-def is_connected() -> bool:
-    import sys
-
-    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
+        ray.shutdown()
+        _started_here = False
 
 
 def run_tasks(

@@ -11,6 +11,7 @@ Raise `version` whenever the code of a stage starts to write other bytes for the
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Job:
     config: Config
     out: Path  # empty; becomes the artifact
     work: Path  # survives a killed attempt
+    scratch: Callable[[], AbstractContextManager[Path]]  # an empty folder for the time of a `with`, on the shared store
 
     def ray_task(self, function: Callable[..., Any], **call: Any) -> Any:
         """Run one progress-reporting function as a Ray task."""
@@ -118,7 +120,7 @@ class Stage:
         if refreshed:
             store.discard_work(key)
         with store.scratch() as out:
-            summary = self.function(Job(self.name, run.config, out, store.work_path(key)), **inputs)
+            summary = self.function(Job(self.name, run.config, out, store.work_path(key), store.scratch), **inputs)
             return store.commit(
                 key,
                 self.name,

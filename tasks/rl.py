@@ -1,0 +1,27 @@
+"""rl: reinforcement learning on the SFT model, candidates from Ray actors."""
+
+from typing import Any
+
+from genrec.config import Config
+from genrec.store import Artifact
+from tasks.rollouts import train_with_rollouts
+from tasks.stage import Job, stage
+
+
+def _reads(config: Config) -> dict[str, Any]:
+    return {**config.rl.key_slice(), "seed": config.seed}
+
+
+@stage("rl", version=1, reads=_reads)
+def rl(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact) -> dict[str, Any]:
+    """Sharpen the ranking with rewards; returns the SFT model where validation does not improve."""
+    return job.ray_task(
+        train_with_rollouts,
+        config=job.config,
+        prepared=prepare.path,
+        sids=sid.path / "sids.parquet",
+        sft=sft.path,
+        base=base.path,
+        work=job.work,
+        out=job.out,
+    )

@@ -1,0 +1,25 @@
+"""sid: vectors to collision-free semantic ids."""
+
+from typing import Any
+
+from genrec.config import Config
+from genrec.sid.stage import assign
+from genrec.store import Artifact
+from tasks.stage import Job, stage
+
+
+def _reads(config: Config) -> dict[str, Any]:
+    return {**config.sid.key_slice(), "seed": config.seed}
+
+
+@stage("sid", version=1, reads=_reads)
+def sid(job: Job, prepare: Artifact, embed: Artifact) -> dict[str, Any]:
+    """Fit the tokenizer on the item vectors and give every item its semantic id."""
+    return job.ray_task(
+        assign,
+        vectors_path=embed.path / "vectors.parquet",
+        catalogue_path=prepare.path / "catalogue.parquet",
+        config=job.config.sid,
+        seed=job.config.seed,
+        out=job.out,
+    )
