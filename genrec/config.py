@@ -206,6 +206,7 @@ class SftConfig(Section):
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout on embeddings, attention and residual branches.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing inside a level's codes.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
+    gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
     max_valid_users: int = Field(
         4000, ge=1, description="Validation users decoded after an epoch (a fixed random sample, same for all models)."
     )
@@ -246,7 +247,9 @@ class RlConfig(Chosen):
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     kl_coef: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the SFT model.")
-    max_kl: float = Field(1.0, gt=0, description="Stop when the KL divergence from the SFT model, nats a token, is above.")
+    max_kl: float = Field(
+        1.0, gt=0, description="Stop when the KL divergence from the SFT model, nats a token, is above."
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
     empty_groups: Literal["repair", "skip"] = Field(
         "repair", description="Groups without a hit: put the target in the place of the last candidate, or skip them."
@@ -261,7 +264,9 @@ class RlConfig(Chosen):
     patience: int = Field(4, ge=1, description="Validations without a better NDCG@10 before stopping.")
     max_valid_users: int = Field(4000, ge=1, description="Validation users decoded at each check (as in sft).")
     options: dict[str, Any] = _options()
-    num_rollout_workers: int = knob(1, "Ray actors that generate candidates; 0 generates in the learner.", ge=0, le=1024)
+    num_rollout_workers: int = knob(
+        1, "Ray actors that generate candidates; 0 generates in the learner.", ge=0, le=1024
+    )
     checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)
 
     @classmethod
@@ -292,15 +297,20 @@ class EvaluateConfig(Section):
     """The protocol: constrained beam search, full-catalogue item-level metrics, baselines beside it."""
 
     beam_width: int = Field(20, ge=1, le=1000, description="Beams, and the length of a recommendation list.")
-    ks: list[Annotated[int, Field(ge=1)]] = Field(default_factory=lambda: [5, 10, 20], description="Cut-offs of HR and NDCG.")
+    ks: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=lambda: [5, 10, 20], description="Cut-offs of HR and NDCG."
+    )
     seen_items: Literal["drop", "keep"] = Field(
-        "drop", description="Whether items of the history leave the ranking in the headline figures (both are reported)."
+        "drop",
+        description="Whether items of the history leave the ranking in the headline figures (both are reported).",
     )
     baselines: Annotated[list[RecallConfig], BeforeValidator(_rewards_from_names)] = Field(
         default_factory=lambda: [RecallConfig(name=name) for name in ("popularity", "itemcf", "transitions")],
         description="Baselines fitted on the same split and ranked beside the models.",
     )
-    head_share: float = Field(0.2, gt=0, lt=1, description="Share of the items, most popular first, that count as head.")
+    head_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of the items, most popular first, that count as head."
+    )
     num_bootstrap: int = Field(1000, ge=10, description="Resamples of the users behind an interval.")
     confidence: float = Field(0.95, gt=0, lt=1, description="Level of the intervals.")
     batch_size: int = knob(256, "Users decoded at once.", ge=1)

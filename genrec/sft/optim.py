@@ -1,0 +1,28 @@
+"""The optimizer of fine-tuning and its learning-rate schedule."""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from genrec.config import SftConfig
+
+
+def make_optimizer(parameters: dict[str, nn.Parameter], config: "SftConfig") -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices; norms and biases are not decayed."""
+    decayed = [p for p in parameters.values() if p.ndim >= 2]
+    plain = [p for p in parameters.values() if p.ndim < 2]
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.98))
+
+
+def learning_rate(step: int, total: int, config: "SftConfig") -> float:
+    """The rate of optimizer step `step` (0-based) of `total`: linear warm-up, then a half cosine to the minimum."""
+    warmup = math.ceil(config.warmup_share * total)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    low = min(config.min_learning_rate, config.learning_rate)
+    share = (step - warmup) / max(1, total - 1 - warmup)
+    return low + (config.learning_rate - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))

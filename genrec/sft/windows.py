@@ -1,0 +1,79 @@
+"""One pass per user: training sequences as windows in which every item is a target once.
+
+A window holds at most max_history + 1 items, so its last target sees exactly the history an evaluation prompt holds.
+A longer sequence is cut into overlapping windows; items that only serve as history of a later window carry no loss,
+and every target but the first ones sees at least half of the longest history.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+_MAX_PADDING = 0.25  # share of a forward's item slots that may be padding
+
+
+@dataclass(frozen=True)
+class Windows:
+    """W windows over a flat array of items: window w is items[start[w]:end[w]], targets from first_target[w] on."""
+
+    items: np.ndarray  # int64[sum of sequence lengths]
+    start: np.ndarray  # int64[W]
+    end: np.ndarray  # int64[W]
+    first_target: np.ndarray  # int64[W], a position in `items`
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return self.end - self.start
+
+    @property
+    def num_targets(self) -> int:
+        return int((self.end - self.first_target).sum())
+
+    def gather(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Items int64[B, M] of some windows, padded on the right with item 0, and bool[B, M]: is it a target."""
+        place = self.start[rows, None] + np.arange(int(self.lengths[rows].max()))[None, :]
+        inside = place < self.end[rows, None]
+        items = np.where(inside, self.items[np.minimum(place, len(self.items) - 1)], 0)
+        return torch.from_numpy(items), torch.from_numpy(inside & (place >= self.first_target[rows, None]))
+
+
+def make_windows(items: np.ndarray, offsets: np.ndarray, max_history: int) -> Windows:
+    """Windows of the sequences items[offsets[i]:offsets[i + 1]]; empty sequences give none."""
+    width = max_history + 1
+    stride = max(1, max_history // 2)
+    begin, stop = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
+    lengths = stop - begin
+    count = np.where(lengths > 0, 1 + -(-np.maximum(lengths - width, 0) // stride), 0)
+    sequence = np.repeat(np.arange(len(lengths)), count)
+    index = np.arange(len(sequence)) - np.repeat(np.cumsum(count) - count, count)
+    end = np.minimum(begin[sequence] + width + index * stride, stop[sequence])
+    start = np.maximum(begin[sequence], end - width)
+    first_target = np.where(index == 0, start, begin[sequence] + width + (index - 1) * stride)
+    return Windows(items.astype(np.int64), start, end, first_target)
+
+
+def epoch_batches(windows: Windows, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The windows of each optimizer step, in an order that `seed` and `epoch` alone decide."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(windows))
+    return np.split(order, np.arange(batch_size, len(order), batch_size))
+
+
+def micro_batches(rows: np.ndarray, lengths: np.ndarray, max_rows: int) -> Iterator[np.ndarray]:
+    """Cut a batch into forwards of at most `max_rows` windows of like length (at most a quarter padding).
+
+    `lengths[i]` belongs to `rows[i]`. The longest come first, so that memory peaks at once or never.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    rows, lengths = rows[order], lengths[order]
+    start = 0
+    while start < len(rows):
+        block = lengths[start : start + max_rows]
+        padding = 1 - np.cumsum(block) / (block[0] * np.arange(1, len(block) + 1))
+        size = int(np.searchsorted(padding > _MAX_PADDING, True))  # padding only grows along the block
+        yield rows[start : start + size]
+        start += size
