@@ -14,9 +14,9 @@ from genrec.schemas import SEQUENCES, read_table
 
 
 class PromptSet(NamedTuple):
-    """Prompts of one step, in order. `index` makes a prompt's randomness its own, wherever it is generated."""
+    """Prompts of one step, in order. `position` tells a worker that has some of them which they are."""
 
-    index: np.ndarray  # int64[B], position in the step
+    position: np.ndarray  # int64[B], place in the step
     histories: list[np.ndarray]  # int64 items each, oldest first, not cut to max_history
     target: np.ndarray  # int64[B]
 
@@ -25,7 +25,7 @@ class PromptSet(NamedTuple):
         return [h[h != t] for h, t in zip(self.histories, self.target, strict=True)]
 
     def part(self, start: int, stop: int) -> "PromptSet":
-        return PromptSet(self.index[start:stop], self.histories[start:stop], self.target[start:stop])
+        return PromptSet(self.position[start:stop], self.histories[start:stop], self.target[start:stop])
 
 
 class PromptSource:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import torch
 
-from genrec.errors import ConfigError
+from genrec.errors import ConfigError, DataError
 from genrec.lm.policy import Policy
 from genrec.lm.trie import Trie
 from genrec.rl.prompts import PromptSet
@@ -58,7 +58,16 @@ def load_policy(
             f"rl.group_size is {config.group_size} but {sids.name} has only {len(table)} items to choose from; "
             "lower rl.group_size"
         )
-    policy = Policy.load(sft, base, max_history=max_history, trainable=True)
+    try:
+        policy = Policy.load(sft, base, max_history=max_history, trainable=True)
+    except (RuntimeError, KeyError, ValueError) as error:  # PEFT on tensors of other names or shapes
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{sft}: the weights do not fit the base model in {base} ({reason})") from error
+    if policy.vocab.num_levels != table.shape[1]:
+        raise DataError(
+            f"{sids.name} has {table.shape[1]} levels but the model in {sft} speaks {policy.vocab.num_levels}; "
+            "train it on these semantic ids"
+        )
     policy.autocast = config.precision == "bf16"
     policy.model.eval()  # no dropout: the policy that generates is the policy that is trained
     return policy, Trie.from_sids(table, policy.vocab.num_codes, policy.device), table
@@ -128,14 +137,14 @@ class RolloutWorker:
         Raises ValueError for prompts that do not start at a chunk: their random stream would be another one.
         """
         size = self.config.micro_batch_size
-        if prompts.index[0] % size:
-            raise ValueError(f"prompts start at {prompts.index[0]}, which is not a multiple of {size}")
+        if prompts.position[0] % size:
+            raise ValueError(f"prompts start at {prompts.position[0]}, which is not a multiple of {size}")
         return concatenate([self._generate_chunk(step, part) for part in chunks(prompts, size)])
 
     def _generate_chunk(self, step: int, prompts: PromptSet) -> Rollout:
         generator = None
         if self.config.rollout == "sample":
-            stream = np.random.SeedSequence([self.seed, step, int(prompts.index[0])]).generate_state(1, np.uint64)[0]
+            stream = np.random.SeedSequence([self.seed, step, int(prompts.position[0])]).generate_state(1, np.uint64)[0]
             generator = torch.Generator(self.policy.device).manual_seed(int(stream >> 1))
         return generate(self.policy, self.trie, self.sids, prompts, self.config, generator)
 

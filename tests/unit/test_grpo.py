@@ -169,9 +169,9 @@ def test_sequences_too_short_for_a_prompt_are_an_error(tmp_path):
         PromptSource(write_sequences(tmp_path / "train.parquet", [[1], [2]]), seed=0)
 
 
-def test_prompt_parts_keep_their_index(tmp_path):
+def test_prompt_parts_keep_their_position(tmp_path):
     path = write_sequences(tmp_path / "train.parquet", [[u, u + 50] for u in range(9)])
     prompts = PromptSource(path, seed=0).draw(2, 6)
     part = prompts.part(2, 5)
-    assert part.index.tolist() == [2, 3, 4]
+    assert part.position.tolist() == [2, 3, 4]
     assert np.array_equal(part.target, prompts.target[2:5])

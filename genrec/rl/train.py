@@ -1,0 +1,168 @@
+"""Reinforcement learning on top of the SFT model.
+
+Each step: prompts cut from training sequences -> candidates of the policy of the moment -> groups judged by the
+rewards -> one update. Validation HR@10 and NDCG@10, measured on the SFT model first, decide what is returned: RL easily
+buys the first place with the tenth, so a checkpoint must beat the SFT model at NDCG@10 without losing HR@10.
+"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from genrec.errors import DataError
+from genrec.progress import Progress, silent
+from genrec.rl.groups import Groups, form_groups
+from genrec.rl.learner import Learner
+from genrec.rl.prompts import PromptSource
+from genrec.rl.rewards.compose import build_terms, total_reward
+from genrec.rl.rewards.context import RewardContext
+from genrec.rl.rollout import LocalRollouts, Rollout, Rollouts, RolloutWorker, get_weights, load_policy
+from genrec.rl.state import State
+from genrec.rl.validation import Validation
+from genrec.schemas import CATALOGUE, TRAINING_LOG, read_table, write_table
+
+if TYPE_CHECKING:
+    from genrec.config import RlConfig
+
+LOG_FILE = "training_log.parquet"
+
+
+def train_rl(
+    prepared: Path,
+    sids: Path,
+    sft: Path,
+    base: Path | None,
+    config: "RlConfig",
+    *,
+    max_history: int,
+    seed: int,
+    work: Path,
+    out: Path,
+    rollouts: Rollouts | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train and write a model folder of the same kind as `sft` (weights or adapter, genrec.json) and the log.
+
+    prepared: folder with train.parquet (prompts), valid.parquet (the gate) and catalogue.parquet. sids: sids.parquet.
+    base: the folder an adapter in `sft` was trained on. work: checkpoints; a rerun with the same folder goes on where
+    it stopped. rollouts: who generates candidates; None generates here.
+
+    Returns {improved, best_step, steps, stop_reason, valid, valid_sft, first, last, ...}: without an improvement on
+    validation the weights written are those of the SFT model. Raises ConfigError, DataError or TrainingError.
+    """
+    source = PromptSource(prepared / "train.parquet", seed)
+    policy, trie, table = load_policy(sft, base, sids, config, max_history)
+    counts = read_table(prepared / "catalogue.parquet", CATALOGUE, ["train_count"])["train_count"].to_numpy()
+    if len(counts) != len(table):
+        raise DataError(
+            f"{sids.name} has {len(table)} items but catalogue.parquet has {len(counts)}; they belong together"
+        )
+    context = RewardContext(
+        torch.from_numpy(table.astype(np.int64)).to(policy.device),
+        torch.from_numpy(counts.astype(np.int64)).to(policy.device),
+    )
+    terms = build_terms(config.rewards)
+    _try_rewards(terms, context, config.group_size)
+    validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
+    learner = Learner(policy, config, terms, context)
+    if rollouts is None:
+        rollouts = LocalRollouts(RolloutWorker(policy, trie, table, config, seed))
+
+    state = State.resume(work, learner) or State.start(*validation(policy))
+    _train(state, learner, source, rollouts, validation, config, work, progress)
+    state.restore_best(learner)
+    policy.save(out)
+    _write_log(state, out / LOG_FILE)
+    return _summary(state, config, source)
+
+
+def _train(
+    state: State,
+    learner: Learner,
+    source: PromptSource,
+    rollouts: Rollouts,
+    validation: Validation,
+    config: "RlConfig",
+    work: Path,
+    progress: Progress,
+) -> None:
+    saved_at = time.monotonic()
+    while state.stop_reason is None:
+        if state.step == config.num_steps:
+            state.stop_reason = "num_steps"
+            break
+        prompts = source.draw(state.step, config.prompts_per_step)
+        rollout = rollouts(state.step, prompts, lambda: get_weights(learner.parameters))
+        device = learner.policy.device
+        items, target = (torch.from_numpy(a).to(device) for a in (rollout.items, prompts.target))
+        groups = form_groups(items, target, config.empty_groups)
+        figures = rollout_figures(rollout, groups) | learner.update(state.step, prompts, groups)
+        state.step += 1
+        epoch = state.step * config.prompts_per_step / source.num_users
+        state.log(epoch, figures)
+        if figures.get("kl", 0.0) > config.max_kl:
+            state.stop_reason = "max_kl"
+        elif state.step % config.eval_every == 0 or state.step == config.num_steps:
+            state.validated(epoch, *validation(learner.policy), learner, config.patience)
+        if time.monotonic() - saved_at >= config.checkpoint_every_s or state.stop_reason:
+            state.save(work, learner)
+            saved_at = time.monotonic()
+        shown = {k: figures[k] for k in ("reward", "hit_rate", "kl") if k in figures}
+        progress(state.step, config.num_steps, f"step {state.step}", **shown, ndcg=state.best_ndcg)
+
+
+def rollout_figures(rollout: Rollout, groups: Groups) -> dict[str, float]:
+    """What the candidates of a step look like, before any repair.
+
+    hit_rate: share of groups with the target. empty_groups: their complement, as a count. distinct_items: different
+    items in the step. entropy: nats, mean over groups, of the candidates' probabilities normalised to 1 inside the
+    group; it falls towards 0 as the policy collapses to one item. mass: mean over groups
+    of the summed probabilities of the candidates (a share of all items when they are distinct, as from a beam).
+    """
+    present = rollout.items >= 0
+    scores = np.where(present, rollout.log_probs.sum(axis=-1, dtype=np.float64), -np.inf)
+    top = scores.max(axis=1, keepdims=True)
+    weight = np.exp(scores - np.where(np.isfinite(top), top, 0.0))
+    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1)
+    return {
+        "hit_rate": groups.hit.float().mean().item(),
+        "empty_groups": float((~groups.hit).sum()),
+        "distinct_items": float(len(np.unique(rollout.items[present]))),
+        "entropy": float(entropy.mean()),
+        "mass": float(np.exp(scores).sum(axis=1).mean()),
+    }
+
+
+def _try_rewards(terms: tuple, context: RewardContext, group_size: int) -> None:
+    """Call every reward once on made-up groups (a hit, no hit, a missing candidate), so that a broken one fails now."""
+    num_items = len(context.sids)
+    items = torch.arange(3 * group_size, device=context.sids.device).reshape(3, group_size) % num_items
+    target = torch.stack([items[0, -1], (items[1, -1] + 1) % num_items, items[2, 0]])
+    items[2, -1] = -1
+    total_reward(terms, items, target, context)
+
+
+def _write_log(state: State, path: Path) -> None:
+    columns = zip(*state.rows, strict=True)  # never empty: the SFT model's validation comes first
+    write_table(pa.table(list(map(pa.array, columns)), names=TRAINING_LOG.names), path, TRAINING_LOG)
+
+
+def _summary(state: State, config: "RlConfig", source: PromptSource) -> dict[str, Any]:
+    figures = {step: {n: v for s, _, n, v in state.rows if s == step} for step in {1, state.step} if step > 0}
+    return {
+        "improved": state.best_step > 0,
+        "best_step": state.best_step,
+        "steps": state.step,
+        "stop_reason": state.stop_reason,
+        "num_users": source.num_users,
+        "num_prompts": state.step * config.prompts_per_step,
+        "valid_sft": {"hr@10": state.sft_hr, "ndcg@10": state.sft_ndcg},
+        "valid": {"hr@10": state.best_hr, "ndcg@10": state.best_ndcg},
+        "first": figures.get(1, {}),
+        "last": figures.get(state.step, {}),
+    }

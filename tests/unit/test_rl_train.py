@@ -1,0 +1,220 @@
+"""The whole stage on a tiny shop: it improves or says so, repeats and resumes bit by bit, and fails early."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from genrec.config import RlConfig
+from genrec.errors import ConfigError, DataError, TrainingError
+from genrec.lm import adapter
+from genrec.lm.policy import Policy
+from genrec.rl.rewards import exact_hit
+from genrec.rl.rollout import RolloutWorker, chunks, concatenate
+from genrec.rl.train import LOG_FILE, train_rl
+from genrec.schemas import TRAINING_LOG, read_table
+from tests.unit.rl_tiny import (
+    MAX_HISTORY,
+    META,
+    NUM_ITEMS,
+    SIDS,
+    VOCAB,
+    tiny_model,
+    tiny_policy,
+    write_prepared,
+    write_sids,
+)
+
+# A shop with a rule: item i is followed by i + 5 (modulo 24).
+RING = [[(start + 5 * i) % NUM_ITEMS for i in range(5)] for start in range(NUM_ITEMS)]
+VALID = [(s[:4], s[4]) for s in RING]
+
+
+@pytest.fixture
+def shop(tmp_path):
+    tiny_policy().save(tmp_path / "sft")
+    return {
+        "prepared": write_prepared(tmp_path / "prepared", [s[:4] for s in RING], VALID),
+        "sids": write_sids(tmp_path / "sids.parquet"),
+        "sft": tmp_path / "sft",
+        "base": None,
+        "max_history": MAX_HISTORY,
+        "seed": 0,
+    }
+
+
+def make_config(**settings) -> RlConfig:
+    defaults = {
+        "group_size": 6,
+        "num_steps": 12,
+        "prompts_per_step": 12,
+        "micro_batch_size": 8,
+        "eval_every": 4,
+        "learning_rate": 3e-3,
+        "checkpoint_every_s": 0.0,
+    }
+    return RlConfig(**(defaults | settings))
+
+
+def run(shop, folder, config=None, **changes):
+    return train_rl(config=config or make_config(), work=folder / "work", out=folder / "out", **(shop | changes))
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+
+
+def log_values(folder, name):
+    table = read_table(folder / "out" / LOG_FILE, TRAINING_LOG).to_pylist()
+    return {row["step"]: row["value"] for row in table if row["name"] == name}
+
+
+def test_training_beats_the_sft_model_and_says_so(shop, tmp_path):
+    summary = run(shop, tmp_path, make_config(num_steps=40, eval_every=10, patience=10))
+    assert summary["improved"]
+    assert summary["valid"]["ndcg@10"] > summary["valid_sft"]["ndcg@10"] + 0.05
+    assert summary["steps"] == 40
+    assert summary["best_step"] in {10, 20, 30, 40}
+    assert summary["last"]["reward"] > summary["first"]["reward"]
+    json.dumps(summary)
+    Policy.load(tmp_path / "out")
+    names = {"reward", "kl", "entropy", "hit_rate", "distinct_items", "empty_groups", "loss"}
+    assert all(sorted(log_values(tmp_path, name)) == list(range(1, 41)) for name in names)
+    assert sorted(log_values(tmp_path, "valid_ndcg@10")) == [0, 10, 20, 30, 40]
+    assert log_values(tmp_path, "valid_ndcg@10")[summary["best_step"]] == summary["valid"]["ndcg@10"]
+
+
+def test_without_an_improvement_the_sft_weights_come_back(shop, tmp_path):
+    summary = run(shop, tmp_path, make_config(learning_rate=1e-12, patience=2))
+    assert not summary["improved"]
+    assert summary["best_step"] == 0
+    assert summary["stop_reason"] == "patience"
+    assert summary["steps"] == 8
+    assert summary["valid"] == summary["valid_sft"]
+    name = "model.safetensors"
+    assert contents(tmp_path / "out")[name] == contents(shop["sft"])[name]
+
+
+def test_no_steps_return_the_sft_model(shop, tmp_path):
+    summary = run(shop, tmp_path, make_config(num_steps=0))
+    assert (summary["improved"], summary["steps"], summary["stop_reason"]) == (False, 0, "num_steps")
+    assert contents(tmp_path / "out")["model.safetensors"] == contents(shop["sft"])["model.safetensors"]
+
+
+def test_the_kl_ceiling_stops_training(shop, tmp_path):
+    summary = run(shop, tmp_path, make_config(learning_rate=0.05, max_kl=0.01, eval_every=100))
+    assert summary["stop_reason"] == "max_kl"
+    assert summary["steps"] < 12
+    assert not summary["improved"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"rollout": "sample", "options": {"inner_steps": 2}, "target_anchor": 0.1}])
+def test_a_killed_run_resumes_bit_by_bit(shop, tmp_path, settings):
+    config = make_config(**settings)
+    expected = run(shop, tmp_path / "whole", config)
+
+    def power_cut(done, total, note="", /, **values):
+        if done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(shop, tmp_path / "cut", config, progress=power_cut)
+    assert not (tmp_path / "cut" / "out").exists()
+    steps = []
+    got = run(shop, tmp_path / "cut", config, progress=lambda done, *a, **k: steps.append(done))
+    assert steps[0] == 8
+    assert got == expected
+    assert contents(tmp_path / "cut" / "out") == contents(tmp_path / "whole" / "out")
+
+
+def test_a_finished_work_folder_gives_the_same_result_again(shop, tmp_path):
+    first = run(shop, tmp_path)
+    before = contents(tmp_path / "out")
+    assert run(shop, tmp_path) == first
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("rollout", ["beam", "sample"])
+def test_remote_workers_change_no_byte(shop, tmp_path, rollout):
+    config = make_config(rollout=rollout, num_steps=5, prompts_per_step=20)
+    places = {k: shop[k] for k in ("sft", "base", "sids")}
+    workers = [RolloutWorker.load(**places, config=config, max_history=MAX_HISTORY, seed=0) for _ in range(2)]
+
+    def pool(step, prompts, weights):
+        for worker in workers:
+            worker.set_weights(weights())
+        parts = chunks(prompts, config.micro_batch_size)
+        return concatenate([workers[i % 2].generate(step, part) for i, part in enumerate(parts)])
+
+    run(shop, tmp_path / "local", config)
+    run(shop, tmp_path / "pool", config, rollouts=pool)
+    assert contents(tmp_path / "local" / "out") == contents(tmp_path / "pool" / "out")
+
+
+def test_validation_targets_teach_nothing(shop, tmp_path):
+    """Other validation users, same updates: what is learned comes from the training sequences alone."""
+    other = write_prepared(tmp_path / "other", [s[:4] for s in RING], [(h, (t + 1) % NUM_ITEMS) for h, t in VALID])
+    config = make_config(patience=100)
+    run(shop, tmp_path / "a", config)
+    run(shop, tmp_path / "b", config, prepared=other)
+    for name in ("reward", "loss", "kl", "hit_rate"):
+        assert log_values(tmp_path / "a", name) == log_values(tmp_path / "b", name)
+    assert log_values(tmp_path / "a", "valid_ndcg@10") != log_values(tmp_path / "b", "valid_ndcg@10")
+
+
+def test_an_adapter_is_trained_and_saved_as_an_adapter(shop, tmp_path):
+    save_base(tmp_path / "base", tiny_model())
+    save_adapter(tmp_path / "adapter", tiny_model())
+    summary = run(
+        shop, tmp_path, make_config(num_steps=30, eval_every=10), sft=tmp_path / "adapter", base=tmp_path / "base"
+    )
+    assert summary["improved"]
+    assert "adapter_model.safetensors" in contents(tmp_path / "out")
+    assert "model.safetensors" not in contents(tmp_path / "out")
+    Policy.load(tmp_path / "out", tmp_path / "base")
+
+
+def save_base(folder, model):
+    Policy(model, VOCAB, MAX_HISTORY, META | {"kind": "base"}, folder).save(folder)
+
+
+def save_adapter(folder, model):
+    lora = adapter.attach(model, VOCAB, rank=4, alpha=8, dropout=0.0, seed=0)
+    Policy(lora, VOCAB, MAX_HISTORY, META | {"adapter": "lora"}, folder).save(folder)
+
+
+def test_an_adapter_of_another_base_is_refused(shop, tmp_path):
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    other = Qwen2Config(**(tiny_model().config.to_dict() | {"hidden_size": 24}))
+    save_base(tmp_path / "base", Qwen2ForCausalLM(other))
+    save_adapter(tmp_path / "adapter", tiny_model())
+    with pytest.raises(DataError, match="do not fit the base model"):
+        run(shop, tmp_path, sft=tmp_path / "adapter", base=tmp_path / "base")
+
+
+def test_a_group_larger_than_the_catalogue_is_refused(shop, tmp_path):
+    with pytest.raises(ConfigError, match=r"group_size is 25 .* only 24 items"):
+        run(shop, tmp_path, make_config(group_size=NUM_ITEMS + 1))
+
+
+def test_a_catalogue_of_one_item_is_refused(shop, tmp_path):
+    with pytest.raises(ConfigError, match="nothing to choose"):
+        run(shop, tmp_path, sids=write_sids(tmp_path / "one.parquet", SIDS[:1]))
+
+
+def test_semantic_ids_of_another_catalogue_are_refused(shop, tmp_path):
+    with pytest.raises(DataError, match=r"20 items but catalogue.parquet has 24"):
+        run(shop, tmp_path, sids=write_sids(tmp_path / "less.parquet", SIDS[:20]))
+    with pytest.raises(DataError, match="2 levels"):
+        run(shop, tmp_path, sids=write_sids(tmp_path / "flat.parquet", np.unique(SIDS[:, :2], axis=0)))
+
+
+def test_a_broken_reward_fails_before_training(shop, tmp_path, monkeypatch):
+    def never(*args):
+        raise AssertionError("candidates were generated")
+
+    monkeypatch.setattr(exact_hit, "reward", lambda candidates, *rest: torch.full(candidates.shape, torch.nan))
+    with pytest.raises(TrainingError, match="reward 'exact_hit' is nan"):
+        run(shop, tmp_path, rollouts=never)
