@@ -41,7 +41,7 @@ class Learner:
 
     def __init__(self, policy: Policy, config: "RlConfig", terms: tuple[Term, ...], context: RewardContext) -> None:
         self.policy, self.config, self.terms, self.context = policy, config, terms, context
-        self.sids = context.sids.cpu().numpy().astype(np.int32)
+        self.sids = context.sids.cpu().numpy()
         self.algorithm, self.options = variants.build("genrec.rl", config.algorithm, config.options)
         self.parameters = policy.trainable_parameters()
         self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from genrec.errors import ConfigError, DataError
+from genrec.lm import folder
 from genrec.lm.policy import Policy
 from genrec.lm.trie import Trie
 from genrec.rl.prompts import PromptSet
-from genrec.schemas import read_table
+from genrec.sft.train import read_sids
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig
@@ -43,12 +44,11 @@ class Rollouts(Protocol):
 def load_policy(
     sft: Path, base: Path | None, sids: Path, config: "RlConfig", max_history: int
 ) -> tuple[Policy, Trie, np.ndarray]:
-    """The policy with its weights to be trained, the trie on its device, and the semantic ids int32[N, L].
+    """The policy with its weights to be trained, the trie on its device, and the semantic ids int64[N, L].
 
     Raises ConfigError when the catalogue cannot fill a group, DataError for artifacts that do not belong together.
     """
-    column = read_table(sids, columns=["sid"])["sid"].combine_chunks()
-    table = column.values.to_numpy(zero_copy_only=False).astype(np.int32).reshape(len(column), -1)
+    table = read_sids(sids)
     if len(table) < 2:
         raise ConfigError(
             f"{sids.name}: a catalogue of {len(table)} item leaves reinforcement learning nothing to choose"
@@ -58,8 +58,11 @@ def load_policy(
             f"rl.group_size is {config.group_size} but {sids.name} has only {len(table)} items to choose from; "
             "lower rl.group_size"
         )
+    frozen = folder.read_meta(sft).get("adapter", "full") != "full"
+    # Frozen weights may be stored in half precision; those that are trained stay in fp32.
+    dtype = torch.bfloat16 if frozen and config.precision == "bf16" else torch.float32
     try:
-        policy = Policy.load(sft, base, max_history=max_history, trainable=True)
+        policy = Policy.load(sft, base, dtype=dtype, max_history=max_history, trainable=True)
     except (RuntimeError, KeyError, ValueError) as error:  # PEFT on tensors of other names or shapes
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{sft}: the weights do not fit the base model in {base} ({reason})") from error
@@ -83,7 +86,7 @@ def generate(
 ) -> Rollout:
     """`config.group_size` candidates a prompt under the trie, items of the history left out.
 
-    sids: int32[N, L]. `rollout: beam` takes the top of a beam search (distinct items); `rollout: sample` draws with
+    sids: int[N, L]. `rollout: beam` takes the top of a beam search (distinct items); `rollout: sample` draws with
     replacement at `config.temperature`, from `generator`, and sorts by log-probability.
     """
     batch = policy.prompts(prompts.histories, sids)

@@ -14,10 +14,10 @@ from genrec.rl.learner import Learner
 class State:
     """Progress of a run. Figures of validation are shares of users (hr) and means over users (ndcg), at 10."""
 
-    sft_hr: float
-    sft_ndcg: float
-    best_hr: float
-    best_ndcg: float
+    sft_hr: float | None = None  # None: there are no validation users
+    sft_ndcg: float | None = None
+    best_hr: float | None = None
+    best_ndcg: float | None = None
     step: int = 0
     best_step: int = 0  # 0: the SFT model
     bad_validations: int = 0  # in a row
@@ -38,6 +38,8 @@ class State:
     def validated(self, epoch: float, hr: float, ndcg: float, learner: Learner, patience: int) -> None:
         """Note a validation. Better is a higher NDCG@10 than any before, at no less than the SFT model's HR@10."""
         self.log(epoch, {"valid_hr@10": hr, "valid_ndcg@10": ndcg})
+        assert self.best_ndcg is not None
+        assert self.sft_hr is not None
         if ndcg > self.best_ndcg and hr >= self.sft_hr:
             self.best_hr, self.best_ndcg, self.best_step, self.bad_validations = hr, ndcg, self.step, 0
             self.best_weights = {name: p.detach().cpu().clone() for name, p in learner.parameters.items()}

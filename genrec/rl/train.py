@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from genrec.errors import DataError
+from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
 from genrec.rl.groups import Groups, form_groups
 from genrec.rl.learner import Learner
@@ -22,7 +23,6 @@ from genrec.rl.rewards.compose import build_terms, total_reward
 from genrec.rl.rewards.context import RewardContext
 from genrec.rl.rollout import LocalRollouts, Rollout, Rollouts, RolloutWorker, get_weights, load_policy
 from genrec.rl.state import State
-from genrec.rl.validation import Validation
 from genrec.schemas import CATALOGUE, TRAINING_LOG, read_table, write_table
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def train_rl(
 
     prepared: folder with train.parquet (prompts), valid.parquet (the gate) and catalogue.parquet. sids: sids.parquet.
     base: the folder an adapter in `sft` was trained on. work: checkpoints; a rerun with the same folder goes on where
-    it stopped. rollouts: who generates candidates; None generates here.
+    it stopped. rollouts: who generates candidates; None generates here. Without validation users nothing could tell an
+    improvement, so nothing is trained.
 
     Returns {improved, best_step, steps, stop_reason, valid, valid_sft, first, last, ...}: without an improvement on
     validation the weights written are those of the SFT model. Raises ConfigError, DataError or TrainingError.
@@ -62,7 +63,7 @@ def train_rl(
             f"{sids.name} has {len(table)} items but catalogue.parquet has {len(counts)}; they belong together"
         )
     context = RewardContext(
-        torch.from_numpy(table.astype(np.int64)).to(policy.device),
+        torch.from_numpy(table).to(policy.device),
         torch.from_numpy(counts.astype(np.int64)).to(policy.device),
     )
     terms = build_terms(config.rewards)
@@ -72,10 +73,12 @@ def train_rl(
     if rollouts is None:
         rollouts = LocalRollouts(RolloutWorker(policy, trie, table, config, seed))
 
-    state = State.resume(work, learner) or State.start(*validation(policy))
+    state = State.resume(work, learner)
+    if state is None:
+        state = State.start(*validation(policy)) if len(validation) else State(stop_reason="no validation users")
     _train(state, learner, source, rollouts, validation, config, work, progress)
     state.restore_best(learner)
-    policy.save(out)
+    policy.save(out, kind="rl")
     _write_log(state, out / LOG_FILE)
     return _summary(state, config, source)
 
@@ -90,7 +93,7 @@ def _train(
     work: Path,
     progress: Progress,
 ) -> None:
-    saved_at = time.monotonic()
+    saved_at, cost = time.monotonic(), 0.0
     while state.stop_reason is None:
         if state.step == config.num_steps:
             state.stop_reason = "num_steps"
@@ -108,11 +111,14 @@ def _train(
             state.stop_reason = "max_kl"
         elif state.step % config.eval_every == 0 or state.step == config.num_steps:
             state.validated(epoch, *validation(learner.policy), learner, config.patience)
-        if time.monotonic() - saved_at >= config.checkpoint_every_s or state.stop_reason:
+        started = time.monotonic()
+        # Never more than a tenth of the time: the checkpoint of a large model takes a while.
+        if started - saved_at >= max(config.checkpoint_every_s, 10 * cost) or state.stop_reason:
             state.save(work, learner)
             saved_at = time.monotonic()
+            cost = saved_at - started
         shown = {k: figures[k] for k in ("reward", "hit_rate", "kl") if k in figures}
-        progress(state.step, config.num_steps, f"step {state.step}", **shown, ndcg=state.best_ndcg)
+        progress(state.step, config.num_steps, f"step {state.step}", **shown, ndcg=state.best_ndcg or 0.0)
 
 
 def rollout_figures(rollout: Rollout, groups: Groups) -> dict[str, float]:
@@ -148,8 +154,9 @@ def _try_rewards(terms: tuple, context: RewardContext, group_size: int) -> None:
 
 
 def _write_log(state: State, path: Path) -> None:
-    columns = zip(*state.rows, strict=True)  # never empty: the SFT model's validation comes first
-    write_table(pa.table(list(map(pa.array, columns)), names=TRAINING_LOG.names), path, TRAINING_LOG)
+    columns = [list(column) for column in zip(*state.rows, strict=True)]
+    table = pa.table(columns, names=TRAINING_LOG.names) if columns else TRAINING_LOG.empty_table()
+    write_table(table, path, TRAINING_LOG)
 
 
 def _summary(state: State, config: "RlConfig", source: PromptSource) -> dict[str, Any]:
@@ -161,8 +168,8 @@ def _summary(state: State, config: "RlConfig", source: PromptSource) -> dict[str
         "stop_reason": state.stop_reason,
         "num_users": source.num_users,
         "num_prompts": state.step * config.prompts_per_step,
-        "valid_sft": {"hr@10": state.sft_hr, "ndcg@10": state.sft_ndcg},
-        "valid": {"hr@10": state.best_hr, "ndcg@10": state.best_ndcg},
+        "valid_sft": None if state.sft_ndcg is None else {"hr@10": state.sft_hr, "ndcg@10": state.sft_ndcg},
+        "valid": None if state.best_ndcg is None else {"hr@10": state.best_hr, "ndcg@10": state.best_ndcg},
         "first": figures.get(1, {}),
         "last": figures.get(state.step, {}),
     }

@@ -123,7 +123,7 @@ def test_a_killed_run_resumes_bit_by_bit(shop, tmp_path, settings):
     assert not (tmp_path / "cut" / "out").exists()
     steps = []
     got = run(shop, tmp_path / "cut", config, progress=lambda done, *a, **k: steps.append(done))
-    assert steps[0] == 8
+    assert 1 < steps[0] <= 8  # from a checkpoint, not from the start
     assert got == expected
     assert contents(tmp_path / "cut" / "out") == contents(tmp_path / "whole" / "out")
 
@@ -166,9 +166,7 @@ def test_validation_targets_teach_nothing(shop, tmp_path):
 def test_an_adapter_is_trained_and_saved_as_an_adapter(shop, tmp_path):
     save_base(tmp_path / "base", tiny_model())
     save_adapter(tmp_path / "adapter", tiny_model())
-    summary = run(
-        shop, tmp_path, make_config(num_steps=30, eval_every=10), sft=tmp_path / "adapter", base=tmp_path / "base"
-    )
+    summary = run(shop, tmp_path, make_config(learning_rate=0.01), sft=tmp_path / "adapter", base=tmp_path / "base")
     assert summary["improved"]
     assert "adapter_model.safetensors" in contents(tmp_path / "out")
     assert "model.safetensors" not in contents(tmp_path / "out")
@@ -218,3 +216,10 @@ def test_a_broken_reward_fails_before_training(shop, tmp_path, monkeypatch):
     monkeypatch.setattr(exact_hit, "reward", lambda candidates, *rest: torch.full(candidates.shape, torch.nan))
     with pytest.raises(TrainingError, match="reward 'exact_hit' is nan"):
         run(shop, tmp_path, rollouts=never)
+
+
+def test_without_validation_users_nothing_is_trained(shop, tmp_path):
+    summary = run(shop, tmp_path, prepared=write_prepared(tmp_path / "blind", RING, []))
+    assert (summary["improved"], summary["steps"], summary["valid"]) == (False, 0, None)
+    assert summary["stop_reason"] == "no validation users"
+    assert contents(tmp_path / "out")["model.safetensors"] == contents(shop["sft"])["model.safetensors"]
