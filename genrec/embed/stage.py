@@ -1,0 +1,139 @@
+"""The embed stage: catalogue -> vectors.parquet, in three steps that may run on different machines.
+
+shards = split_texts(catalogue_path, config, num_shards)
+vectors = [encode_shard(texts, config) for texts in shards]       # side by side
+summary = write_vectors(catalogue_path, config, vectors, out)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from genrec import variants
+from genrec.embed.text import item_texts
+from genrec.errors import DataError
+from genrec.progress import Progress, silent
+from genrec.schemas import read_table, vectors_schema, write_table
+
+if TYPE_CHECKING:
+    from genrec.config import EmbedConfig
+
+PACKAGE = "genrec.embed"
+VECTORS_FILE = "vectors.parquet"
+
+
+def split_texts(catalogue_path: Path, config: EmbedConfig, num_shards: int) -> list[list[str]]:
+    """The distinct texts of a catalogue in shards with about the same number of characters.
+
+    Returns:
+        1..num_shards lists of texts, none empty; a single one where the encoder needs all texts at once (LSA).
+
+    Raises:
+        DataError: the catalogue is empty, missing or lacks a field.
+    """
+    texts, _ = _read_texts(catalogue_path, config)
+    if not variants.load(PACKAGE, config.method).SHARDABLE:
+        num_shards = 1
+    return [[texts[i] for i in rows] for rows in _deal(texts, num_shards)]
+
+
+def encode_shard(
+    texts: list[str], config: EmbedConfig, progress: Progress = silent, device: str | None = None
+) -> np.ndarray:
+    """float32 [len(texts), d]: the vectors of one shard by the configured encoder."""
+    module, options = variants.build(PACKAGE, config.method, config.options)
+    return module.encode(texts, options, batch_tokens=config.batch_tokens, device=device, progress=progress)
+
+
+def write_vectors(catalogue_path: Path, config: EmbedConfig, vectors: list[np.ndarray], out: Path) -> dict[str, Any]:
+    """Put the shards' vectors back in item order and write `vectors.parquet` into the folder `out`.
+
+    Args:
+        catalogue_path: the file `split_texts` read.
+        config: the same settings.
+        vectors: float32 [n_k, d], one array a shard, in the order of `split_texts`.
+        out: existing folder.
+
+    Returns:
+        Summary: method, num_items, num_texts (distinct), num_empty (items without text), dim, num_zero (items with a
+        zero vector), mean_characters.
+
+    Raises:
+        DataError: shards that do not fit the catalogue, or vectors that are not finite.
+    """
+    texts, inverse = _read_texts(catalogue_path, config)
+    shards = _deal(texts, len(vectors))
+    shapes = [v.shape for v in vectors]
+    if [len(rows) for rows in shards] != [s[0] for s in shapes] or len({s[1] for s in shapes}) != 1:
+        raise DataError(
+            f"{VECTORS_FILE}: shards of shapes {shapes} do not fit the {len(texts)} distinct texts of {catalogue_path}"
+        )
+    of_text = np.empty((len(texts), shapes[0][1]), dtype=np.float32)
+    for rows, part in zip(shards, vectors, strict=True):
+        of_text[rows] = part
+    if not np.isfinite(of_text).all():
+        bad = int(np.flatnonzero(~np.isfinite(of_text[inverse]).all(axis=1))[0])
+        raise DataError(f"{VECTORS_FILE}: the vector of item {bad} by {config.method} is not finite")
+    write_item_vectors(of_text[inverse], out / VECTORS_FILE)
+    return {
+        "method": config.method,
+        "num_items": len(inverse),
+        "num_texts": len(texts),
+        "num_empty": int(np.sum(np.array([not t for t in texts])[inverse])),
+        "dim": int(of_text.shape[1]),
+        "num_zero": int(np.sum((of_text == 0).all(axis=1)[inverse])),
+        "mean_characters": float(np.mean(np.array([len(t) for t in texts])[inverse])),
+    }
+
+
+def write_item_vectors(vectors: np.ndarray, path: Path) -> None:
+    """Write float32 [num_items, d] as an artifact of `vectors_schema`."""
+    dim = vectors.shape[1]
+    table = pa.table(
+        {
+            "item": pa.array(np.arange(len(vectors), dtype=np.int32)),
+            "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1).astype(np.float32)), dim),
+        }
+    )
+    write_table(table, path, vectors_schema(dim))
+
+
+def read_item_vectors(path: Path) -> np.ndarray:
+    """float32 [num_items, d] of a vectors artifact.
+
+    Raises:
+        DataError: the file is missing, has other columns, rows out of item order or vectors that are not finite.
+    """
+    table = read_table(path).combine_chunks()
+    if table.column_names != ["item", "vector"] or not pa.types.is_fixed_size_list(table.schema.field("vector").type):
+        raise DataError(f"{path}: not a vectors file (columns {table.column_names})")
+    if not np.array_equal(table["item"].to_numpy(), np.arange(table.num_rows)):
+        raise DataError(f"{path}: row i must hold item i; write it again with the embed stage")
+    dim = table.schema.field("vector").type.list_size
+    flat = table["vector"].combine_chunks().flatten()
+    vectors = np.asarray(flat.to_numpy(zero_copy_only=False), dtype=np.float32).reshape(table.num_rows, dim)
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        bad = int(np.flatnonzero(~finite)[0])
+        raise DataError(f"{path}: the vector of item {bad} is not finite ({int((~finite).sum())} such items)")
+    return vectors
+
+
+def _read_texts(catalogue_path: Path, config: EmbedConfig) -> tuple[list[str], np.ndarray]:
+    catalogue = read_table(catalogue_path)
+    if catalogue.num_rows == 0:
+        raise DataError(f"{catalogue_path}: the catalogue is empty, there is nothing to embed")
+    return item_texts(catalogue, config.fields)
+
+
+def _deal(texts: list[str], num_shards: int) -> list[np.ndarray]:
+    """Row numbers of each shard: longest first, dealt to and fro, so that the shards' lengths come out even."""
+    num_shards = max(1, min(num_shards, len(texts)))
+    order = np.argsort([-len(t) for t in texts], kind="stable")
+    position = np.arange(len(order)) % (2 * num_shards)
+    shard = np.minimum(position, 2 * num_shards - 1 - position)
+    return [order[shard == k] for k in range(num_shards)]

@@ -1,0 +1,60 @@
+"""The text of an item: what an encoder reads."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from genrec.errors import DataError
+
+LABELS = {"title": "Title", "brand": "Brand", "categories": "Categories", "description": "Description"}
+CATEGORY_SEPARATOR = " > "
+
+
+def item_texts(catalogue: pa.Table, fields: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The distinct texts of a catalogue and which one each item has.
+
+    One line a field that is not empty, in the order of `fields`; white space inside a field becomes single blanks:
+
+        Title: Stainless steel staples
+        Brand: Stanley
+        Categories: Industrial > Fasteners > Staples
+
+    Args:
+        catalogue: table with the columns named in `fields` (`categories` a list of strings, the others strings).
+        fields: any of title, brand, categories, description.
+
+    Returns:
+        Distinct texts in the order of first appearance, and int64 [num_items]: item i has text number `inverse[i]`.
+        An item whose fields are all empty has the text "".
+
+    Raises:
+        DataError: a field that is unknown or that the catalogue has not.
+    """
+    unknown = [name for name in fields if name not in LABELS]
+    if unknown:
+        raise DataError(f"embed.fields: there is no {unknown[0]!r}; known: {', '.join(LABELS)}")
+    missing = [name for name in fields if name not in catalogue.column_names]
+    if missing:
+        raise DataError(f"catalogue: no column {missing[0]!r} for embed.fields; it has {catalogue.column_names}")
+    numbers: dict[str, int] = {}
+    inverse = np.empty(catalogue.num_rows, dtype=np.int64)
+    start = 0
+    for batch in catalogue.select(list(dict.fromkeys(fields))).to_batches(max_chunksize=65536):
+        columns = [_labelled_lines(name, batch.column(name).to_pylist()) for name in dict.fromkeys(fields)]
+        for offset, lines in enumerate(zip(*columns, strict=True)):
+            text = "\n".join(line for line in lines if line)
+            inverse[start + offset] = numbers.setdefault(text, len(numbers))
+        start += batch.num_rows
+    return list(numbers), inverse
+
+
+def _labelled_lines(name: str, values: list) -> list[str]:
+    if name == "categories":
+        values = [
+            CATEGORY_SEPARATOR.join(filter(None, (" ".join((part or "").split()) for part in value or ())))
+            for value in values
+        ]
+    else:
+        values = [" ".join((value or "").split()) for value in values]
+    return [f"{LABELS[name]}: {value}" if value else "" for value in values]

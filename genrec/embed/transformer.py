@@ -1,0 +1,176 @@
+"""Hidden states of a language model, pooled over the tokens of a text.
+
+Works with encoders (BERT, E5, BGE, the encoder of T5) and decoders (Qwen2.5, Llama) from the hub or a folder. Texts
+are sorted by length and cut into batches of a bounded number of padded tokens, so hardly any padding is computed.
+Padding is always on the right: a causal model never attends to it, and absolute positions stay those of the text.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from genrec.errors import ConfigError
+from genrec.progress import Progress, silent
+from genrec.variants import setting
+
+SHARDABLE = True  # a vector depends on its own text alone
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Settings of the transformer encoder."""
+
+    model: str = setting("Qwen/Qwen2.5-3B", "Hub id or local folder of a model with safetensors weights.")
+    revision: str | None = setting(None, "Commit or tag of a hub model: pins what the cached vectors stand for.")
+    pooling: Literal["mean", "last"] = setting(
+        "mean", "mean of the last hidden states over all tokens, or the state of the last token."
+    )
+    max_tokens: int = setting(512, "Tokens of a text that are read; the rest is cut off.", ge=1, le=131_072)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", "Number format of the weights and of the computation; auto takes the checkpoint's."
+    )
+    normalize: bool = setting(True, "Scale vectors to unit length.")
+
+
+def encode(
+    texts: list[str],
+    options: Config,
+    *,
+    batch_tokens: int,
+    device: str | None = None,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """Vectors of texts, each independent of the others in its batch (up to rounding).
+
+    Args:
+        texts: any strings; an empty one is encoded as a single end-of-text token.
+        options: settings.
+        batch_tokens: padded tokens in one forward, at most; a longer text goes alone.
+        device: torch device; None takes the GPU where there is one.
+        progress: told after every batch, in texts.
+
+    Returns:
+        float32 [len(texts), hidden_size].
+
+    Raises:
+        ConfigError: the model cannot be loaded, or it gives numbers that are not finite.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    model, tokenizer = load(options)
+    model.to(device)
+    token_ids = tokenize(texts, tokenizer, options.max_tokens)
+    vectors = np.empty((len(texts), model.config.get_text_config().hidden_size), dtype=np.float32)
+    done = 0
+    pending: tuple[np.ndarray, torch.Tensor] | None = None
+    for rows in length_batches(np.array([len(ids) for ids in token_ids], dtype=np.int64), batch_tokens):
+        pooled = _forward(model, [token_ids[i] for i in rows], options, device)
+        # The copy of a batch waits for the GPU; made one batch late, it overlaps with the next forward.
+        done = _collect(pending, vectors, done, progress)
+        pending = (rows, pooled)
+    _collect(pending, vectors, done, progress)
+    if not np.isfinite(vectors).all():
+        bad = int((~np.isfinite(vectors).all(axis=1)).sum())
+        raise ConfigError(
+            f"embed.options: {options.model} gave vectors that are not finite for {bad} of {len(texts)} texts "
+            f"with dtype {options.dtype}; use dtype bfloat16 or float32"
+        )
+    return vectors
+
+
+def load(options: Config) -> tuple[Any, Any]:
+    """The model without its output head, in evaluation mode, and its tokenizer. Safetensors only, no remote code.
+
+    Raises:
+        ConfigError: not found, not reachable, no safetensors, no tokenizer, or code of its own.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    common: dict[str, Any] = {"revision": options.revision, "trust_remote_code": False}
+    model_arguments = {"dtype": options.dtype, "use_safetensors": True}
+    if Path(options.model).is_dir():
+        attempts: list[bool] = [True]
+    else:
+        attempts = [True, False]  # the local cache first: no network calls for what is there
+    for local_only in attempts:
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(options.model, local_files_only=local_only, **common)
+            model = AutoModel.from_pretrained(options.model, local_files_only=local_only, **common, **model_arguments)
+            break
+        except (OSError, ValueError, ImportError) as error:
+            if local_only is attempts[-1]:
+                raise ConfigError(_not_loadable(options.model, error)) from error
+    if getattr(model.config, "is_encoder_decoder", False):
+        model = model.get_encoder()
+    return model.eval(), tokenizer
+
+
+def _not_loadable(model: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    if Path(model).is_dir():
+        present = sorted(p.name for p in Path(model).iterdir())[:20]
+        fix = f"the folder holds {present}; it needs config.json, tokenizer files and *.safetensors"
+    else:
+        fix = "download it where the network is and give the folder's path, or set `embed.method: lsa`"
+    return f"embed.options.model: {model!r} cannot be loaded ({reason}); {fix}"
+
+
+def tokenize(texts: list[str], tokenizer: Any, max_tokens: int) -> list[list[int]]:
+    """Token ids with the model's own special tokens, cut on the right to `max_tokens`; never empty."""
+    if not texts:
+        return []
+    tokenizer.truncation_side = "right"
+    token_ids = tokenizer(texts, truncation=True, max_length=max_tokens, padding=False)["input_ids"]
+    stand_in = next((i for i in (tokenizer.eos_token_id, tokenizer.pad_token_id) if i is not None), 0)
+    return [list(ids) or [stand_in] for ids in token_ids]
+
+
+def length_batches(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
+    """Row numbers in batches of similar length, longest first (so that running out of memory shows at once).
+
+    Args:
+        lengths: int64 [n], tokens of each text.
+        batch_tokens: bound of rows x longest row in a batch; a single row may exceed it.
+    """
+    order = np.argsort(-lengths, kind="stable")
+    batches, start = [], 0
+    while start < len(order):
+        size = max(1, batch_tokens // int(lengths[order[start]]))
+        batches.append(order[start : start + size])
+        start += size
+    return batches
+
+
+@torch.inference_mode()
+def _forward(model: Any, token_ids: list[list[int]], options: Config, device: str) -> torch.Tensor:
+    """float32 [rows, hidden_size] on the device."""
+    lengths = torch.tensor([len(ids) for ids in token_ids])
+    padded = np.zeros((len(token_ids), int(lengths.max())), dtype=np.int64)  # any id does: padding is masked
+    for row, ids in zip(padded, token_ids, strict=True):
+        row[: len(ids)] = ids
+    mask = torch.arange(padded.shape[1]) < lengths[:, None]
+    input_ids = torch.from_numpy(padded).to(device, non_blocking=True)
+    mask = mask.to(device, non_blocking=True)
+    # A decoder would otherwise keep the keys and values of every batch; encoders know no such argument.
+    extra = {"use_cache": False} if getattr(model.config, "use_cache", None) is not None else {}
+    hidden = model(input_ids=input_ids, attention_mask=mask.long(), **extra).last_hidden_state
+    if options.pooling == "last":
+        pooled = hidden[torch.arange(len(lengths), device=device), (lengths - 1).to(device)].float()
+    else:
+        weights = mask[..., None].float()
+        pooled = (hidden.float() * weights).sum(1) / weights.sum(1)
+    return torch.nn.functional.normalize(pooled, dim=-1) if options.normalize else pooled
+
+
+def _collect(
+    pending: tuple[np.ndarray, torch.Tensor] | None, vectors: np.ndarray, done: int, progress: Progress
+) -> int:
+    if pending is None:
+        return done
+    rows, pooled = pending
+    vectors[rows] = pooled.cpu().numpy()
+    done += len(rows)
+    progress(done, len(vectors), "encoding")
+    return done

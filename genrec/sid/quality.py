@@ -1,0 +1,124 @@
+"""How good semantic ids are, in figures and in examples a person can read."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+NUM_LARGEST_CELLS = 5
+NUM_EXAMPLES = 4  # prefixes shown at a depth
+NUM_EXAMPLE_ITEMS = 5  # items shown of a prefix
+
+
+def collision_rate(codes: np.ndarray) -> float:
+    """Share of the items whose id [N, L] another item has too."""
+    _, inverse, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
+    return float(np.mean(counts[inverse.reshape(-1)] > 1))
+
+
+def utilization(codes: np.ndarray, num_codes: int) -> list[float]:
+    """Share of the codes of each level that any item uses."""
+    return [len(np.unique(column)) / num_codes for column in codes.T]
+
+
+def perplexity(codes: np.ndarray) -> list[float]:
+    """exp(entropy in nats) of the codes of each level: the number of codes that equal use would need."""
+    found = []
+    for column in codes.T:
+        share = np.bincount(column) / len(column)
+        share = share[share > 0]
+        found.append(float(np.exp(-(share * np.log(share)).sum())))
+    return found
+
+
+def fan_out(codes: np.ndarray) -> list[dict[str, float]]:
+    """For each prefix length 0..L-1: how many different codes follow a prefix in use (mean, median, max)."""
+    found = []
+    for depth in range(codes.shape[1]):
+        children = np.unique(codes[:, : depth + 1], axis=0)
+        _, counts = np.unique(children[:, :depth], axis=0, return_counts=True) if depth else (None, [len(children)])
+        found.append({"mean": float(np.mean(counts)), "median": float(np.median(counts)), "max": int(np.max(counts))})
+    return found
+
+
+def quality_report(
+    raw: np.ndarray,
+    final: np.ndarray,
+    num_codes: int,
+    raw_errors: np.ndarray,
+    final_errors: np.ndarray,
+    catalogue: pa.Table,
+) -> dict[str, Any]:
+    """Everything the sid stage says about its ids.
+
+    Args:
+        raw, final: int32 [N, L], ids before and after the repair of collisions.
+        num_codes: codes a level.
+        raw_errors, final_errors: float [L], unexplained share of the vectors' variance after each level.
+        catalogue: N rows with item_id, title, categories.
+
+    Returns:
+        Plain JSON data. `collision_rate*` are shares of items, `moved_share` counts items whose id the repair changed
+        (`moved_share_by_level`: at that level), `largest_collision` the most items with one raw id, `largest_cells` lists
+        the fullest prefixes of each length below L, `examples` shows items that share their first one or two codes.
+    """
+    num_levels = raw.shape[1]
+    _, raw_counts = np.unique(raw, axis=0, return_counts=True)
+    return {
+        "num_items": len(final),
+        "num_levels": num_levels,
+        "num_codes": num_codes,
+        "collision_rate_raw": collision_rate(raw),
+        "collision_rate": collision_rate(final),
+        "distinct_ids_raw": len(raw_counts),
+        "largest_collision": int(raw_counts.max()),
+        "utilization_raw": utilization(raw, num_codes),
+        "utilization": utilization(final, num_codes),
+        "perplexity_raw": perplexity(raw),
+        "perplexity": perplexity(final),
+        "reconstruction_error_raw": [float(e) for e in raw_errors],
+        "reconstruction_error": [float(e) for e in final_errors],
+        "moved_share": float(np.mean((raw != final).any(axis=1))),
+        "moved_share_by_level": [float(s) for s in np.mean(raw != final, axis=0)],
+        "fan_out": fan_out(final),
+        "largest_cells": [_largest_cells(final, depth) for depth in range(1, num_levels)],
+        "examples": [_examples(final, depth, catalogue) for depth in range(1, min(3, num_levels))],
+    }
+
+
+def _largest_cells(codes: np.ndarray, depth: int) -> dict[str, Any]:
+    prefixes, counts = np.unique(codes[:, :depth], axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:NUM_LARGEST_CELLS]
+    return {
+        "depth": depth,
+        "cells": [{"prefix": prefixes[i].tolist(), "num_items": int(counts[i])} for i in order],
+    }
+
+
+def _examples(codes: np.ndarray, depth: int, catalogue: pa.Table) -> dict[str, Any]:
+    """Items behind a few prefixes from the fullest to the smallest with company, evenly spaced."""
+    prefixes, inverse, counts = np.unique(codes[:, :depth], axis=0, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)
+    order = np.argsort(-counts, kind="stable")
+    order = order[counts[order] > 1]
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, NUM_EXAMPLES).astype(int))] if len(order) else order
+    shown = []
+    for prefix in chosen:
+        items = np.flatnonzero(inverse == prefix)[:NUM_EXAMPLE_ITEMS]
+        rows = catalogue.select(["item_id", "title", "categories"]).take(pa.array(items)).to_pylist()
+        shown.append(
+            {
+                "prefix": prefixes[prefix].tolist(),
+                "num_items": int(counts[prefix]),
+                "items": [
+                    {"item_id": row["item_id"], "sid": codes[item].tolist(), "title": _name(row)}
+                    for item, row in zip(items, rows, strict=True)
+                ],
+            }
+        )
+    return {"depth": depth, "prefixes": shown}
+
+
+def _name(row: dict[str, Any]) -> str:
+    """The title, or the categories of an item that has none."""
+    return (row["title"] or " > ".join(row["categories"] or ()))[:120]
