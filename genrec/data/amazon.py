@@ -12,7 +12,14 @@ from typing import Any
 import polars as pl
 
 from genrec.data import reading
-from genrec.data.quarantine import check_interactions, check_items, typed_column, wrong_column
+from genrec.data.quarantine import (
+    MAX_DETAIL_CHARS,
+    check_interactions,
+    check_items,
+    clip,
+    typed_column,
+    wrong_column,
+)
 from genrec.data.shards import BadRow, Batch, Shard, SourceFile, empty_rows
 from genrec.errors import DataError
 
@@ -39,7 +46,7 @@ class Layout:
 # ---- files ------------------------------------------------------------------------------------------------------------
 
 
-def find_files(path: Path | None, reviews: list[str], metadata: list[str]) -> list[SourceFile]:
+def find_files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> list[SourceFile]:
     """The review and metadata files: those named, else all of a folder, else the one file given and its `meta_` twin.
 
     Raises DataError that lists what is there when no review file is.
@@ -55,8 +62,8 @@ def find_files(path: Path | None, reviews: list[str], metadata: list[str]) -> li
         there = listing(parent) if parent.is_dir() else "its parent folder does not exist either"
         raise DataError(f"data.path: no folder or file {path}; beside it: {there}")
     present = sorted(p.name for p in path.iterdir() if p.is_file() and p.name.endswith(ENDINGS))
-    metadata = metadata or [name for name in present if name.startswith(METADATA_PREFIX)]
-    reviews = reviews or [name for name in present if not name.startswith(METADATA_PREFIX)]
+    metadata = metadata or tuple(name for name in present if name.startswith(METADATA_PREFIX))
+    reviews = reviews or tuple(name for name in present if not name.startswith(METADATA_PREFIX))
     for name in [*reviews, *metadata]:
         if not (path / name).is_file():
             raise DataError(f"data.options: no file {name} in {path}; it holds {listing(path)}")
@@ -127,11 +134,11 @@ def _items(
 ) -> tuple[pl.DataFrame, list[BadRow]]:
     wrong: dict[int, str] = {}
     text = (str,)
-    descriptions = [" ".join(filter(None, (_text(r.get(name)) for name in layout.descriptions))) for r in records]
     for row, record in enumerate(records):
         for name in (*layout.descriptions, *layout.categories):
             if not isinstance(record.get(name), str | list | None):
-                wrong.setdefault(row, f"{name} is {record[name]!r}")
+                wrong.setdefault(row, f"{name} is {clip(repr(record[name]), MAX_DETAIL_CHARS)}")
+    descriptions = [_joined(r, layout.descriptions) for r in records]
     frame = pl.DataFrame(
         [
             pl.Series("line", places, dtype=pl.Int64) + first_line,
@@ -151,9 +158,12 @@ def _items(
 
 
 def _first_filled(records: list[dict], names: tuple[str, ...]) -> list[Any]:
-    if len(names) == 1:
-        return [r.get(names[0]) for r in records]
-    return [next((v for name in names if (v := r.get(name))), None) for r in records]
+    values = [r.get(names[0]) for r in records]
+    for name in names[1:]:
+        if all(values):
+            break
+        values = [v or r.get(name) for v, r in zip(values, records, strict=True)]
+    return values
 
 
 def _text(value: Any) -> Any:
@@ -163,6 +173,11 @@ def _text(value: Any) -> Any:
     if not isinstance(value, str):
         return value if value is not None else ""
     return " ".join((html.unescape(value) if "&" in value else value).split())
+
+
+def _joined(record: dict, names: tuple[str, ...]) -> str:
+    parts = [_text(record.get(name)) for name in names]
+    return " ".join(part for part in parts if isinstance(part, str) and part)
 
 
 def _names(value: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator
-
 from pathlib import Path
 
 import polars as pl
@@ -84,12 +83,12 @@ def batches(
                 lines.append(line)
         source.consumed.clear()
         if len(rows) >= batch_rows:
-            yield _as_columns(names, rows, lines) + (bad, source.line)
+            yield (*_as_columns(names, rows, lines), bad, source.line)
             rows, lines, bad = [], [], []
     if source.reader.cut:
         # The parser took the remains of the last line for a row only if they were whole; the cut is a row of its own.
         bad.append(reading.cut_row(source.reader.cut))
-    yield _as_columns(names, rows, lines) + (bad, source.reader.num_lines)
+    yield (*_as_columns(names, rows, lines), bad, source.reader.num_lines)
 
 
 def _problem(row: list[str], num_columns: int, consumed: list[str]) -> tuple[str, str] | None:

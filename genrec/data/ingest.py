@@ -61,13 +61,15 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
         pq.ParquetWriter(f"{stem}-rows.parquet", row_schema) as rows_writer,
         pq.ParquetWriter(f"{stem}-bad.parquet", _BAD_SCHEMA) as bad_writer,
     ):
-        for rows, bad, num_lines in module.read(shard, options):
-            num_rows += rows.height
-            num_bad += len(bad)
-            if rows.height:
-                rows_writer.write_table(rows.to_arrow().cast(row_schema))
-            if bad:
-                bad_writer.write_table(pa.Table.from_pylist([row._asdict() for row in bad], schema=_BAD_SCHEMA))
+        for batch in module.read(shard, options):
+            num_rows += batch.rows.height
+            num_bad += len(batch.bad)
+            num_lines = batch.num_lines
+            if batch.rows.height:
+                rows_writer.write_table(batch.rows.to_arrow().cast(row_schema))
+            if batch.bad:
+                bad = [row._asdict() for row in batch.bad]
+                bad_writer.write_table(pa.Table.from_pylist(bad, schema=_BAD_SCHEMA))
             progress(num_rows, num_rows, shard.name)
     counts = {"kind": shard.kind, "file": shard.name, "lines": num_lines, "rows": num_rows, "bad": num_bad}
     Path(f"{stem}.json").write_text(json.dumps(counts, sort_keys=True))
@@ -98,7 +100,9 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
 
 def _check_something_was_read(counts: list[dict], parts: Path) -> None:
     if not counts:
-        raise DataError(f"{parts}: no parts to merge; the folder holds {listing(parts) if parts.is_dir() else 'nothing'}")
+        raise DataError(
+            f"{parts}: no parts to merge; the folder holds {listing(parts) if parts.is_dir() else 'nothing'}"
+        )
     read = [c for c in counts if c["kind"] == "interactions"]
     if sum(c["rows"] + c["bad"] for c in read) == 0:
         names = ", ".join(sorted({c["file"] for c in read})) or "no file"
@@ -184,7 +188,9 @@ def _check_share(quarantine: pl.DataFrame, counts: list[dict], config: DataConfi
 def _summary(interactions: pl.DataFrame, items: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
     seen = interactions.select(pl.col("item_id").unique())
     known = items.filter(
-        (pl.col("title") != "") | (pl.col("description") != "") | (pl.col("brand") != "")
+        (pl.col("title") != "")
+        | (pl.col("description") != "")
+        | (pl.col("brand") != "")
         | (pl.col("categories").list.len() > 0)
     )
     latest = interactions["timestamp"].max()

@@ -52,18 +52,19 @@ def typed_column(
     """
     allowed = {*kinds, type(None)}
     if not set(map(type, values)) <= allowed:
-        for row, value in enumerate(values):
-            if type(value) not in allowed:
-                wrong.setdefault(row, f"{name} is {clip(repr(value), MAX_DETAIL_CHARS)}")
-        values = [value if type(value) in allowed else None for value in values]
+        values = list(values)
+        for row in [row for row, value in enumerate(values) if type(value) not in allowed]:
+            wrong.setdefault(row, f"{name} is {clip(repr(values[row]), MAX_DETAIL_CHARS)}")
+            values[row] = None
     return pl.Series(name, values, dtype=dtype, strict=False)
 
 
 def wrong_column(num_rows: int, wrong: dict[int, str]) -> pl.Series:
     """`wrong` as a nullable text column."""
-    if not wrong:
-        return pl.Series("wrong", [None], dtype=pl.String).new_from_index(0, num_rows)
-    return pl.Series("wrong", [wrong.get(row) for row in range(num_rows)], dtype=pl.String)
+    column: list[str | None] = [None] * num_rows
+    for row, found in wrong.items():
+        column[row] = found
+    return pl.Series("wrong", column, dtype=pl.String)
 
 
 def _blank(column: str) -> pl.Expr:
@@ -103,7 +104,8 @@ def check_interactions(
         .then(pl.format("item id is {}", pl.col("item_id").fill_null("missing")))
         .when(reason == "bad_timestamp")
         .then(
-            pl.when(time.is_null()).then(pl.lit("no timestamp"))
+            pl.when(time.is_null())
+            .then(pl.lit("no timestamp"))
             # Anything a float holds: a cast to integers would refuse the very values to be shown here.
             .otherwise(pl.format("timestamp is {}", time))
         )

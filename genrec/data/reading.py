@@ -13,6 +13,7 @@ from genrec.errors import DataError
 
 BLOCK_BYTES = 4 << 20
 INPUT_BYTES = 64 << 10  # of compressed data: even a decompression bomb stays below 64 MB a step
+GROUP_LINES = 64
 MAX_LINE_BYTES = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib's code for a 32 kB window with a gzip header
@@ -153,15 +154,27 @@ def cut_row(cut: Cut) -> BadRow:
 def parse_json_lines(first_line: int, lines: list[bytes]) -> tuple[list[int], list[dict], list[BadRow]]:
     """The JSON objects of a block: their places in `lines`, the objects, and the lines that hold none.
 
-    Empty lines are no rows. The block is parsed in one go; only where that fails is each line looked at.
+    Empty lines are no rows. Lines are parsed in groups; only in a group where that fails is each line looked at.
     """
-    try:
-        records = [orjson.loads(line) for line in lines]
-    except orjson.JSONDecodeError:
-        return _parse_each_line(first_line, lines)
-    if set(map(type, records)) <= {dict}:
-        return list(range(len(lines))), records, []
-    return _parse_each_line(first_line, lines)
+    places: list[int] = []
+    records: list[dict] = []
+    bad: list[BadRow] = []
+    for start in range(0, len(lines), GROUP_LINES):
+        group = lines[start : start + GROUP_LINES]
+        try:
+            parsed = [orjson.loads(line) for line in group]
+            whole = set(map(type, parsed)) <= {dict}
+        except orjson.JSONDecodeError:
+            whole = False
+        if whole:
+            places.extend(range(start, start + len(group)))
+            records.extend(parsed)
+            continue
+        group_places, group_records, group_bad = _parse_each_line(first_line + start, group)
+        places.extend(start + place for place in group_places)
+        records.extend(group_records)
+        bad.extend(group_bad)
+    return places, records, bad
 
 
 def _parse_each_line(first_line: int, lines: list[bytes]) -> tuple[list[int], list[dict], list[BadRow]]:

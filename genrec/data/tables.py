@@ -12,10 +12,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genrec.data import csv_rows, reading
+from genrec.data import csv_rows
 from genrec.data.amazon import listing
 from genrec.data.quarantine import POSITION_LIMIT, check_interactions, check_items, clip
-from genrec.data.shards import BadRow, Batch, Kind, Shard, SourceFile, empty_rows
+from genrec.data.shards import BadRow, Batch, Kind, Shard, SourceFile
 from genrec.errors import DataError
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def find_files(path: Path | None, options: Config) -> list[SourceFile]:
     """The interactions and items files. Raises DataError that lists what is there when one is missing."""
     if path is None or not path.is_dir():
         where = "is not set" if path is None else f"is {path}, which is not a folder"
-        raise DataError(f"data.path {where}; set it to the folder with interactions.parquet and items.parquet (or .csv)")
+        raise DataError(
+            f"data.path {where}; set it to the folder with interactions.parquet and items.parquet (or .csv)"
+        )
     kinds: tuple[tuple[Kind, str], ...] = (("interactions", options.interactions), ("items", options.items))
     files = []
     for kind, named in kinds:
@@ -133,7 +135,9 @@ def _parquet_batches(shard: Shard) -> Iterator[RawBatch]:
 
 
 def _column(frame: pl.DataFrame, name: str, dtype: Any) -> pl.Series:
-    return frame[name] if name in frame.columns else pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height)
+    return (
+        frame[name] if name in frame.columns else pl.Series(name, [None], dtype=dtype).new_from_index(0, frame.height)
+    )
 
 
 def _ids(shard: Shard, column: pl.Series) -> pl.Series:
@@ -145,9 +149,7 @@ def _ids(shard: Shard, column: pl.Series) -> pl.Series:
     raise DataError(f"{shard.name}: column {column.name!r} holds {column.dtype}; ids are text or whole numbers")
 
 
-def _interactions(
-    shard: Shard, frame: pl.DataFrame, options: Config, unit: str
-) -> tuple[pl.DataFrame, list[BadRow]]:
+def _interactions(shard: Shard, frame: pl.DataFrame, options: Config, unit: str) -> tuple[pl.DataFrame, list[BadRow]]:
     time, time_wrong = _time(frame[options.timestamp], unit)
     rating, rating_wrong = _number(_column(frame, options.rating, pl.Float64))
     event = _column(frame, options.event, pl.String).cast(pl.String).str.strip_chars().str.to_lowercase()
@@ -169,9 +171,7 @@ def _interactions(
         .alias("event"),
         pl.coalesce("time_wrong", "rating_wrong").alias("wrong"),
     )
-    return check_interactions(
-        typed, _record_of(frame), positions=unit == "position", rating_bounds=ANY_NUMBER
-    )
+    return check_interactions(typed, _record_of(frame), positions=unit == "position", rating_bounds=ANY_NUMBER)
 
 
 def _items(shard: Shard, frame: pl.DataFrame, options: Config) -> tuple[pl.DataFrame, list[BadRow]]:
@@ -180,9 +180,7 @@ def _items(shard: Shard, frame: pl.DataFrame, options: Config) -> tuple[pl.DataF
         categories = categories.cast(pl.List(pl.String)).list.drop_nulls()
     else:
         parts = categories.cast(pl.String).str.split(options.category_delimiter)
-        categories = parts.list.eval(pl.element().str.strip_chars()).list.eval(
-            pl.element().filter(pl.element() != "")
-        )
+        categories = parts.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != ""))
     typed = pl.DataFrame(
         [
             frame["line"],
@@ -239,10 +237,12 @@ def iso_milliseconds(text: pl.Series) -> pl.Series:
     name = text.name
     parts = pl.DataFrame({"text": text}).select(
         pl.col("text").str.extract(r"^(\d{4}-\d{2}-\d{2})").str.to_date("%Y-%m-%d", strict=False).alias("date"),
-        pl.col("text").str.extract_groups(
+        pl.col("text")
+        .str.extract_groups(
             r"^\d{4}-\d{2}-\d{2}(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)? ?"
             r"(?:Z|z|([+-])(\d{2}):?(\d{2})?)?$"
-        ).alias("t"),
+        )
+        .alias("t"),
     )
     field = lambda i: pl.col("t").struct.field(str(i)).cast(pl.Float64, strict=False).fill_null(0.0)  # noqa: E731
     fraction = ("0." + pl.col("t").struct.field("4")).cast(pl.Float64, strict=False).fill_null(0.0)

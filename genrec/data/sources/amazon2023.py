@@ -28,8 +28,8 @@ LAYOUT = amazon.Layout(
 class Config:
     """Which files of `data.path` are read."""
 
-    reviews: list[str] = setting([], "Review files in data.path; empty takes every JSONL(.gz) not named meta_*.")
-    metadata: list[str] = setting([], "Metadata files in data.path; empty takes every meta_* file.")
+    reviews: tuple[str, ...] = setting((), "Review files in data.path; empty takes every JSONL(.gz) not named meta_*.")
+    metadata: tuple[str, ...] = setting((), "Metadata files in data.path; empty takes every meta_* file.")
 
 
 def find(path: Path | None, options: Config) -> list[SourceFile]:

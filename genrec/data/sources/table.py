@@ -18,7 +18,9 @@ from genrec.variants import setting
 class Config:
     """Names of the files and of their columns."""
 
-    interactions: str = setting("", "Interactions file in data.path; empty takes interactions.parquet, .csv or .csv.gz.")
+    interactions: str = setting(
+        "", "Interactions file in data.path; empty takes interactions.parquet, .csv or .csv.gz."
+    )
     items: str = setting("", "Items file in data.path; empty takes items.parquet, .csv or .csv.gz.")
     user_id: str = setting("user_id", "Column of the user id (interactions).")
     item_id: str = setting("item_id", "Column of the item id (both files).")
@@ -35,7 +37,7 @@ class Config:
     default_event: str = setting("purchase", "Event type of rows that name none.")
     delimiter: str = setting(",", "Field delimiter of CSV files.")
     category_delimiter: str = setting("|", "Delimiter of category names in one text.")
-    ignore: list[str] = setting([], "Columns of the files that are left out on purpose.")
+    ignore: tuple[str, ...] = setting((), "Columns of the files that are left out on purpose.")
 
 
 def find(path: Path | None, options: Config) -> list[SourceFile]:

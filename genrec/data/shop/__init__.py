@@ -1,0 +1,1 @@
+"""The synthetic shop: an assortment with texts, customers with tastes, and the files they leave behind."""
