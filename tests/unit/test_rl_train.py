@@ -10,9 +10,10 @@ from genrec.config import RlConfig
 from genrec.errors import ConfigError, DataError, TrainingError
 from genrec.lm import adapter
 from genrec.lm.policy import Policy
+from genrec.rl.groups import form_groups
 from genrec.rl.rewards import exact_hit
-from genrec.rl.rollout import RolloutWorker, chunks, concatenate
-from genrec.rl.train import LOG_FILE, train_rl
+from genrec.rl.rollout import Rollout, RolloutWorker, chunks, concatenate
+from genrec.rl.train import LOG_FILE, rollout_figures, train_rl
 from genrec.schemas import TRAINING_LOG, read_table
 from tests.unit.rl_tiny import (
     MAX_HISTORY,
@@ -223,3 +224,22 @@ def test_without_validation_users_nothing_is_trained(shop, tmp_path):
     assert (summary["improved"], summary["steps"], summary["valid"]) == (False, 0, None)
     assert summary["stop_reason"] == "no validation users"
     assert contents(tmp_path / "out")["model.safetensors"] == contents(shop["sft"])["model.safetensors"]
+
+
+def test_a_checkpoint_of_another_model_is_refused(shop, tmp_path):
+    run(shop, tmp_path, make_config(num_steps=1))
+    tiny_policy(tied=False).save(tmp_path / "other")
+    with pytest.raises(DataError, match="checkpoint of another model"):
+        run(shop, tmp_path, make_config(num_steps=1), sft=tmp_path / "other")
+
+
+def test_rollout_figures_of_a_worked_example():
+    items = np.array([[3, 4, -1], [3, 5, 6]])
+    log_probs = np.log(np.array([[0.3, 0.1, 1.0], [0.2, 0.2, 0.2]]))[:, :, None].astype(np.float32)
+    rollout = Rollout(items, np.zeros((2, 3, 1), np.int64), log_probs)
+    groups = form_groups(torch.from_numpy(items), torch.tensor([4, 9]), "repair")
+    figures = rollout_figures(rollout, groups)
+    share = np.array([0.75, 0.25])
+    assert figures["entropy"] == pytest.approx((-(share * np.log(share)).sum() + np.log(3)) / 2, abs=1e-6)
+    assert figures["mass"] == pytest.approx((0.4 + 0.6) / 2, abs=1e-6)
+    assert (figures["hit_rate"], figures["empty_groups"], figures["distinct_items"]) == (0.5, 1.0, 4.0)
