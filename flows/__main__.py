@@ -28,7 +28,9 @@ err = Console(stderr=True, highlight=False)
 
 _Set = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="a.b=c", help="Override one setting; may be repeated. conf/README.md lists all."),
+    typer.Option(
+        "--set", "-s", metavar="a.b=c", help="Override one setting; may be repeated. conf/README.md lists all."
+    ),
 ]
 _Store = Annotated[Path | None, typer.Option("--store", help="Folder of artifacts and reports [default: .genrec].")]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the logs of Prefect and Ray.")]
@@ -57,7 +59,9 @@ def run(
     refresh: Annotated[
         list[str] | None, typer.Option("--refresh", help="Recompute this stage even when cached; may be repeated.")
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Stop after this stage and report what there is.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Stop after this stage and report what there is.")
+    ] = None,
     store: _Store = None,
     debug: _Debug = False,
 ) -> None:
@@ -203,8 +207,12 @@ def _short_errors(debug: bool) -> Iterator[None]:
         if debug:
             raise
         known = isinstance(error, GenrecError)
-        text = str(error) if known else f"{type(error).__name__}: {error}\nThis is unexpected; --debug shows the traceback."
-        err.print("[red bold]error[/] " + text.replace("[", r"\["))
+        text = (
+            str(error)
+            if known
+            else f"{type(error).__name__}: {error}\nThis is unexpected; --debug shows the traceback."
+        )
+        err.print("[red bold]error[/] " + text.replace("[", r"\["), soft_wrap=True)
         raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
 
 

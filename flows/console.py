@@ -40,12 +40,12 @@ class Terminal(Watcher):
         self.bars.stop()
 
     def stage_started(self, stage: str, reason: str) -> None:
-        self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}", highlight=False)
+        self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}", highlight=False, soft_wrap=True)
         self._quarter = 0
         self._bar = self.bars.add_task(stage, total=None, note="")
 
     def stage_waiting(self, stage: str) -> None:
-        self.console.print(f"  {stage:<{_WIDTH}} another run computes it; waiting for the result", highlight=False)
+        self.console.print(f"  {stage:<{_WIDTH}} another run computes it; waiting for the result", highlight=False, soft_wrap=True)
 
     def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
         figures = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
@@ -55,7 +55,7 @@ class Terminal(Watcher):
         quarter = int(4 * done / total) if total else 0
         if not self.console.is_terminal and quarter > self._quarter:
             self._quarter = quarter
-            self.console.print(f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}", highlight=False)
+            self.console.print(f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}", highlight=False, soft_wrap=True)
 
     def stage_finished(self, record: dict[str, Any]) -> None:
         self._end_bar()
@@ -64,14 +64,15 @@ class Terminal(Watcher):
         self.console.print(
             f"  [cyan]{record['name']:<{_WIDTH}}[/] {mark} {record['seconds']:7.1f} s  [dim]{record['key']}[/]{why}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def stage_failed(self, stage: str) -> None:
         self._end_bar()
-        self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] [red]failed[/]", highlight=False)
+        self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] [red]failed[/]", highlight=False, soft_wrap=True)
 
     def message(self, text: str) -> None:
-        self.console.print(f"  [dim]{text}[/]", highlight=False)
+        self.console.print(f"  [dim]{text}[/]", highlight=False, soft_wrap=True)
 
     def _end_bar(self) -> None:
         if self._bar is not None:

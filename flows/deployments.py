@@ -16,7 +16,9 @@ StageName = Literal["ingest", "prepare", "embed", "sid", "base", "sft", "rl", "e
 
 @flow(name="train", flow_run_name="{preset}", persist_result=False)
 def train(
-    preset: Annotated[Literal["demo", "table", "amazon2023"], Field(description="The YAML file in conf/ to start from.")] = "demo",
+    preset: Annotated[
+        Literal["demo", "table", "amazon2023"], Field(description="The YAML file in conf/ to start from.")
+    ] = "demo",
     data_path: Annotated[
         str | None, Field(description="Folder with your data; the demo's synthetic shop needs none.")
     ] = None,
@@ -33,4 +35,4 @@ def train(
         extra.append(f"data.path={data_path}")
     config = load_config([CONF / f"{preset}.yaml"], extra)
     run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.name}"
-    return retrain(config=config.model_dump(mode="json"), run_id=run_id, refresh=refresh, until=until)
+    return retrain(config=config.model_dump(mode="json"), run_id=run_id, refresh=list(refresh or []), until=until)

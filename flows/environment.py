@@ -17,7 +17,9 @@ def prepare(store: Path, debug: bool = False) -> None:
         "RAY_DEDUP_LOGS": "1",
     }
     if "PREFECT_API_URL" not in os.environ:
-        defaults["PREFECT_HOME"] = str(store.absolute() / "prefect")
+        home = store.absolute() / "prefect"
+        home.mkdir(parents=True, exist_ok=True)
+        defaults["PREFECT_HOME"] = str(home)
     if debug:
         defaults["GENREC_DEBUG"] = "1"
     for name, value in defaults.items():

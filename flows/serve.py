@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from genrec.errors import GenrecError
 
@@ -42,7 +43,7 @@ def serve_here(store: Path, port: int) -> None:
 
         from flows.deployments import train
 
-        deployment = train.to_deployment(name="retrain", tags=["genrec"], concurrency_limit=1)
+        deployment: Any = train.to_deployment(name="retrain", tags=["genrec"], concurrency_limit=1)
         print(f"Prefect UI  http://127.0.0.1:{port}   deployment train/retrain   Ctrl-C stops everything", flush=True)
         serve(deployment, print_starting_message=False, pause_on_shutdown=False)
     finally:

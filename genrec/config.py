@@ -7,7 +7,7 @@ the result (a worker count, the batch size of inference) is declared with `knob`
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from genrec import variants
 
@@ -82,9 +82,20 @@ class Chosen(Section):
         known = variants.names(package)
         if name not in known:
             raise UnknownName(self.variant_field(), name, known)
-        options = options_model(package, name).model_validate(self.options).model_dump()  # type: ignore[attr-defined]
+        try:
+            options = options_model(package, name).model_validate(getattr(self, "options")).model_dump()
+        except ValidationError as error:
+            raise OptionsError(error) from None
         object.__setattr__(self, "options", options)
         return self
+
+
+class OptionsError(ValueError):
+    """The options of a variant are wrong; `problems` says where."""
+
+    def __init__(self, problems: ValidationError) -> None:
+        self.problems = problems
+        super().__init__(str(problems))
 
 
 class UnknownName(ValueError):
@@ -141,7 +152,7 @@ class EmbedConfig(Chosen):
 
     method: str = Field("lsa", description="Encoder: a module of genrec/embed.")
     fields: list[Literal["title", "brand", "categories", "description"]] = Field(
-        default_factory=lambda: ["title", "brand", "categories", "description"],
+        default=["title", "brand", "categories", "description"],
         min_length=1,
         description="Item fields joined, in this order, into the text that is encoded.",
     )

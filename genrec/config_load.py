@@ -1,5 +1,6 @@
 """From YAML files and `--set a.b=c` to a checked `Config`, with errors that name the file, the setting and the fix."""
 
+import contextlib
 import difflib
 from pathlib import Path
 from typing import Any, get_args
@@ -7,7 +8,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from genrec.config import Chosen, Config, UnknownName, options_model
+from genrec.config import Chosen, Config, OptionsError, UnknownName, options_model
 from genrec.errors import ConfigError
 
 
@@ -38,8 +39,8 @@ def _problems(error: ValidationError) -> list[Any]:
     problems: list[Any] = []
     for problem in error.errors(include_url=False):
         cause = (problem.get("ctx") or {}).get("error")
-        if isinstance(cause, ValidationError):
-            problems += [{**inner, "loc": (*problem["loc"], "options", *inner["loc"])} for inner in _problems(cause)]
+        if isinstance(cause, OptionsError):
+            problems += [{**inner, "loc": (*problem["loc"], "options", *inner["loc"])} for inner in _problems(cause.problems)]
         else:
             problems.append(problem)
     return problems
@@ -76,10 +77,8 @@ def _parse_override(override: str) -> dict[str, Any]:
     except yaml.YAMLError:
         raise ConfigError(f"--set {override}: {text!r} is not a YAML value; quote it") from None
     if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value) if any(c.isdigit() for c in value) else value
-        except ValueError:
-            pass
     nested: Any = value
     for part in reversed(path.strip().split(".")):
         nested = {part: nested}
@@ -90,7 +89,11 @@ _CHOICES = {"source", "method", "algorithm", "name"}
 
 
 def _merge(
-    below: dict[str, Any], above: dict[str, Any], origin: dict[tuple[str, ...], str], source: str, at: tuple[str, ...] = ()
+    below: dict[str, Any],
+    above: dict[str, Any],
+    origin: dict[tuple[str, ...], str],
+    source: str,
+    at: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Deep merge; a section whose variant changes drops the options written for the old one."""
     merged = dict(below)

@@ -80,7 +80,9 @@ class Store:
             for name in ("objects", "tmp", "work", "locks", "corrupt", "runs"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise GenrecError(f"store {self.root}: cannot be written ({error.strerror}); choose another --store") from None
+            raise GenrecError(
+                f"store {self.root}: cannot be written ({error.strerror}); choose another --store"
+            ) from None
 
     def object_path(self, key: str) -> Path:
         return self.root / "objects" / key

@@ -14,7 +14,18 @@ HEADER = "# Every dependency, pinned. Written by `make lock`; do not edit.\n"
 
 def main() -> None:
     resolved = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-", ".[dev]"],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--ignore-installed",
+            "--quiet",
+            "--report",
+            "-",
+            ".[dev]",
+        ],
         check=True,
         capture_output=True,
         text=True,

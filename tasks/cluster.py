@@ -52,7 +52,9 @@ def connect(resources: ResourcesConfig) -> None:
                 **common,
             )
     except ConnectionError as error:
-        raise GenrecError(f"Ray cluster {address}: cannot be reached ({error}); unset RAY_ADDRESS to run here") from None
+        raise GenrecError(
+            f"Ray cluster {address}: cannot be reached ({error}); unset RAY_ADDRESS to run here"
+        ) from None
     _started_here = True
 
 
@@ -105,12 +107,11 @@ def run_tasks(
                 follow(len(refs) - len(pending))
         return ray.get(refs)
     except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, GenrecError):
-            raise cause from None
-        raise
+        raise error.cause from (None if isinstance(error.cause, GenrecError) else error)
     except ray.exceptions.WorkerCrashedError as error:
-        raise GenrecError(f"stage {stage}: a Ray worker died ({error}); finished stages are kept, run it again") from None
+        raise GenrecError(
+            f"stage {stage}: a Ray worker died ({error}); finished stages are kept, run it again"
+        ) from None
     except ray.exceptions.OutOfMemoryError:
         raise GenrecError(
             f"stage {stage}: out of memory; lower its batch size or resources.{stage}.num_cpus side by side"
@@ -124,7 +125,9 @@ def run_tasks(
                 file.unlink(missing_ok=True)
 
 
-def run_task(stage: str, function: Callable[..., Any], resources: ResourcesConfig, work: Path, **call: Any) -> Any:
+def run_task(
+    stage: str, function: Callable[..., Any], call: dict[str, Any], resources: ResourcesConfig, work: Path
+) -> Any:
     """One call of a function that reports progress, as a Ray task with the stage's resources."""
     return run_tasks(stage, function, [call], resources, work, reports_progress=True)[0]
 

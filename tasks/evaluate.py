@@ -14,15 +14,21 @@ def _reads(config: Config) -> dict[str, Any]:
 
 
 @stage("evaluate", version=1, reads=_reads)
-def evaluate(
-    job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact
-) -> dict[str, Any]:
+def evaluate(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact) -> dict[str, Any]:
     """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals."""
     config = job.config.evaluate
     common = {"prepared": prepare.path, "config": config}
     with job.scratch() as parts:
         calls = [
-            {**common, "parts": parts, "sids": sid.path, "model": model.path, "base": base.path, "name": name, "bounds": b}
+            {
+                **common,
+                "parts": parts,
+                "sids": sid.path,
+                "model": model.path,
+                "base": base.path,
+                "name": name,
+                "bounds": b,
+            }
             for name, model in (("sft", sft), ("rl", rl))
             for b in shards(prepare.path, config.num_shards)
         ]

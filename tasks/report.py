@@ -1,31 +1,30 @@
 """The report of a run: made anew each time (it says what was cached), from the artifacts of the stages that ran."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from genrec.evaluate.report import write_report
+from genrec.evaluate.report import RunRecord, write_report
 from tasks.run import Run
 
 
 def report(run: Run) -> dict[str, Any]:
     """Write runs/<run-id>/report.json and report.html and point runs/latest to it; returns what report.json holds."""
-    return task(_report, name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)(run)
+    step = task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)(_report)
+    return step(run)
 
 
 def _report(run: Run) -> dict[str, Any]:
     """Figures, plots and protocol of the run."""
     folder = run.store.run_path(run.run_id)
-    record = {
+    record: RunRecord = {
         "run_id": run.run_id,
         "started_at_unix_s": int(run.started_at),
         "config": run.config.model_dump(mode="json"),
         "stages": run.records,
         "artifacts": run.paths,
     }
-    write_report(record, folder)
+    report = write_report(record, folder)
     run.store.set_latest_run(run.run_id)
-    return json.loads((Path(folder) / "report.json").read_text())
+    return report

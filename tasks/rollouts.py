@@ -32,7 +32,7 @@ class RolloutActor:
 class RayRollouts:
     """Sends each chunk of a step to the next free actor; the weights go to the object store once a step."""
 
-    def __init__(self, config: Config, num_cpus: float, **worker: Any) -> None:
+    def __init__(self, config: Config, num_cpus: float, worker: dict[str, Any]) -> None:
         import ray
         from ray.util.actor_pool import ActorPool
 
@@ -40,7 +40,7 @@ class RayRollouts:
         use = config.resources.rollout
         threads = use.num_threads or max(1, math.floor(num_cpus))
         actor = ray.remote(RolloutActor).options(num_cpus=num_cpus, num_gpus=use.num_gpus, max_restarts=0)
-        self.actors = [actor.remote(threads, **worker) for _ in range(config.rl.num_rollout_workers)]
+        self.actors: list[Any] = [actor.remote(threads, **worker) for _ in range(config.rl.num_rollout_workers)]
         self.pool = ActorPool(self.actors)
 
     def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout:
@@ -66,7 +66,7 @@ def train_with_rollouts(
     rollouts = None
     if config.rl.num_rollout_workers and config.rl.num_steps:
         worker = {"sft": sft, "base": base, "sids": sids, "config": config.rl, "max_history": max_history, "seed": seed}
-        rollouts = RayRollouts(config, _rollout_cpus(config), **worker)
+        rollouts = RayRollouts(config, _rollout_cpus(config), worker)
     try:
         return train_rl(
             prepared,

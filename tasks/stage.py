@@ -9,6 +9,7 @@ is an `Artifact`, a small reference. The stage function itself gets finished inp
 Raise `version` whenever the code of a stage starts to write other bytes for the same config and inputs.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -40,9 +41,11 @@ class Job:
 
     def ray_task(self, function: Callable[..., Any], **call: Any) -> Any:
         """Run one progress-reporting function as a Ray task."""
-        return run_task(self.stage, function, self.config.resources, self.work, **call)
+        return run_task(self.stage, function, call, self.config.resources, self.work)
 
-    def ray_tasks(self, function: Callable[..., Any], calls: list[dict[str, Any]], reports_progress: bool = False) -> list:
+    def ray_tasks(
+        self, function: Callable[..., Any], calls: list[dict[str, Any]], reports_progress: bool = False
+    ) -> list:
         """Run calls of one function side by side."""
         return run_tasks(
             self.stage, function, calls, self.config.resources, self.work, reports_progress=reports_progress
@@ -53,21 +56,24 @@ class Stage:
     """A stage function with its name, version and slice of the config. Calling it runs it as a Prefect task."""
 
     def __init__(
-        self, name: str, version: int, reads: Callable[[Config], dict[str, Any]], function: Callable[..., dict[str, Any]]
+        self,
+        name: str,
+        version: int,
+        reads: Callable[[Config], dict[str, Any]],
+        function: Callable[..., dict[str, Any]],
     ) -> None:
         self.name, self.version, self.reads, self.function = name, version, reads, function
         self.__doc__ = function.__doc__
 
     def __call__(self, run: Run, **inputs: Artifact) -> Artifact:
         step = task(
-            self.execute,
             name=self.name,
             task_run_name=self.name,
             description=self.__doc__,
             cache_policy=NO_CACHE,
             persist_result=False,
             retries=run.config.resources.retries,
-        )
+        )(self.execute)
         state: State[Artifact] = step(run, inputs, return_state=True)
         artifact: Artifact = state.result()
         run.paths[self.name] = str(artifact.path)
@@ -91,7 +97,7 @@ class Stage:
             existed = store.object_path(key).exists()
             artifact = None if refreshed else store.lookup(key)
             if artifact is not None:
-                reason = "same config and inputs as before"
+                reason = "same config and inputs"
                 _log(f"{self.name}: cached ({reason}), {key}")
                 self._record(run, artifact, "cached", reason, time.monotonic() - started)
                 return Completed(name="Cached", message=f"{reason}: {key}", data=artifact)
@@ -195,12 +201,12 @@ def _changes(manifest: dict[str, Any], version: int, config_slice: dict[str, Any
 
 def _flatten(value: Any, at: str = "") -> dict[str, Any]:
     if isinstance(value, dict):
-        return {k: v for name, inner in value.items() for k, v in _flatten(inner, f"{at}.{name}" if at else name).items()}
+        return {
+            k: v for name, inner in value.items() for k, v in _flatten(inner, f"{at}.{name}" if at else name).items()
+        }
     return {at: value}
 
 
 def _log(text: str) -> None:
-    try:
+    with contextlib.suppress(MissingContextError):  # called outside a flow, as tests do
         get_run_logger().info(text)
-    except MissingContextError:  # called outside a flow, as tests do
-        pass

@@ -45,7 +45,9 @@ def test_a_typo_in_a_variants_options_is_explained(tmp_path):
 
 def test_an_unknown_variant_lists_those_there_are(tmp_path):
     path = _yaml(tmp_path, "sid: {method: rqkmean}\n")
-    with pytest.raises(ConfigError, match=r"sid\.method: there is no 'rqkmean' \(did you mean rqkmeans\?\); known: .*rqvae"):
+    with pytest.raises(
+        ConfigError, match=r"sid\.method: there is no 'rqkmean' \(did you mean rqkmeans\?\); known: .*rqvae"
+    ):
         load_config([path])
 
 

@@ -36,7 +36,7 @@ class Counted:
         made = Run(config or Config(), self.store, "test", **run)
         first = self.first.execute(made, {})
         first = getattr(first, "data", first)
-        second = self.second.execute(made, {"prepare": first})
+        self.second.execute(made, {"prepare": first})
         self.calls, calls = [], self.calls
         return calls, {r["name"]: r for r in made.records}
 
