@@ -46,7 +46,7 @@ def sample(name: str, folder: Path) -> DataConfig:
 def test_settings_are_a_frozen_documented_dataclass(name: str) -> None:
     config = variants.load(PACKAGE, name).Config
     assert dataclasses.is_dataclass(config)
-    assert config.__dataclass_params__.frozen
+    assert config.__dataclass_params__.frozen  # type: ignore[union-attr]
     assert all(field.metadata.get("doc") for field in dataclasses.fields(config))
 
 

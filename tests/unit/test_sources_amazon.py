@@ -19,7 +19,8 @@ from tests.unit.data_samples import T0_MS, review, run_ingest, write_lines
 def _read(source: str, folder: Path, **options: object) -> tuple[pl.DataFrame, pl.DataFrame, dict]:
     config = DataConfig(source=source, path=str(folder), options=options)
     summary = run_ingest(config, folder / "run")
-    return *(pl.read_parquet(folder / f"run/ingest/{n}.parquet") for n in ("interactions", "items")), summary
+    interactions, items = (pl.read_parquet(folder / f"run/ingest/{n}.parquet") for n in ("interactions", "items"))
+    return interactions, items, summary
 
 
 def test_fields_of_2018(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -83,7 +84,13 @@ def test_columns_can_be_mapped_and_texts_split(tmp_path: Path) -> None:
         "who;what;when;kind;stars;junk\nu;i1;1;VIEW;4.5;x\nu;i2;2;;;x\n",
         "what;cats\ni1;A > B >\n",
     )
-    options = {"user_id": "who", "item_id": "what", "timestamp": "when", "event": "kind", "rating": "stars"}
+    options: dict[str, Any] = {
+        "user_id": "who",
+        "item_id": "what",
+        "timestamp": "when",
+        "event": "kind",
+        "rating": "stars",
+    }
     options |= {"categories": "cats", "delimiter": ";", "category_delimiter": ">"}
     interactions, _ = _read(tmp_path, ignore=["junk"], **options)
     assert list(interactions.iter_rows()) == [("u", "i1", 1, "view", 4.5), ("u", "i2", 2, "purchase", None)]

@@ -3,6 +3,7 @@
 import gzip
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -15,7 +16,7 @@ from genrec.data.shop.assortment import max_items
 from genrec.data.shop.files import MALFORMED_METADATA, MALFORMED_REVIEWS, METADATA, REVIEWS, open_shop, write_shop
 from tests.unit.data_samples import run_ingest, run_prepare
 
-SIZE = {"num_users": 2000, "num_items": 800, "mean_events": 9.5, "seed": 3}
+SIZE: dict[str, Any] = {"num_users": 2000, "num_items": 800, "mean_events": 9.5, "seed": 3}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict, dict]:
 
 
 def test_the_same_settings_give_the_same_bytes(tmp_path: Path) -> None:
-    size = {"num_users": 50, "num_items": 40, "mean_events": 6.0, "malformed_share": 0.01}
+    size: dict[str, Any] = {"num_users": 50, "num_items": 40, "mean_events": 6.0, "malformed_share": 0.01}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
         write_shop(tmp_path / name, **size, seed=seed)
