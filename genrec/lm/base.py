@@ -4,7 +4,6 @@
 other name is a local folder or a hub id. Either way the result is an ordinary Hugging Face folder.
 """
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,5 +177,6 @@ def add_sid_tokens(model: Any, tokenizer: Any, num_levels: int, num_codes: int, 
 @torch.no_grad()
 def _initialise_rows(weight: nn.Parameter, first: int, end: int, generator: torch.Generator) -> None:
     known = weight[:first].float()
-    noise = torch.randn(end - first, weight.shape[1], generator=generator) * known.std() / math.sqrt(100)
-    weight[first:end] = (known.mean(0) + noise.to(weight.device)).to(weight.dtype)
+    centre = known.mean(0)
+    noise = torch.randn(end - first, weight.shape[1], generator=generator) * (known - centre).std().cpu() / 10
+    weight[first:end] = (centre + noise.to(weight.device)).to(weight.dtype)

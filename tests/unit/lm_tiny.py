@@ -1,0 +1,83 @@
+"""A random catalogue, a Qwen2 of a few thousand weights, and plain unbatched scoring to compare against."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from genrec.lm import adapter
+from genrec.lm.policy import Policy
+from genrec.lm.vocab import SidVocabulary
+
+NUM_CODES = 6
+MAX_HISTORY = 5
+VOCAB = SidVocabulary(3, NUM_CODES, first_token_id=5, bos_token_id=0, pad_token_id=1)
+
+
+def random_sids(num_items: int, seed: int, num_codes: int = NUM_CODES, num_levels: int = 3) -> np.ndarray:
+    flat = np.random.default_rng(seed).permutation(num_codes**num_levels)[:num_items]
+    return np.stack(np.unravel_index(flat, (num_codes,) * num_levels), axis=1).astype(np.int32)
+
+
+def random_histories(lengths: list[int], num_items: int, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, num_items, length) for length in lengths]
+
+
+def tiny_policy(seed: int = 0, tied: bool = True, lora: bool = False, vocab: SidVocabulary = VOCAB) -> Policy:
+    """Random weights wide enough apart that scores differ; with `lora`, a trained-looking adapter on top."""
+    torch.manual_seed(seed)
+    config = Qwen2Config(
+        vocab_size=vocab.end_token_id + 3,  # rows behind the semantic-id tokens, as resized models have
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        tie_word_embeddings=tied,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=1,
+    )
+    model = Qwen2ForCausalLM(config).eval()
+    mode = "full"
+    if lora:
+        mode = "lora"
+        model = adapter.attach(model, vocab, rank=4, alpha=8, dropout=0.0, seed=seed).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(0.2 * torch.randn_like(parameter))
+    meta = {"kind": "base", "adapter": mode, "vocabulary": vars(vocab), "max_history": MAX_HISTORY}
+    return Policy(model, vocab, MAX_HISTORY, meta, Path())
+
+
+def plain_log_probs(policy: Policy, history: np.ndarray, sids: np.ndarray) -> torch.Tensor:
+    """log p of every code of every item, [N, L]: one unpadded row an item through the stock forward with its full head."""
+    vocab = policy.vocab
+    prompt = [vocab.bos_token_id, *vocab.token_ids(sids[history[-policy.max_history :]]).reshape(-1).tolist()]
+    rows = torch.tensor([prompt + row for row in vocab.token_ids(sids).tolist()])
+    logits = policy.model(input_ids=rows).logits[:, len(prompt) - 1 : -1]
+    columns = []
+    for level in range(vocab.num_levels):
+        first = vocab.first_token_id + level * vocab.num_codes
+        level_log_probs = logits[:, level, first : first + vocab.num_codes].log_softmax(-1)
+        columns.append(level_log_probs.gather(1, torch.from_numpy(sids[:, level : level + 1]).long())[:, 0])
+    return torch.stack(columns, dim=1)
+
+
+def plain_beam(log_probs: np.ndarray, sids: np.ndarray, width: int) -> list[int]:
+    """Beam search over explicit prefixes: the items found, best first."""
+    kept = {()}
+    scores: dict[tuple, float] = {}
+    for level in range(sids.shape[1]):
+        scores = {
+            tuple(sid[: level + 1]): float(log_probs[item, : level + 1].sum())
+            for item, sid in enumerate(sids.tolist())
+            if tuple(sid[:level]) in kept
+        }
+        kept = set(sorted(scores, key=scores.__getitem__, reverse=True)[:width])
+    index = {tuple(sid): item for item, sid in enumerate(sids.tolist())}
+    return [index[p] for p in sorted(kept, key=scores.__getitem__, reverse=True)]

@@ -1,0 +1,68 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.sft.windows import epoch_batches, make_windows, micro_batches
+
+SEQUENCES = st.lists(st.integers(0, 40), min_size=1, max_size=12)
+
+
+def windows_of(lengths, max_history):
+    """Items are numbered through, so that an item is its own position."""
+    return make_windows(np.arange(sum(lengths)), np.concatenate([[0], np.cumsum(lengths)]), max_history)
+
+
+@settings(deadline=None)
+@given(lengths=SEQUENCES, max_history=st.integers(1, 12))
+def test_every_item_is_a_target_once_with_its_own_history(lengths, max_history):
+    windows = windows_of(lengths, max_history)
+    begin = np.repeat(np.cumsum(lengths) - lengths, lengths)  # by item: where its sequence starts
+    targets = []
+    for w in range(len(windows)):
+        items, is_target = (t[0].numpy() for t in windows.gather(np.array([w])))
+        assert len(items) <= max_history + 1
+        np.testing.assert_array_equal(np.diff(items), 1)
+        assert items[0] >= begin[items[-1]]
+        for place in np.flatnonzero(is_target):
+            before = items[place] - begin[items[place]]
+            assert place >= min(before, max_history // 2)
+            targets.append(items[place])
+    assert sorted(targets) == list(range(sum(lengths)))
+    assert windows.num_targets == sum(lengths)
+
+
+@settings(deadline=None)
+@given(length=st.integers(1, 40), max_history=st.integers(1, 12))
+def test_the_last_item_sees_exactly_an_evaluation_prompt(length, max_history):
+    windows = windows_of([length], max_history)
+    items, is_target = (t[0].numpy() for t in windows.gather(np.array([len(windows) - 1])))
+    assert is_target[-1]
+    assert items[:-1].tolist() == list(range(length - 1))[-max_history:]
+
+
+@settings(deadline=None)
+@given(lengths=SEQUENCES, size=st.integers(1, 9), max_history=st.integers(1, 6))
+def test_micro_batches_partition_a_batch_with_little_padding(lengths, size, max_history):
+    windows = windows_of(lengths, max_history)
+    rows = np.arange(len(windows))[::-1]
+    parts = list(micro_batches(rows, windows.lengths[rows], size))
+    assert sorted(np.concatenate([*parts, np.empty(0, int)]).tolist()) == list(range(len(windows)))
+    for part in parts:
+        assert 1 <= len(part) <= size
+        assert windows.lengths[part].mean() >= 0.75 * windows.lengths[part].max()
+
+
+def test_an_epoch_shows_every_window_once_in_an_order_of_its_own():
+    windows = windows_of([3] * 50, 4)
+    epochs = [epoch_batches(windows, 8, seed=1, epoch=e) for e in (0, 1, 0)]
+    for batches in epochs:
+        assert [len(b) for b in batches] == [8] * 6 + [2]
+        assert sorted(np.concatenate(batches)) == list(range(50))
+    flat = [np.concatenate(b).tolist() for b in epochs]
+    assert flat[0] == flat[2] != flat[1]
+
+
+def test_padding_is_no_target():
+    items, targets = windows_of([2, 4], 9).gather(np.array([0, 1]))
+    assert items.tolist() == [[0, 1, 0, 0], [2, 3, 4, 5]]
+    assert targets.tolist() == [[True, True, False, False], [True] * 4]

@@ -1,0 +1,231 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from genrec import schemas
+from genrec.config import SftConfig
+from genrec.errors import DataError, TrainingError
+from genrec.lm.policy import Policy
+from genrec.sft.cross_entropy import cross_entropy
+from genrec.sft.optim import learning_rate, make_optimizer
+from genrec.sft.state import State
+from genrec.sft.train import Trainer, train_sft
+from genrec.sft.windows import make_windows
+from tests.unit.rl_tiny import MAX_HISTORY, NUM_ITEMS, SIDS, tiny_policy, write_prepared, write_sids
+
+CONFIG = SftConfig(
+    epochs=3,
+    batch_size=8,
+    micro_batch_size=3,
+    dropout=0.2,
+    learning_rate=0.01,
+    max_valid_users=16,
+    checkpoint_every_s=0,
+)
+CYCLES = [[(start + k) % NUM_ITEMS for k in range(length)] for start in range(NUM_ITEMS) for length in (3, 8)]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in one order: what "the same bits" is promised for
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def files(tmp_path):
+    valid = [([i, (i + 1) % NUM_ITEMS], (i + 2) % NUM_ITEMS) for i in range(NUM_ITEMS)]
+    write_prepared(tmp_path / "prepared", CYCLES, valid)
+    tiny_policy().save(tmp_path / "base")
+    write_sids(tmp_path / "sids.parquet")
+    return tmp_path
+
+
+def train(files, config=CONFIG, name="out", work="work", **options):
+    options = {"max_history": MAX_HISTORY, "seed": 0, **options}
+    return train_sft(
+        files / "prepared",
+        files / "sids.parquet",
+        files / "base",
+        config,
+        work=files / work,
+        out=files / name,
+        **options,
+    )
+
+
+def make_trainer(config=CONFIG) -> Trainer:
+    items = np.concatenate(CYCLES)
+    offsets = np.concatenate([[0], np.cumsum([len(c) for c in CYCLES])])
+    return Trainer(tiny_policy(), make_windows(items, offsets, MAX_HISTORY), SIDS, config, seed=0)
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch():
+    whole, parts = (
+        make_trainer(CONFIG.model_copy(update={"dropout": 0.0, "micro_batch_size": size})) for size in (1000, 2)
+    )
+    rows = np.arange(20)
+    loss = [trainer.accumulate(rows) for trainer in (whole, parts)]
+    torch.testing.assert_close(*loss)
+    for name, parameter in whole.parameters.items():
+        torch.testing.assert_close(parts.parameters[name].grad, parameter.grad, atol=1e-6, rtol=1e-4)
+    codes = torch.from_numpy(SIDS[CYCLES[0]]).long()[None]  # and one window by hand
+    whole.optimizer.zero_grad()
+    alone = whole.accumulate(np.array([0]))
+    expected = whole.policy.sequence_logits(codes).log_softmax(-1).gather(-1, codes[..., None])[..., 0].mean(1)[0]
+    torch.testing.assert_close(alone, -expected.detach())
+
+
+def test_it_learns_which_item_follows(files):
+    summary = train(files, CONFIG.model_copy(update={"epochs": 15, "dropout": 0.0, "micro_batch_size": 8}))
+    assert summary["valid_hr@10"] == 1.0
+    assert summary["valid_ndcg@10"] > 0.95
+    assert summary["targets"] == sum(map(len, CYCLES))
+    policy = Policy.load(files / "out")
+    assert policy.meta["kind"] == "sft"
+    assert policy.max_history == MAX_HISTORY
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(files):
+    whole = train(files, name="whole", work="work_whole")
+    for kill_at in (3, 9):  # in the middle of two epochs
+
+        def stop(done, total, note="", /, kill_at=kill_at, **values):
+            if done == kill_at:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(files, name="resumed", progress=stop)
+    resumed_from = []
+    resumed = train(files, name="resumed", progress=lambda done, *_, **__: resumed_from.append(done))
+    assert resumed_from[0] == 9  # the checkpoint of step 8
+    assert resumed == whole
+    for file in sorted((files / "whole").iterdir()):
+        assert file.read_bytes() == (files / "resumed" / file.name).read_bytes(), file.name
+
+
+def test_a_finished_run_is_not_trained_again(files):
+    first = train(files)
+    steps = []
+    assert train(files, name="again", progress=lambda done, *_, **__: steps.append(done)) == first
+    assert not steps
+    assert (files / "again" / "model.safetensors").read_bytes() == (files / "out" / "model.safetensors").read_bytes()
+
+
+def test_the_log_follows_training(files):
+    summary = train(files)
+    log = schemas.read_table(files / "out" / "training_log.parquet", schemas.TRAINING_LOG).to_pylist()
+    figures = {name: [row for row in log if row["name"] == name] for name in {row["name"] for row in log}}
+    assert {"loss", "loss_level_0", "learning_rate", "valid_ndcg@10", "valid_hr@10"} <= set(figures)
+    assert [row["epoch"] for row in figures["valid_ndcg@10"]] == [1.0, 2.0, 3.0]
+    assert figures["loss"][-1]["step"] == summary["steps"] == 3 * -(-summary["windows"] // 8)
+    assert figures["loss"][-1]["value"] < figures["loss"][0]["value"]
+    best = max(figures["valid_ndcg@10"], key=lambda row: row["value"])
+    assert best["value"] == summary["valid_ndcg@10"]
+    assert best["epoch"] == summary["best_epoch"]
+
+
+def test_a_non_finite_gradient_stops_before_the_weights_change():
+    trainer = make_trainer()
+    name, parameter = next(iter(trainer.parameters.items()))
+    with torch.no_grad():
+        parameter[0] = torch.inf  # the row of BOS
+    before = {n: p.detach().clone() for n, p in trainer.parameters.items()}
+    trainer.state.step, trainer.state.epoch, trainer.state.batch = 12, 1, 3
+    with pytest.raises(TrainingError, match=r"sft: loss nan.* at step 12 \(epoch 1, batch 3\)"):
+        trainer.step(np.arange(4), 0.1)
+    assert all(torch.equal(p, before[n]) for n, p in trainer.parameters.items()), name
+
+
+def test_early_stopping_returns_the_best_weights():
+    parameters = {"w": torch.nn.Parameter(torch.zeros(1))}
+    state = State()
+    for epoch, ndcg in enumerate([0.1, 0.3, 0.2, 0.25], start=1):
+        state.epoch = epoch
+        with torch.no_grad():
+            parameters["w"].fill_(float(epoch))
+        assert state.stop_reason is None
+        state.validated(0.5, ndcg, parameters, patience=2)
+    assert state.stop_reason == "patience"
+    assert (state.best_epoch, state.best_ndcg) == (2, 0.3)
+    state.restore_best(parameters)
+    assert parameters["w"].item() == 2.0
+
+
+@pytest.mark.parametrize("mode", ["lora", "qlora"])
+def test_adapters_train_and_reload(files, mode):
+    config = CONFIG.model_copy(
+        update={"adapter": mode, "epochs": 3, "lora_rank": 4, "lora_alpha": 8, "micro_batch_size": 8}
+    )
+    summary = train(files, config)
+    assert 0 < summary["trainable_share"] < 1
+    assert not (files / "out" / "model.safetensors").exists()
+    log = schemas.read_table(files / "out" / "training_log.parquet").to_pylist()
+    losses = [row["value"] for row in log if row["name"] == "loss"]
+    assert losses[-1] < 0.9 * losses[0]
+    assert Policy.load(files / "out", files / "base").has_adapter
+
+
+def test_bf16_and_recomputation_train_as_well(files):
+    config = CONFIG.model_copy(update={"precision": "bf16", "gradient_checkpointing": True, "micro_batch_size": 8})
+    train(files, config)
+    log = schemas.read_table(files / "out" / "training_log.parquet").to_pylist()
+    losses = [row["value"] for row in log if row["name"] == "loss"]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_recomputation_changes_no_gradient():
+    config = CONFIG.model_copy(update={"dropout": 0.0})
+    trainers = [make_trainer(config.model_copy(update={"gradient_checkpointing": flag})) for flag in (False, True)]
+    for trainer in trainers:
+        trainer.policy.model.train()
+        trainer.accumulate(np.arange(6))
+    for a, b in zip(*(t.parameters.values() for t in trainers), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+
+
+def test_no_sequences_is_a_clear_error(files):
+    write_prepared(files / "prepared", [], [([0], 1)])
+    with pytest.raises(DataError, match="no training sequences"):
+        train(files)
+
+
+def test_without_validation_rows_the_last_weights_are_kept(files):
+    write_prepared(files / "prepared", CYCLES, [])
+    summary = train(files)
+    assert summary["epochs"] == 3
+    assert summary["valid_ndcg@10"] is None
+
+
+def test_uniform_logits_cost_log_k_with_or_without_smoothing():
+    codes = torch.tensor([[0, 3], [2, 1]])
+    for smoothing in (0.0, 0.3):
+        losses = cross_entropy(torch.zeros(2, 2, 4), codes, smoothing)
+        torch.testing.assert_close(losses, torch.full((2, 2), math.log(4)))
+
+
+def test_label_smoothing_mixes_in_the_mean_over_the_codes():
+    logits, codes = torch.randn(5, 3, 7), torch.randint(7, (5, 3))
+    log_probs = logits.log_softmax(-1)
+    expected = -0.8 * log_probs.gather(-1, codes[..., None])[..., 0] - 0.2 * log_probs.mean(-1)
+    torch.testing.assert_close(cross_entropy(logits, codes, 0.2), expected)
+
+
+def test_the_learning_rate_rises_then_falls_to_its_minimum():
+    config = SftConfig(learning_rate=1.0, min_learning_rate=0.1, warmup_share=0.1)
+    rates = [learning_rate(step, 100, config) for step in range(100)]
+    np.testing.assert_allclose(rates[:10], np.arange(1, 11) / 10)
+    assert rates[-1] == pytest.approx(0.1)
+    assert np.all(np.diff(rates[10:]) <= 0)
+    assert learning_rate(0, 1, config) == 1.0
+
+
+def test_norms_and_biases_are_not_decayed():
+    policy = tiny_policy()
+    optimizer = make_optimizer(policy.trainable_parameters(), SftConfig(weight_decay=0.3))
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    for name, parameter in policy.model.named_parameters():
+        assert decay[id(parameter)] == (0.0 if name.endswith("bias") or "norm" in name else 0.3), name
