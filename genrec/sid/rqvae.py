@@ -80,8 +80,9 @@ class RqVaeTokenizer(Tokenizer):
         for name in ("encoder", "decoder"):
             state = {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")}
             weights = [state[k] for k in sorted((k for k in state if k.endswith("weight")), key=_layer_number)]
-            parts[name] = mlp([weights[0].shape[1], *(w.shape[0] for w in weights)])
-            parts[name].load_state_dict(state)
+            with torch.device("meta"):  # no random start for weights that are replaced anyway
+                parts[name] = mlp([weights[0].shape[1], *(w.shape[0] for w in weights)])
+            parts[name].load_state_dict(state, assign=True)
         return cls(tensors["codebooks"], parts["encoder"], parts["decoder"], tensors["mean"], tensors["scale"], device)
 
 
