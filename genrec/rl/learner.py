@@ -59,6 +59,11 @@ class Learner:
             for name, parameter in self.parameters.items():
                 parameter.data = current[name]
 
+    def mean_reward(self, items: torch.Tensor, target: torch.Tensor) -> float:
+        """Mean reward of candidates int64[B, G] as they were generated: a repair would hide the misses."""
+        valid = items >= 0
+        return total_reward(self.terms, items, target, self.context).sum().item() / max(int(valid.sum()), 1)
+
     def update(self, step: int, prompts: PromptSet, groups: Groups) -> dict[str, float]:
         """Train on the groups of a step (tensors on the policy's device); returns the figures of the update.
 
@@ -69,7 +74,7 @@ class Learner:
         valid = groups.items >= 0
         rewards = total_reward(self.terms, groups.items, groups.target, self.context)
         advantage = self.algorithm.advantages(rewards, valid, self.options)
-        figures = {"reward": _masked_mean(rewards, valid), "updated_groups": float(groups.kept.sum())}
+        figures = {"updated_groups": float(groups.kept.sum())}
         batches = self._batches(prompts, groups, valid, advantage)
         if not batches:
             return figures
@@ -144,7 +149,3 @@ class Learner:
             )
         self.optimizer.step()
         return sums | {"grad_norm": norm}
-
-
-def _masked_mean(values: torch.Tensor, valid: torch.Tensor) -> float:
-    return (values * valid).sum().item() / max(int(valid.sum()), 1)

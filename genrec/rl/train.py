@@ -103,7 +103,8 @@ def _train(
         device = learner.policy.device
         items, target = (torch.from_numpy(a).to(device) for a in (rollout.items, prompts.target))
         groups = form_groups(items, target, config.empty_groups)
-        figures = rollout_figures(rollout, groups) | learner.update(state.step, prompts, groups)
+        figures = {"reward": learner.mean_reward(items, target), **rollout_figures(rollout, groups)}
+        figures |= learner.update(state.step, prompts, groups)
         state.step += 1
         epoch = state.step * config.prompts_per_step / source.num_users
         state.log(epoch, figures)

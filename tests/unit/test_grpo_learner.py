@@ -142,11 +142,13 @@ def test_learning_raises_the_probability_of_the_right_item():
             batch = learner.policy.prompts(prompts.histories, SIDS)
             return learner.policy.candidate_log_probs(batch, sids).sum(-1).exp().mean().item()
 
-    before, rewards = probability(), []
+    before, hit_rates = probability(), []
     for step in range(40):
-        rewards.append(learner.update(step, prompts, make_groups(learner, prompts))["reward"])
+        groups = make_groups(learner, prompts)
+        hit_rates.append(groups.hit.float().mean().item())
+        learner.update(step, prompts, groups)
     assert probability() > 3 * before
-    assert np.mean(rewards[-5:]) > np.mean(rewards[:5])
+    assert np.mean(hit_rates[-5:]) > np.mean(hit_rates[:5])
 
 
 def test_the_anchor_alone_raises_the_target():
