@@ -15,23 +15,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 INK, MUTED, GRID = "#010101", "#020202", "#030303"
 SERIES = ("#040401", "#040402", "#040403", "#040404", "#040405")
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {c: f"--series-{i}" for i, c in enumerate(SERIES)}
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (5, 1.5, 1.3, 1.5)), (0, (8, 3)))
 _MARKERS = ("o", "s", "^", "D", "v")
-_WIDTH_IN = 4.7  # 338 points: a phone's column
+_WIDTH_IN = 4.6  # 331 points: a phone's column
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it takes the page's font and can be selected
     "svg.hashsalt": "genrec",
     "text.parse_math": False,
-    "font.size": 10,
+    "font.size": 11,
     "axes.edgecolor": GRID,
     "axes.labelcolor": MUTED,
-    "axes.titlesize": 10.5,
-    "axes.titlecolor": INK,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "text.color": INK,
@@ -41,7 +39,7 @@ _STYLE: Any = {
     "axes.spines.right": False,
     "axes.axisbelow": True,
     "legend.frameon": False,
-    "legend.fontsize": 9.5,
+    "legend.fontsize": 10.5,
     "lines.linewidth": 1.7,
 }
 
@@ -81,8 +79,8 @@ def line_plot(
                 best = int(np.argmax(y))
                 axes.plot(x[best], y[best], "o", markersize=9, markerfacecolor="none", markeredgecolor=colour)
                 axes.annotate(
-                    f"{y[best]:.4g}", (x[best], y[best]), textcoords="offset points", xytext=(0, 8), ha="center",
-                    fontsize=9.5,
+                    f"{y[best]:.4f}", (x[best], y[best]), textcoords="offset points", xytext=(0, 8), ha="center",
+                    fontsize=10.5,
                 )  # fmt: skip
         if log_y:
             axes.set_yscale("log")
@@ -108,7 +106,7 @@ def interval_plot(name: str, rows: Sequence[Interval], x_label: str, *, zero_lin
             axes.plot(row.value, place, marker, color=colour, markersize=7 if row.emphasis else 5.5)
             text = f"{row.value:+.4f}" if zero_line else f"{row.value:.4f}"
             axes.annotate(
-                text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=9.5, color=INK,
+                text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=10.5, color=INK,
                 annotation_clip=False,
             )  # fmt: skip
         if zero_line:
@@ -116,7 +114,7 @@ def interval_plot(name: str, rows: Sequence[Interval], x_label: str, *, zero_lin
         else:
             axes.set_xlim(left=0)
         axes.set_yticks(places, [row.label for row in rows])
-        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=10)
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x")
@@ -143,7 +141,7 @@ def grouped_intervals(name: str, groups: Mapping[str, Sequence[Interval]], x_lab
                 marker = _MARKERS[i % len(_MARKERS)]
                 axes.plot(row.value, place, marker, color=colour, markersize=6, linestyle="none", label=label)
         axes.set_yticks(centers, list(groups))
-        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=10)
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.set_xlim(left=0)
         axes.set_ylim(-1, step * len(groups) - 0.8)
         axes.spines["left"].set_visible(False)
@@ -155,20 +153,20 @@ def grouped_intervals(name: str, groups: Mapping[str, Sequence[Interval]], x_lab
 
 
 def code_usage(name: str, counts: Sequence[np.ndarray]) -> str:
-    """Items behind each code, most used first, one curve a level. `counts`: int [K] for each level."""
+    """Items behind each used code, most used first, one curve a level; log scale. `counts`: int [K] for each level."""
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure(2.75)
         for i, level in enumerate(counts):
-            used = np.sort(level)[::-1]
+            used = np.sort(level[level > 0])[::-1]
+            places = np.arange(1, len(used) + 1)
             colour, dash = SERIES[i % len(SERIES)], _DASHES[i % len(_DASHES)]
-            axes.step(
-                np.arange(1, len(used) + 1), used, where="mid", color=colour, linestyle=dash, label=f"level {i + 1}"
-            )
-        axes.set_ylim(bottom=0)
-        axes.margins(x=0.02)
+            axes.plot(places, used, color=colour, linestyle=dash, drawstyle="steps-mid", label=f"level {i + 1}")
+        axes.set_yscale("log")
+        axes.set_xlim(0, max(len(level) for level in counts))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.set_xlabel("code, most used first")
         _legend(axes, len(counts))
         return _svg(figure, name)
@@ -183,10 +181,10 @@ def bar_plot(name: str, bars: Mapping[str, float], x_label: str) -> str:
         for place, value in zip(places, bars.values(), strict=True):
             axes.annotate(
                 f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:.1f}",
-                (value, place), textcoords="offset points", xytext=(4, 0), va="center", fontsize=9.5,
+                (value, place), textcoords="offset points", xytext=(4, 0), va="center", fontsize=10.5,
             )  # fmt: skip
         axes.set_yticks(places, list(bars))
-        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=10)
+        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.16)
         axes.grid(axis="x")

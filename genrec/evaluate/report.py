@@ -68,6 +68,7 @@ def render(template: str, **values: Any) -> str:
     environment.filters["svg"] = Markup
     environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else str(v)
     environment.filters["percent"] = lambda v: f"{v:.1%}"
+    environment.filters["whole_percent"] = lambda v: f"{v:.0%}"
     environment.filters["duration"] = duration
     environment.filters["utc"] = lambda s: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(s))
     return environment.get_template(template).render(**values)

@@ -82,7 +82,7 @@ def verdict(
 
 def _with_interval(entry: dict[str, Any], metric: str) -> str:
     low, high = entry[f"{metric}_ci"]
-    return f"{entry[metric]:.4f} [{low:.4f}, {high:.4f}]"
+    return f"{entry[metric]:.4f} ({low:.4f} to {high:.4f})"
 
 
 def _sentence(
@@ -90,16 +90,18 @@ def _sentence(
 ) -> str:
     record = next(c for c in comparisons if (c["model"], c["against"], c["metric"]) == (model, against, f"ndcg@{k}"))
     difference, (low, high) = record["difference"], record["ci"]
-    relative = f" ({record['relative']:+.1%})" if record["relative"] is not None else ""
-    side = "ahead of" if difference > 0 else "behind" if difference < 0 else "level with"
-    level = f"{confidence:.0%}"
+    relative = f" ({abs(record['relative']):.1%})" if record["relative"] is not None else ""
+    if difference == 0:
+        position = f"level with {role}{against} at NDCG@{k}"
+    else:
+        side = "ahead of" if difference > 0 else "behind"
+        position = f"{side} {role}{against}, by {abs(difference):.4f} NDCG@{k}{relative}"
     meaning = (
-        f"excludes zero: the difference is larger than chance among users ({record['share_in_favour']:.1%} of the "
-        f"resamples favour {model})"
+        "lies on one side of zero, so the difference is more than chance among these users"
         if excludes_zero((low, high))
-        else "includes zero: this test set cannot tell the two apart"
+        else "includes zero, so this test set cannot tell the two apart"
     )
     return (
-        f"{model} is {side} {role}{against}, by {difference:+.4f} NDCG@{k}{relative}; "
-        f"the {level} interval [{low:+.4f}, {high:+.4f}] {meaning}."
+        f"{model} is {position}. The {confidence:.0%} interval of the difference, {low:+.4f} to {high:+.4f}, {meaning}; "
+        f"{record['share_in_favour']:.1%} of the resamples favour {model}."
     )

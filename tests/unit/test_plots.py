@@ -1,0 +1,67 @@
+"""Plots are valid, self-contained, theme-neutral SVG."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from genrec.evaluate import plots
+from genrec.evaluate.plots import Interval
+
+HOSTILE = '<script>alert("x")</script> & $x_1$'
+ROWS = [Interval("sft", 0.1, 0.08, 0.12, True), Interval(HOSTILE, 0.05, 0.04, 0.06)]
+MAKERS = {
+    "line": lambda: plots.line_plot("p", {HOSTILE: ([1, 2, 3], [0.1, 0.3, 0.2]), "b": ([1], [0.2])}, "step", mark_best=True),
+    "smooth": lambda: plots.line_plot("p", {"a": (range(100), list(range(100)))}, "step", smooth=True, from_zero=True),
+    "interval": lambda: plots.interval_plot("p", ROWS, HOSTILE),
+    "difference": lambda: plots.interval_plot("p", ROWS, "difference", zero_line=True),
+    "grouped": lambda: plots.grouped_intervals("p", {"head": ROWS, "tail": ROWS[:1]}, "HR@10"),
+    "codes": lambda: plots.code_usage("p", [np.array([3, 1, 0]), np.array([1, 1, 2])]),
+    "bars": lambda: plots.bar_plot("p", {HOSTILE: 1200, "b": 3}, "rows"),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_plot_is_one_well_formed_svg_element(kind):
+    svg = MAKERS[kind]()
+    root = ET.fromstring(svg)
+    assert root.tag.endswith("svg")
+    assert "viewBox" in root.attrib
+    assert "width" not in root.attrib, "the page decides the size"
+    assert "<style" not in svg, "a style element inside would restyle the whole page"
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_plot_has_the_same_bytes_every_time(kind):
+    assert MAKERS[kind]() == MAKERS[kind]()
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_colours_come_from_the_page(kind):
+    svg = MAKERS[kind]()
+    assert not re.search(r"#0[0-9]0[0-9]0[0-9]\b", svg), "a stand-in colour is left"
+    assert set(re.findall(r"(?:fill|stroke): (#[0-9a-fA-F]+)", svg)) <= {"#ffffff"}
+    assert "var(--" in svg
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_ids_are_unique_and_carry_the_plots_name(kind):
+    svg = MAKERS[kind]()
+    ids = re.findall(r'\bid="([^"]+)"', svg)
+    assert len(ids) == len(set(ids))
+    assert all(i.startswith("p-") for i in ids)
+    used = re.findall(r'href="#([^"]+)"', svg) + re.findall(r"url\(#([^)]+)\)", svg)
+    assert set(used) <= set(ids)
+
+
+@pytest.mark.parametrize("kind", ["line", "interval", "grouped", "bars"])
+def test_labels_are_text_not_markup_and_not_formulas(kind):
+    svg = MAKERS[kind]()
+    assert "<script" not in svg
+    assert "$x_1$" in "".join(ET.fromstring(svg).itertext())
+
+
+def test_moving_mean_keeps_a_constant_and_averages_neighbours():
+    np.testing.assert_allclose(plots._moving_mean(np.full(7, 3.0), 3), 3.0)
+    np.testing.assert_allclose(plots._moving_mean(np.array([0.0, 3.0, 6.0, 0.0]), 3), [1.5, 3, 3, 3])
