@@ -106,7 +106,12 @@ def read_log(path: Path) -> dict[str, tuple[list[float], list[float]]]:
 
 
 _SFT_PLOTS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
-    ("Training loss", "Cross-entropy of the next item's codes, summed over the levels, in nats.", ("loss", "valid_loss"), {"smooth": True}),
+    (
+        "Training loss",
+        "Cross-entropy of the next item's codes, summed over the levels, in nats.",
+        ("loss", "valid_loss"),
+        {"smooth": True},
+    ),
     ("Validation", "The ringed checkpoint is the best.", ("valid_hr@10", "valid_ndcg@10"), {"mark_best": True}),
 )
 _RL_PLOTS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (

@@ -126,7 +126,9 @@ def test_short_lists_are_padded_with_minus_one():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.sampled_from([-np.inf, 0, 1, 2])),
+    hnp.arrays(
+        np.float32, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=st.sampled_from([-np.inf, 0, 1, 2])
+    ),
     st.integers(1, 12),
 )
 def test_top_k_equals_a_full_stable_sort(scores, k):

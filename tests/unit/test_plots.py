@@ -12,7 +12,9 @@ from genrec.evaluate.plots import Interval
 HOSTILE = '<script>alert("x")</script> & $x_1$'
 ROWS = [Interval("sft", 0.1, 0.08, 0.12, True), Interval(HOSTILE, 0.05, 0.04, 0.06)]
 MAKERS = {
-    "line": lambda: plots.line_plot("p", {HOSTILE: ([1, 2, 3], [0.1, 0.3, 0.2]), "b": ([1], [0.2])}, "step", mark_best=True),
+    "line": lambda: plots.line_plot(
+        "p", {HOSTILE: ([1, 2, 3], [0.1, 0.3, 0.2]), "b": ([1], [0.2])}, "step", mark_best=True
+    ),
     "smooth": lambda: plots.line_plot("p", {"a": (range(100), list(range(100)))}, "step", smooth=True, from_zero=True),
     "interval": lambda: plots.interval_plot("p", ROWS, HOSTILE),
     "difference": lambda: plots.interval_plot("p", ROWS, "difference", zero_line=True),

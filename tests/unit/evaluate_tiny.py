@@ -1,0 +1,87 @@
+"""A tiny finished run for tests of evaluation and report: 30 items, 12 users, a random model."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from genrec import schemas
+from genrec.config import BaseConfig, EvaluateConfig, ScratchConfig
+from genrec.lm.base import build_base
+from genrec.lm.policy import Policy
+from genrec.sid.stage import write_sids
+
+NUM_ITEMS, NUM_USERS, NUM_CODES, MAX_HISTORY = 30, 12, 8, 4
+CONFIG = EvaluateConfig(beam_width=6, ks=[2, 5], num_bootstrap=50, batch_size=5)
+HOSTILE = "<script>alert('t')</script> & {{ 7*7 }}"
+
+
+def write_prepared(folder: Path, seed: int = 0) -> Path:
+    """catalogue, train and test tables of random sequences; the first item's title is hostile."""
+    generator = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    sequences = [generator.permutation(NUM_ITEMS - 1)[: generator.integers(4, 9)] for _ in range(NUM_USERS)]
+    sequences[0][-1] = NUM_ITEMS - 1  # a cold target
+    sequences[0][0], sequences[1][-3] = 0, 0
+    counts = np.bincount(np.concatenate([s[:-2] for s in sequences]), minlength=NUM_ITEMS)
+    names = [f"item {i}" for i in range(NUM_ITEMS)]
+    catalogue = {
+        "item": np.arange(NUM_ITEMS, dtype=np.int32),
+        "item_id": names,
+        "title": [HOSTILE, *names[1:-1], ""],
+        "description": [""] * NUM_ITEMS,
+        "brand": ["brand"] * NUM_ITEMS,
+        "categories": [["shop"]] * NUM_ITEMS,
+        "train_count": counts.astype(np.int32),
+        "first_timestamp": np.zeros(NUM_ITEMS, dtype=np.int64),
+    }
+    schemas.write_table(pa.table(catalogue), folder / "catalogue.parquet", schemas.CATALOGUE)
+    train = {
+        "user": np.arange(NUM_USERS, dtype=np.int32),
+        "user_id": [f"u{u}" for u in range(NUM_USERS)],
+        "items": [s[:-2].tolist() for s in sequences],
+        "events": [["click"] * (len(s) - 2) for s in sequences],
+        "timestamps": [list(range(len(s) - 2)) for s in sequences],
+    }
+    table = pa.table({f.name: pa.array(train[f.name], f.type) for f in schemas.SEQUENCES}, schema=schemas.SEQUENCES)
+    schemas.write_table(table, folder / "train.parquet", schemas.SEQUENCES)
+    for name, last in (("valid", 2), ("test", 1)):
+        rows = {
+            "user": list(range(NUM_USERS)),
+            "history": [s[:-last].tolist() for s in sequences],
+            "history_events": [["click"] * (len(s) - last) for s in sequences],
+            "target": [int(s[-last]) for s in sequences],
+            "target_event": ["click"] * NUM_USERS,
+            "timestamp": [0] * NUM_USERS,
+        }
+        table = pa.table({f.name: pa.array(rows[f.name], f.type) for f in schemas.TARGETS}, schema=schemas.TARGETS)
+        schemas.write_table(table, folder / f"{name}.parquet", schemas.TARGETS)
+    return folder
+
+
+def write_sid_artifact(folder: Path) -> Path:
+    """Unique three-level ids."""
+    folder.mkdir()
+    numbers = np.random.default_rng(1).permutation(NUM_CODES * 9)[:NUM_ITEMS]
+    sids = np.stack([numbers // 9 % 3, numbers // 3 % 3, numbers % NUM_CODES], axis=1)
+    sids[:, 2] = np.arange(NUM_ITEMS) % NUM_CODES
+    sids[:, 0] = np.arange(NUM_ITEMS) // NUM_CODES
+    raw = sids.copy()
+    raw[1] = raw[0]  # one collision that was repaired
+    write_sids(sids.astype(np.int32), raw.astype(np.int32), folder / "sids.parquet")
+    return folder
+
+
+def write_model(folder: Path, prepared: Path, seed: int = 0) -> Path:
+    """A random model with its semantic-id vocabulary."""
+    scratch = ScratchConfig(
+        vocab_size=300, hidden_size=16, num_layers=1, num_heads=2, num_kv_heads=1, intermediate_size=16
+    )
+    base = folder / "base"
+    build_base(BaseConfig(scratch=scratch), 3, NUM_CODES, prepared / "catalogue.parquet", seed, base)
+    policy = Policy.load(base, max_history=MAX_HISTORY, device="cpu")
+    with torch.no_grad():  # spread the logits, so that rankings are not near-ties
+        policy.causal_model.get_output_embeddings().weight.mul_(20)
+    policy.save(folder / "model")
+    return folder / "model"
