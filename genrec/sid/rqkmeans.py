@@ -1,6 +1,6 @@
 """Residual k-means: k-means on the vectors, then on what is left over, level by level.
 
-Source: residual vector quantisation with k-means codebooks, as in OneRec's tokenizer (arXiv 2502.18965, section 3.1,
+Source: residual vector quantisation with k-means codebooks, as in OneRec's tokenizer (arXiv 2502.18965,
 there with balanced clusters) and in RQ-KMeans baselines of semantic-id work; nothing is trained but the centroids.
 """
 
