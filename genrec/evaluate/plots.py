@@ -103,8 +103,8 @@ def interval_plot(name: str, rows: Sequence[Interval], x_label: str, *, zero_lin
             colour = SERIES[0] if row.emphasis else MUTED
             marker = "o" if row.emphasis else "s"
             axes.plot([row.low, row.high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
-            axes.plot(row.value, place, marker, color=colour, markersize=7 if row.emphasis else 5.5)
-            text = f"{row.value:+.4f}" if zero_line else f"{row.value:.4f}"
+            axes.plot(row.value, place, marker, color=colour, markersize=7 if row.emphasis else 5.5, clip_on=False)
+            text = f"{row.value:+.4f}".replace("-", "\u2212") if zero_line else f"{row.value:.4f}"
             axes.annotate(
                 text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=10.5, color=INK,
                 annotation_clip=False,
@@ -139,7 +139,9 @@ def grouped_intervals(name: str, groups: Mapping[str, Sequence[Interval]], x_lab
                 axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.8, solid_capstyle="round")
                 label = row.label if g == 0 else None
                 marker = _MARKERS[i % len(_MARKERS)]
-                axes.plot(row.value, place, marker, color=colour, markersize=6, linestyle="none", label=label)
+                axes.plot(
+                    row.value, place, marker, color=colour, markersize=6, linestyle="none", label=label, clip_on=False
+                )
         axes.set_yticks(centers, list(groups))
         axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.set_xlim(left=0)
