@@ -97,15 +97,14 @@ def run_tasks(
         remote.remote(function, call, str(file) if file else None, num_threads)
         for call, file in zip(calls, files, strict=True)
     ]
+    pending, results = list(refs), {}
     try:
         with _following(stage, [f for f in files if f], len(calls)) as follow:
-            pending = list(refs)
             while pending:
                 finished, pending = ray.wait(pending, num_returns=1, timeout=_POLL_S)
-                for ref in finished:
-                    ray.get(ref)
+                results |= {ref: ray.get(ref) for ref in finished}
                 follow(len(refs) - len(pending))
-        return ray.get(refs)
+        return [results[ref] for ref in refs]
     except ray.exceptions.RayTaskError as error:
         raise error.cause from (None if isinstance(error.cause, GenrecError) else error)
     except ray.exceptions.WorkerCrashedError as error:
@@ -117,9 +116,9 @@ def run_tasks(
             f"stage {stage}: out of memory; lower its batch size or resources.{stage}.num_cpus side by side"
         ) from None
     finally:
-        for ref in refs:
+        for ref in pending:  # never with force: one that finishes at that moment aborts the driver (Ray 2.60)
             with contextlib.suppress(Exception):
-                ray.cancel(ref, force=True)
+                ray.cancel(ref)
         for file in files:
             if file:
                 file.unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""The command line as a person uses it: results, short errors, and a run that was killed."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, SHOP, TINY
+
+SETS = [part for override in SHOP for part in ("--set", override)]
+
+
+def _command(store: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "flows", "run", "--config", "conf/demo.yaml", "--config", str(TINY), *SETS,
+            "--store", str(store), *arguments]  # fmt: skip
+
+
+def _run(command: list[str], expect: int = 0, **environment: str) -> subprocess.CompletedProcess:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "RAY_"))} | environment
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=280, env=env, check=False)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done
+
+
+@pytest.mark.usefixtures("first_report")
+def test_a_cached_run_says_so_stage_by_stage_and_ends_with_the_table(store):
+    done = _run(_command(store))
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if re.match(r"  \w+ +cached ", line)}
+    assert list(lines) == ["ingest", "prepare", "embed", "sid", "base", "sft", "rl", "evaluate"]
+    assert "starting Ray" not in done.stdout
+    for model in ("sft", "rl", "itemcf", "popularity"):
+        assert re.search(rf"\b{model}\b.*0\.\d+", done.stdout)
+    assert "report.html" in done.stdout
+
+
+@pytest.mark.usefixtures("first_report")
+def test_the_report_command_prints_the_latest_run(store):
+    done = _run([sys.executable, "-m", "flows", "report", "--store", str(store)])
+    assert "popularity" in done.stdout
+    assert "report.html" in done.stdout
+    missing = _run([sys.executable, "-m", "flows", "report", "nowhere", "--store", str(store)], expect=1)
+    assert "no report there; finished runs: " in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--set", "sft.learning_rte=1"], 2, "sft.learning_rte: unknown setting; did you mean learning_rate?"),
+        (["--config", "conf/dmeo.yaml"], 2, "conf/dmeo.yaml: no such config file; did you mean conf/demo.yaml?"),
+        (["--until", "sdi"], 2, "'sdi' is not a stage; the stages are ingest"),
+        (["--from-stage", "all"], 2, "'all' is not a stage"),
+        (["--set", "data.source=table", "--set", "data.path=nowhere"], 1, "nowhere"),
+    ],
+    ids=["typo", "file", "until", "from-stage", "path"],
+)
+def test_a_mistake_is_answered_in_a_line_or_two_without_a_traceback(tmp_path, arguments, code, message):
+    command = [sys.executable, "-m", "flows", "run", "--config", "conf/demo.yaml", "--store", str(tmp_path), *arguments]
+    done = _run(command, expect=code)
+    assert message in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+
+
+def test_a_run_killed_in_the_middle_of_sft_goes_on_from_its_checkpoint_to_the_same_bytes(tmp_path):
+    settings = ["--until", "sft", "--set", "sft.epochs=40", "--set", "sft.patience=40", "--set", "sft.checkpoint_every_s=0",
+                "--set", "data.options.num_users=600"]  # fmt: skip
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = subprocess.Popen(_command(killed, *settings), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    try:
+        _wait_for(lambda: any(_checkpoints(killed)), process)
+        time.sleep(1.0)
+        assert process.poll() is None, "training was over before it could be killed"
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(10)
+    assert not any((killed / "objects").glob("sft-*"))
+
+    done = _run(_command(killed, *settings))
+    assert "going on from its last checkpoint" in done.stdout
+    assert len(re.findall(r"^  \w+ +cached", done.stdout, re.MULTILINE)) == 5
+    _run(_command(whole, *settings))
+    digests = [
+        next(
+            s["digest"]
+            for s in json.loads((s_ / "runs/latest/report.json").read_text())["stages"]
+            if s["name"] == "sft"
+        )
+        for s_ in (killed, whole)
+    ]
+    assert digests[0] == digests[1]
+
+
+def _checkpoints(store: Path):
+    return (p for p in (store / "work").glob("sft-*/*") if "progress" not in p.name)
+
+
+def _wait_for(condition, process: subprocess.Popen, timeout_s: float = 200) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, "the run ended early"
+        assert time.monotonic() < deadline, "nothing to wait for"
+        time.sleep(0.05)

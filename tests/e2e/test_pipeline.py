@@ -1,0 +1,120 @@
+"""The whole pipeline on a tiny shop: reports, caching, recomputation, failures."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from genrec.errors import GenrecError
+from tasks.run import STAGES
+from tests.e2e.conftest import run_flow, tiny_config
+
+pytestmark = pytest.mark.usefixtures("first_report")
+
+
+def _status(report):
+    return {s["name"]: s["status"] for s in report["stages"]}
+
+
+def test_every_stage_is_computed_and_reported(first_report, store):
+    assert _status(first_report) == dict.fromkeys(STAGES, "computed")
+    folder = store / "runs" / "first"
+    on_disk = json.loads((folder / "report.json").read_text())
+    assert on_disk == json.loads(json.dumps(first_report))
+    assert (store / "runs" / "latest").resolve() == folder.resolve()
+    html = (folder / "report.html").read_text()
+    assert html.count("<svg") >= 4
+    assert "http://" not in html.replace("http://www.w3.org", "") or "src=" not in html
+
+
+def test_models_and_baselines_stand_side_by_side_with_intervals_and_no_invalid_output(first_report):
+    metrics = first_report["metrics"]
+    assert {"sft", "rl", "popularity", "itemcf"} <= metrics.keys()
+    for figures in metrics.values():
+        for k in (5, 10, 20):
+            for name in (f"hr@{k}", f"ndcg@{k}"):
+                low, high = figures[f"{name}_ci"]
+                assert 0 <= low <= figures[name] <= high <= 1
+                assert name in figures["seen_kept"]
+        assert figures["hr@5"] <= figures["hr@10"] <= figures["hr@20"]
+    invalid = first_report["decode"]["invalid"]
+    assert (invalid if isinstance(invalid, int) else sum(invalid.values())) == 0
+
+
+def test_malformed_rows_are_counted_by_reason(first_report):
+    assert sum(first_report["data"]["quarantined"].values()) > 0
+
+
+def test_semantic_ids_are_unique(first_report, store):
+    assert first_report["sid"]["collision_rate"] == 0
+    path = next((store / "objects").glob("sid-*/sids.parquet"))
+    sids = [tuple(s) for s in pq.read_table(path)["sid"].to_pylist()]
+    assert len(set(sids)) == len(sids) == first_report["data"]["items"]
+
+
+def test_a_second_run_is_cached_and_never_starts_ray(store, monkeypatch):
+    def no_ray(resources):
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr("tasks.cluster.connect", no_ray)
+    report = run_flow(tiny_config(store), "second")
+    assert _status(report) == dict.fromkeys(STAGES, "cached")
+
+
+def test_prefect_shows_cached_stages_as_cached(store):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
+
+    run_flow(tiny_config(store), "shown")
+    with get_client(sync_client=True) as client:
+        named = FlowRunFilter(name=FlowRunFilterName(any_=["shown"]))
+        runs = client.read_flow_runs(flow_run_filter=named)
+        tasks = client.read_task_runs(flow_run_filter=named)
+    assert [r.state.name for r in runs] == ["Completed"]
+    assert {t.name: t.state.name for t in tasks if t.name in STAGES} == dict.fromkeys(STAGES, "Cached")
+
+
+def test_a_changed_setting_recomputes_its_stage_and_those_after(store):
+    report = run_flow(tiny_config(store, "rl.kl_coef=0.5"), "changed")
+    assert [n for n, s in _status(report).items() if s == "computed"] == ["rl", "evaluate"]
+    assert report["stages"][STAGES.index("rl")]["reason"] == "kl_coef changed from 0.001 to 0.5"
+
+
+def test_until_stops_after_a_stage_and_reports_what_there_is(store):
+    report = run_flow(tiny_config(store), "short", until="sid")
+    assert [s["name"] for s in report["stages"]] == ["ingest", "prepare", "embed", "sid"]
+    assert "sid" in report
+    assert not report.get("metrics")
+
+
+@pytest.mark.parametrize("broken", ["prepare", "sid", "evaluate"])
+def test_a_run_that_failed_goes_on_at_the_failed_stage(store, tmp_path, monkeypatch, broken):
+    import importlib
+
+    stage = getattr(importlib.import_module(f"tasks.{broken}"), broken)
+    config = tiny_config(
+        store, {"prepare": "prepare.max_history=19", "sid": "seed=5", "evaluate": "evaluate.head_share=0.3"}[broken]
+    )
+    works = stage.function
+
+    def fails(job, **inputs):
+        raise GenrecError("the disk is full")
+
+    monkeypatch.setattr(stage, "function", fails)
+    with pytest.raises(GenrecError, match="the disk is full"):
+        run_flow(config, f"failed-{broken}", until=broken)
+    monkeypatch.setattr(stage, "function", works)
+    status = _status(run_flow(config, f"repaired-{broken}", until=broken))
+    assert status.pop(broken) == "computed"
+    assert set(status.values()) <= {"cached"}
+
+
+def test_two_configs_are_compared_in_one_table(store):
+    from flows.compare import compare
+
+    configs = [tiny_config(store), tiny_config(store, "rl.kl_coef=0.5", "name=other")]
+    result = compare(configs=[c.model_dump(mode="json") for c in configs], run_id="both")
+    text = json.dumps(result["rows"])
+    assert "demo" in text
+    assert "other" in text
+    assert (store / "runs" / "both" / "comparison.html").is_file()
