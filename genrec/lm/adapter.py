@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from genrec.lm.seeding import seeded
 from genrec.lm.vocab import SidVocabulary
 
 
@@ -30,8 +31,7 @@ def attach(
         task_type="CAUSAL_LM",
         trainable_token_indices=rows if trainable_rows else None,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         return get_peft_model(model, config)
 
 

@@ -15,6 +15,8 @@ from torch import nn
 from genrec import schemas
 from genrec.errors import ConfigError
 from genrec.lm import folder, text
+from genrec.lm.policy import default_device
+from genrec.lm.seeding import seeded
 from genrec.lm.vocab import SidVocabulary
 from genrec.progress import Progress, silent
 
@@ -40,8 +42,7 @@ def build_base(
     """
     folder.quiet()
     texts = catalogue_texts(schemas.read_table(catalogue, schemas.CATALOGUE))
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         if config.model == "scratch":
             tokenizer = train_tokenizer(texts, config.scratch.vocab_size)
             model = scratch_model(config.scratch, len(tokenizer) + num_levels * num_codes)
@@ -51,6 +52,7 @@ def build_base(
         vocab = add_sid_tokens(model, tokenizer, num_levels, num_codes, seed)
         loss = None
         if config.model == "scratch" and config.scratch.text_epochs:
+            model.to(default_device())
             loss = text.train_on_text(model, tokenizer, texts, config.scratch.text_epochs, seed, progress)
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(str(out), safe_serialization=True)

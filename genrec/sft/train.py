@@ -16,6 +16,7 @@ from genrec import schemas
 from genrec.errors import DataError, TrainingError
 from genrec.lm import adapter, folder
 from genrec.lm.policy import Policy, default_device
+from genrec.lm.seeding import seeded
 from genrec.lm.trie import Trie
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
@@ -51,8 +52,7 @@ def train_sft(
     """
     table = read_sids(sids)
     device = default_device()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed):
         policy = load_policy(base, config, max_history, seed, device)
         trie = Trie.from_sids(table, policy.vocab.num_codes, device)
         windows = read_windows(prepared / "train.parquet", max_history)
