@@ -263,9 +263,11 @@ class RlConfig(Chosen):
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
     empty_groups: Literal["repair", "skip"] = Field(
-        "repair", description="Groups without a hit: put the target in the place of the last candidate, or skip them."
+        "skip", description="Groups without a hit: put the target in the place of the last candidate, or skip them."
     )
-    target_anchor: float = Field(0.0, ge=0, description="Weight of the log-likelihood of the target beside the reward.")
+    target_anchor: float = Field(
+        0.1, ge=0, description="Weight of the target's log-likelihood beside the reward; keeps the policy from drifting."
+    )
     rewards: Annotated[list[RewardConfig], BeforeValidator(_rewards_from_names)] = Field(
         default_factory=lambda: [RewardConfig(name="exact_hit"), RewardConfig(name="rank_penalty")],
         min_length=1,

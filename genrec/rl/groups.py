@@ -1,7 +1,7 @@
 """Groups: the candidates of a prompt together with the target they are judged by.
 
 A group without a hit has equal rewards under a pure rule reward, hence no gradient. It is either repaired (the target
-takes the last place) or skipped (ReCast finds repair the better of the two).
+takes the last place; ReCast reports gains from it) or skipped (steadier for small models, and less work).
 
 Letters: B prompts, G candidates, L levels.
 """

@@ -26,7 +26,9 @@ def make_prompts(num_prompts: int = 6, seed: int = 0) -> PromptSet:
 
 
 def make_learner(policy=None, **settings) -> Learner:
-    config = RlConfig(group_size=8, prompts_per_step=6, **settings)
+    config = RlConfig(
+        **({"group_size": 8, "prompts_per_step": 6, "empty_groups": "repair", "target_anchor": 0.0} | settings)
+    )
     return Learner(policy or tiny_policy(), config, build_terms(config.rewards), CONTEXT)
 
 

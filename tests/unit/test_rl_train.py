@@ -54,6 +54,8 @@ def make_config(**settings) -> RlConfig:
         "eval_every": 4,
         "learning_rate": 3e-3,
         "checkpoint_every_s": 0.0,
+        "empty_groups": "repair",
+        "target_anchor": 0.0,
     }
     return RlConfig(**(defaults | settings))
 
