@@ -107,8 +107,8 @@ def _spill_cell(
         # The items that lose least go first; a code gives away its surplus, a target takes what it has room for.
         target, current = preference[active, place[active]], codes[rows[active], level]
         order = np.argsort(distances[active, target] - own[active], kind="stable")
-        order = order[_rank_within(current[order]) < -room[current[order]]]
-        order = order[_rank_within(target[order]) < room[target[order]]]
+        order = order[rank_within(current[order]) < -room[current[order]]]
+        order = order[rank_within(target[order]) < room[target[order]]]
         room += np.bincount(current[order], minlength=len(room)) - np.bincount(target[order], minlength=len(room))
         codes[rows[active[order]], level] = target[order]
         moved.append(rows[active[order]])
@@ -118,7 +118,7 @@ def _spill_cell(
     _encode_below(np.concatenate(moved), codes, residual, codebooks, level)
 
 
-def _rank_within(groups: np.ndarray) -> np.ndarray:
+def rank_within(groups: np.ndarray) -> np.ndarray:
     """int64: how many earlier entries belong to the same group."""
     order = np.argsort(groups, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(groups[order]) != 0]) if len(groups) else np.empty(0, dtype=np.int64)

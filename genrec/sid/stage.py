@@ -67,7 +67,7 @@ def assign(
         device=device,
         progress=progress,
     )
-    raw = tokenizer.encode(vectors)
+    raw = tokenizer.encode_catalogue(vectors)
     final = repair(raw, tokenizer.project(vectors), tokenizer.codebooks)
     report = quality_report(
         raw,

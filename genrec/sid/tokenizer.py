@@ -61,9 +61,14 @@ def as_tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def nearest_codes(vectors: torch.Tensor, codebook: torch.Tensor) -> torch.Tensor:
-    """int64 [N]: the nearest row of `codebook` [K, d] to each of `vectors` [N, d] (squared Euclidean distance)."""
+def nearest_codes(vectors: torch.Tensor, codebook: torch.Tensor, prices: torch.Tensor | None = None) -> torch.Tensor:
+    """int64 [N]: the row of `codebook` [K, d] nearest to each of `vectors` [N, d].
+
+    Nearest is what has the smallest squared Euclidean distance, plus the code's price [K] where prices are given.
+    """
     half_norms = codebook.square().sum(1) / 2
+    if prices is not None:
+        half_norms = half_norms + prices / 2
     block = max(1, _BLOCK_ELEMENTS // len(codebook))
     return torch.cat([(half_norms - part @ codebook.T).argmin(1) for part in vectors.split(block)])
 
@@ -74,11 +79,18 @@ class Tokenizer:
     Args:
         codebooks: float32 [num_levels, num_codes, latent_dim].
         device: where it computes.
+        prices: float32 [num_levels, num_codes], added to squared distances when a code is chosen; None for none.
     """
 
-    def __init__(self, codebooks: torch.Tensor, device: str | torch.device | None = None) -> None:
+    def __init__(
+        self,
+        codebooks: torch.Tensor,
+        device: str | torch.device | None = None,
+        prices: torch.Tensor | None = None,
+    ) -> None:
         self.device = device if isinstance(device, torch.device) else default_device(device)
         self._codebooks = codebooks.detach().float().to(self.device)
+        self._prices = None if prices is None else prices.detach().float().to(self.device)
 
     # ---- what a subclass with a learned map overrides -------------------------------------------------------------
     def latents(self, vectors: torch.Tensor) -> torch.Tensor:
@@ -91,17 +103,32 @@ class Tokenizer:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All state, by name; `from_tensors` builds the same tokenizer again."""
-        return {"codebooks": self._codebooks}
+        state = {"codebooks": self._codebooks}
+        return state if self._prices is None else {**state, "prices": self._prices}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, torch.Tensor], device: str | torch.device | None = None) -> Tokenizer:
-        return cls(tensors["codebooks"], device)
+        return cls(tensors["codebooks"], device, tensors.get("prices"))
+
+    def encode_catalogue(self, vectors: np.ndarray) -> np.ndarray:
+        """int32 [N, num_levels]: raw codes of the catalogue the tokenizer was fitted on.
+
+        As `encode`, unless the tokenizer promises something of all items together, such as cluster sizes.
+        """
+        return self.encode(vectors)
 
     # ---- what all share -------------------------------------------------------------------------------------------
     @property
     def codebooks(self) -> np.ndarray:
         """float32 [num_levels, num_codes, latent_dim]."""
         return self._codebooks.cpu().numpy()
+
+    @property
+    def prices(self) -> np.ndarray:
+        """float32 [num_levels, num_codes]: what a code costs beside its squared distance; zero for most tokenizers."""
+        if self._prices is None:
+            return np.zeros(self._codebooks.shape[:2], dtype=np.float32)
+        return self._prices.cpu().numpy()
 
     @property
     def num_levels(self) -> int:
@@ -123,8 +150,9 @@ class Tokenizer:
         for part in self._blocks(vectors):
             residual = self.latents(part)
             codes = []
-            for codebook in self._codebooks:
-                codes.append(nearest_codes(residual, codebook))
+            for level, codebook in enumerate(self._codebooks):
+                prices = None if self._prices is None else self._prices[level]
+                codes.append(nearest_codes(residual, codebook, prices))
                 residual = residual - codebook[codes[-1]]
             rows.append(torch.stack(codes, 1).cpu())
         return torch.cat(rows).numpy().astype(np.int32)

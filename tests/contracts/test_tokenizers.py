@@ -52,7 +52,7 @@ def test_codes_are_the_nearest_of_each_level_to_what_is_left_over(method):
     tokenizer = fit(method)
     codes, left = tokenizer.encode(VECTORS), tokenizer.project(VECTORS).astype(np.float64)
     for level, codebook in enumerate(tokenizer.codebooks.astype(np.float64)):
-        distances = np.square(left[:, None] - codebook[None]).sum(axis=2)
+        distances = np.square(left[:, None] - codebook[None]).sum(axis=2) + tokenizer.prices[level]
         chosen = distances[np.arange(len(left)), codes[:, level]]
         np.testing.assert_allclose(chosen, distances.min(axis=1), rtol=1e-3, atol=1e-5)
         left -= codebook[codes[:, level]]
@@ -84,9 +84,32 @@ def test_codes_explain_most_of_clustered_vectors_and_finer_levels_more(method):
 
 
 def test_items_of_one_cluster_share_their_first_code(method):
-    vectors, clusters = clustered(num_items=200, dim=12, num_clusters=4, seed=1, noise=0.02, with_labels=True)
+    vectors, clusters = clustered(200, dim=12, num_clusters=4, seed=1, noise=0.02, with_labels=True, even=True)
     first = fit(method, vectors).encode(vectors)[:, 0]
     assert all(len(np.unique(clusters[first == code])) == 1 for code in np.unique(first))
+
+
+def test_promised_sizes_are_kept_at_every_level(method):
+    module = variants.load(PACKAGE, method)
+    if not hasattr(module, "promised_sizes"):
+        pytest.skip("promises no cluster sizes")
+    for num_items, num_codes in ((300, CODES), (299, 7), (CODES, CODES), (3, CODES)):
+        tokenizer = fit(method, VECTORS[:num_items], num_codes=num_codes)
+        low, high = module.promised_sizes(num_items, num_codes, module.Config(**QUICK.get(method, {})))
+        assert num_codes * low <= num_items <= num_codes * high
+        for level in tokenizer.encode_catalogue(VECTORS[:num_items]).T:
+            counts = np.bincount(level, minlength=num_codes)
+            assert (counts.min(), counts.max()) >= (low, 0)
+            assert counts.max() <= high
+
+
+def test_the_catalogue_is_encoded_almost_as_single_items_are(method):
+    tokenizer = fit(method)
+    together = tokenizer.encode_catalogue(VECTORS)
+    assert together.dtype == np.int32
+    assert together.shape == (len(VECTORS), LEVELS)
+    # Items on a tie (equal residuals, say) may differ: a promise about all items together may need that.
+    assert (together == tokenizer.encode(VECTORS)).all(axis=1).mean() > 0.95
 
 
 def test_decode_has_the_shape_of_the_vectors_at_every_depth(method):

@@ -9,10 +9,15 @@ from genrec.embed.stage import write_item_vectors
 from tests.unit.embed_tiny import catalogue_of
 
 
-def clustered(num_items, dim, num_clusters, seed, noise=0.2, with_labels=False):
-    """float32 [num_items, dim]: normal points around normal centers; with_labels adds int [num_items]."""
+def clustered(num_items, dim, num_clusters, seed, noise=0.2, with_labels=False, even=False):
+    """float32 [num_items, dim]: normal points around normal centers; with_labels adds int [num_items].
+
+    The clusters have random sizes, or the same where `even`.
+    """
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, num_clusters, num_items)
+    if even:
+        labels = rng.permutation(np.arange(num_items) % num_clusters)
     vectors = rng.normal(size=(num_clusters, dim))[labels] + noise * rng.normal(size=(num_items, dim))
     vectors = vectors.astype(np.float32)
     return (vectors, labels) if with_labels else vectors
