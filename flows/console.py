@@ -45,7 +45,9 @@ class Terminal(Watcher):
         self._bar = self.bars.add_task(stage, total=None, note="")
 
     def stage_waiting(self, stage: str) -> None:
-        self.console.print(f"  {stage:<{_WIDTH}} another run computes it; waiting for the result", highlight=False, soft_wrap=True)
+        self.console.print(
+            f"  {stage:<{_WIDTH}} another run computes it; waiting for the result", highlight=False, soft_wrap=True
+        )
 
     def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
         figures = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
@@ -55,7 +57,9 @@ class Terminal(Watcher):
         quarter = int(4 * done / total) if total else 0
         if not self.console.is_terminal and quarter > self._quarter:
             self._quarter = quarter
-            self.console.print(f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}", highlight=False, soft_wrap=True)
+            self.console.print(
+                f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}", highlight=False, soft_wrap=True
+            )
 
     def stage_finished(self, record: dict[str, Any]) -> None:
         self._end_bar()

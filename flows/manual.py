@@ -37,10 +37,10 @@ def _walk(path: str, annotation: Any) -> str:
     else:
         parts.append(_walk("resources.STAGE", model.model_fields["sft"].annotation))
     if issubclass(model, Chosen):
-        package = model.variant_package()
+        package = model.variant_package
         for name in variants.names(package):
             source = (variants.load(package, name).__doc__ or "").strip().splitlines()
-            title = f"#### {path}: {model.variant_field()}: {name}"
+            title = f"#### {path}: {model.variant_field}: {name}"
             parts.append(_section(title, source[0] if source else "", options_model(package, name)))
     return "\n".join(p for p in parts if p)
 
@@ -85,7 +85,7 @@ def _show(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_show(v) for v in value) + "]"
     if isinstance(value, Chosen):
-        return str(getattr(value, value.variant_field()))
+        return str(getattr(value, value.variant_field))
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -5,7 +5,7 @@ One section per stage. YAML files are data only; later files and `--set a.b=c` o
 the result (a worker count, the batch size of inference) is declared with `knob` and stays out of the key.
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
 
@@ -68,22 +68,19 @@ def options_model(package: str, name: str) -> type[BaseModel]:
 class Chosen(Section):
     """A section that chooses a variant by name and carries that variant's options, validated and completed."""
 
-    @classmethod
-    def variant_package(cls) -> str:
-        raise NotImplementedError
-
-    @classmethod
-    def variant_field(cls) -> str:
-        return "method"
+    variant_package: ClassVar[str]  # where the variants are
+    variant_field: ClassVar[str] = "method"  # the setting that names one
+    if TYPE_CHECKING:
+        options: dict[str, Any]
 
     @model_validator(mode="after")
     def _complete_options(self) -> "Chosen":
-        package, name = self.variant_package(), getattr(self, self.variant_field())
+        package, name = self.variant_package, getattr(self, self.variant_field)
         known = variants.names(package)
         if name not in known:
-            raise UnknownName(self.variant_field(), name, known)
+            raise UnknownName(self.variant_field, name, known)
         try:
-            options = options_model(package, name).model_validate(getattr(self, "options")).model_dump()
+            options = options_model(package, name).model_validate(self.options).model_dump()
         except ValidationError as error:
             raise OptionsError(error) from None
         object.__setattr__(self, "options", options)
@@ -120,13 +117,8 @@ class DataConfig(Chosen):
     )
     options: dict[str, Any] = _options()
 
-    @classmethod
-    def variant_package(cls) -> str:
-        return "genrec.data.sources"
-
-    @classmethod
-    def variant_field(cls) -> str:
-        return "source"
+    variant_package: ClassVar[str] = "genrec.data.sources"
+    variant_field: ClassVar[str] = "source"
 
 
 class PrepareConfig(Section):
@@ -160,9 +152,7 @@ class EmbedConfig(Chosen):
     num_shards: int = knob(2, "Ray workers that encode side by side (where the encoder can be sharded).", ge=1, le=1024)
     batch_tokens: int = knob(16384, "Padded tokens in one batch of a transformer encoder.", ge=64)
 
-    @classmethod
-    def variant_package(cls) -> str:
-        return "genrec.embed"
+    variant_package: ClassVar[str] = "genrec.embed"
 
 
 class SidConfig(Chosen):
@@ -173,9 +163,7 @@ class SidConfig(Chosen):
     num_codes: int = Field(256, ge=1, le=32768, description="Codes a level.")
     options: dict[str, Any] = _options()
 
-    @classmethod
-    def variant_package(cls) -> str:
-        return "genrec.sid"
+    variant_package: ClassVar[str] = "genrec.sid"
 
 
 class ScratchConfig(Section):
@@ -211,7 +199,9 @@ class SftConfig(Section):
     min_learning_rate: float = Field(1e-5, ge=0, le=1, description="Learning rate at the end of the cosine.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of all steps with rising learning rate.")
     batch_size: int = Field(64, ge=1, description="Training windows behind one optimizer step (effective batch).")
-    micro_batch_size: int = Field(64, ge=1, description="Windows in one forward at most; gradients add up to batch_size.")
+    micro_batch_size: int = Field(
+        64, ge=1, description="Windows in one forward at most; gradients add up to batch_size."
+    )
     weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay (matrices only).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout on embeddings, attention and residual branches.")
@@ -231,13 +221,8 @@ class RewardConfig(Chosen):
     weight: float = Field(1.0, description="Factor of this term in the sum.")
     options: dict[str, Any] = _options()
 
-    @classmethod
-    def variant_package(cls) -> str:
-        return "genrec.rl.rewards"
-
-    @classmethod
-    def variant_field(cls) -> str:
-        return "name"
+    variant_package: ClassVar[str] = "genrec.rl.rewards"
+    variant_field: ClassVar[str] = "name"
 
 
 def _rewards_from_names(value: Any) -> Any:
@@ -266,7 +251,9 @@ class RlConfig(Chosen):
         "skip", description="Groups without a hit: put the target in the place of the last candidate, or skip them."
     )
     target_anchor: float = Field(
-        0.1, ge=0, description="Weight of the target's log-likelihood beside the reward; keeps the policy from drifting."
+        0.1,
+        ge=0,
+        description="Weight of the target's log-likelihood beside the reward; keeps the policy from drifting.",
     )
     rewards: Annotated[list[RewardConfig], BeforeValidator(_rewards_from_names)] = Field(
         default_factory=lambda: [RewardConfig(name="exact_hit"), RewardConfig(name="rank_penalty")],
@@ -282,13 +269,8 @@ class RlConfig(Chosen):
     )
     checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)
 
-    @classmethod
-    def variant_package(cls) -> str:
-        return "genrec.rl"
-
-    @classmethod
-    def variant_field(cls) -> str:
-        return "algorithm"
+    variant_package: ClassVar[str] = "genrec.rl"
+    variant_field: ClassVar[str] = "algorithm"
 
 
 class RecallConfig(Chosen):
@@ -297,13 +279,8 @@ class RecallConfig(Chosen):
     name: str = Field(description="Baseline: a module of genrec/recall.")
     options: dict[str, Any] = _options()
 
-    @classmethod
-    def variant_package(cls) -> str:
-        return "genrec.recall"
-
-    @classmethod
-    def variant_field(cls) -> str:
-        return "name"
+    variant_package: ClassVar[str] = "genrec.recall"
+    variant_field: ClassVar[str] = "name"
 
 
 class EvaluateConfig(Section):

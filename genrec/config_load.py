@@ -40,7 +40,9 @@ def _problems(error: ValidationError) -> list[Any]:
     for problem in error.errors(include_url=False):
         cause = (problem.get("ctx") or {}).get("error")
         if isinstance(cause, OptionsError):
-            problems += [{**inner, "loc": (*problem["loc"], "options", *inner["loc"])} for inner in _problems(cause.problems)]
+            problems += [
+                {**inner, "loc": (*problem["loc"], "options", *inner["loc"])} for inner in _problems(cause.problems)
+            ]
         else:
             problems.append(problem)
     return problems
@@ -136,9 +138,9 @@ def _known_names(section: tuple[str, ...], data: dict[str, Any]) -> list[str]:
     given: Any = data
     for part in section:
         if part == "options" and issubclass(model, Chosen):
-            field = model.variant_field()
+            field = model.variant_field
             name = given.get(field) if isinstance(given, dict) else None
-            model = options_model(model.variant_package(), str(name or model.model_fields[field].default))
+            model = options_model(model.variant_package, str(name or model.model_fields[field].default))
         elif part.isdigit():
             given = given[int(part)] if isinstance(given, list) else {}
         elif part in model.model_fields:

@@ -67,7 +67,9 @@ SEQUENCES = pa.schema(  # train.parquet: what a model may learn from, one row a 
 TARGETS = pa.schema(  # valid.parquet, test.parquet: one row a prediction to make
     [
         pa.field("user", pa.int32(), nullable=False),
-        pa.field("history", pa.list_(pa.int32()), nullable=False),  # everything before, oldest first, NOT cut to max_history
+        pa.field(
+            "history", pa.list_(pa.int32()), nullable=False
+        ),  # everything before, oldest first, NOT cut to max_history
         pa.field("history_events", pa.list_(pa.string()), nullable=False),
         pa.field("target", pa.int32(), nullable=False),
         pa.field("target_event", pa.string(), nullable=False),
