@@ -26,6 +26,7 @@ from genrec.sid.repair import rank_within
 
 # Entries of the distance table that is held at once; beyond it prices come from a sample and step 3 is greedy.
 _TABLE_ENTRIES = 1 << 24  # 64 MiB of float32
+_WHOLE, _FAR = 1 << 40, 1 << 61  # the largest distance as a whole number; the length of a path that is not there
 _MAX_ALL_PAIRS = 1024  # centroids up to which the prices are centred by all shortest paths (cubic)
 _TEMPERATURES = (1.0, 0.3, 0.1, 0.03)  # in mean margins between the best and the second best centroid
 _STEPS = 10  # price updates at a temperature
@@ -142,25 +143,31 @@ def assign_within_bounds(
         raise ValueError(f"{num_points} points do not fit {num_codes} clusters of {bounds.low} to {bounds.high}")
     if not distances.is_table:
         return settle_greedily(distances, bounds, distances.cheapest(prices)), prices
-    table = distances.sample().cpu().numpy().astype(np.float64)
-    codes, settled = _Paths(table, prices.cpu().numpy().astype(np.float64), bounds).run()
+    codes, settled = _Paths(distances.sample().cpu().numpy(), prices.cpu().numpy(), bounds).run()
     device = prices.device
     return torch.from_numpy(codes).to(device), torch.from_numpy(settled.astype(np.float32)).to(device)
 
 
 class _Paths:
-    """Step 3 where the whole table of distances [N, K] is at hand."""
+    """Step 3 where the whole table of distances [N, K] is at hand.
+
+    Distances and prices are scaled to whole numbers: sums of them are exact, so that ties (equal items, of which real
+    catalogues are full) are ties, and no rounding makes a negative cycle.
+    """
 
     def __init__(self, distances: np.ndarray, prices: np.ndarray, bounds: Bounds) -> None:
-        self.distances, self.prices, self.bounds = distances, prices, bounds
-        self.codes = (distances + prices).argmin(1)
+        self.bounds = bounds
+        largest = max(float(distances.max()), float(np.abs(prices).max()), 1e-30)
+        self.unit = largest / _WHOLE
+        self.distances = np.rint(distances.astype(np.float64) / self.unit).astype(np.int64)
+        self.codes = (self.distances + np.rint(prices.astype(np.float64) / self.unit).astype(np.int64)).argmin(1)
         num_codes = distances.shape[1]
         self.counts = np.bincount(self.codes, minlength=num_codes)
-        self.cost = np.full((num_codes, num_codes), np.inf)  # [a, b]: the cheapest move of a point of a to b
-        self.mover = np.zeros((num_codes, num_codes), dtype=np.int64)  # ... and which point that is
+        # [a, b]: the cheapest move of a point of a to b, and which point that is.
+        self.cost = np.full((num_codes, num_codes), _FAR)
+        self.mover = np.zeros((num_codes, num_codes), dtype=np.int64)
         for code in range(num_codes):
             self._refresh(code)
-        self.tolerance = 1e-9 * float(distances.mean() + 1e-30)
 
     def run(self) -> tuple[np.ndarray, np.ndarray]:
         low, high = self.bounds.low, self.bounds.high
@@ -177,7 +184,7 @@ class _Paths:
         """The cheapest moves out of a cluster whose members changed."""
         members = np.flatnonzero(self.codes == code)
         if not len(members):
-            self.cost[code] = np.inf
+            self.cost[code] = _FAR
             return
         rows = self.distances[members]
         moves = rows - rows[:, code, None]
@@ -191,9 +198,9 @@ class _Paths:
         if not sources.any():
             return False
         length, parent = self._shortest(sources)
-        ends = np.flatnonzero(sinks & np.isfinite(length) & (parent >= 0))
+        ends = np.flatnonzero(sinks & (length < _FAR) & (parent >= 0))
         if only_gains:
-            ends = ends[length[ends] < -self.tolerance]
+            ends = ends[length[ends] < 0]
         spare = self._spare(only_gains)
         touched, moved = np.zeros(len(length), dtype=bool), set()
         moves: list[tuple[int, int]] = []
@@ -226,22 +233,18 @@ class _Paths:
         path = [end]
         while parent[path[-1]] >= 0:
             path.append(int(parent[path[-1]]))
-            if len(path) > len(parent):
-                raise RuntimeError("a negative cycle among the clusters: distances or prices are not finite")
         return path
 
     def _shortest(self, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bellman-Ford from all sources at once: lengths [K], and the cluster before each on its path (-1: none)."""
-        length = np.where(sources, 0.0, np.inf)
+        length = np.where(sources, 0, _FAR)
         parent = np.full(len(length), -1)
         active = np.flatnonzero(sources)
-        for _ in range(len(length)):
+        while len(active):
             reached = length[active, None] + self.cost[active]
             before = reached.argmin(0)
             new = reached[before, np.arange(len(length))]
-            better = np.flatnonzero(new < length - self.tolerance)
-            if not len(better):
-                break
+            better = np.flatnonzero(new < length)
             length[better], parent[better] = new[better], active[before[better]]
             active = better
         return length, parent
@@ -258,11 +261,11 @@ class _Paths:
             settled = -self._shortest(self.counts > 0)[0]
         else:
             lengths = self.cost[filled].copy()
-            lengths[np.arange(len(filled)), filled] = 0.0
+            lengths[np.arange(len(filled)), filled] = 0
             for row, via in enumerate(filled):
                 np.minimum(lengths, lengths[:, via, None] + lengths[row], out=lengths)
             settled = -lengths.mean(0)
-        return settled - settled.mean()
+        return (settled - settled.mean()) * self.unit
 
 
 def settle_greedily(distances: Distances, bounds: Bounds, codes: torch.Tensor) -> torch.Tensor:

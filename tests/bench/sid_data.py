@@ -1,0 +1,38 @@
+"""Prepared data sets and their text vectors for the benchmarks of tokenizers: real sets where present, and the shop."""
+
+from pathlib import Path
+
+from genrec.config import Config, DataConfig
+from genrec.data import ingest, prepare
+from genrec.embed.stage import encode_shard, split_texts, write_vectors
+
+REAL = Path(__file__).parents[3] / "shared" / "data"
+
+
+def data_sets() -> dict[str, DataConfig]:
+    """What can be measured here: the synthetic shop, and the review sets that lie beside the checkout."""
+    found = {"shop": DataConfig(source="synthetic")}
+    for name in ("scientific", "beauty"):
+        if (REAL / name).is_dir():
+            found[name] = DataConfig(source="table", path=str(REAL / name))
+    return found
+
+
+def prepared(name: str, folder: Path) -> Path:
+    """A folder with catalogue.parquet, train.parquet, ... and vectors.parquet (LSA of all text); made once."""
+    ready = folder / name
+    if (ready / "vectors.parquet").is_file():
+        return ready
+    config = Config(data=data_sets()[name])
+    parts, read, indexed, slices = (folder / f"{name}-{part}" for part in ("parts", "ingest", "index", "slices"))
+    for path in (parts, read, indexed, slices, ready):
+        path.mkdir(parents=True, exist_ok=True)
+    for shard in ingest.plan(config.data, read / "source"):
+        ingest.read_shard(shard, config.data, parts)
+    ingest.merge(parts, config.data, read)
+    prepare.index(read, config.prepare, indexed)
+    prepare.build_shard(indexed, config.prepare, 0, 1, slices)
+    prepare.merge_shards(indexed, slices, ready)
+    texts = split_texts(ready / "catalogue.parquet", config.embed, 1)
+    write_vectors(ready / "catalogue.parquet", config.embed, [encode_shard(texts[0], config.embed)], ready)
+    return ready
