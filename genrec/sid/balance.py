@@ -28,8 +28,10 @@ from genrec.sid.repair import rank_within
 _TABLE_ENTRIES = 1 << 24  # 64 MiB of float32
 _WHOLE, _FAR = 1 << 40, 1 << 61  # the largest distance as a whole number; the length of a path that is not there
 _MAX_ALL_PAIRS = 1024  # centroids up to which the prices are centred by all shortest paths (cubic)
-_TEMPERATURES = (1.0, 0.3, 0.1, 0.03)  # in mean margins between the best and the second best centroid
-_STEPS = 10  # price updates at a temperature
+# Temperatures, in mean margins between the best and the second best centroid, and price updates at each.
+COARSE = ((1.0, 0.3, 0.1), 5)
+FINE = ((1.0, 0.3, 0.1, 0.03), 10)
+FINEST = ((1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001), 20)
 _OVER_RELAXATION = 1.7  # below 2; brings sizes within their bounds in about half the steps of 1
 
 
@@ -87,13 +89,14 @@ class Distances:
         return torch.cat([self._compute(p).add_(prices).argmin(1) for p in self.points.split(self.block_rows)])
 
 
-def fit_prices(distances: Distances, bounds: Bounds, *, fine: bool = True) -> torch.Tensor:
+def fit_prices(distances: Distances, bounds: Bounds, annealing: tuple[tuple[float, ...], int] = FINE) -> torch.Tensor:
     """Prices under which cluster sizes nearly keep the bounds (step 1).
 
     Args:
         distances: of points in random order: where the table does not fit, its first rows stand for all.
         bounds: of the cluster sizes for all N points.
-        fine: go down to the lowest temperature; else sizes are a little farther off and it takes a third of the time.
+        annealing: COARSE takes a third of the time of FINE and leaves sizes a little farther off; FINEST is for
+            tables of a few rows.
 
     Returns:
         float32 [K]: positive where the upper bound binds, negative where the lower one does.
@@ -107,7 +110,8 @@ def fit_prices(distances: Distances, bounds: Bounds, *, fine: bool = True) -> to
     margin = float((best[:, 1] - best[:, 0]).mean())
     if not margin > 1e-9 * float(sample.mean()):  # points that are all alike have no price
         return prices
-    for temperature in _TEMPERATURES if fine else _TEMPERATURES[:-1]:
+    temperatures, steps = annealing
+    for temperature in temperatures:
         scale = temperature * margin
         # Prices enter a table of exp(-(distance + price) / scale) as factors of its columns, so a step is two
         # matrix-vector products; the table takes in what was found at the temperature before.
@@ -115,7 +119,7 @@ def fit_prices(distances: Distances, bounds: Bounds, *, fine: bool = True) -> to
         # No smaller than exp(-80): numbers below float32's normal range are slow.
         table = table.sub_(table.min(1, keepdim=True).values).div_(-scale).clamp_min_(-80).exp_()
         start = prices
-        for _ in range(_STEPS if fine else _STEPS // 2):
+        for _ in range(steps):
             factors = ((start - prices) / scale).clamp_(-60, 60).exp_()
             sizes = (factors * (table.T @ (1 / (table @ factors)))).clamp_min_(1e-6)
             step = _OVER_RELAXATION * scale

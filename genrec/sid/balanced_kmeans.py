@@ -7,7 +7,7 @@ regions have centroids enough from the beginning and few iterations are left to 
 
 import torch
 
-from genrec.sid.balance import Bounds, Distances, assign_within_bounds, fit_prices, settle_greedily
+from genrec.sid.balance import COARSE, Bounds, Distances, assign_within_bounds, fit_prices, settle_greedily
 
 _POWER_ITERATIONS = 3  # towards the principal axis a group is halved along; the axis need not be exact
 _BLOCK_ROWS = 65536
@@ -36,7 +36,7 @@ def balanced_kmeans(
     inertia = torch.inf
     for _ in range(num_iterations):
         distances = Distances(shuffled, centroids)
-        codes = distances.cheapest(fit_prices(distances, bounds, fine=False))
+        codes = distances.cheapest(fit_prices(distances, bounds, COARSE))
         if distances.is_table:  # else it takes long, and the sizes are near enough for a mean
             codes = settle_greedily(distances, bounds, codes)
         centroids, new_inertia = means(shuffled, codes, centroids)

@@ -73,18 +73,19 @@ def test_training_stops_when_checks_bring_nothing():
 
 
 def test_dead_codes_are_moved_to_residuals_of_items():
-    trainer = rqvae._Trainer(VECTORS, 2, 16, SMALL, 0, torch.device("cpu"))
-    trainer.start_codebooks(0)
+    trainer = rqvae._GradientTrainer(VECTORS, 2, 16, SMALL, 0, torch.device("cpu"))
+    trainer.start_codebooks()
     with torch.no_grad():
         trainer.codebooks[0, 3] = 1e6
-    used = torch.ones(2, 16, dtype=torch.bool)
-    used[0, 3] = False
+    trainer.used = torch.ones(2, 16, dtype=torch.bool)
+    trainer.used[0, 3] = False
     kept = trainer.codebooks.detach().clone()
-    trainer._revive(used)
+    trainer.revive()
     latents = trainer.encoder(trainer.table)
     assert (latents - trainer.codebooks[0, 3]).abs().sum(1).min() < 1e-6
     changed = (trainer.codebooks != kept).any(dim=2).nonzero().tolist()
     assert changed == [[0, 3]]
+    assert not trainer.used.any()
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_place():
