@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,9 +90,10 @@ def compare(
     with _short_errors(debug):
         checked = [_checked([path], overrides, store) for path in [*configs, *(more or [])]]
         environment.prepare(Path(checked[0].store), debug)
-        from flows.compare import compare as compare_flow
+        with _prefect(checked[0]) as ready, _terminal():
+            from flows.compare import compare as compare_flow
 
-        with _terminal():
+            ready()
             result = compare_flow(
                 configs=[c.model_dump(mode="json") for c in checked], run_id=_run_id("compare", checked[0].store)
             )
@@ -162,6 +163,15 @@ def _run_id(name: str, store: str) -> str:
 
 
 @contextlib.contextmanager
+def _prefect(checked: Config) -> Iterator[Callable[[], None]]:
+    """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts."""
+    from flows.server import api
+
+    with api(Path(checked.store) / "prefect") as server:
+        yield server.wait_until_healthy if server else lambda: None
+
+
+@contextlib.contextmanager
 def _terminal() -> Iterator[None]:
     from flows.console import Terminal
     from tasks.watch import watching
@@ -173,10 +183,10 @@ def _terminal() -> Iterator[None]:
 def _run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
     run_id = _run_id(checked.name, checked.store)
     out.print(f"[bold]genrec[/] run {run_id}")
-    with _terminal():
-        out.print("  [dim]starting Prefect[/]")
+    with _prefect(checked) as ready, _terminal():
         from flows.retrain import retrain
 
+        ready()
         return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from genrec.config import Config
-from genrec.embed.stage import encode_shard, split_texts, write_vectors
 from genrec.store import Artifact
 from tasks.fingerprint import of_model
 from tasks.stage import Job, stage
@@ -21,6 +20,8 @@ def _reads(config: Config) -> dict[str, Any]:
 @stage("embed", version=1, reads=_reads)
 def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
     """Encode the text of every item of the catalogue."""
+    from genrec.embed.stage import encode_shard, split_texts, write_vectors
+
     catalogue: Path = prepare.path / "catalogue.parquet"
     config = job.config.embed
     shards = split_texts(catalogue, config, config.num_shards)

@@ -3,8 +3,6 @@
 from typing import Any
 
 from genrec.config import Config
-from genrec.evaluate.predictions import baseline_predictions, decode_shard, shards
-from genrec.evaluate.stage import merge
 from genrec.store import Artifact
 from tasks.stage import Job, stage
 
@@ -16,6 +14,9 @@ def _reads(config: Config) -> dict[str, Any]:
 @stage("evaluate", version=1, reads=_reads)
 def evaluate(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact) -> dict[str, Any]:
     """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals."""
+    from genrec.evaluate.predictions import baseline_predictions, decode_shard, shards
+    from genrec.evaluate.stage import merge
+
     config = job.config.evaluate
     common = {"prepared": prepare.path, "config": config}
     with job.scratch() as parts:

@@ -4,7 +4,6 @@ from typing import Any
 
 from genrec.config import Config
 from genrec.store import Artifact
-from tasks.rollouts import train_with_rollouts
 from tasks.stage import Job, stage
 
 
@@ -15,6 +14,8 @@ def _reads(config: Config) -> dict[str, Any]:
 @stage("rl", version=1, reads=_reads)
 def rl(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact) -> dict[str, Any]:
     """Sharpen the ranking with rewards; returns the SFT model where validation does not improve."""
+    from tasks.rollouts import train_with_rollouts
+
     return job.ray_task(
         train_with_rollouts,
         config=job.config,

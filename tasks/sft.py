@@ -3,7 +3,6 @@
 from typing import Any
 
 from genrec.config import Config
-from genrec.sft.train import train_sft
 from genrec.store import Artifact
 from tasks.stage import Job, stage
 
@@ -15,6 +14,8 @@ def _reads(config: Config) -> dict[str, Any]:
 @stage("sft", version=1, reads=_reads)
 def sft(job: Job, prepare: Artifact, sid: Artifact, base: Artifact) -> dict[str, Any]:
     """Teach the model to write the next item's semantic id."""
+    from genrec.sft.train import train_sft
+
     return job.ray_task(
         train_sft,
         prepared=prepare.path,

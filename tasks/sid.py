@@ -3,7 +3,6 @@
 from typing import Any
 
 from genrec.config import Config
-from genrec.sid.stage import assign
 from genrec.store import Artifact
 from tasks.stage import Job, stage
 
@@ -15,6 +14,8 @@ def _reads(config: Config) -> dict[str, Any]:
 @stage("sid", version=1, reads=_reads)
 def sid(job: Job, prepare: Artifact, embed: Artifact) -> dict[str, Any]:
     """Fit the tokenizer on the item vectors and give every item its semantic id."""
+    from genrec.sid.stage import assign
+
     return job.ray_task(
         assign,
         vectors_path=embed.path / "vectors.parquet",

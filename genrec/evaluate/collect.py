@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from genrec import schemas
-from genrec.evaluate.predictions import read_sids
+from genrec.columns import read_sids
 from genrec.sid.quality import collision_rate
 
 _MANIFEST = "manifest.json"  # the store's; holds the stage's summary

@@ -8,7 +8,7 @@ from typing import Any
 from genrec.errors import DataError
 from genrec.evaluate import plots
 from genrec.evaluate.report import render, span
-from genrec.evaluate.stage import TRAINED
+from genrec.evaluate.verdict import TRAINED
 
 # What must be equal for figures to be comparable.
 _PROTOCOL = ("split", "num_candidates", "test_rows", "seen_items", "max_history", "headline_k")

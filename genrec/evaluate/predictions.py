@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from genrec import schemas, variants
+from genrec.columns import ragged, read_sids
 from genrec.config import EvaluateConfig, RecallConfig
 from genrec.errors import DataError
 from genrec.evaluate.metrics import target_ranks
@@ -39,28 +40,12 @@ class TestRows:
         return len(self.users)
 
 
-def ragged(column: pa.ChunkedArray) -> list[NDArray[np.int32]]:
-    """A list<int32> column as numpy arrays, one a row."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # a column without chunks
-        return []
-    return np.split(array.flatten().to_numpy(), np.cumsum(array.value_lengths().to_numpy())[:-1]) if len(array) else []
-
-
 def read_test(prepared: Path, start: int = 0, stop: int | None = None) -> TestRows:
     """Rows start..stop of test.parquet."""
     table = schemas.read_table(prepared / "test.parquet", columns=["user", "history", "target"]).slice(
         start, None if stop is None else stop - start
     )
     return TestRows(table["user"].to_numpy(), table["target"].to_numpy(), ragged(table["history"]))
-
-
-def read_sids(path: Path) -> NDArray[np.int32]:
-    """Final semantic ids int32 [N, L] of a sid artifact (its folder, or sids.parquet itself); row i is item i."""
-    column = schemas.read_table(path / "sids.parquet" if path.is_dir() else path, columns=["sid"])[
-        "sid"
-    ].combine_chunks()
-    return column.flatten().to_numpy().reshape(len(column), -1)
 
 
 def baseline_names(baselines: Sequence[RecallConfig]) -> list[str]:

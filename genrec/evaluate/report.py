@@ -91,9 +91,14 @@ def terminal_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
     rows = []
     for model in sections.ranked_models(report):
         entry = report["metrics"][model]
-        cells = [c for name in (f"hr@{k}", f"ndcg@{k}") for c in (f"{entry[name]:.4f}", span(entry[f"{name}_ci"]))]
+        cells = [c for name in (f"hr@{k}", f"ndcg@{k}") for c in (f"{entry[name]:.4f}", _short(entry[f"{name}_ci"]))]
         rows.append([model, *cells, f"{entry[f'coverage@{k}']:.1%}"])
     return columns, rows
+
+
+def _short(ci: tuple[float, float] | list[float]) -> str:
+    """An interval narrow enough for a terminal of 80 columns."""
+    return f"{ci[0]:.3f}-{ci[1]:.3f}"
 
 
 def span(ci: tuple[float, float] | list[float]) -> str:

@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow.compute as pc
 
 from genrec import schemas
+from genrec.columns import ragged, read_sids
 from genrec.evaluate import plots
 from genrec.evaluate.collect import code_counts, num_codes_of
 from genrec.evaluate.plots import Interval
-from genrec.evaluate.predictions import ragged, read_sids
-from genrec.evaluate.stage import TRAINED
+from genrec.evaluate.verdict import TRAINED
 
 Plot = dict[str, str]  # title, svg, note
 _OTHER = {"drop": "seen_kept", "keep": "seen_dropped"}

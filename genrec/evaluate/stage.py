@@ -15,9 +15,8 @@ from genrec.errors import DataError
 from genrec.evaluate import bootstrap
 from genrec.evaluate.metrics import coverage, metric_names, popularity_groups, row_metrics
 from genrec.evaluate.predictions import PROTOCOLS, TestRows, baseline_names, read_counts, read_parts, read_test
-from genrec.evaluate.verdict import compare_models, verdict
+from genrec.evaluate.verdict import TRAINED, compare_models, verdict
 
-TRAINED = ("sft", "rl")  # the models this pipeline trains, in the order of training
 _DIGITS = 6  # of figures in metrics.json: what is beyond depends on the BLAS, not on the data
 
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from genrec.evaluate.bootstrap import interval, share_in_favour
 
+TRAINED = ("sft", "rl")  # the models this pipeline trains, in the order of training
+
 
 def compare_models(
     metrics: dict[str, dict[str, Any]],

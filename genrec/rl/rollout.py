@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 import torch
 
+from genrec.columns import read_sids
 from genrec.errors import ConfigError, DataError
 from genrec.lm import folder
 from genrec.lm.policy import Policy
 from genrec.lm.trie import Trie
 from genrec.rl.prompts import PromptSet
-from genrec.sft.train import read_sids
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig

@@ -13,6 +13,7 @@ import pyarrow as pa
 import torch
 
 from genrec import schemas
+from genrec.columns import read_sids
 from genrec.errors import DataError, TrainingError
 from genrec.lm import adapter, folder
 from genrec.lm.policy import Policy, default_device
@@ -50,7 +51,7 @@ def train_sft(
     with the same folder goes on where it stopped (on one CPU thread in fp32: to the same bits). Returns a summary.
     Raises DataError for unusable inputs and TrainingError when a loss or gradient is not finite.
     """
-    table = read_sids(sids)
+    table = read_sids(sids).astype(np.int64)
     device = default_device()
     with seeded(seed):
         policy = load_policy(base, config, max_history, seed, device)
@@ -179,16 +180,6 @@ class _CheckpointClock:
         save()
         self._done_at = time.monotonic()
         self._cost = self._done_at - start
-
-
-def read_sids(path: Path) -> np.ndarray:
-    """The semantic ids of sids.parquet, int64[N, L]."""
-    table = schemas.read_table(path, columns=["item", "sid"])
-    column = table["sid"].combine_chunks()
-    sids = column.flatten().to_numpy().reshape(table.num_rows, -1).astype(np.int64)
-    if not np.array_equal(table["item"].to_numpy(), np.arange(table.num_rows)):
-        raise DataError(f"{path}: row i must be item i; recompute the sid stage")
-    return sids
 
 
 def read_windows(path: Path, max_history: int) -> Windows:

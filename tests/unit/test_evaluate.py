@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from genrec import schemas
+from genrec.columns import ragged, read_sids
 from genrec.config import EvaluateConfig
 from genrec.errors import DataError
 from genrec.evaluate.metrics import hit, ndcg, target_ranks
@@ -16,8 +17,6 @@ from genrec.evaluate.predictions import (
     baseline_predictions,
     count_invalid,
     decode_shard,
-    ragged,
-    read_sids,
     read_test,
     shards,
     write_part,
