@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from genrec import schemas
 from genrec.columns import read_sids
+from genrec.evaluate.verdict import planted_structure
 from genrec.sid.quality import collision_rate
 
 _MANIFEST = "manifest.json"  # the store's; holds the stage's summary
@@ -133,6 +134,9 @@ def _evaluation(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -
         f"all {protocol['num_candidates']:,} items ranked, seen items {_SEEN[protocol['seen_items']]}"
     )
     parts = {name: result[name] for name in ("metrics", "comparisons", "verdict")}
+    if config.get("data", {}).get("source") == "synthetic":
+        planted = planted_structure(result["metrics"], result["protocol"]["headline_k"])
+        parts["verdict"] = [*result["verdict"], *([planted] if planted else [])]
     return {**parts, "decode": decode, "protocol": protocol}
 
 

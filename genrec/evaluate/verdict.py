@@ -107,3 +107,22 @@ def _sentence(
         f"{model} is {position}. The {confidence:.0%} interval of the difference, {low:+.4f} to {high:+.4f}, {meaning}; "
         f"{record['share_in_favour']:.1%} of the resamples favour {model}."
     )
+
+
+def planted_structure(metrics: dict[str, dict[str, Any]], k: int) -> str | None:
+    """Whether the order planted in the synthetic shop came out: popularity < ItemCF < the trained model, HR and NDCG.
+
+    None where one of the three was not evaluated.
+    """
+    trained = [m for m in TRAINED if m in metrics]
+    if not trained or not {"popularity", "itemcf"} <= metrics.keys():
+        return None
+    order = ["popularity", "itemcf", trained[-1]]
+    steps = {name: [metrics[m][name] for m in order] for name in (f"hr@{k}", f"ndcg@{k}")}
+    found = all(a < b < c for a, b, c in steps.values())
+    shown = "; ".join(
+        f"{name.upper()} "
+        + " < ".join(f"{m} {v:.4f}" for m, v in sorted(zip(order, values, strict=True), key=lambda p: p[1]))
+        for name, values in steps.items()
+    )
+    return f"Planted structure of the synthetic shop {'found' if found else 'NOT found'}: {shown}."

@@ -22,7 +22,7 @@ from genrec.evaluate.predictions import (
     write_part,
 )
 from genrec.evaluate.stage import merge
-from genrec.evaluate.verdict import compare_models, verdict
+from genrec.evaluate.verdict import compare_models, planted_structure, verdict
 from tests.unit.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, write_model, write_prepared, write_sid_artifact
 
 
@@ -264,3 +264,16 @@ def test_the_verdict_says_who_is_ahead_and_whether_it_is_sure(gain, noise, expec
     assert text.startswith("sft leads" if gain > 0 else "itemcf leads")
     for words in expected:
         assert words in text
+
+
+def test_the_planted_order_is_checked_and_said():
+    def metrics(popularity, itemcf, rl):
+        return {
+            m: {"hr@10": v, "ndcg@10": v / 2} for m, v in (("popularity", popularity), ("itemcf", itemcf), ("rl", rl))
+        }
+
+    said = planted_structure(metrics(0.1, 0.2, 0.3), 10)
+    assert said.startswith("Planted structure of the synthetic shop found")
+    assert "popularity 0.1000 < itemcf 0.2000 < rl 0.3000" in said
+    assert "NOT found" in planted_structure(metrics(0.1, 0.4, 0.3), 10)
+    assert planted_structure({"popularity": {}, "rl": {}}, 10) is None
