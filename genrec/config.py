@@ -181,8 +181,10 @@ class SidConfig(Chosen):
         description="How ids become unique. reassign: items that collide move to free codes of the last level at "
         "minimum cost. extra_token: one more level counts the items that share an id.",
     )
-    measure_churn: bool = Field(
-        True, description="Fit a second time with another seed, to report how many ids a retraining changes."
+    refit: bool = Field(
+        True,
+        description="Fit a second time, with another seed and nine tenths of the items: tells how many ids a retraining "
+        "changes and what error to expect of new items. Takes as long again; changes no id.",
     )
 
     @property

@@ -1,9 +1,17 @@
 """How good semantic ids are, in figures and in examples a person can read."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
+from genrec.sid.neighbours import prefix_agreement
+from genrec.sid.spread import cluster_sizes, popularity_spread, sequence_length
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 NUM_LARGEST_CELLS = 5
 NUM_EXAMPLES = 4  # prefixes shown at a depth
@@ -48,21 +56,31 @@ def quality_report(
     raw_errors: np.ndarray,
     final_errors: np.ndarray,
     catalogue: pa.Table,
+    *,
+    text: np.ndarray | None = None,
+    counts: csr_array | None = None,
 ) -> dict[str, Any]:
     """Everything the sid stage says about its ids.
 
     Args:
-        raw, final: int32 [N, L], ids before and after the repair of collisions.
+        raw: int32 [N, L], the tokenizer's ids.
+        final: int32 [N, T], unique ids: T = L where items that collided were moved, L + 1 where a last token counts.
         num_codes: codes a level.
         raw_errors, final_errors: float [L], unexplained share of the vectors' variance after each level.
-        catalogue: N rows with item_id, title, categories.
+        catalogue: N rows with item_id, title, categories; train_count where popularity is to be reported.
+        text: float32 [N, d], vectors of the items' text, or None.
+        counts: co-occurrence counts [N, N] of the training sequences, or None.
 
     Returns:
-        Plain JSON data. `collision_rate*` are shares of items, `moved_share` counts items whose id the repair changed
-        (`moved_share_by_level`: at that level), `largest_collision` the most items with one raw id, `largest_cells` lists
-        the fullest prefixes of each length below L, `examples` shows items that share their first one or two codes.
+        Plain JSON data. `collision_rate*` are shares of items, `moved_share` counts items that did not keep their raw
+        id (`moved_share_by_level`: at that level; an extra token counts as moved where it is not 0),
+        `largest_collision` the most items with one raw id, `cluster_sizes` is of the raw codes, `largest_cells` lists
+        the fullest prefixes of each length below T, `examples` shows items that share their first one or two codes;
+        `prefix_agreement`, `popularity` and `sequence_length` are explained in `genrec.sid.neighbours` and
+        `genrec.sid.spread`.
     """
-    num_levels = raw.shape[1]
+    num_levels = final.shape[1]
+    padded = np.pad(raw, ((0, 0), (0, num_levels - raw.shape[1])))
     _, raw_counts = np.unique(raw, axis=0, return_counts=True)
     return {
         "num_items": len(final),
@@ -78,9 +96,17 @@ def quality_report(
         "perplexity": perplexity(final),
         "reconstruction_error_raw": [float(e) for e in raw_errors],
         "reconstruction_error": [float(e) for e in final_errors],
-        "moved_share": float(np.mean((raw != final).any(axis=1))),
-        "moved_share_by_level": [float(s) for s in np.mean(raw != final, axis=0)],
+        "moved_share": float(np.mean((padded != final).any(axis=1))),
+        "moved_share_by_level": [float(s) for s in np.mean(padded != final, axis=0)],
+        "cluster_sizes": cluster_sizes(raw, num_codes),
         "fan_out": fan_out(final),
+        "prefix_agreement": prefix_agreement(final, text, counts),
+        **(
+            {"popularity": popularity_spread(final, catalogue["train_count"].to_numpy())}
+            if "train_count" in catalogue.column_names
+            else {}
+        ),
+        "sequence_length": sequence_length(catalogue, num_levels),
         "largest_cells": [_largest_cells(final, depth) for depth in range(1, num_levels)],
         "examples": [_examples(final, depth, catalogue) for depth in range(1, min(3, num_levels))],
     }

@@ -14,15 +14,19 @@ from genrec.embed.stage import read_item_vectors
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
 from genrec.schemas import read_table, sids_schema, write_table
+from genrec.sid.cooccurrence import cooccurrence_counts
+from genrec.sid.fusion import fused_vectors
+from genrec.sid.new_items import QUALITY_FILE
 from genrec.sid.quality import quality_report
-from genrec.sid.repair import check_capacity, repair
-from genrec.sid.tokenizer import PACKAGE, save_tokenizer
+from genrec.sid.refit import second_fit
+from genrec.sid.repair import check_capacity
+from genrec.sid.tokenizer import PACKAGE, Tokenizer, save_tokenizer
+from genrec.sid.unique import make_unique
 
 if TYPE_CHECKING:
     from genrec.config import SidConfig
 
 SIDS_FILE = "sids.parquet"
-QUALITY_FILE = "quality.json"
 
 
 def assign(
@@ -31,22 +35,71 @@ def assign(
     config: SidConfig,
     seed: int,
     out: Path,
+    train_path: Path | None = None,
     progress: Progress = silent,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Fit the configured tokenizer, encode all items, make their ids unique.
+    """Fuse text with co-occurrence where asked for, fit the configured tokenizer, encode all items, make ids unique.
 
-    Writes into the folder `out`: sids.parquet (`genrec.schemas.sids_schema`), tokenizer.safetensors and
-    tokenizer.json (`genrec.sid.tokenizer.load_tokenizer`), quality.json (`genrec.sid.quality`).
+    Args:
+        vectors_path, catalogue_path: of the embed and the prepare stage; row i is item i in both.
+        config: settings.
+        seed: decides every random choice.
+        out: existing folder. Gets sids.parquet (`genrec.schemas.sids_schema`), tokenizer.safetensors and
+            tokenizer.json (`genrec.sid.tokenizer.load_tokenizer`), quality.json (`genrec.sid.quality`), and
+            fusion.safetensors where ids are fused (`genrec.sid.fusion`).
+        train_path: train.parquet of the prepare stage, for the fusion and for figures on co-occurrence; None does
+            without either.
+        progress: told by the tokenizer.
+        device: torch device; None takes the GPU where there is one.
 
     Returns:
-        Summary: method, num_items, num_levels, num_codes, collision_rate_raw, collision_rate, utilization, perplexity,
-        reconstruction_error (the last level's), moved_share.
+        Summary: method, num_items, num_levels (tokens of an id), num_codes, collision_rate_raw, collision_rate,
+        utilization, perplexity, reconstruction_error (the last learned level's), moved_share.
 
     Raises:
         DataError: vectors that are missing, empty or not finite, that do not fit the catalogue, or more items than ids.
         TrainingError: the tokenizer's loss stopped being finite.
     """
+    text, catalogue = _read_inputs(vectors_path, catalogue_path, config)
+    if config.fusion.weight and train_path is None:
+        raise DataError("sid.fusion.weight: training sequences (train.parquet) are needed")
+    vectors, fusion = (text, None) if train_path is None else fused_vectors(text, train_path, config.fusion)
+    module, options = variants.build(PACKAGE, config.method, config.options)
+
+    def fit(vectors: np.ndarray, seed: int, progress: Progress = silent) -> Tokenizer:
+        shape = {"num_levels": config.num_levels, "num_codes": config.num_codes}
+        return module.fit(vectors, **shape, options=options, seed=seed, device=device, progress=progress)
+
+    tokenizer = fit(vectors, seed, progress)
+    raw = tokenizer.encode_catalogue(vectors)
+    final = make_unique(raw, tokenizer.project(vectors), tokenizer.codebooks, config.deduplicate)
+    again = second_fit(fit, vectors, text, fusion, final, config.deduplicate, seed) if config.refit else {}
+    report = quality_report(
+        raw,
+        final,
+        config.num_codes,
+        tokenizer.residual_errors(vectors, raw),
+        tokenizer.residual_errors(vectors, final[:, : config.num_levels]),
+        catalogue,
+        text=text,
+        counts=None if train_path is None else cooccurrence_counts(train_path, len(text), config.fusion.window),
+    )
+    report = {"method": config.method, **report, **again}
+    assert report["collision_rate"] == 0.0, "an id is shared"
+    write_sids(final, raw, out / SIDS_FILE)
+    if fusion is not None:
+        fusion.save(out)
+    save_tokenizer(tokenizer, config.method, out, input_dim=text.shape[1], deduplicate=config.deduplicate)
+    (out / QUALITY_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    kept = ("method", "num_items", "num_levels", "num_codes", "collision_rate_raw", "collision_rate")
+    return {
+        **{name: report[name] for name in (*kept, "utilization", "perplexity", "moved_share")},
+        "reconstruction_error": report["reconstruction_error"][-1],
+    }
+
+
+def _read_inputs(vectors_path: Path, catalogue_path: Path, config: SidConfig) -> tuple[np.ndarray, pa.Table]:
     vectors = read_item_vectors(vectors_path)
     catalogue = read_table(catalogue_path)
     if len(vectors) == 0:
@@ -56,42 +109,18 @@ def assign(
             f"{vectors_path}: {len(vectors)} vectors for the {catalogue.num_rows} items of {catalogue_path}; "
             "run the embed stage on this catalogue"
         )
-    check_capacity(len(vectors), config.num_codes, config.num_levels)
-    module, options = variants.build(PACKAGE, config.method, config.options)
-    tokenizer = module.fit(
-        vectors,
-        num_levels=config.num_levels,
-        num_codes=config.num_codes,
-        options=options,
-        seed=seed,
-        device=device,
-        progress=progress,
-    )
-    raw = tokenizer.encode_catalogue(vectors)
-    final = repair(raw, tokenizer.project(vectors), tokenizer.codebooks)
-    report = quality_report(
-        raw,
-        final,
-        config.num_codes,
-        tokenizer.residual_errors(vectors, raw),
-        tokenizer.residual_errors(vectors, final),
-        catalogue,
-    )
-    report = {"method": config.method, **report}
-    assert report["collision_rate"] == 0.0, "repair left a collision"
-    write_sids(final, raw, out / SIDS_FILE)
-    save_tokenizer(tokenizer, config.method, out)
-    (out / QUALITY_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    kept = ("method", "num_items", "num_levels", "num_codes", "collision_rate_raw", "collision_rate")
-    return {
-        **{name: report[name] for name in (*kept, "utilization", "perplexity", "moved_share")},
-        "reconstruction_error": report["reconstruction_error"][-1],
-    }
+    if config.deduplicate == "reassign":
+        check_capacity(len(vectors), config.num_codes, config.num_levels)
+    return vectors, catalogue
 
 
 def write_sids(final: np.ndarray, raw: np.ndarray, path: Path) -> None:
-    """Write ids int32 [N, L] before (`raw`) and after (`final`) the repair of collisions."""
+    """Write ids before (`raw`, int32 [N, L]) and after (`final`, [N, T]) they were made unique.
+
+    Where an extra token makes T = L + 1, the raw ids get a last code of 0: every item the first of its kind.
+    """
     num_items, num_levels = final.shape
+    raw = np.pad(raw, ((0, 0), (0, num_levels - raw.shape[1])))
     lists = [
         pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(codes, dtype=np.int32).reshape(-1)), num_levels)
         for codes in (final, raw)

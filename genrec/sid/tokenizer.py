@@ -188,12 +188,12 @@ class Tokenizer:
         return [part.to(self.device) for part in as_tensor(vectors).split(65536)]
 
 
-def save_tokenizer(tokenizer: Tokenizer, method: str, folder: Path) -> None:
-    """Write `tokenizer.safetensors` and `tokenizer.json` (method and shape) into an existing folder."""
+def save_tokenizer(tokenizer: Tokenizer, method: str, folder: Path, **more: Any) -> None:
+    """Write `tokenizer.safetensors` and `tokenizer.json` (method, shape and `more`) into an existing folder."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tokenizer.tensors().items()}
     save_file(state, folder / TENSORS_FILE)
     levels, codes, dim = tokenizer.codebooks.shape
-    meta = {"method": method, "num_levels": levels, "num_codes": codes, "latent_dim": dim}
+    meta = {"method": method, "num_levels": levels, "num_codes": codes, "latent_dim": dim, **more}
     (folder / META_FILE).write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n")
 
 

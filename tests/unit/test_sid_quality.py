@@ -11,7 +11,9 @@ from genrec.config import SidConfig
 from genrec.embed.stage import write_item_vectors
 from genrec.errors import DataError
 from genrec.schemas import sids_schema
+from genrec.sid.neighbours import cooccurrence_neighbours, prefix_agreement, text_neighbours
 from genrec.sid.quality import collision_rate, fan_out, perplexity, quality_report, utilization
+from genrec.sid.spread import cluster_sizes, popularity_spread, sequence_length
 from genrec.sid.stage import assign
 from genrec.sid.tokenizer import load_tokenizer
 from tests.unit.embed_tiny import catalogue_of
@@ -139,3 +141,82 @@ def test_real_items_that_share_two_codes_share_their_category(shared_data, tmp_p
 def test_the_vectors_schema_is_kept_by_arrow(tmp_path):
     write_item_vectors(np.ones((3, 5), np.float32), tmp_path / "vectors.parquet")
     assert pq.read_table(tmp_path / "vectors.parquet").schema.field("vector").type == pa.list_(pa.float32(), 5)
+
+
+def test_neighbours_that_share_codes_are_counted():
+    from scipy import sparse
+
+    codes = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    text = np.array([[1, 0, 0], [1, 0.1, 0], [0, 1, 0], [0, 0, 1]], np.float32)
+    counts = sparse.csr_array(np.array([[0, 0, 0, 2], [0, 0, 1, 0], [0, 1, 0, 0], [2, 0, 0, 0]], float))
+    items, neighbours = text_neighbours(text, np.array([0, 1]), k=1)
+    assert (items.tolist(), neighbours.tolist()) == ([0, 1], [1, 0])
+    items, neighbours = cooccurrence_neighbours(counts, np.array([0, 1, 2]))
+    assert dict(zip(items.tolist(), neighbours.tolist(), strict=True)) == {0: 3, 1: 2, 2: 1}
+    found = prefix_agreement(codes, text, counts)
+    assert found["cooccurrence"] == [0.5, 0.0]  # 0-3 and back: no; 1-2 and back: the first code
+    assert found["chance"] == [pytest.approx(3 / 6), pytest.approx(1 / 6)]
+    assert len(found["text"]) == 2
+
+
+def test_copies_and_zero_vectors_do_not_break_the_neighbours():
+    vectors = np.concatenate([np.ones((5, 3)), np.zeros((2, 3)), [[0, 0, 1]]]).astype(np.float32)
+    items, neighbours = text_neighbours(vectors, np.array([0, 1, 2, 3, 4, 7]), k=3)
+    assert (items != neighbours).all()
+    assert not np.isin(neighbours, [5, 6]).any()
+    assert np.bincount(items, minlength=8).max() == 3
+    assert prefix_agreement(CODES, np.zeros((5, 2), np.float32))["text"] == []
+
+
+def test_agreement_of_neighbours_is_above_chance_for_learned_ids_only():
+    vectors = clustered(400, 8, 20, seed=0)
+    first = np.square(vectors[:, None] - vectors[None, ::20]).sum(-1).argmin(1)
+    learned = prefix_agreement(np.column_stack([first, first]), vectors)
+    shuffled = prefix_agreement(np.random.default_rng(0).permutation(np.column_stack([first, first])), vectors)
+    assert learned["text"][0] > 5 * learned["chance"][0]
+    assert shuffled["text"][0] == pytest.approx(shuffled["chance"][0], abs=0.03)
+
+
+def test_cluster_sizes_count_codes_by_powers_of_two():
+    codes = np.repeat([0, 1, 2], [1, 3, 6])[:, None]
+    assert cluster_sizes(codes, 4) == [
+        {"min": 0, "median": 2.0, "max": 6, "histogram": {"0": 1, "1": 1, "2-3": 1, "4-7": 1}}
+    ]
+
+
+def test_popularity_is_even_or_all_in_one_prefix():
+    codes = np.column_stack([np.arange(10), np.zeros(10, int)])
+    even = popularity_spread(codes, np.full(10, 7))[0]
+    assert even["gini"] == pytest.approx(0, abs=1e-9)
+    assert even["top_10_percent_share"] == pytest.approx(0.1)
+    np.testing.assert_allclose(even["curve"], np.linspace(0, 1, 21))
+    one = popularity_spread(codes, np.array([5] + [0] * 9))[0]
+    assert one["gini"] == pytest.approx(0.9)
+    assert one["largest_share"] == 1.0
+    assert popularity_spread(codes, np.zeros(10, int))[1]["largest_share"] == 0
+
+
+def test_sequences_are_shorter_by_ids_than_by_words():
+    catalogue = catalogue_of([{"title": "Steel nut, 10 mm"}, {"title": "Lamp", "categories": ["Home", "Light"]}])
+    found = sequence_length(catalogue, 3)
+    assert found["text_tokens_mean"] == pytest.approx((5 + 4) / 2)  # Steel nut , 10 mm; Lamp Home > Light
+    assert found["shortened_by"] == pytest.approx(1 - 3 / 4.5)
+    assert sequence_length(catalogue_of([{}]), 3)["shortened_by"] == 0
+
+
+def test_the_stage_reports_everything(tmp_path):
+    inputs = write_inputs(tmp_path, clustered(60, 6, 10, seed=0))
+    assign(*inputs, SidConfig(num_levels=3, num_codes=8), 0, tmp_path, device="cpu")
+    report = json.loads((tmp_path / "quality.json").read_text())
+    assert report["churn"]["num_items"] == 54
+    assert report["held_out"]["num_items"] == 6
+    assert {"cluster_sizes", "fan_out", "prefix_agreement", "sequence_length", "examples"} <= report.keys()
+
+
+def test_the_second_fit_changes_no_id(tmp_path):
+    inputs = write_inputs(tmp_path, clustered(60, 6, 10, seed=0))
+    written = []
+    for refit in (True, False):
+        assign(*inputs, SidConfig(num_codes=8, refit=refit), 0, tmp_path, device="cpu")
+        written.append((tmp_path / "sids.parquet").read_bytes())
+    assert written[0] == written[1]
