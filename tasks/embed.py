@@ -5,7 +5,7 @@ from typing import Any
 
 from genrec.config import Config
 from genrec.store import Artifact
-from tasks.fingerprint import of_model
+from tasks.fingerprint import of_file, of_model
 from tasks.stage import Job, stage
 
 
@@ -14,16 +14,20 @@ def _reads(config: Config) -> dict[str, Any]:
     if "model" in config.embed.options:
         options = config.embed.options
         reads["options"] = {**options, "model": of_model(options["model"], options.get("revision"))}
+    if "path" in config.embed.options:  # ready-made vectors: the file's content counts, neither its place nor the text
+        reads = {"method": config.embed.method, "file": of_file(config.embed.options["path"])}
     return reads
 
 
 @stage("embed", version=1, reads=_reads)
 def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
     """Encode the text of every item of the catalogue."""
-    from genrec.embed.stage import encode_shard, split_texts, write_vectors
+    from genrec.embed.stage import encode_shard, needs_no_text, split_texts, write_ready_vectors, write_vectors
 
     catalogue: Path = prepare.path / "catalogue.parquet"
     config = job.config.embed
+    if needs_no_text(config):
+        return job.ray_tasks(write_ready_vectors, [{"catalogue_path": catalogue, "config": config, "out": job.out}])[0]
     shards = split_texts(catalogue, config, config.num_shards)
     calls = [{"texts": texts, "config": config} for texts in shards]
     vectors = job.ray_tasks(encode_shard, calls, reports_progress=True)

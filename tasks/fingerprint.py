@@ -7,6 +7,15 @@ from typing import Any
 from genrec.errors import GenrecError
 
 
+def of_file(name: str) -> str:
+    """The digest of a file's content, wherever it lies. Raises GenrecError when there is no such file."""
+    path = Path(name)
+    if not path.is_file():
+        raise GenrecError(f"{name!r}: no such file; give the path of a Parquet file with item_id and vector")
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
 def of_model(name: str, revision: str | None) -> dict[str, Any]:
     """A model folder by the digests of its files, wherever it lies; a hub id by name and revision.
 

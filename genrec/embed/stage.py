@@ -3,6 +3,8 @@
 shards = split_texts(catalogue_path, config, num_shards)
 vectors = [encode_shard(texts, config) for texts in shards]       # side by side
 summary = write_vectors(catalogue_path, config, vectors, out)
+
+A method that brings vectors by item id (`ready`) takes one: summary = write_ready_vectors(catalogue_path, config, out).
 """
 
 from __future__ import annotations
@@ -87,6 +89,35 @@ def write_vectors(catalogue_path: Path, config: EmbedConfig, vectors: list[np.nd
         "dim": int(of_text.shape[1]),
         "num_zero": int(np.sum((of_text == 0).all(axis=1)[inverse])),
         "mean_characters": float(np.mean(np.array([len(t) for t in texts])[inverse])),
+    }
+
+
+def needs_no_text(config: EmbedConfig) -> bool:
+    """Whether the method brings vectors by item id instead of encoding texts."""
+    return hasattr(variants.load(PACKAGE, config.method), "vectors_of_items")
+
+
+def write_ready_vectors(catalogue_path: Path, config: EmbedConfig, out: Path) -> dict[str, Any]:
+    """Write `vectors.parquet` into the folder `out` from a method that needs no text.
+
+    Returns:
+        Summary: method, num_items, dim, num_zero (items with a zero vector), num_extra (vectors of no item).
+
+    Raises:
+        DataError: the catalogue is empty, or the vectors do not serve it.
+    """
+    catalogue = read_table(catalogue_path, columns=["item_id"])
+    if catalogue.num_rows == 0:
+        raise DataError(f"{catalogue_path}: the catalogue is empty, there is nothing to embed")
+    module, options = variants.build(PACKAGE, config.method, config.options)
+    vectors, num_extra = module.vectors_of_items(catalogue["item_id"], options)
+    write_item_vectors(vectors, out / VECTORS_FILE)
+    return {
+        "method": config.method,
+        "num_items": len(vectors),
+        "dim": int(vectors.shape[1]),
+        "num_zero": int((vectors == 0).all(axis=1).sum()),
+        "num_extra": num_extra,
     }
 
 
