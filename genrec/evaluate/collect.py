@@ -107,6 +107,13 @@ def num_codes_of(config: Mapping[str, Any], sids: np.ndarray) -> int:
     return max(int(config.get("sid", {}).get("num_codes", 0)), int(sids.max()) + 1)
 
 
+# Taken over from the stage's summary.
+_SID_FIGURES = (
+    *("perplexity", "reconstruction_error", "moved_share", "prefix_agreement"),
+    *("text_tokens_mean", "shortened_by"),
+)
+
+
 def _sid(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     sids = read_sids(folder)
     raw = schemas.read_table(folder / "sids.parquet", columns=["raw"])["raw"].combine_chunks()
@@ -119,7 +126,7 @@ def _sid(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -> dict[
         "collision_rate_raw": round(collision_rate(raw.flatten().to_numpy().reshape(sids.shape)), 6),
         "collision_rate": round(collision_rate(sids), 6),
         "utilization": [round(float((level > 0).mean()), 6) for level in counts],
-        **{name: summary[name] for name in ("perplexity", "reconstruction_error", "moved_share") if name in summary},
+        **{name: summary[name] for name in _SID_FIGURES if name in summary},
     }
 
 

@@ -14,7 +14,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from genrec.evaluate import sections
+from genrec.evaluate import plots_sid, sections
 from genrec.evaluate.collect import RunRecord, collect, protocol_in_words
 
 __all__ = ["RunRecord", "terminal_rows", "write_report"]
@@ -40,6 +40,7 @@ def page(report: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, 
         shown["quarantine"] = sections.quarantine_plot(report)
     if "sid" in report:
         shown["codes"] = sections.code_plot(artifacts["sid"], report["config"])
+        shown["sid_plots"] = plots_sid.sid_plots(artifacts["sid"])
         if "prepare" in artifacts:
             shown["sid_examples"] = sections.sid_examples(artifacts["sid"], artifacts["prepare"])
     shown["training"] = {

@@ -55,7 +55,8 @@ def assign(
 
     Returns:
         Summary: method, num_items, num_levels (tokens of an id), num_codes, collision_rate_raw, collision_rate,
-        utilization, perplexity, reconstruction_error (the last learned level's), moved_share.
+        utilization, perplexity, reconstruction_error (the last learned level's), moved_share, prefix_agreement,
+        text_tokens_mean, shortened_by (see `genrec.sid.quality`).
 
     Raises:
         DataError: vectors that are missing, empty or not finite, that do not fit the catalogue, or more items than ids.
@@ -94,8 +95,9 @@ def assign(
     (out / QUALITY_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     kept = ("method", "num_items", "num_levels", "num_codes", "collision_rate_raw", "collision_rate")
     return {
-        **{name: report[name] for name in (*kept, "utilization", "perplexity", "moved_share")},
+        **{name: report[name] for name in (*kept, "utilization", "perplexity", "moved_share", "prefix_agreement")},
         "reconstruction_error": report["reconstruction_error"][-1],
+        **{name: report["sequence_length"][name] for name in ("text_tokens_mean", "shortened_by")},
     }
 
 
