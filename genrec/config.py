@@ -159,7 +159,10 @@ class FusionConfig(Section):
     """Collaborative signal in semantic ids: text vectors beside an embedding of what is bought together."""
 
     weight: float = Field(
-        0.0, ge=0, lt=1, description="Share of an item's squared distances that co-occurrence makes up; 0 is text alone."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of an item's squared distances that co-occurrence makes up; 0 is text alone.",
     )
     dim: int = Field(64, ge=1, le=4096, description="Dimensions of the co-occurrence embedding (PPMI, SVD).")
     window: int = Field(5, ge=1, le=1000, description="Events of a sequence up to this far apart occur together.")
@@ -215,8 +218,76 @@ class BaseConfig(Section):
     scratch: ScratchConfig = Field(default_factory=ScratchConfig, description="The model built when model is scratch.")
 
 
+def _named(value: Any) -> Any:
+    """`focal` is short for `{name: focal}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class ViewConfig(Chosen):
+    """How the items of a history become positions of the model's input."""
+
+    name: str = Field("sid_tokens", description="View: a module of genrec/lm/views.")
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.lm.views"
+    variant_field: ClassVar[str] = "name"
+
+
+class LossConfig(Chosen):
+    """What a wrong code costs."""
+
+    name: str = Field("cross_entropy", description="Loss: a module of genrec/sft/losses.")
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.sft.losses"
+    variant_field: ClassVar[str] = "name"
+
+
+class SamplerConfig(Chosen):
+    """Which training samples count more than once."""
+
+    name: str = Field("uniform", description="Sampler: a module of genrec/sft/samplers.")
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.sft.samplers"
+    variant_field: ClassVar[str] = "name"
+
+
+class ItemVectorsConfig(Section):
+    """An item as one vector, for the view item_tokens and the dense head: its semantic-id embeddings, and more."""
+
+    text: bool = Field(True, description="Add the item's text vector (embed stage) through a learned projection.")
+    ids: bool = Field(False, description="Add an embedding of the item's own, learned from events alone.")
+
+
+class DenseHeadConfig(Section):
+    """A second output on the same forward: the last hidden state against item vectors, softmax over the catalogue."""
+
+    loss_weight: float = Field(
+        0.0, ge=0, description="Weight of its loss beside that of the semantic ids; 0 trains no such head."
+    )
+    score_weight: float | None = Field(
+        None, ge=0, le=1, description="Its share of an item's score in the search; null: the best on validation."
+    )
+
+
 class SftConfig(Section):
     """Supervised fine-tuning."""
+
+    view: Annotated[ViewConfig, BeforeValidator(_named)] = Field(
+        default_factory=ViewConfig, description="History view, the same in training, RL and evaluation."
+    )
+    item_vectors: ItemVectorsConfig = Field(default_factory=ItemVectorsConfig, description="An item as one vector.")
+    dense_head: DenseHeadConfig = Field(default_factory=DenseHeadConfig, description="Ranking items outright.")
+    loss: Annotated[LossConfig, BeforeValidator(_named)] = Field(
+        default_factory=LossConfig, description="Loss of the next item's codes."
+    )
+    sampler: Annotated[SamplerConfig, BeforeValidator(_named)] = Field(
+        default_factory=SamplerConfig, description="Which samples count more."
+    )
+    reverse_share: float = Field(
+        0.0, ge=0, le=1, description="Share of the training windows read newest item first (a new draw each epoch)."
+    )
 
     adapter: Literal["full", "lora", "qlora"] = Field("full", description="What is trained: all weights or an adapter.")
     lora_rank: int = Field(64, ge=1, le=1024, description="Rank of the LoRA matrices.")
@@ -234,7 +305,6 @@ class SftConfig(Section):
     weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay (matrices only).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout on embeddings, attention and residual branches.")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Label smoothing inside a level's codes.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
     gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
     max_valid_users: int = Field(

@@ -1,7 +1,7 @@
 """`make bench`: every measurement in this folder, one after the other; names after the command pick some.
 
-    python -m tests.bench            all
-    python -m tests.bench decode     bench_decode alone
+python -m tests.bench            all
+python -m tests.bench decode     bench_decode alone
 """
 
 import importlib
