@@ -206,7 +206,8 @@ class _Paths:
         if only_gains:
             ends = ends[length[ends] < 0]
         spare = self._spare(only_gains)
-        touched, moved = np.zeros(len(length), dtype=bool), set()
+        touched = np.zeros(len(length), dtype=bool)
+        moved: set[int] = set()
         moves: list[tuple[int, int]] = []
         for end in ends[length[ends].argsort(kind="stable")].tolist():
             path = self._path(end, parent)
@@ -222,8 +223,8 @@ class _Paths:
             self.counts[root] -= 1
         for point, code in moves:
             self.codes[point] = code
-        for code in np.flatnonzero(touched):
-            self._refresh(int(code))
+        for code in np.flatnonzero(touched).tolist():
+            self._refresh(code)
         return bool(moves)
 
     def _spare(self, only_gains: bool) -> np.ndarray:
