@@ -61,8 +61,8 @@ def _agreement(quality: Mapping[str, Any]) -> Plot | None:
     }
     if not bars:
         return None
-    svg = plots.bar_plot("sid-agreement", bars, "share of an item's 10 nearest with the same first codes, %")
-    note = "Items that are alike should begin alike: far above the chance of any two items."
+    svg = plots.bar_plot("sid-agreement", bars, "share of neighbours, %")
+    note = "How many of an item's 10 nearest have the same first codes: it should be far above any two items."
     return {"title": "Neighbours share prefixes", "svg": svg, "note": note}
 
 
@@ -98,7 +98,7 @@ def _churn(quality: Mapping[str, Any]) -> Plot | None:
     churn = quality.get("churn")
     if not churn:
         return None
-    bars = {f"id changed in the first {d + 1}": 100 * v for d, v in enumerate(churn["changed"])}
+    bars = {f"changed, {d + 1} code{'s' * (d > 0)}": 100 * v for d, v in enumerate(churn["changed"])}
     bars |= {
         f"pairs kept, {d + 1} code{'s' * (d > 0)}": 100 * v for d, v in enumerate(churn["pairs_kept"]) if v is not None
     }
