@@ -17,6 +17,7 @@ from genrec.config import ResourcesConfig, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import FileProgress, read_progress
 from tasks.watch import watcher
+from tasks.worker_log import LogReader, log_to
 
 _POLL_S = 0.25
 _OBJECT_STORE_BYTES = 1 << 30
@@ -93,16 +94,19 @@ def run_tasks(
         num_cpus=num_cpus, num_gpus=use.num_gpus, max_retries=0, name=f"{stage}:{function.__name__}"
     )
     files = [work / f"progress-{os.getpid()}-{i}.json" if reports_progress else None for i in range(len(calls))]
+    logs = LogReader(work)
     refs = [
-        remote.remote(function, call, str(file) if file else None, num_threads)
-        for call, file in zip(calls, files, strict=True)
+        remote.remote(function, call, str(file) if file else None, num_threads, str(logs.file(i)))
+        for i, (call, file) in enumerate(zip(calls, files, strict=True))
     ]
-    pending, results = list(refs), {}
+    pending = list(refs)
+    results: dict[Any, Any] = {}
     try:
         with _following(stage, [f for f in files if f], len(calls)) as follow:
             while pending:
                 finished, pending = ray.wait(pending, num_returns=1, timeout=_POLL_S)
                 results |= {ref: ray.get(ref) for ref in finished}
+                _pass_on(stage, logs)
                 follow(len(refs) - len(pending))
         return [results[ref] for ref in refs]
     except ray.exceptions.RayTaskError as error:
@@ -119,6 +123,8 @@ def run_tasks(
         for ref in pending:  # never with force: one that finishes at that moment aborts the driver (Ray 2.60)
             with contextlib.suppress(Exception):
                 ray.cancel(ref)
+        _pass_on(stage, logs)
+        logs.remove()
         for file in files:
             if file:
                 file.unlink(missing_ok=True)
@@ -131,12 +137,24 @@ def run_task(
     return run_tasks(stage, function, [call], resources, work, reports_progress=True)[0]
 
 
-def invoke(function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, num_threads: int) -> Any:
+def invoke(
+    function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, num_threads: int, log_file: str
+) -> Any:
     """What runs in the worker: thread limits first, because two processes with two threads each on two cores crawl."""
     limit_threads(num_threads)
     if progress_file:
         call = {**call, "progress": FileProgress(Path(progress_file))}
-    return function(**call)
+    with log_to(Path(log_file)) as logger:
+        started = time.monotonic()
+        logger.info("%s started in process %d", function.__name__, os.getpid())
+        result = function(**call)
+        logger.info("%s finished after %.1f s", function.__name__, time.monotonic() - started)
+    return result
+
+
+def _pass_on(stage: str, logs: LogReader) -> None:
+    for level, text in logs.new():
+        watcher().worker_log(stage, level, text)
 
 
 def limit_threads(num_threads: int) -> None:
