@@ -57,7 +57,7 @@ def retrain(
             vectors = embed(run, prepare=data)
             ids = sid(run, prepare=data, embed=vectors)
             start = base(run, prepare=data)
-            tuned = sft(run, prepare=data, sid=ids, base=start)
+            tuned = sft(run, prepare=data, embed=vectors, sid=ids, base=start)
             sharpened = rl(run, prepare=data, sid=ids, base=start, sft=tuned)
             evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened)
         return report(run)

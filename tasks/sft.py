@@ -11,8 +11,8 @@ def _reads(config: Config) -> dict[str, Any]:
     return {**config.sft.key_slice(), "seed": config.seed}
 
 
-@stage("sft", version=1, reads=_reads)
-def sft(job: Job, prepare: Artifact, sid: Artifact, base: Artifact) -> dict[str, Any]:
+@stage("sft", version=2, reads=_reads)
+def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artifact) -> dict[str, Any]:
     """Teach the model to write the next item's semantic id."""
     from genrec.sft.train import train_sft
 
@@ -21,6 +21,7 @@ def sft(job: Job, prepare: Artifact, sid: Artifact, base: Artifact) -> dict[str,
         prepared=prepare.path,
         sids=sid.path / "sids.parquet",
         base=base.path,
+        vectors=embed.path / "vectors.parquet",
         config=job.config.sft,
         max_history=job.config.prepare.max_history,
         seed=job.config.seed,

@@ -35,15 +35,15 @@ def attach(
         return get_peft_model(model, config)
 
 
-def head_rows(head: Any, first: int, end: int) -> torch.Tensor:
-    """The rows `first:end` of an output head, [end - first, D], as the forward would use them.
+def token_rows(module: Any, first: int, end: int) -> torch.Tensor:
+    """The rows `first:end` of an embedding or output head, [end - first, D], as the forward would use them.
 
-    When an adapter trains exactly these rows it holds them itself, in order; asking the wrapped head for its weight
+    When an adapter trains exactly these rows it holds them itself, in order; asking the wrapped module for its weight
     would copy the whole matrix first.
     """
-    tokens = getattr(head, "token_adapter", None)
+    tokens = getattr(module, "token_adapter", None)
     if tokens is None:
-        return head.weight[first:end]
+        return module.weight[first:end]
     if tokens.disable_adapters or not tokens.active_adapters:
         return tokens.get_base_layer().weight[first:end]
     return tokens.trainable_tokens_delta[tokens.active_adapters[0]]

@@ -1,7 +1,7 @@
 """Search and sampling under the trie: three forwards for a list of items, on the layout of `genrec.lm.layout`.
 
 Scores are sums of log-softmax values over the codes of a level, taken before disallowed codes are masked: a score is
-a property of the item, not of what else was allowed.
+a property of the item, not of what else was allowed. With a dense head they are joined by its share of each step.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from genrec.lm.layout import PromptBatch, Siblings
+from genrec.lm.prefixes import PrefixLogProbs
 from genrec.lm.trie import Restriction, Trie
 from genrec.progress import Progress, silent
 
@@ -84,15 +85,19 @@ def _search(
     sids = state.new_empty(num_rows, 1, 0)
     steps = torch.empty(num_rows, 1, 0, device=device)
     hidden = torch.empty(0)
+    dense: PrefixLogProbs | None = None
     with policy.inference():
         heads = policy.head_rows()
         for level in range(trie.num_levels):
             if siblings is None:
-                siblings = Siblings(policy.body, prompts)
+                siblings = Siblings(policy.body, policy.prompt_embeds(prompts), prompts.attention_mask)
                 hidden = siblings.last_hidden.unsqueeze(1)
+                dense = policy.dense_prefixes(siblings.last_hidden) if policy.dense_weight else None
             else:
                 hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
             log_probs = policy.level_logits(hidden, heads[level]).log_softmax(-1)
+            if dense is not None:
+                log_probs = torch.lerp(log_probs, dense.followers(level, state), policy.dense_weight or 0.0)
             parent, code, dead = choose(log_probs, trie.allowed(level, state, restriction), steps.sum(-1))
             step = log_probs.flatten(1).gather(1, parent * trie.num_codes + code)
             depth = parent.unsqueeze(-1).expand(-1, -1, level)

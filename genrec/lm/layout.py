@@ -8,16 +8,28 @@ The masks go into the ordinary transformers model, so LoRA and quantised layers 
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import DynamicCache
 
 
 class PromptBatch(NamedTuple):
-    """B prompts padded on the left to P tokens."""
+    """B prompts padded on the left to P positions. What an id stands for is up to the history view."""
 
     input_ids: torch.Tensor  # int64[B, P]
     attention_mask: torch.Tensor  # int64[B, P], 0 at padding
+
+
+def left_padded(flat: np.ndarray, lengths: np.ndarray, first: int, padding: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `lengths` ids out of `flat`, each behind the id `first`, padded on the left: ids and mask, int64[B, P]."""
+    width = 1 + int(lengths.max(initial=0))
+    starts = width - lengths[:, None]
+    columns = np.arange(width)[None, :]
+    ids = np.full((len(lengths), width), padding, dtype=np.int64)
+    ids[columns >= starts] = flat
+    ids[columns == starts - 1] = first
+    return ids, (columns >= starts - 1).astype(np.int64)
 
 
 def position_ids(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -36,18 +48,18 @@ def prompt_mask(attention_mask: torch.Tensor) -> torch.Tensor:
 class Siblings:
     """A prompt batch under search: its keys and values, computed once, and the sibling tokens appended so far."""
 
-    def __init__(self, body: nn.Module, prompts: PromptBatch) -> None:
-        """Run the prompts. `last_hidden`, [B, D], is the final hidden state of each prompt's last token."""
+    def __init__(self, body: nn.Module, embeds: torch.Tensor, attention_mask: torch.Tensor) -> None:
+        """Run prompts of embeddings [B, P, D]. `last_hidden`, [B, D], is the final state of each prompt's last position."""
         self._body = body
-        self._prompt_mask = prompts.attention_mask.bool()
-        self._lengths = prompts.attention_mask.sum(1, keepdim=True)
+        self._prompt_mask = attention_mask.bool()
+        self._lengths = attention_mask.sum(1, keepdim=True)
         self._cache = DynamicCache()
         self._ancestors = self._lengths.new_empty(len(self._lengths), 1, 0)  # columns of the sibling block
         self._num_siblings = 0
         hidden = body(
-            input_ids=prompts.input_ids,
-            attention_mask=prompt_mask(prompts.attention_mask),
-            position_ids=position_ids(prompts.attention_mask),
+            inputs_embeds=embeds,
+            attention_mask=prompt_mask(attention_mask),
+            position_ids=position_ids(attention_mask),
             past_key_values=self._cache,
             use_cache=True,
         ).last_hidden_state
@@ -83,33 +95,60 @@ class Siblings:
         return self._ancestors.gather(1, parents.unsqueeze(-1).expand(-1, -1, depth))
 
 
-def candidate_hidden(body: nn.Module, prompts: PromptBatch, token_ids: torch.Tensor) -> torch.Tensor:
+def candidate_hidden(
+    body: nn.Module, embeds: torch.Tensor, attention_mask: torch.Tensor, token_ids: torch.Tensor
+) -> torch.Tensor:
     """Hidden states, [B, G, L, D], that predict each token of G candidates, in one differentiable forward.
 
-    `token_ids` int64[B, G, L]. Level 0 is predicted by the prompt's last token, shared by all candidates; level l by
-    the candidate's token of level l - 1. The tokens stand level by level behind the prompt.
+    Prompts are embeddings [B, P, D]; `token_ids` int64[B, G, L]. Level 0 is predicted by the prompt's last position,
+    shared by all candidates; level l by the candidate's token of level l - 1. The tokens stand level by level behind
+    the prompt.
     """
     num_rows, group, num_levels = token_ids.shape
-    width = prompts.input_ids.shape[1]
+    width = embeds.shape[1]
     device = token_ids.device
     depth = num_levels - 1
-    inputs = torch.cat([prompts.input_ids, token_ids[:, :, :depth].transpose(1, 2).reshape(num_rows, -1)], dim=1)
+    tokens = token_ids[:, :, :depth].transpose(1, 2).reshape(num_rows, -1)
+    inputs = torch.cat([embeds, body.get_input_embeddings()(tokens)], dim=1)  # type: ignore[operator]
     candidate = torch.arange(group, device=device).repeat(depth)
     level = torch.arange(depth, device=device).repeat_interleave(group)
     own_branch = (candidate[:, None] == candidate[None, :]) & (level[:, None] >= level[None, :])
     total = width + depth * group
     mask = torch.zeros(num_rows, 1, total, total, dtype=torch.bool, device=device)
-    mask[:, :, :width, :width] = prompt_mask(prompts.attention_mask)
-    mask[:, :, width:, :width] = prompts.attention_mask.bool()[:, None, None, :]
+    mask[:, :, :width, :width] = prompt_mask(attention_mask)
+    mask[:, :, width:, :width] = attention_mask.bool()[:, None, None, :]
     mask[:, :, width:, width:] = own_branch
-    lengths = prompts.attention_mask.sum(1, keepdim=True)
-    positions = torch.cat([position_ids(prompts.attention_mask), lengths + level], dim=1)
-    hidden = body(input_ids=inputs, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+    positions = torch.cat([position_ids(attention_mask), attention_mask.sum(1, keepdim=True) + level], dim=1)
+    hidden = body(inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
     first = hidden[:, width - 1 : width, None].expand(-1, group, -1, -1)
     if not depth:
         return first
     rest = hidden[:, width:].reshape(num_rows, depth, group, -1).transpose(1, 2)
     return torch.cat([first, rest], dim=2)
+
+
+def branched_hidden(body: nn.Module, history: torch.Tensor, siblings: torch.Tensor) -> torch.Tensor:
+    """Hidden states, [B, M, L, D], for M targets a row, each with a branch of its own behind its part of a history.
+
+    `history` [B, M, D] holds BOS and the first M - 1 items; `siblings` [B, M, L - 1, D] the tokens of the targets, all
+    but the last. Target t sees history 0..t and its own tokens, at the positions of a prompt of that length. Padding
+    on the right is seen by nothing real, so one mask serves all rows.
+    """
+    num_rows, num_items, depth, dim = siblings.shape
+    inputs = torch.cat([history, siblings.reshape(num_rows, -1, dim)], dim=1)
+    place = torch.arange(num_items, device=inputs.device)
+    target = torch.cat([place, place.repeat_interleave(depth)])
+    level = torch.cat([torch.zeros_like(place), torch.arange(1, depth + 1, device=inputs.device).repeat(num_items)])
+    in_history = (level == 0)[None, :] & (target[None, :] <= target[:, None])
+    own_branch = (target[:, None] == target[None, :]) & (level[None, :] > 0) & (level[None, :] <= level[:, None])
+    hidden = body(
+        inputs_embeds=inputs,
+        attention_mask=(in_history | own_branch)[None, None].expand(num_rows, 1, -1, -1),
+        position_ids=(target + level)[None],
+        use_cache=False,
+    ).last_hidden_state
+    first = hidden[:, :num_items, None]
+    return torch.cat([first, hidden[:, num_items:].reshape(num_rows, num_items, depth, -1)], dim=2)
 
 
 def sequence_hidden(body: nn.Module, token_ids: torch.Tensor, bos_token_id: int) -> torch.Tensor:

@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from genrec import variants
 from genrec.errors import DataError
-from genrec.lm import adapter, decode, folder, layout
+from genrec.lm import adapter, decode, folder, layout, views
 from genrec.lm.decode import Candidates
 from genrec.lm.dropout import Dropout
+from genrec.lm.items import ItemVectors
 from genrec.lm.layout import PromptBatch
+from genrec.lm.prefixes import PrefixLogProbs
 from genrec.lm.trie import Trie
 from genrec.lm.vocab import SidVocabulary
 
@@ -30,7 +33,12 @@ def default_device() -> torch.device:
 class Policy:
     """A transformers causal model (possibly with a PEFT adapter) that recommends items by their semantic ids.
 
-    Shapes: B prompts, P prompt tokens, G candidates, W beam width, L levels, K codes, D hidden size.
+    Shapes: B prompts, P prompt positions, G candidates, W beam width, L levels, K codes, D hidden size, N items.
+
+    `use_items` gives it vectors of the items, for a history view that reads them and for a dense head that ranks them
+    on the same forward. With a dense head of weight w, the score of a code behind a prefix is
+    (1 - w) log p(code) + w log q(code | prefix), q being what the dense head's softmax over the catalogue makes of a
+    prefix (the sum over its items): a score adds up to (1 - w) log p(item) + w log q(item).
     """
 
     def __init__(
@@ -42,8 +50,14 @@ class Policy:
         self.autocast = False  # True: forwards run in bfloat16, log-probabilities stay float32
         self._meta = meta
         self._tokenizer_files = tokenizer_files
+        self.view: Any = None
+        self.items: ItemVectors | None = None
+        self.dense_weight: float | None = None  # None: no dense head
         self._dropout: Dropout | None = None
+        self._dropout_rate = 0.0
         self._offsets = torch.from_numpy(vocab.level_offsets()).to(self.device)
+        view = meta.get("view", {"name": "sid_tokens", "options": {}})
+        self.use_items(None, view["name"], view["options"])
 
     @classmethod
     def load(
@@ -68,7 +82,29 @@ class Policy:
             raise DataError(f"{folder_}: {folder.META_FILE} has no max_history; pass one")
         model = folder.load_model(folder_, base_folder, meta, device, dtype, trainable)
         model.eval()
-        return cls(model, folder.vocabulary(meta), int(history), meta, folder_)
+        policy = cls(model, folder.vocabulary(meta), int(history), meta, folder_)
+        if meta.get("items"):
+            items = ItemVectors.load(folder_, policy.vocab.num_codes)
+            items.requires_grad_(trainable or not policy.has_adapter)
+            policy.use_items(items, **meta["view"], dense_weight=meta.get("dense_weight"))
+        return policy
+
+    def use_items(
+        self,
+        items: ItemVectors | None,
+        name: str = "sid_tokens",
+        options: dict[str, Any] | None = None,
+        dense_weight: float | None = None,
+    ) -> None:
+        """Read histories through the view `name` (a module of genrec/lm/views), with vectors of the items where there are any.
+
+        `dense_weight`, 0..1, is the dense head's share of a score; None goes without such a head.
+        """
+        module, settings = variants.build(views.PACKAGE, name, options or {})
+        self.view = module.View(settings)
+        self.items = None if items is None else items.to(self.device)
+        self.dense_weight = dense_weight
+        self._meta = {**self._meta, "view": {"name": name, "options": options or {}}, "items": items is not None}
 
     def save(self, folder_: Path, **meta: Any) -> None:
         """Write weights (the adapter alone when there is one), tokenizer and `genrec.json`, updated by `meta`.
@@ -76,6 +112,9 @@ class Policy:
         The same weights give the same bytes.
         """
         folder.save_model(folder_, self.model, self._tokenizer_files)
+        if self.items is not None:
+            self.items.save(folder_)
+            meta["dense_weight"] = self.dense_weight
         folder.write_meta(folder_, {**self._meta, "max_history": self.max_history, **meta})
 
     # ---- the model ----------------------------------------------------------------------------------------------------
@@ -105,13 +144,17 @@ class Policy:
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Parameters that require gradients, by name, in a fixed order."""
-        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        parameters = dict(self.model.named_parameters())
+        if self.items is not None:
+            parameters |= {f"items.{name}": p for name, p in self.items.named_parameters()}
+        return {name: p for name, p in parameters.items() if p.requires_grad}
 
     def set_dropout(self, p: float) -> None:
         """Dropout on embeddings, attention weights and residual branches, active in train mode only; 0 removes it."""
         if self._dropout is not None:
             self._dropout.remove()
         self._dropout = Dropout(self.causal_model, p) if p > 0 else None
+        self._dropout_rate = p
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
@@ -130,26 +173,44 @@ class Policy:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
             yield
 
-    # ---- tokens -------------------------------------------------------------------------------------------------------
+    # ---- inputs -------------------------------------------------------------------------------------------------------
 
     def prompts(self, histories: Sequence[np.ndarray | list[int]], sids: np.ndarray) -> PromptBatch:
-        """BOS and the semantic ids of the last `max_history` items (oldest first), padded on the left.
+        """BOS and the last `max_history` items (oldest first) through the history view, padded on the left.
 
         `sids` is int[N, L], row i being item i. An empty history is BOS alone. Returns int64[B, P] twice, on the
-        device of the model.
+        device of the model; the view knows what the ids stand for.
         """
         cut = [np.asarray(h, dtype=np.int64)[-self.max_history :] for h in histories]
-        num_levels = self.vocab.num_levels
-        lengths = np.array([len(h) for h in cut], dtype=np.int64) * num_levels
-        width = 1 + int(lengths.max(initial=0))
-        starts = width - lengths[:, None]
-        columns = np.arange(width)[None, :]
-        input_ids = np.full((len(cut), width), self.vocab.pad_token_id, dtype=np.int64)
-        items = np.concatenate(cut) if cut else np.empty(0, np.int64)
-        input_ids[columns >= starts] = self.vocab.token_ids(sids[items]).reshape(-1)
-        input_ids[columns == starts - 1] = self.vocab.bos_token_id
-        mask = (columns >= starts - 1).astype(np.int64)
-        return PromptBatch(torch.from_numpy(input_ids).to(self.device), torch.from_numpy(mask).to(self.device))
+        ids, mask = self.view.prompt_ids(self, cut, sids)
+        return PromptBatch(torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device))
+
+    def prompt_embeds(self, prompts: PromptBatch) -> torch.Tensor:
+        """The model's input for prompts, [B, P, D], differentiable."""
+        return self.view.embed(self, prompts.input_ids)
+
+    def item_inputs(self, items: torch.Tensor) -> torch.Tensor:
+        """Vectors float32 [..., D] of items int64[...] as the model reads them, with dropout in train mode."""
+        vectors = self._item_vectors()(items, self._code_rows())
+        return nn.functional.dropout(vectors, self._dropout_rate, self.model.training)
+
+    def check_catalogue(self, sids: np.ndarray) -> None:
+        """Raises DataError when `sids` is not as long as the catalogue the model's item vectors belong to."""
+        if len(sids) != len(self._item_vectors()):
+            raise DataError(
+                f"the model was trained on {len(self._item_vectors())} items but there are {len(sids)} semantic ids; "
+                "recompute the sft stage"
+            )
+
+    def _item_vectors(self) -> ItemVectors:
+        if self.items is None:
+            raise DataError("the model holds no item vectors; the view item_tokens and a dense head need them")
+        return self.items
+
+    def _code_rows(self) -> torch.Tensor:
+        """The effective input embeddings of the semantic-id tokens, [L * K, D], differentiable."""
+        embedding = self.causal_model.get_input_embeddings()
+        return adapter.token_rows(embedding, self.vocab.first_token_id, self.vocab.end_token_id)
 
     def token_ids(self, codes: torch.Tensor, level: int | None = None) -> torch.Tensor:
         """Token ids of `codes`: of one level (any shape), or of all levels along the last axis ([..., L])."""
@@ -164,7 +225,7 @@ class Policy:
         """
         head = self.causal_model.get_output_embeddings()
         first, end = self.vocab.first_token_id, self.vocab.end_token_id
-        rows = adapter.head_rows(head, first, end)
+        rows = adapter.token_rows(head, first, end)
         return rows.view(self.vocab.num_levels, self.vocab.num_codes, -1)
 
     def level_logits(self, hidden: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
@@ -179,35 +240,60 @@ class Policy:
         flat = hidden.reshape(-1, *hidden.shape[-2:]).transpose(0, 1)  # [L, T, D]
         return (flat @ heads.transpose(1, 2)).transpose(0, 1).reshape(*hidden.shape[:-1], -1).float()
 
-    def sequence_logits(self, codes: torch.Tensor, targets: torch.Tensor | None = None) -> torch.Tensor:
-        """Logits for every level of every item of whole histories in one pass (fine-tuning).
+    def sequence_hidden(self, codes: torch.Tensor, items: torch.Tensor | None = None) -> torch.Tensor:
+        """Hidden states [B, M, L, D] that predict every level of every item of whole histories in one pass.
 
-        `codes` int64[B, M, L], oldest first, padded on the right with any codes. `targets` bool[B, M] picks the items
-        whose logits are wanted. Returns float32[B, M, L, K], or [T, L, K] for T picked targets (row-major order).
-        The model sees exactly what `prompts` would show it for the items before, as long as M <= max_history + 1.
+        `codes` int64[B, M, L] and, for a view that reads items, their numbers `items` int64[B, M], oldest first, padded
+        on the right with anything valid. The model sees exactly what `prompts` would show it for the items before, as
+        long as M <= max_history + 1.
         """
         with self.precision():
-            hidden = layout.sequence_hidden(self.body, self.token_ids(codes), self.vocab.bos_token_id)
+            return self.view.sequence_hidden(self, codes, items)
+
+    def sequence_logits(
+        self, codes: torch.Tensor, targets: torch.Tensor | None = None, items: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits for every level of every item of whole histories in one pass, as `sequence_hidden` sees them.
+
+        `targets` bool[B, M] picks the items whose logits are wanted. Returns float32[B, M, L, K], or [T, L, K] for T
+        picked targets (row-major order).
+        """
+        hidden = self.sequence_hidden(codes, items)
+        with self.precision():
             return self.level_logits(hidden if targets is None else hidden[targets])
+
+    def item_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The dense head: float32 [..., N], the last hidden state of a history, [..., D], against every item's vector."""
+        with self.precision():
+            table = self._item_vectors().table(self._code_rows())
+            return (hidden @ table.to(hidden.dtype).T).float()
 
     def candidate_logits(self, prompts: PromptBatch, sids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits float32[B, G, L, K] and hidden states [B, G, L, D] at each level of given candidates.
 
         `sids` int64[B, G, L] (-1 counts as code 0: mask what comes out). One differentiable forward of
-        P + G * (L - 1) tokens, in the mode (train or eval) the model is in.
+        P + G * (L - 1) positions, in the mode (train or eval) the model is in.
         """
         with self.precision():
-            hidden = layout.candidate_hidden(self.body, prompts, self.token_ids(sids.clamp_min(0)))
+            tokens = self.token_ids(sids.clamp_min(0))
+            hidden = layout.candidate_hidden(self.body, self.prompt_embeds(prompts), prompts.attention_mask, tokens)
             return self.level_logits(hidden), hidden
 
     def candidate_log_probs(self, prompts: PromptBatch, sids: torch.Tensor) -> torch.Tensor:
         """log p of each code of given candidates under that level's K codes, float32[B, G, L], differentiable.
 
-        `sids` int64[B, G, L]; entries of -1 give 0 and no gradient.
+        With a dense head, the joined score of each code. `sids` int64[B, G, L]; entries of -1 give 0 and no gradient.
         """
-        logits, _ = self.candidate_logits(prompts, sids)
+        logits, hidden = self.candidate_logits(prompts, sids)
         chosen = logits.log_softmax(-1).gather(-1, sids.clamp_min(0).unsqueeze(-1)).squeeze(-1)
+        if self.dense_weight:
+            dense = self.dense_prefixes(hidden[:, 0, 0])
+            chosen = (1 - self.dense_weight) * chosen + self.dense_weight * dense.path(sids.clamp_min(0))
         return chosen.masked_fill(sids < 0, 0.0)
+
+    def dense_prefixes(self, hidden: torch.Tensor) -> PrefixLogProbs:
+        """What the dense head says about every prefix of the catalogue's ids, from last hidden states [B, D]."""
+        return PrefixLogProbs(self._item_vectors().trie, self.item_logits(hidden).log_softmax(-1))
 
     # ---- search -------------------------------------------------------------------------------------------------------
 

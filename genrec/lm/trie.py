@@ -143,6 +143,15 @@ class Trie:
             mask &= _mark(*restriction.only[level], state, self.num_codes) | ~restriction.limited[:, None, None]
         return mask
 
+    def parents(self, level: int) -> torch.Tensor:
+        """For every state of `level` + 1 codes, int64[S], the state of its first `level` codes."""
+        return self._levels[level].keys // self.num_codes
+
+    @property
+    def leaf_items(self) -> torch.Tensor:
+        """The item of every last-level state, int64[N]."""
+        return self._leaf_items
+
     def items(self, state: torch.Tensor) -> torch.Tensor:
         """Item indices of last-level states, int64 of the same shape; -1 stays -1."""
         return torch.where(state < 0, -1, self._leaf_items[state.clamp_min(0)])

@@ -24,6 +24,7 @@ class State:
     stop_reason: str | None = None
     rows: list[list[Any]] = field(default_factory=list)  # columns of schemas.TRAINING_LOG
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)  # on the CPU
+    window_losses: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # float32[W], this epoch's first pass
 
     def log(self, epoch: float, figures: dict[str, float]) -> None:
         self.rows += [[self.step, epoch, name, float(value)] for name, value in figures.items()]
@@ -51,7 +52,8 @@ class State:
         tensors |= {f"best/{name}": t for name, t in self.best_weights.items()}
         tensors |= {f"optimizer/{name}": t for name, t in checkpoint.optimizer_tensors(optimizer, parameters).items()}
         tensors |= {f"random/{name}": t for name, t in checkpoint.random_tensors().items()}
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "best_weights"}
+        tensors["window_losses"] = self.window_losses
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("best_weights", "window_losses")}
         checkpoint.save(work, tensors, plain)
 
     @classmethod
@@ -68,4 +70,5 @@ class State:
                 parameters[name].copy_(weights)
         checkpoint.load_optimizer(optimizer, parameters, checkpoint.subset(tensors, "optimizer/"))
         checkpoint.restore_random(checkpoint.subset(tensors, "random/"))
-        return cls(**plain, best_weights=checkpoint.subset(tensors, "best/"))
+        best = checkpoint.subset(tensors, "best/")
+        return cls(**plain, best_weights=best, window_losses=tensors["window_losses"])

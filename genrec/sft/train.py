@@ -4,7 +4,6 @@ One pass per user: a history's ids in order with a loss at every item (DTI, OneR
 What the model sees at a target is what an evaluation prompt shows: BOS, then the last max_history items.
 """
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +13,24 @@ import torch
 
 from genrec import schemas
 from genrec.columns import read_sids
-from genrec.errors import DataError, TrainingError
+from genrec.embed.stage import read_item_vectors
+from genrec.errors import DataError
 from genrec.lm import adapter, folder
+from genrec.lm.items import ItemVectors
 from genrec.lm.policy import Policy, default_device
 from genrec.lm.seeding import seeded
 from genrec.lm.trie import Trie
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
-from genrec.sft.cross_entropy import cross_entropy
-from genrec.sft.optim import learning_rate, make_optimizer
-from genrec.sft.state import State
-from genrec.sft.windows import Windows, epoch_batches, make_windows, micro_batches
+from genrec.sft.trainer import Trainer
+from genrec.sft.windows import Windows, make_windows
 
 if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 LOG_FILE = "training_log.parquet"
-_LOG_POINTS = 500  # rows of each training figure in the log, about
+_SCORE_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the dense head, tried on validation
+_DEFAULT_SCORE_WEIGHT = 0.5  # while training, and where there is no validation
 
 
 def train_sft(
@@ -39,6 +39,7 @@ def train_sft(
     base: Path,
     config: "SftConfig",
     *,
+    vectors: Path | None = None,
     max_history: int,
     seed: int,
     work: Path,
@@ -47,7 +48,8 @@ def train_sft(
 ) -> dict[str, Any]:
     """Fine-tune `base` and write the model of the best validation, or its adapter, and the training log to `out`.
 
-    `prepared` holds train.parquet and valid.parquet; `sids` is sids.parquet. Checkpoints go to `work`, and a rerun
+    `prepared` holds train.parquet and valid.parquet; `sids` is sids.parquet, `vectors` the vectors.parquet
+    of the embed stage (for item vectors with text). Checkpoints go to `work`, and a rerun
     with the same folder goes on where it stopped (on one CPU thread in fp32: to the same bits). Returns a summary.
     Raises DataError for unusable inputs and TrainingError when a loss or gradient is not finite.
     """
@@ -55,6 +57,7 @@ def train_sft(
     device = default_device()
     with seeded(seed):
         policy = load_policy(base, config, max_history, seed, device)
+        add_items(policy, table, vectors, config)
         trie = Trie.from_sids(table, policy.vocab.num_codes, device)
         windows = read_windows(prepared / "train.parquet", max_history)
         validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
@@ -62,6 +65,7 @@ def train_sft(
         trainer.fit(validation, work, progress)
     state = trainer.state
     state.restore_best(trainer.parameters)
+    dense = choose_score_weight(policy, config, validation)
     policy.save(out, kind="sft", adapter=config.adapter)
     columns = [list(column) for column in zip(*state.rows, strict=True)]
     log = pa.table(dict(zip(schemas.TRAINING_LOG.names, columns, strict=True)))
@@ -74,112 +78,61 @@ def train_sft(
         "stop_reason": state.stop_reason,
         "best_epoch": state.best_epoch,
         "valid_users": len(validation),
-        "valid_hr@10": state.best_hr if len(validation) else None,
-        "valid_ndcg@10": state.best_ndcg if len(validation) else None,
+        "valid_hr@10": dense.get("valid_hr@10", state.best_hr) if len(validation) else None,
+        "valid_ndcg@10": dense.get("valid_ndcg@10", state.best_ndcg) if len(validation) else None,
         "trainable_share": adapter.trainable_share(policy.model),
+        **({"dense_head": dense} if dense else {}),
     }
 
 
-class Trainer:
-    """Optimizer steps over epochs, with gradients accumulated to the effective batch."""
+def add_items(policy: Policy, sids: np.ndarray, vectors: Path | None, config: "SftConfig") -> None:
+    """Give the policy its history view and, where the view or a dense head needs them, vectors of the items.
 
-    def __init__(self, policy: Policy, windows: Windows, sids: np.ndarray, config: "SftConfig", seed: int) -> None:
-        """`sids` int[N, L]. Dropout and trainable parameters of `policy` are set up here."""
-        self.policy, self.windows, self.config, self.seed = policy, windows, config, seed
-        self.codes = torch.from_numpy(sids.astype(np.int64)).to(policy.device)
-        policy.autocast = config.precision == "bf16"
-        policy.set_dropout(config.dropout)
-        if config.gradient_checkpointing:
-            policy.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
-        self.parameters = policy.trainable_parameters()
-        self.optimizer = make_optimizer(self.parameters, config)
-        self.steps_per_epoch = -(-len(windows) // config.batch_size)
-        self.total_steps = self.steps_per_epoch * config.epochs
-        self.state = State()
-
-    def fit(self, validation: Validation, work: Path, progress: Progress = silent) -> None:
-        """Train to the last epoch or until validation stops improving, from the checkpoint in `work` if there is one."""
-        self.state = state = State.resume(work, self.parameters, self.optimizer) or State()
-        clock = _CheckpointClock(self.config.checkpoint_every_s)
-        log_every = max(1, self.total_steps // _LOG_POINTS)
-        ndcg = {"ndcg": state.best_ndcg} if state.best_epoch else {}
-        while state.stop_reason is None:
-            batches = epoch_batches(self.windows, self.config.batch_size, self.seed, state.epoch)
-            for rows in batches[state.batch :]:
-                rate = learning_rate(state.step, self.total_steps, self.config)
-                losses = self.step(rows, rate)
-                state.step += 1
-                state.batch += 1
-                if state.step % log_every == 0:
-                    state.log(state.epoch + state.batch / len(batches), self._figures(losses, rate))
-                note = f"epoch {state.epoch + 1}"
-                progress(state.step, self.total_steps, note, loss=float(losses.sum()), **ndcg)
-                if state.batch < len(batches) and clock.is_due():
-                    clock.run(lambda: state.save(work, self.parameters, self.optimizer))
-            state.epoch, state.batch = state.epoch + 1, 0
-            if state.epoch == self.config.epochs:
-                state.stop_reason = "epochs"
-            if len(validation):
-                hr, value = validation(self.policy)
-                state.validated(hr, value, self.parameters, self.config.patience)
-                ndcg = {"ndcg": value}
-            clock.run(lambda: state.save(work, self.parameters, self.optimizer))
-
-    def step(self, rows: np.ndarray, rate: float) -> torch.Tensor:
-        """One optimizer step on windows `rows`; returns the mean loss of each level, float32[L], in nats.
-
-        Raises TrainingError before the weights are touched when a loss or gradient is not finite.
-        """
-        self.policy.model.train()
-        losses = self.accumulate(rows)
-        norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
-        if not (torch.isfinite(losses).all() and torch.isfinite(norm)):
-            self.optimizer.zero_grad()
-            raise TrainingError(
-                f"sft: loss {losses.sum().item():.4g}, gradient norm {norm.item():.4g} at step {self.state.step} (epoch "
-                f"{self.state.epoch}, batch {self.state.batch}); lower sft.learning_rate or use sft.precision fp32"
-            )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return losses
-
-    def accumulate(self, rows: np.ndarray) -> torch.Tensor:
-        """Add the gradients of a whole batch, forward by forward; returns the mean loss of each level, float32[L].
-
-        Every forward is divided by the targets of the whole batch, so the sum is the gradient of one big forward.
-        """
-        num_targets = int((self.windows.end[rows] - self.windows.first_target[rows]).sum())
-        total = torch.zeros(self.codes.shape[1], device=self.policy.device)
-        for part in micro_batches(rows, self.windows.lengths[rows], self.config.micro_batch_size):
-            items, targets = (t.to(self.policy.device) for t in self.windows.gather(part))
-            codes = self.codes[items]
-            logits = self.policy.sequence_logits(codes, targets)
-            losses = cross_entropy(logits, codes[targets], self.config.label_smoothing).sum(0) / num_targets
-            losses.sum().backward()
-            total += losses.detach()
-        return total
-
-    def _figures(self, losses: torch.Tensor, rate: float) -> dict[str, float]:
-        by_level = {f"loss_level_{level}": float(value) for level, value in enumerate(losses)}
-        return {"loss": float(losses.sum()), **by_level, "learning_rate": rate}
+    `sids` int64[N, L]; weights come from torch's current random state. Raises DataError without `vectors` where text
+    is asked for.
+    """
+    has_dense = config.dense_head.loss_weight > 0
+    items = None
+    if has_dense or config.view.name == "item_tokens":
+        text = None
+        if config.item_vectors.text:
+            if vectors is None:
+                raise DataError(
+                    "sft.item_vectors.text needs the vectors of the embed stage; pass them or set it to false"
+                )
+            text = read_item_vectors(vectors)
+        width = policy.causal_model.config.hidden_size
+        items = ItemVectors(sids, policy.vocab.num_codes, width, text, config.item_vectors.ids)
+    weight = config.dense_head.score_weight
+    policy.use_items(
+        items,
+        config.view.name,
+        config.view.options,
+        (_DEFAULT_SCORE_WEIGHT if weight is None else weight) if has_dense else None,
+    )
 
 
-class _CheckpointClock:
-    """Decides when a checkpoint is due: after `every_s`, but never for more than a tenth of the time."""
+def choose_score_weight(policy: Policy, config: "SftConfig", validation: Validation) -> dict[str, Any]:
+    """Set the dense head's share of a score to the best on validation (NDCG@10), unless the config fixes it.
 
-    def __init__(self, every_s: float) -> None:
-        self._every_s, self._cost, self._done_at = every_s, 0.0, time.monotonic()
-
-    def is_due(self) -> bool:
-        return time.monotonic() - self._done_at >= max(self._every_s, 10 * self._cost)
-
-    def run(self, save: Any) -> None:
-        start = time.monotonic()
-        save()
-        self._done_at = time.monotonic()
-        self._cost = self._done_at - start
+    Returns a summary with the figures by weight (0 is the semantic ids alone, 1 the head alone); {} without a head.
+    """
+    if policy.dense_weight is None:
+        return {}
+    if config.dense_head.score_weight is not None or not len(validation):
+        return {"score_weight": policy.dense_weight}
+    figures = {}
+    for weight in _SCORE_WEIGHTS:
+        policy.dense_weight = weight
+        figures[weight] = validation(policy)
+    best = max(_SCORE_WEIGHTS, key=lambda weight: figures[weight][1])  # of equals, the lower
+    policy.dense_weight = best
+    return {
+        "score_weight": best,
+        "valid_hr@10": figures[best][0],
+        "valid_ndcg@10": figures[best][1],
+        "valid_ndcg@10_by_weight": {str(weight): ndcg for weight, (_, ndcg) in figures.items()},
+    }
 
 
 def read_windows(path: Path, max_history: int) -> Windows:

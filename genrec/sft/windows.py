@@ -34,11 +34,16 @@ class Windows:
     def num_targets(self) -> int:
         return int((self.end - self.first_target).sum())
 
-    def gather(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Items int64[B, M] of some windows, padded on the right with item 0, and bool[B, M]: is it a target."""
-        place = self.start[rows, None] + np.arange(int(self.lengths[rows].max()))[None, :]
-        inside = place < self.end[rows, None]
-        items = np.where(inside, self.items[np.minimum(place, len(self.items) - 1)], 0)
+    def gather(self, rows: np.ndarray, reverse: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Items int64[B, M] of some windows, padded on the right with item 0, and bool[B, M]: is it a target.
+
+        Windows where `reverse`, bool[B], is set come newest item first; their targets stay the same items.
+        """
+        start, end = self.start[rows, None], self.end[rows, None]
+        column = np.arange(int(self.lengths[rows].max()))[None, :]
+        inside = start + column < end
+        place = start + column if reverse is None else np.where(reverse[:, None], end - 1 - column, start + column)
+        items = np.where(inside, self.items[np.clip(place, 0, len(self.items) - 1)], 0)
         return torch.from_numpy(items), torch.from_numpy(inside & (place >= self.first_target[rows, None]))
 
 
@@ -57,10 +62,10 @@ def make_windows(items: np.ndarray, offsets: np.ndarray, max_history: int) -> Wi
     return Windows(items.astype(np.int64), start, end, first_target)
 
 
-def epoch_batches(windows: Windows, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
-    """The windows of each optimizer step, in an order that `seed` and `epoch` alone decide."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(windows))
-    return np.split(order, np.arange(batch_size, len(order), batch_size))
+def shuffled_batches(rows: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Windows `rows` of each optimizer step, in an order that `rng` decides."""
+    order = rng.permutation(rows)
+    return np.split(order, np.arange(batch_size, len(order), batch_size)) if len(order) else []
 
 
 def micro_batches(rows: np.ndarray, lengths: np.ndarray, max_rows: int) -> Iterator[np.ndarray]:

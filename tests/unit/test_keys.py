@@ -17,7 +17,7 @@ READS = {
     "embed": ["prepare"],
     "sid": ["prepare", "embed"],
     "base": ["prepare"],
-    "sft": ["prepare", "sid", "base"],
+    "sft": ["prepare", "embed", "sid", "base"],
     "rl": ["prepare", "sid", "base", "sft"],
     "evaluate": ["prepare", "sid", "base", "sft", "rl"],
 }

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.sft.windows import epoch_batches, make_windows, micro_batches
+from genrec.sft.windows import make_windows, micro_batches, shuffled_batches
 
 SEQUENCES = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 
@@ -53,8 +53,7 @@ def test_micro_batches_partition_a_batch_with_little_padding(lengths, size, max_
 
 
 def test_an_epoch_shows_every_window_once_in_an_order_of_its_own():
-    windows = windows_of([3] * 50, 4)
-    epochs = [epoch_batches(windows, 8, seed=1, epoch=e) for e in (0, 1, 0)]
+    epochs = [shuffled_batches(np.arange(50), 8, np.random.default_rng([1, epoch])) for epoch in (0, 1, 0)]
     for batches in epochs:
         assert [len(b) for b in batches] == [8] * 6 + [2]
         assert sorted(np.concatenate(batches)) == list(range(50))
@@ -66,3 +65,18 @@ def test_padding_is_no_target():
     items, targets = windows_of([2, 4], 9).gather(np.array([0, 1]))
     assert items.tolist() == [[0, 1, 0, 0], [2, 3, 4, 5]]
     assert targets.tolist() == [[True, True, False, False], [True] * 4]
+
+
+@settings(deadline=None)
+@given(lengths=SEQUENCES, max_history=st.integers(1, 12), seed=st.integers(0, 99))
+def test_reversed_windows_hold_the_same_items_and_targets_newest_first(lengths, max_history, seed):
+    windows = windows_of(lengths, max_history)
+    if not len(windows):
+        return
+    reverse = np.random.default_rng(seed).random(len(windows)) < 0.5
+    plain, turned = (windows.gather(np.arange(len(windows)), flags) for flags in (None, reverse))
+    for row, length in enumerate(windows.lengths):
+        step = -1 if reverse[row] else 1
+        for before, after in zip(plain, turned, strict=True):
+            assert after[row, :length].tolist() == before[row, :length].tolist()[::step]
+            assert after[row, length:].tolist() == before[row, length:].tolist()

@@ -6,14 +6,16 @@ import torch
 
 from genrec import schemas
 from genrec.config import SftConfig
+from genrec.embed.stage import write_item_vectors
 from genrec.errors import DataError, TrainingError
 from genrec.lm.policy import Policy
-from genrec.sft.cross_entropy import cross_entropy
+from genrec.sft.losses import cross_entropy
 from genrec.sft.optim import learning_rate, make_optimizer
 from genrec.sft.state import State
-from genrec.sft.train import Trainer, train_sft
+from genrec.sft.train import train_sft
+from genrec.sft.trainer import Trainer
 from genrec.sft.windows import make_windows
-from tests.unit.rl_tiny import MAX_HISTORY, NUM_ITEMS, SIDS, tiny_policy, write_prepared, write_sids
+from tests.unit.rl_tiny import MAX_HISTORY, NUM_ITEMS, SIDS, tiny_policy, tiny_trie, write_prepared, write_sids
 
 CONFIG = SftConfig(
     epochs=3,
@@ -90,7 +92,7 @@ def test_it_learns_which_item_follows(files):
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
-    monkeypatch.setattr("genrec.sft.train._CheckpointClock.is_due", lambda self: True)  # after every step
+    monkeypatch.setattr("genrec.sft.trainer._CheckpointClock.is_due", lambda self: True)  # after every step
     whole = train(files, name="whole", work="work_whole")
     for kill_at in (5, 17):  # in the middle of two epochs
 
@@ -204,7 +206,7 @@ def test_without_validation_rows_the_last_weights_are_kept(files):
 def test_uniform_logits_cost_log_k_with_or_without_smoothing():
     codes = torch.tensor([[0, 3], [2, 1]])
     for smoothing in (0.0, 0.3):
-        losses = cross_entropy(torch.zeros(2, 2, 4), codes, smoothing)
+        losses = cross_entropy.loss(torch.zeros(2, 2, 4), codes, cross_entropy.Config(smoothing))
         torch.testing.assert_close(losses, torch.full((2, 2), math.log(4)))
 
 
@@ -212,7 +214,7 @@ def test_label_smoothing_mixes_in_the_mean_over_the_codes():
     logits, codes = torch.randn(5, 3, 7), torch.randint(7, (5, 3))
     log_probs = logits.log_softmax(-1)
     expected = -0.8 * log_probs.gather(-1, codes[..., None])[..., 0] - 0.2 * log_probs.mean(-1)
-    torch.testing.assert_close(cross_entropy(logits, codes, 0.2), expected)
+    torch.testing.assert_close(cross_entropy.loss(logits, codes, cross_entropy.Config(0.2)), expected)
 
 
 def test_the_learning_rate_rises_then_falls_to_its_minimum():
@@ -230,3 +232,68 @@ def test_norms_and_biases_are_not_decayed():
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     for name, parameter in policy.model.named_parameters():
         assert decay[id(parameter)] == (0.0 if name.endswith("bias") or "norm" in name else 0.3), name
+
+
+def test_a_target_that_counts_double_pulls_twice_as_hard(monkeypatch):
+    config = CONFIG.model_copy(update={"dropout": 0.0})
+    weights = np.ones(NUM_ITEMS, np.float32)
+    weights[5] = 2.0
+    monkeypatch.setattr("genrec.sft.samplers.uniform.target_weights", lambda counts, options: weights)
+    trainer = make_trainer(config)
+    rows = np.arange(12)
+    weighted = trainer.accumulate(rows)
+    items, targets = trainer.windows.gather(rows)
+    losses = trainer._losses(items, targets).detach()
+    share = torch.from_numpy(weights)[items[targets]]
+    torch.testing.assert_close(weighted, (losses * share[:, None]).sum(0) / share.sum())
+
+
+def test_hard_examples_are_read_again_in_the_same_epoch_and_a_resumed_run_reads_the_same(files, monkeypatch):
+    monkeypatch.setattr("genrec.sft.trainer._CheckpointClock.is_due", lambda self: True)
+    config = SftConfig(**{**CONFIG.model_dump(), "sampler": "hard_examples", "epochs": 2})
+    seen = []
+    accumulate = Trainer.accumulate
+    monkeypatch.setattr(
+        Trainer, "accumulate", lambda self, rows, *a: (seen.append(rows), accumulate(self, rows, *a))[1]
+    )
+    whole = train(files, config, name="whole", work="work_whole")
+    num_windows, num_first = whole["windows"], -(-whole["windows"] // 8)
+    per_epoch = whole["steps"] // 2
+    first, second = (np.concatenate(part) for part in (seen[:num_first], seen[num_first:per_epoch]))
+    assert sorted(first) == list(range(num_windows))
+    assert len(second) == num_windows * 3 // 10
+    assert set(second) < set(first)
+
+    def stop(done, *_, **__):
+        if done == per_epoch - 1:  # in the middle of the second pass
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(files, config, name="resumed", progress=stop)
+    assert train(files, config, name="resumed") == whole
+    for file in sorted((files / "whole").iterdir()):
+        assert file.read_bytes() == (files / "resumed" / file.name).read_bytes(), file.name
+
+
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+def test_items_and_a_dense_head_learn_and_the_score_weight_is_the_best_on_validation(files, adapter):
+    vectors = np.random.default_rng(0).normal(size=(NUM_ITEMS, 6)).astype(np.float32)
+    write_item_vectors(vectors, files / "vectors.parquet")
+    changes = {"view": "item_tokens", "dense_head": {"loss_weight": 1.0}, "reverse_share": 0.0, "adapter": adapter}
+    changes |= {"epochs": 15, "dropout": 0.0, "micro_batch_size": 8, "lora_rank": 4, "lora_alpha": 8}
+    summary = train(files, SftConfig(**{**CONFIG.model_dump(), **changes}), vectors=files / "vectors.parquet")
+    by_weight = summary["dense_head"]["valid_ndcg@10_by_weight"]
+    assert by_weight["1.0"] > 0.9
+    assert by_weight["0.0"] > 0.9
+    assert summary["valid_ndcg@10"] == max(by_weight.values())
+    policy = Policy.load(files / "out", files / "base")
+    assert policy.dense_weight == summary["dense_head"]["score_weight"]
+    prompts = policy.prompts([[4, 5]], SIDS)
+    assert prompts.input_ids.tolist() == [[-1, 4, 5]]
+    assert policy.beam_search(prompts, tiny_trie(), 3).items[0, 0] == 6
+
+
+def test_text_without_vectors_is_a_clear_error(files):
+    config = SftConfig(**{**CONFIG.model_dump(), "view": "item_tokens"})
+    with pytest.raises(DataError, match=r"sft\.item_vectors\.text needs the vectors"):
+        train(files, config)

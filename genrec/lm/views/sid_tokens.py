@@ -1,0 +1,38 @@
+"""The history as text: one position a semantic-id token, L an item; for pretrained models and small ones alike."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from genrec.lm import layout
+
+if TYPE_CHECKING:
+    from genrec.lm.policy import Policy
+
+
+@dataclass(frozen=True)
+class Config:
+    """No settings."""
+
+
+class View:
+    """BOS, then the semantic ids of the items, oldest first. Ids are token ids."""
+
+    def __init__(self, options: Config) -> None:
+        self.options = options
+
+    def prompt_ids(
+        self, policy: "Policy", histories: list[np.ndarray], sids: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        items = np.concatenate(histories) if histories else np.empty(0, np.int64)
+        tokens = policy.vocab.token_ids(sids[items]).reshape(-1)
+        lengths = np.array([len(h) for h in histories], dtype=np.int64) * policy.vocab.num_levels
+        return layout.left_padded(tokens, lengths, policy.vocab.bos_token_id, policy.vocab.pad_token_id)
+
+    def embed(self, policy: "Policy", ids: torch.Tensor) -> torch.Tensor:
+        return policy.body.get_input_embeddings()(ids)
+
+    def sequence_hidden(self, policy: "Policy", codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
+        return layout.sequence_hidden(policy.body, policy.token_ids(codes), policy.vocab.bos_token_id)

@@ -1,0 +1,46 @@
+"""What every loss and every sampler promises. A new module of their packages is tested here without being listed."""
+
+import numpy as np
+import pytest
+import torch
+
+from genrec import variants
+from genrec.sft import losses, samplers
+
+
+@pytest.fixture(params=variants.names(losses.PACKAGE))
+def loss(request):
+    module = variants.load(losses.PACKAGE, request.param)
+    return lambda logits, codes: module.loss(logits, codes, module.Config())
+
+
+@pytest.fixture(params=variants.names(samplers.PACKAGE))
+def sampler(request):
+    module = variants.load(samplers.PACKAGE, request.param)
+    return module, module.Config()
+
+
+def test_a_loss_is_one_finite_value_a_target_and_level_that_falls_as_the_code_gets_likelier(loss):
+    logits = torch.randn(6, 3, 5, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    codes = torch.randint(5, (6, 3), generator=torch.Generator().manual_seed(2))
+    found = loss(logits, codes)
+    assert found.shape == codes.shape
+    assert torch.isfinite(found).all()
+    found.sum().backward()
+    stepped = loss(logits.detach() - 0.1 * logits.grad, codes)
+    assert (stepped < found.detach()).all()
+    alone = torch.cat([loss(logits[i : i + 1].detach(), codes[i : i + 1]) for i in range(6)])
+    torch.testing.assert_close(alone, found.detach())
+
+
+def test_a_sampler_weighs_every_item_and_announces_its_second_pass(sampler):
+    module, options = sampler
+    weights = module.target_weights(np.array([0, 3, 8, 1, 40]), options)
+    assert weights.shape == (5,)
+    assert weights.dtype == np.float32
+    assert (weights > 0).all()
+    losses_ = np.random.default_rng(0).random(37).astype(np.float32)
+    again = module.second_pass(losses_, options)
+    assert len(again) == module.num_extra(37, options)
+    assert len(set(again.tolist())) == len(again)
+    assert np.isin(again, np.arange(37)).all()
