@@ -288,6 +288,17 @@ class SftConfig(Section):
     reverse_share: float = Field(
         0.0, ge=0, le=1, description="Share of the training windows read newest item first (a new draw each epoch)."
     )
+    item_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the items left out of their training windows (a new draw each epoch)."
+    )
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="Decay a step of averaged weights, which are validated and kept; 0: no average."
+    )
+    sid_rows: Literal["base", "vectors"] = Field(
+        "base",
+        description="Where the semantic-id tokens' embeddings start. base: as the base model has them. vectors: from "
+        "the item vectors, each code as the mean of what the levels before it left over of its items.",
+    )
 
     adapter: Literal["full", "lora", "qlora"] = Field("full", description="What is trained: all weights or an adapter.")
     lora_rank: int = Field(64, ge=1, le=1024, description="Rank of the LoRA matrices.")

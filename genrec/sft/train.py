@@ -22,6 +22,7 @@ from genrec.lm.seeding import seeded
 from genrec.lm.trie import Trie
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
+from genrec.sft import code_rows
 from genrec.sft.trainer import Trainer
 from genrec.sft.windows import Windows, make_windows
 
@@ -57,7 +58,10 @@ def train_sft(
     device = default_device()
     with seeded(seed):
         policy = load_policy(base, config, max_history, seed, device)
-        add_items(policy, table, vectors, config)
+        text = _text_vectors(vectors, config)
+        if config.sid_rows == "vectors" and text is not None:
+            code_rows.initialise(policy, table, text, seed)
+        add_items(policy, table, text, config)
         trie = Trie.from_sids(table, policy.vocab.num_codes, device)
         windows = read_windows(prepared / "train.parquet", max_history)
         validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
@@ -85,24 +89,36 @@ def train_sft(
     }
 
 
-def add_items(policy: Policy, sids: np.ndarray, vectors: Path | None, config: "SftConfig") -> None:
+def _text_vectors(path: Path | None, config: "SftConfig") -> np.ndarray | None:
+    """float32 [N, V] where the config needs them. Raises DataError when it does and there is no file."""
+    wants = {
+        "sft.sid_rows": config.sid_rows == "vectors",
+        "sft.item_vectors.text": config.item_vectors.text and _needs_items(config),
+    }
+    name = next((name for name, wanted in wants.items() if wanted), None)
+    if name is None:
+        return None
+    if path is None:
+        raise DataError(f"{name} needs the vectors of the embed stage; pass them or choose another value")
+    return read_item_vectors(path)
+
+
+def _needs_items(config: "SftConfig") -> bool:
+    return config.dense_head.loss_weight > 0 or config.view.name == "item_tokens"
+
+
+def add_items(policy: Policy, sids: np.ndarray, text: np.ndarray | None, config: "SftConfig") -> None:
     """Give the policy its history view and, where the view or a dense head needs them, vectors of the items.
 
-    `sids` int64[N, L]; weights come from torch's current random state. Raises DataError without `vectors` where text
-    is asked for.
+    `sids` int64[N, L], `text` float32[N, V]; weights come from torch's current random state.
     """
     has_dense = config.dense_head.loss_weight > 0
     items = None
-    if has_dense or config.view.name == "item_tokens":
-        text = None
-        if config.item_vectors.text:
-            if vectors is None:
-                raise DataError(
-                    "sft.item_vectors.text needs the vectors of the embed stage; pass them or set it to false"
-                )
-            text = read_item_vectors(vectors)
+    if _needs_items(config):
         width = policy.causal_model.config.hidden_size
-        items = ItemVectors(sids, policy.vocab.num_codes, width, text, config.item_vectors.ids)
+        items = ItemVectors(
+            sids, policy.vocab.num_codes, width, text if config.item_vectors.text else None, config.item_vectors.ids
+        )
     weight = config.dense_head.score_weight
     policy.use_items(
         items,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 _LOG_POINTS = 500  # rows of each training figure in the log, about
-_SECOND_PASS, _REVERSAL = 1, 2  # random streams of an epoch beside that of its order
+_SECOND_PASS, _AUGMENT = 1, 2  # random streams of an epoch beside that of its order
 
 
 class Trainer:
@@ -40,7 +40,6 @@ class Trainer:
         counts = np.bincount(windows.items, minlength=len(sids))
         weights = self._sampler.target_weights(counts, self._sampler_options)
         self._target_weights = torch.from_numpy(weights).to(policy.device)
-        self._weight_before = np.concatenate([[0.0], np.cumsum(weights[windows.items], dtype=np.float64)])
         policy.autocast = config.precision == "bf16"
         policy.set_dropout(config.dropout)
         if config.gradient_checkpointing:
@@ -55,6 +54,8 @@ class Trainer:
     def fit(self, validation: Validation, work: Path, progress: Progress = silent) -> None:
         """Train to the last epoch or until validation stops improving, from the checkpoint in `work` if there is one."""
         self.state = state = State.resume(work, self.parameters, self.optimizer) or State()
+        if self.config.ema_decay and not state.average:
+            state.average = {name: p.detach().clone() for name, p in self.parameters.items()}
         if not len(state.window_losses):
             state.window_losses = torch.zeros(len(self.windows))
         clock = _CheckpointClock(self.config.checkpoint_every_s)
@@ -66,6 +67,7 @@ class Trainer:
                 parts = self.step(rows, rate)
                 state.step += 1
                 state.batch += 1
+                state.update_average(self.parameters, self.config.ema_decay)
                 if state.step % log_every == 0:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
@@ -76,8 +78,9 @@ class Trainer:
             if state.epoch == self.config.epochs:
                 state.stop_reason = "epochs"
             if len(validation):
-                hr, value = validation(self.policy)
-                state.validated(hr, value, self.parameters, self.config.patience)
+                with state.averaged(self.parameters):
+                    hr, value = validation(self.policy)
+                    state.validated(hr, value, self.parameters, self.config.patience)
                 ndcg = {"ndcg": value}
             clock.run(lambda: state.save(work, self.parameters, self.optimizer))
 
@@ -96,7 +99,7 @@ class Trainer:
         Raises TrainingError before the weights are touched when a loss or gradient is not finite.
         """
         self.policy.model.train()
-        parts = self.accumulate(rows, self._reversed(len(rows)))
+        parts = self.accumulate(rows, np.random.default_rng([self.seed, self.state.epoch, _AUGMENT, self.state.batch]))
         norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
         if not (torch.isfinite(parts).all() and torch.isfinite(norm)):
             self.optimizer.zero_grad()
@@ -110,22 +113,26 @@ class Trainer:
         self.optimizer.zero_grad()
         return parts
 
-    def accumulate(self, rows: np.ndarray, reverse: np.ndarray | None = None) -> torch.Tensor:
+    def accumulate(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> torch.Tensor:
         """Add the gradients of a whole batch, forward by forward.
 
         Returns the mean loss of each level and, with a dense head, its weighted loss: float32[L] or [L + 1], in nats.
         Every forward is divided by the weight of the targets of the whole batch, so the sum is the gradient of one big
-        forward. `reverse`, bool[len(rows)], marks windows that are read newest item first.
+        forward. `rng` draws which windows are reversed and which items left out; None leaves all as they are.
         """
-        windows, dense = self.windows, self.config.dense_head.loss_weight
-        total_weight = (self._weight_before[windows.end[rows]] - self._weight_before[windows.first_target[rows]]).sum()
-        total = torch.zeros(self.codes.shape[1] + (dense > 0), device=self.policy.device)
-        for place in micro_batches(np.arange(len(rows)), windows.lengths[rows], self.config.micro_batch_size):
-            items, targets = windows.gather(rows[place], None if reverse is None else reverse[place])
-            items, targets = items.to(self.policy.device), targets.to(self.policy.device)
-            parts = self._losses(items, targets)
-            self._note_losses(rows[place], parts.detach(), targets)
-            weighted = (parts * self._target_weights[items[targets]].unsqueeze(1)).sum(0) / float(total_weight)
+        forwards = []
+        for part in micro_batches(rows, self.windows.lengths[rows], self.config.micro_batch_size):
+            reverse = None if rng is None else rng.random(len(part)) < self.config.reverse_share
+            arrays = self.windows.gather(part, reverse, 1 - self.config.item_dropout, rng)
+            items, targets = (torch.from_numpy(a).to(self.policy.device) for a in arrays)
+            forwards.append((part, items, targets, self._target_weights[items[targets]]))
+        # Windows whose targets were all left out may leave a batch with nothing to learn.
+        total_weight = max(sum(float(weights.sum()) for *_, weights in forwards), torch.finfo(torch.float32).tiny)
+        total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=self.policy.device)
+        for part, items, targets, weights in forwards:
+            values = self._losses(items, targets)
+            self._note_losses(part, values.detach(), targets)
+            weighted = (values * weights.unsqueeze(1)).sum(0) / total_weight
             weighted.sum().backward()
             total += weighted.detach()
         return total
@@ -151,13 +158,7 @@ class Trainer:
             return
         window = targets.nonzero()[:, 0]
         sums = torch.zeros(len(rows), device=parts.device).index_add_(0, window, parts.sum(1))
-        self.state.window_losses[torch.from_numpy(rows)] = (sums / targets.sum(1)).cpu()
-
-    def _reversed(self, num_rows: int) -> np.ndarray | None:
-        if not self.config.reverse_share:
-            return None
-        stream = [self.seed, self.state.epoch, _REVERSAL, self.state.batch]
-        return np.random.default_rng(stream).random(num_rows) < self.config.reverse_share
+        self.state.window_losses[torch.from_numpy(rows)] = (sums / targets.sum(1).clamp_min(1)).cpu()
 
     def _figures(self, parts: torch.Tensor, rate: float) -> dict[str, float]:
         names = [f"loss_level_{level}" for level in range(self.codes.shape[1])] + ["loss_dense"]

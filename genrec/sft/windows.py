@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 _MAX_PADDING = 0.25  # share of a forward's item slots that may be padding
 
@@ -34,17 +33,32 @@ class Windows:
     def num_targets(self) -> int:
         return int((self.end - self.first_target).sum())
 
-    def gather(self, rows: np.ndarray, reverse: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def gather(
+        self,
+        rows: np.ndarray,
+        reverse: np.ndarray | None = None,
+        keep: float = 1.0,
+        rng: np.random.Generator | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Items int64[B, M] of some windows, padded on the right with item 0, and bool[B, M]: is it a target.
 
-        Windows where `reverse`, bool[B], is set come newest item first; their targets stay the same items.
+        Windows where `reverse`, bool[B], is set come newest item first; their targets stay the same items. With `keep`
+        below 1, `rng` leaves out each item with probability 1 - keep (but no window whole); the others close up.
         """
         start, end = self.start[rows, None], self.end[rows, None]
         column = np.arange(int(self.lengths[rows].max()))[None, :]
         inside = start + column < end
         place = start + column if reverse is None else np.where(reverse[:, None], end - 1 - column, start + column)
-        items = np.where(inside, self.items[np.clip(place, 0, len(self.items) - 1)], 0)
-        return torch.from_numpy(items), torch.from_numpy(inside & (place >= self.first_target[rows, None]))
+        items = self.items[np.clip(place, 0, len(self.items) - 1)]
+        targets = inside & (place >= self.first_target[rows, None])
+        if rng is not None and keep < 1:
+            draw = np.where(inside, rng.random(inside.shape), 2.0)
+            inside &= (draw < keep) | ((draw == draw.min(1, keepdims=True)) & ~(draw < keep).any(1, keepdims=True))
+            order = np.argsort(~inside, axis=1, kind="stable")
+            items, targets, inside = (np.take_along_axis(a, order, axis=1) for a in (items, targets, inside))
+            width = int(inside.sum(1).max())
+            items, targets, inside = items[:, :width], targets[:, :width], inside[:, :width]
+        return np.where(inside, items, 0), targets & inside
 
 
 def make_windows(items: np.ndarray, offsets: np.ndarray, max_history: int) -> Windows:

@@ -19,7 +19,7 @@ def test_every_item_is_a_target_once_with_its_own_history(lengths, max_history):
     begin = np.repeat(np.cumsum(lengths) - lengths, lengths)  # by item: where its sequence starts
     targets = []
     for w in range(len(windows)):
-        items, is_target = (t[0].numpy() for t in windows.gather(np.array([w])))
+        items, is_target = (t[0] for t in windows.gather(np.array([w])))
         assert len(items) <= max_history + 1
         np.testing.assert_array_equal(np.diff(items), 1)
         assert items[0] >= begin[items[-1]]
@@ -35,7 +35,7 @@ def test_every_item_is_a_target_once_with_its_own_history(lengths, max_history):
 @given(length=st.integers(1, 40), max_history=st.integers(1, 12))
 def test_the_last_item_sees_exactly_an_evaluation_prompt(length, max_history):
     windows = windows_of([length], max_history)
-    items, is_target = (t[0].numpy() for t in windows.gather(np.array([len(windows) - 1])))
+    items, is_target = (t[0] for t in windows.gather(np.array([len(windows) - 1])))
     assert is_target[-1]
     assert items[:-1].tolist() == list(range(length - 1))[-max_history:]
 
@@ -80,3 +80,27 @@ def test_reversed_windows_hold_the_same_items_and_targets_newest_first(lengths, 
         for before, after in zip(plain, turned, strict=True):
             assert after[row, :length].tolist() == before[row, :length].tolist()[::step]
             assert after[row, length:].tolist() == before[row, length:].tolist()
+
+
+@settings(deadline=None)
+@given(lengths=SEQUENCES, max_history=st.integers(1, 12), keep=st.floats(0.01, 0.99), seed=st.integers(0, 99))
+def test_left_out_items_close_up_and_no_window_is_left_empty(lengths, max_history, keep, seed):
+    windows = windows_of(lengths, max_history)
+    if not len(windows):
+        return
+    rows = np.arange(len(windows))
+    items, targets = windows.gather(rows, None, keep, np.random.default_rng(seed))
+    for row, (start, end) in enumerate(zip(windows.start, windows.end, strict=True)):
+        count = max(1, int((items[row] > 0).sum() + (items[row, 0] == 0 and start == 0)))
+        left = items[row, :count]
+        assert np.isin(left, np.arange(start, end)).all()
+        assert (np.diff(left) > 0).all()
+        np.testing.assert_array_equal(
+            targets[row], (np.arange(len(items[row])) < count) & (items[row] >= windows.first_target[row])
+        )
+
+
+def test_items_are_left_out_as_often_as_asked():
+    windows = windows_of([20] * 500, 20)
+    items, _ = windows.gather(np.arange(500), None, 0.8, np.random.default_rng(0))
+    assert abs((items > 0).sum() / (500 * 20 - 1) - 0.8) < 0.01

@@ -9,13 +9,24 @@ from genrec.config import SftConfig
 from genrec.embed.stage import write_item_vectors
 from genrec.errors import DataError, TrainingError
 from genrec.lm.policy import Policy
+from genrec.sft import code_rows
 from genrec.sft.losses import cross_entropy
 from genrec.sft.optim import learning_rate, make_optimizer
 from genrec.sft.state import State
 from genrec.sft.train import train_sft
 from genrec.sft.trainer import Trainer
 from genrec.sft.windows import make_windows
-from tests.unit.rl_tiny import MAX_HISTORY, NUM_ITEMS, SIDS, tiny_policy, tiny_trie, write_prepared, write_sids
+from tests.unit.rl_tiny import (
+    MAX_HISTORY,
+    NUM_CODES,
+    NUM_ITEMS,
+    SIDS,
+    VOCAB,
+    tiny_policy,
+    tiny_trie,
+    write_prepared,
+    write_sids,
+)
 
 CONFIG = SftConfig(
     epochs=3,
@@ -242,7 +253,7 @@ def test_a_target_that_counts_double_pulls_twice_as_hard(monkeypatch):
     trainer = make_trainer(config)
     rows = np.arange(12)
     weighted = trainer.accumulate(rows)
-    items, targets = trainer.windows.gather(rows)
+    items, targets = (torch.from_numpy(a) for a in trainer.windows.gather(rows))
     losses = trainer._losses(items, targets).detach()
     share = torch.from_numpy(weights)[items[targets]]
     torch.testing.assert_close(weighted, (losses * share[:, None]).sum(0) / share.sum())
@@ -297,3 +308,62 @@ def test_text_without_vectors_is_a_clear_error(files):
     config = SftConfig(**{**CONFIG.model_dump(), "view": "item_tokens"})
     with pytest.raises(DataError, match=r"sft\.item_vectors\.text needs the vectors"):
         train(files, config)
+
+
+def test_the_average_is_validated_kept_and_resumed(files, monkeypatch):
+    monkeypatch.setattr("genrec.sft.trainer._CheckpointClock.is_due", lambda self: True)
+    config = CONFIG.model_copy(update={"ema_decay": 0.9, "item_dropout": 0.2, "reverse_share": 0.3})
+    whole = train(files, config, name="whole", work="work_whole")
+
+    def stop(done, *_, **__):
+        if done == 11:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(files, config, name="resumed", progress=stop)
+    assert train(files, config, name="resumed") == whole
+    for file in sorted((files / "whole").iterdir()):
+        assert file.read_bytes() == (files / "resumed" / file.name).read_bytes(), file.name
+
+
+def test_averaged_weights_follow_their_formula_and_step_aside():
+    parameters = {"w": torch.nn.Parameter(torch.zeros(2))}
+    state = State(average={"w": torch.zeros(2)})
+    expected = 0.0
+    for step in range(1, 40):
+        with torch.no_grad():
+            parameters["w"].fill_(float(step))
+        state.step = step
+        state.update_average(parameters, 0.7)
+        decay = min(0.7, step / (step + 10))
+        expected = decay * expected + (1 - decay) * step
+    assert state.average["w"].tolist() == pytest.approx([expected] * 2)
+    with state.averaged(parameters):
+        assert parameters["w"].tolist() == pytest.approx([expected] * 2)
+    assert parameters["w"].tolist() == [39.0, 39.0]
+
+
+def test_token_rows_start_as_mean_residuals_of_their_items():
+    vectors = np.random.default_rng(1).normal(size=(NUM_ITEMS, 5)).astype(np.float32)
+    means = code_rows.code_means(SIDS.astype(np.int64), vectors, NUM_CODES)
+    centred = vectors - vectors.mean(0)
+    np.testing.assert_allclose(means[0, 1], centred[SIDS[:, 0] == 1].mean(0), atol=1e-6)
+    left = centred - means[0][SIDS[:, 0]]
+    np.testing.assert_allclose(means[1, 2], left[SIDS[:, 1] == 2].mean(0), atol=1e-6)
+    assert not means[0, 3].any()  # no item has the code
+
+    for tied in (True, False):
+        policy, before = tiny_policy(tied=tied), tiny_policy(tied=tied)
+        code_rows.initialise(policy, SIDS.astype(np.int64), vectors, seed=0)
+        for name, new in policy.model.named_parameters():
+            old = before.model.get_parameter(name)
+            if name.endswith(("embed_tokens.weight", "lm_head.weight")):
+                assert not torch.equal(new, old)
+                new, old = new[: VOCAB.first_token_id], old[: VOCAB.first_token_id]
+            torch.testing.assert_close(new, old, rtol=0, atol=0)  # the words of the base model stay
+        rows, old_rows = policy.head_rows(), before.head_rows()
+        torch.testing.assert_close(rows[0, 3], old_rows[0, 3], rtol=0, atol=0)
+        used = rows[0, :3]
+        assert used.std().item() == pytest.approx(old_rows.std().item(), rel=0.5)
+        near = torch.cdist(torch.from_numpy(means[0, :3]), torch.from_numpy(means[0, :3]))
+        assert torch.corrcoef(torch.stack([near.flatten(), torch.cdist(used, used).detach().flatten()]))[0, 1] > 0.8
