@@ -50,8 +50,11 @@ def test_a_make_target_of_the_readme_exists(command):
 
 @pytest.mark.parametrize("command", FLOWS)
 def test_a_command_of_the_readme_runs(command, shops, store, monkeypatch):
+    from prefect.settings import PREFECT_API_URL
+
     from flows.__main__ import app
 
+    monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())  # the shared server, not one for each command
     monkeypatch.chdir(ROOT)
     arguments = shlex.split(command)[3:]
     for placeholder, folder in shops.items():
