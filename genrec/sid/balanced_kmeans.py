@@ -9,7 +9,9 @@ import torch
 
 from genrec.sid.balance import COARSE, Bounds, Distances, assign_within_bounds, fit_prices, settle_greedily
 
-_POWER_ITERATIONS = 3  # towards the principal axis a group is halved along; the axis need not be exact
+# The axis a group is halved along need not be exact.
+_POWER_ITERATIONS = 3
+_AXIS_ROWS = 1024  # members it is found from
 _BLOCK_ROWS = 65536
 
 
@@ -31,61 +33,74 @@ def balanced_kmeans(
         `genrec.sid.balance.assign_within_bounds`).
     """
     generator = torch.Generator().manual_seed(seed)
-    shuffled = points[torch.randperm(len(points), generator=generator).to(points.device)]
+    order = torch.randperm(len(points), generator=generator).to(points.device)
+    # About their mean: squares of the distance from the origin would drown the distances between points.
+    center = points.mean(0)
+    shuffled = points[order] - center
     centroids = halved_centroids(shuffled, num_codes, generator)
+    norms = squared_norms(shuffled)
     inertia = torch.inf
     for _ in range(num_iterations):
         distances = Distances(shuffled, centroids)
         codes = distances.cheapest(fit_prices(distances, bounds, COARSE))
         if distances.is_table:  # else it takes long, and the sizes are near enough for a mean
             codes = settle_greedily(distances, bounds, codes)
-        centroids, new_inertia = means(shuffled, codes, centroids)
-        if new_inertia >= (1 - tolerance) * inertia:
+        centroids, explained = means(shuffled, codes, centroids)
+        if norms - explained >= (1 - tolerance) * inertia:
             break
-        inertia = new_inertia
+        inertia = norms - explained
+    distances = Distances(shuffled, centroids)
     # A larger sample for the prices that stay: the fewer items have to be moved after them.
-    prices = fit_prices(Distances(shuffled, centroids, tables=4), bounds)
-    codes, prices = assign_within_bounds(Distances(points, centroids), bounds, prices)
-    return centroids, prices, codes
+    sample = distances if distances.is_table else Distances(shuffled, centroids, tables=4)
+    prices = fit_prices(sample, bounds)
+    codes, prices = assign_within_bounds(distances, bounds, prices)
+    return centroids + center, prices, torch.empty_like(codes).scatter_(0, order, codes)
+
+
+def squared_norms(points: torch.Tensor) -> float:
+    """The sum of all points' squared norms."""
+    return sum(float(torch.linalg.vector_norm(block)) ** 2 for block in points.split(_BLOCK_ROWS))
 
 
 def means(points: torch.Tensor, codes: torch.Tensor, centroids: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """The mean of every cluster (its old centroid where it is empty), and the sum of squared distances to the means."""
+    """The mean of every cluster (its old centroid where it is empty), and how much of the points' squared norms they
+    explain: the inertia is `squared_norms` less that.
+    """
     num_codes = len(centroids)
     sums = torch.zeros_like(centroids)
     for rows, block in zip(codes.split(_BLOCK_ROWS), points.split(_BLOCK_ROWS), strict=True):
-        # A product with the one-hot codes: unlike index_add, it gives the same bytes every time on a GPU too.
-        one_hot = torch.zeros(len(block), num_codes, device=points.device).scatter_(1, rows[:, None], 1)
-        sums.addmm_(one_hot.T, block)
+        if points.device.type == "cpu":
+            sums.index_add_(0, rows, block)
+        else:  # there index_add adds in any order; a product with the one-hot codes gives the same bytes every time
+            sums.addmm_(torch.nn.functional.one_hot(rows, num_codes).to(block.dtype).T, block)
     counts = torch.bincount(codes, minlength=num_codes)[:, None]
     found = torch.where(counts > 0, sums / counts.clamp_min(1), centroids)
-    # sum |x - m|^2 = sum |x|^2 - sum n |m|^2
-    explained = float((counts * found.double().square()).sum())
-    return found, max(0.0, float(sum(b.double().square().sum() for b in points.split(_BLOCK_ROWS))) - explained)
+    return found, float((counts * found.double().square()).sum())
 
 
 def halved_centroids(points: torch.Tensor, num_codes: int, generator: torch.Generator) -> torch.Tensor:
     """Centroids [K, d] of groups of equal size: halve along the principal axis until every group is one cluster."""
-    centroids = torch.empty(num_codes, points.shape[1], device=points.device)
-    groups = [(torch.arange(len(points), device=points.device), 0, num_codes)]
+    codes = torch.empty(len(points), dtype=torch.int64, device=points.device)
+    groups = [(torch.arange(len(points), device=points.device), 0, num_codes)]  # rows, first code, clusters to come
     while groups:
         rows, first, count = groups.pop()
-        members = points[rows] if len(rows) else points[:1]
         if count == 1 or len(rows) <= 1:
-            centroids[first : first + count] = members.mean(0)
+            codes[rows] = first
             continue
         left = count // 2
-        order = _along_principal_axis(members, generator).argsort(stable=True)
+        ordered = rows[_along_principal_axis(points[rows], generator).argsort(stable=True)]
         cut = round(len(rows) * left / count)
-        groups += [(rows[order[:cut]], first, left), (rows[order[cut:]], first + left, count - left)]
-    return centroids
+        groups += [(ordered[:cut], first, left), (ordered[cut:], first + left, count - left)]
+    # A group is empty where points are fewer than clusters: any point does for its centroid.
+    return means(points, codes, points[:1].expand(num_codes, -1))[0]
 
 
 def _along_principal_axis(members: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """float32 [n]: places of points along the axis they vary most on (power iteration on their covariance)."""
+    """float32 [n]: places of points along the axis they vary most on, in any unit (power iteration)."""
+    some = members[:: max(1, len(members) // _AXIS_ROWS)]  # spread out: rows are in order along an earlier axis
+    some = some - some.mean(0)
     axis = torch.randn(members.shape[1], generator=generator).to(members.device)
     for _ in range(_POWER_ITERATIONS):
-        along = members @ axis
-        axis = members.T @ (along - along.mean())
-        axis = axis / axis.norm().clamp_min(1e-30)
+        axis = some.T @ (some @ axis)
+        axis = axis / axis.abs().max().clamp_min(1e-30)
     return members @ axis
