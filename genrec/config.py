@@ -271,6 +271,29 @@ class DenseHeadConfig(Section):
     )
 
 
+class AlignmentConfig(Section):
+    """Objectives that tie semantic ids to text; recommending keeps the rest of the weight. For pretrained bases."""
+
+    sid_to_title: float = Field(0.0, ge=0, lt=1, description="Weight of writing an item's title from its id.")
+    title_to_sid: float = Field(0.0, ge=0, lt=1, description="Weight of writing an item's id from its title.")
+    description_to_sid: float = Field(
+        0.0, ge=0, lt=1, description="Weight of writing an item's id from its description."
+    )
+    batch_size: int = Field(16, ge=1, description="Items of each objective in an optimizer step.")
+    max_text_tokens: int = Field(64, ge=1, description="Tokens of a title or description that are read or written.")
+
+    @property
+    def total(self) -> float:
+        """Weight of all of them; recommending has 1 - total."""
+        return self.sid_to_title + self.title_to_sid + self.description_to_sid
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> "AlignmentConfig":
+        if self.total >= 1:
+            raise ValueError(f"the weights add up to {self.total:g}; below 1 leaves recommending its share")
+        return self
+
+
 class SftConfig(Section):
     """Supervised fine-tuning."""
 
@@ -285,6 +308,7 @@ class SftConfig(Section):
     sampler: Annotated[SamplerConfig, BeforeValidator(_named)] = Field(
         default_factory=SamplerConfig, description="Which samples count more."
     )
+    alignment: AlignmentConfig = Field(default_factory=AlignmentConfig, description="Semantic ids and text.")
     reverse_share: float = Field(
         0.0, ge=0, le=1, description="Share of the training windows read newest item first (a new draw each epoch)."
     )

@@ -23,6 +23,7 @@ from genrec.lm.trie import Trie
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
 from genrec.sft import code_rows
+from genrec.sft.alignment import Alignment
 from genrec.sft.trainer import Trainer
 from genrec.sft.windows import Windows, make_windows
 
@@ -65,7 +66,10 @@ def train_sft(
         trie = Trie.from_sids(table, policy.vocab.num_codes, device)
         windows = read_windows(prepared / "train.parquet", max_history)
         validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
-        trainer = Trainer(policy, windows, table, config, seed)
+        alignment = None
+        if config.alignment.total:
+            alignment = Alignment.load(policy, base, prepared / "catalogue.parquet", table, config.alignment)
+        trainer = Trainer(policy, windows, table, config, seed, alignment)
         trainer.fit(validation, work, progress)
     state = trainer.state
     state.restore_best(trainer.parameters)

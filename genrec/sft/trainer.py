@@ -15,6 +15,7 @@ from genrec.lm.policy import Policy
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
 from genrec.sft import losses, samplers
+from genrec.sft.alignment import Alignment
 from genrec.sft.optim import learning_rate, make_optimizer
 from genrec.sft.state import State
 from genrec.sft.windows import Windows, micro_batches, shuffled_batches
@@ -23,14 +24,23 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 _LOG_POINTS = 500  # rows of each training figure in the log, about
-_SECOND_PASS, _AUGMENT = 1, 2  # random streams of an epoch beside that of its order
+_SECOND_PASS, _AUGMENT, _ALIGN = 1, 2, 3  # random streams of an epoch beside that of its order
 
 
 class Trainer:
     """Optimizer steps over epochs, with gradients accumulated to the effective batch."""
 
-    def __init__(self, policy: Policy, windows: Windows, sids: np.ndarray, config: "SftConfig", seed: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        windows: Windows,
+        sids: np.ndarray,
+        config: "SftConfig",
+        seed: int,
+        alignment: Alignment | None = None,
+    ) -> None:
         """`sids` int[N, L]. Dropout and trainable parameters of `policy` are set up here."""
+        self.alignment = alignment
         self.policy, self.windows, self.config, self.seed = policy, windows, config, seed
         self.codes = torch.from_numpy(sids.astype(np.int64)).to(policy.device)
         self._loss, self._loss_options = variants.build(losses.PACKAGE, config.loss.name, config.loss.options)
@@ -99,7 +109,11 @@ class Trainer:
         Raises TrainingError before the weights are touched when a loss or gradient is not finite.
         """
         self.policy.model.train()
-        parts = self.accumulate(rows, np.random.default_rng([self.seed, self.state.epoch, _AUGMENT, self.state.batch]))
+        parts = self.accumulate(rows, self._rng(_AUGMENT))
+        if self.alignment is not None:
+            aligned = self.alignment.losses(self._rng(_ALIGN))
+            aligned.sum().backward()
+            parts = torch.cat([parts, aligned.detach()])
         norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
         if not (torch.isfinite(parts).all() and torch.isfinite(norm)):
             self.optimizer.zero_grad()
@@ -117,6 +131,7 @@ class Trainer:
         """Add the gradients of a whole batch, forward by forward.
 
         Returns the mean loss of each level and, with a dense head, its weighted loss: float32[L] or [L + 1], in nats.
+        Alignment takes its share of the gradients, not of what is returned.
         Every forward is divided by the weight of the targets of the whole batch, so the sum is the gradient of one big
         forward. `rng` draws which windows are reversed and which items left out; None leaves all as they are.
         """
@@ -129,11 +144,12 @@ class Trainer:
         # Windows whose targets were all left out may leave a batch with nothing to learn.
         total_weight = max(sum(float(weights.sum()) for *_, weights in forwards), torch.finfo(torch.float32).tiny)
         total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=self.policy.device)
+        share = 1 - self.config.alignment.total
         for part, items, targets, weights in forwards:
             values = self._losses(items, targets)
             self._note_losses(part, values.detach(), targets)
             weighted = (values * weights.unsqueeze(1)).sum(0) / total_weight
-            weighted.sum().backward()
+            (share * weighted.sum()).backward()
             total += weighted.detach()
         return total
 
@@ -160,9 +176,14 @@ class Trainer:
         sums = torch.zeros(len(rows), device=parts.device).index_add_(0, window, parts.sum(1))
         self.state.window_losses[torch.from_numpy(rows)] = (sums / targets.sum(1).clamp_min(1)).cpu()
 
+    def _rng(self, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.state.epoch, stream, self.state.batch])
+
     def _figures(self, parts: torch.Tensor, rate: float) -> dict[str, float]:
-        names = [f"loss_level_{level}" for level in range(self.codes.shape[1])] + ["loss_dense"]
-        by_part = {name: float(value) for name, value in zip(names, parts, strict=False)}
+        names = [f"loss_level_{level}" for level in range(self.codes.shape[1])]
+        names += ["loss_dense"] if self.config.dense_head.loss_weight else []
+        names += [f"loss_{name}" for name in self.alignment.names] if self.alignment is not None else []
+        by_part = {name: float(value) for name, value in zip(names, parts, strict=True)}
         return {"loss": float(parts.sum()), **by_part, "learning_rate": rate}
 
 
