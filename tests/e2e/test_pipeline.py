@@ -21,7 +21,6 @@ def test_every_stage_is_computed_and_reported(first_report, store):
     folder = store / "runs" / "first"
     on_disk = json.loads((folder / "report.json").read_text())
     assert on_disk == json.loads(json.dumps(first_report))
-    assert (store / "runs" / "latest").resolve() == folder.resolve()
     html = (folder / "report.html").read_text()
     assert html.count("<svg") >= 4
     assert "http://" not in html.replace("http://www.w3.org", "") or "src=" not in html
@@ -59,6 +58,7 @@ def test_a_second_run_is_cached_and_never_starts_ray(store, monkeypatch):
     monkeypatch.setattr("tasks.cluster.connect", no_ray)
     report = run_flow(tiny_config(store), "second")
     assert _status(report) == dict.fromkeys(STAGES, "cached")
+    assert (store / "runs" / "latest").resolve() == (store / "runs" / "second").resolve()
 
 
 def test_prefect_shows_cached_stages_as_cached(store):
