@@ -70,6 +70,55 @@ def sample(
     return _search(policy, prompts, trie, num_samples, restriction, choose)
 
 
+@torch.no_grad()
+def sample_distinct(
+    policy: "Policy",
+    prompts: PromptBatch,
+    trie: Trie,
+    num_samples: int,
+    temperature: float,
+    generator: torch.Generator | None,
+    restriction: Restriction | None,
+) -> Candidates:
+    """`num_samples` different items, drawn one after the other without putting any back, in the order drawn.
+
+    The probabilities are those of `sample`. One beam search over Gumbel-perturbed scores (Kool, van Hoof & Welling
+    2019, Stochastic Beams and Where to Find Them, algorithm 1).
+    """
+    return _search(policy, prompts, trie, num_samples, restriction, _GumbelTopK(num_samples, temperature, generator))
+
+
+class _GumbelTopK:
+    """Keeps the `width` prefixes with the highest perturbed log-probability; W grows from 1 to `width`."""
+
+    def __init__(self, width: int, temperature: float, generator: torch.Generator | None) -> None:
+        self.width, self.temperature, self.generator = width, temperature, generator
+        self.log_p = self.perturbed = torch.empty(0)  # of the kept prefixes [B, W]: renormalised, and with noise
+
+    def __call__(self, log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
+        if not self.log_p.numel():
+            self.log_p = self.perturbed = torch.zeros_like(scores)
+        logits = (log_probs / self.temperature).masked_fill(~allowed, -torch.inf)
+        log_p = self.log_p.unsqueeze(-1) + logits.log_softmax(-1).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+        uniform = torch.rand(log_p.shape, generator=self.generator, device=log_p.device)
+        noisy = log_p - uniform.clamp(torch.finfo(uniform.dtype).tiny, 1 - 2**-24).log().neg().log()
+        perturbed = _with_maximum(noisy, self.perturbed.unsqueeze(-1)).masked_fill(~allowed, -torch.inf).flatten(1)
+        best, flat = perturbed.topk(min(self.width, perturbed.shape[1]), dim=1)
+        dead = best == -torch.inf
+        self.perturbed = best.masked_fill(dead, 0.0)
+        self.log_p = log_p.flatten(1).gather(1, flat).masked_fill(dead, 0.0)
+        num_codes = log_probs.shape[-1]
+        return flat // num_codes, flat % num_codes, dead
+
+
+def _with_maximum(noisy: torch.Tensor, maximum: torch.Tensor) -> torch.Tensor:
+    """Gumbel variables [..., K] conditioned on their largest being `maximum` [..., 1] (appendix B.3, stable form)."""
+    top = noisy.amax(-1, keepdim=True)
+    below = torch.log1p(-(noisy - top).exp().clamp_max(1.0))  # -inf at the top itself
+    gap = maximum - noisy + below
+    return torch.where(noisy == top, maximum, maximum - gap.relu() - torch.log1p((-gap.abs()).exp()))
+
+
 def _search(
     policy: "Policy",
     prompts: PromptBatch,

@@ -320,9 +320,26 @@ class Policy:
         temperature: float = 1.0,
         generator: torch.Generator | None = None,
         banned: Sequence[np.ndarray] | None = None,
+        distinct: bool = False,
     ) -> Candidates:
-        """Independent draws of items at `temperature`, renormalised over what the trie allows.
+        """Draws of items at `temperature`, renormalised over what the trie allows: independent ones, or, with
+        `distinct`, without replacement.
 
         `log_probs` are the policy's own (temperature 1, over all K codes). `generator` lives on the model's device.
         """
-        return decode.sample(self, prompts, trie, num_samples, temperature, generator, trie.restrict(banned))
+        draw = decode.sample_distinct if distinct else decode.sample
+        return draw(self, prompts, trie, num_samples, temperature, generator, trie.restrict(banned))
+
+    def merged(self) -> "Policy":
+        """The same policy with its adapter added into the weights of the base; itself where it has none.
+
+        Quantised weights cannot take an adapter exactly: raises DataError for QLoRA.
+        """
+        if not self.has_adapter:
+            return self
+        if self._meta.get("adapter") == "qlora":
+            raise DataError("a QLoRA adapter cannot be merged exactly into 4-bit weights; train with adapter lora")
+        model = self.model.merge_and_unload()  # type: ignore[operator]
+        merged = Policy(model, self.vocab, self.max_history, {**self._meta, "adapter": "full"}, self._tokenizer_files)
+        merged.use_items(self.items, **self._meta["view"], dense_weight=self.dense_weight)
+        return merged

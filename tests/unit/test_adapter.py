@@ -5,7 +5,8 @@ import torch
 from genrec.errors import DataError
 from genrec.lm import adapter, folder
 from genrec.lm.policy import Policy
-from tests.unit.lm_tiny import MAX_HISTORY, VOCAB, random_sids, tiny_policy
+from genrec.lm.trie import Trie
+from tests.unit.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_sids, tiny_policy
 
 SIDS = random_sids(20, seed=0)
 CODES = torch.from_numpy(SIDS[:6]).long().view(2, 3, 3)
@@ -108,3 +109,18 @@ def test_an_adapter_can_be_trained_on(base, tmp_path):
     assert not Policy.load(tmp_path / "sft", base).trainable_parameters()
     loaded = Policy.load(tmp_path / "sft", base, trainable=True)
     assert np.sum([p.numel() for p in loaded.trainable_parameters().values()]) > 0
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_merging_an_adapter_keeps_the_scores_and_the_ranking(tied, tmp_path):
+    policy = tiny_policy(3, tied=tied, lora=True)
+    prompts = policy.prompts([np.array([1, 2]), np.array([3])], SIDS)
+    trie = Trie.from_sids(SIDS, NUM_CODES)
+    before = policy.beam_search(prompts, trie, 10)
+    merged = policy.merged()
+    after = merged.beam_search(prompts, trie, 10)
+    assert torch.equal(after.items, before.items)
+    torch.testing.assert_close(after.scores, before.scores, atol=1e-4, rtol=1e-4)
+    merged.save(tmp_path / "merged")
+    alone = Policy.load(tmp_path / "merged", device="cpu")
+    torch.testing.assert_close(alone.beam_search(prompts, trie, 10).scores, before.scores, atol=1e-4, rtol=1e-4)

@@ -182,3 +182,37 @@ def test_dropout_acts_in_train_mode_only_and_can_be_removed():
     assert policy.model.training
     policy.set_dropout(0.0)
     torch.testing.assert_close(policy.sequence_logits(codes), plain, rtol=0, atol=0)
+
+
+def test_distinct_samples_come_in_the_order_of_drawing_without_replacement():
+    sids = random_sids(5, seed=1)
+    policy, trie = tiny_policy(4), Trie.from_sids(sids, NUM_CODES)
+    prompts = policy.prompts([np.array([2])] * 500, sids)
+    generator = torch.Generator().manual_seed(1)
+    once = policy.sample(prompts, trie, 200, generator=generator)
+    p = np.bincount(once.items.flatten(), minlength=5) / 100_000
+    drawn = [policy.sample(prompts, trie, 3, generator=generator, distinct=True) for _ in range(40)]
+    items = torch.cat([found.items for found in drawn]).numpy()
+    assert all(len(set(row)) == 3 for row in items.tolist())
+    np.testing.assert_allclose(np.bincount(items[:, 0], minlength=5) / len(items), p, atol=0.015)
+    pairs = np.zeros((5, 5))
+    np.add.at(pairs, (items[:, 0], items[:, 1]), 1 / len(items))
+    expected = p[:, None] * p[None, :] / (1 - p[:, None])  # first a, then b among the rest
+    np.fill_diagonal(expected, 0.0)
+    np.testing.assert_allclose(pairs, expected, atol=0.015)
+    log_probs = policy.candidate_log_probs(prompts, drawn[0].sids).detach()
+    torch.testing.assert_close(drawn[0].log_probs, log_probs, atol=1e-5, rtol=1e-4)
+
+
+def test_distinct_samples_respect_bans_and_leave_places_empty_when_items_run_out():
+    policy, trie = tiny_policy(4), Trie.from_sids(SIDS, NUM_CODES)
+    prompts = policy.prompts([np.array([2])] * 3, SIDS)
+    banned = [np.arange(NUM_ITEMS - 4), np.arange(NUM_ITEMS), np.array([], dtype=np.int64)]
+    draws = [
+        policy.sample(prompts, trie, 30, 2.0, torch.Generator().manual_seed(9), banned, distinct=True).items
+        for _ in range(2)
+    ]
+    assert torch.equal(*draws)
+    assert sorted(draws[0][0].tolist()) == [-1] * 26 + list(range(NUM_ITEMS - 4, NUM_ITEMS))
+    assert (draws[0][1] == -1).all()
+    assert len(set(draws[0][2].tolist())) == 30
