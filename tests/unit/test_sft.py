@@ -8,6 +8,7 @@ from genrec import schemas
 from genrec.config import SftConfig
 from genrec.embed.stage import write_item_vectors
 from genrec.errors import DataError, TrainingError
+from genrec.lm.items import ItemVectors
 from genrec.lm.policy import Policy
 from genrec.sft import code_rows
 from genrec.sft.losses import cross_entropy
@@ -16,6 +17,7 @@ from genrec.sft.state import State
 from genrec.sft.train import train_sft
 from genrec.sft.trainer import Trainer
 from genrec.sft.windows import make_windows
+from tests.bench.bench_training import one_row_a_target
 from tests.unit.rl_tiny import (
     MAX_HISTORY,
     NUM_CODES,
@@ -367,3 +369,19 @@ def test_token_rows_start_as_mean_residuals_of_their_items():
         assert used.std().item() == pytest.approx(old_rows.std().item(), rel=0.5)
         near = torch.cdist(torch.from_numpy(means[0, :3]), torch.from_numpy(means[0, :3]))
         assert torch.corrcoef(torch.stack([near.flatten(), torch.cdist(used, used).detach().flatten()]))[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("view", ["sid_tokens", "item_tokens"])
+def test_one_pass_per_user_gives_the_gradients_of_a_row_per_target(view):
+    config = SftConfig(**{**CONFIG.model_dump(), "dropout": 0.0, "micro_batch_size": 8, "view": view})
+    found = []
+    for windows in (make_trainer().windows, one_row_a_target(make_trainer().windows)):
+        policy = tiny_policy()
+        torch.manual_seed(0)
+        policy.use_items(ItemVectors(SIDS, NUM_CODES, 16, None, ids=True), view)
+        trainer = Trainer(policy, windows, SIDS, config, seed=0)
+        loss = trainer.accumulate(np.arange(len(windows)))
+        found.append((loss, {name: p.grad for name, p in trainer.parameters.items() if p.grad is not None}))
+    torch.testing.assert_close(found[0][0], found[1][0])
+    for name, gradient in found[0][1].items():
+        torch.testing.assert_close(found[1][1][name], gradient, atol=1e-5, rtol=1e-3)
