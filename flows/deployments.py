@@ -1,38 +1,165 @@
-"""What can be triggered from the Prefect UI: the pipeline behind a form."""
+"""What can be started from the Prefect UI, defined once: each flow is a form (flows/forms.py) around the pipeline."""
 
-import time
+import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from prefect import flow
-from pydantic import Field
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.flows import EntrypointType
+from prefect.schedules import Schedule
 
-from flows.retrain import retrain
-from genrec.config_load import load_config
+from flows import recipes
+from flows.forms import (
+    CONF,
+    AgainAlthoughStored,
+    BeamWidth,
+    DataPath,
+    Epochs,
+    Preset,
+    Recipe,
+    Recipes,
+    Refresh,
+    Resamples,
+    RlSteps,
+    Seed,
+    SeenItems,
+    Settings,
+    Source,
+    Until,
+    form,
+    settings_of,
+)
+from flows.live import shown_in_prefect
+from flows.publish import publish_comparison, publish_report
+from flows.retrain import pipeline
+from flows.run_names import run_id
+from genrec.config import Config
+from genrec.evaluate.compare import write_comparison
+from genrec.store import Store
 
-CONF = Path(__file__).parents[1] / "conf"
-StageName = Literal["ingest", "prepare", "embed", "sid", "base", "sft", "rl", "evaluate"]
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+
+TAG = "genrec"
+NIGHTLY_CRON, NIGHTLY_TIME_ZONE = "0 3 * * *", "Europe/Berlin"
 
 
-@flow(name="train", flow_run_name="{preset}", persist_result=False)
-def train(
-    preset: Annotated[
-        Literal["demo", "table", "amazon2023"], Field(description="The YAML file in conf/ to start from.")
-    ] = "demo",
-    data_path: Annotated[
-        str | None, Field(description="Folder with your data; the demo's synthetic shop needs none.")
-    ] = None,
-    seed: Annotated[int, Field(ge=0, description="Seed of training.")] = 0,
-    overrides: Annotated[
-        list[str] | None, Field(description="Further settings, as section.setting=value (conf/README.md lists all).")
-    ] = None,
-    refresh: Annotated[list[StageName] | None, Field(description="Stages to recompute even when cached.")] = None,
-    until: Annotated[StageName | None, Field(description="Stop after this stage.")] = None,
-) -> dict[str, Any]:
-    """Train and evaluate a recommender; stages whose inputs and settings did not change come from the store."""
-    extra = [f"seed={seed}", *(overrides or [])]
-    if data_path:
-        extra.append(f"data.path={data_path}")
-    config = load_config([CONF / f"{preset}.yaml"], extra)
-    run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{config.name}"
-    return retrain(config=config.model_dump(mode="json"), run_id=run_id, refresh=list(refresh or []), until=until)
+def _config(preset: str, recipe: str, fields: list[str], settings: list[str]) -> Config:
+    store = os.environ.get("GENREC_STORE")
+    return recipes.apply(
+        recipe, [CONF / f"{preset}.yaml"], [*fields, *settings, *([f"store={store!r}"] if store else [])]
+    )
+
+
+@form("retrain", flow_run_name="retrain {preset} {recipe}")
+def retrain(
+    preset: Preset = "demo",
+    data_source: Source = None,
+    data_path: DataPath = None,
+    recipe: Recipe = "default",
+    seed: Seed = 0,
+    sft_epochs: Epochs = None,
+    rl_steps: RlSteps = None,
+    refresh: Refresh = [],  # noqa: B006  (read only; the form shows an empty list)
+    until: Until = None,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Train and evaluate a recommender; stages whose data and settings did not change come from the store."""
+    fields = settings_of(
+        seed=seed, data__source=data_source, data__path=data_path, sft__epochs=sft_epochs, rl__num_steps=rl_steps
+    )
+    config = _config(preset, recipe, fields, settings)
+    _run_and_publish(config, refresh=frozenset(refresh), until=until)
+
+
+@form("compare-recipes", flow_run_name="compare {recipes} on {preset}")
+def compare_recipes(
+    preset: Preset = "demo",
+    data_source: Source = None,
+    data_path: DataPath = None,
+    recipes: Recipes = ["default", "supervised-only"],  # noqa: B006
+    seed: Seed = 0,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Train by several recipes on the same data, stages they share once, and lay the results side by side."""
+    fields = settings_of(seed=seed, data__source=data_source, data__path=data_path)
+    together, reports = run_id("compare"), []
+    for recipe in recipes:
+        config = _config(preset, recipe, [*fields, f"name={recipe}"], settings)
+        with shown_in_prefect():
+            reports.append(pipeline(config, f"{together}-{recipe}"))
+    publish_comparison(write_comparison(reports, Store(Path(config.store)).run_path(together)), together)
+
+
+@form("evaluate-only", flow_run_name="evaluate {preset} {recipe}")
+def evaluate_only(
+    preset: Preset = "demo",
+    data_source: Source = None,
+    data_path: DataPath = None,
+    recipe: Recipe = "default",
+    seed: Seed = 0,
+    beam_width: BeamWidth = None,
+    seen_items: SeenItems = None,
+    num_bootstrap: Resamples = None,
+    refresh_evaluation: AgainAlthoughStored = False,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Measure again a model that retrain has trained with the same preset, recipe, seed and settings."""
+    fields = settings_of(
+        seed=seed,
+        data__source=data_source,
+        data__path=data_path,
+        evaluate__beam_width=beam_width,
+        evaluate__seen_items=seen_items,
+        evaluate__num_bootstrap=num_bootstrap,
+    )
+    config = _config(preset, recipe, fields, settings)
+    refresh = frozenset({"evaluate"} if refresh_evaluation else ())
+    _run_and_publish(config, refresh=refresh, compute=frozenset({"evaluate"}))
+
+
+@form("embed-only", flow_run_name="embed {preset}")
+def embed_only(
+    preset: Preset = "demo",
+    data_source: Source = None,
+    data_path: DataPath = None,
+    refresh: Refresh = [],  # noqa: B006
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Read the data and compute the item vectors, so that a later retrain finds them ready."""
+    config = _config(preset, "default", settings_of(data__source=data_source, data__path=data_path), settings)
+    _run_and_publish(config, refresh=frozenset(refresh), until="embed")
+
+
+def _run_and_publish(config: Config, **arguments: Any) -> None:
+    with shown_in_prefect():
+        report = pipeline(config, run_id(config.name), **arguments)
+    publish_report(report, Store(Path(config.store)))
+
+
+def deployments() -> list["RunnerDeployment"]:
+    """Every deployment. At most one run of each at a time; the next one waits in line."""
+    nightly = Schedule(cron=NIGHTLY_CRON, timezone=NIGHTLY_TIME_ZONE, active=False, slug="nightly")
+    return [
+        _deployment(retrain, "retrain"),
+        _deployment(
+            retrain,
+            "retrain-nightly",
+            schedule=nightly,
+            description="retrain every night. The schedule ships switched off: turn it on at the right, and set "
+            "the parameters of the schedule to your data.",
+        ),
+        _deployment(compare_recipes, "compare-recipes"),
+        _deployment(evaluate_only, "evaluate-only"),
+        _deployment(embed_only, "embed-only"),
+    ]
+
+
+def _deployment(what: Any, name: str, **more: Any) -> "RunnerDeployment":
+    return what.to_deployment(
+        name=name,
+        tags=[TAG],
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        **more,
+    )

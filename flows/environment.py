@@ -15,6 +15,9 @@ def prepare(store: Path, debug: bool = False) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "RAY_DEDUP_LOGS": "1",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # what tells a dead run from a slow one (flows/automations.py)
+        "PREFECT_RUNNER_POLL_FREQUENCY": "3",  # seconds until a run that was asked for in the UI is picked up
+        "PREFECT_CLIENT_MAX_RETRIES": "8",  # a run outlives a restart of its server
     }
     if "PREFECT_API_URL" not in os.environ:
         home = store.absolute() / "prefect"

@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect import flow
 
+from genrec.config import Config
 from genrec.config_load import validate
 from genrec.store import Store
 from tasks.base import base
@@ -41,13 +42,24 @@ def retrain(
 
     Returns the run's report (what report.json holds).
     """
-    checked = validate(config)
+    return pipeline(validate(config), run_id, stages_to_refresh(from_stage, refresh or []), until)
+
+
+def pipeline(
+    config: Config,
+    run_id: str,
+    refresh: frozenset[str] = frozenset(),
+    until: str | None = None,
+    compute: frozenset[str] | None = None,
+) -> dict[str, Any]:
+    """What the flows share: run the stages and report. `compute` names the stages that may be computed; null: all."""
     run = Run(
-        config=checked,
-        store=Store(Path(checked.store)),
+        config=config,
+        store=Store(Path(config.store)),
         run_id=run_id,
-        refresh=stages_to_refresh(from_stage, refresh or []),
+        refresh=refresh,
         until=check_stage(until) if until else None,
+        compute=compute,
     )
     run.store.remove_leftovers()
     try:

@@ -24,6 +24,7 @@ class Run:
     run_id: str
     refresh: frozenset[str] = frozenset()
     until: str | None = None
+    compute: frozenset[str] | None = None  # stages that may be computed; None: all
     records: list[dict[str, Any]] = field(default_factory=list)
     paths: dict[str, str] = field(default_factory=dict)
     started_at: float = field(default_factory=time.time)

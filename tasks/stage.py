@@ -23,6 +23,7 @@ from prefect.exceptions import MissingContextError
 from prefect.states import Completed, State
 
 from genrec.config import Config
+from genrec.errors import GenrecError
 from genrec.store import Artifact, Store, make_key
 from tasks.cluster import run_task, run_tasks
 from tasks.run import ReachedEnd, Run
@@ -102,6 +103,11 @@ class Stage:
                 self._record(run, artifact, "cached", reason, time.monotonic() - started)
                 return Completed(name="Cached", message=f"{reason}: {key}", data=artifact)
             reason = self._why(store, key, config_slice, input_keys, refreshed, existed)
+            if run.compute is not None and self.name not in run.compute:
+                raise GenrecError(
+                    f"stage {self.name}: not in the store for these settings ({reason}), and this run computes only "
+                    f"{', '.join(sorted(run.compute))}; run retrain with the same settings first"
+                )
             _log(f"{self.name}: computing ({reason}), {key}")
             watcher().stage_started(self.name, reason)
             try:

@@ -20,6 +20,8 @@ class Watcher:
 
     def message(self, text: str) -> None: ...
 
+    def worker_log(self, stage: str, level: int, text: str) -> None: ...
+
 
 _current: ContextVar[Watcher] = ContextVar("watcher", default=Watcher())  # noqa: B039  (never mutated)
 

@@ -1,0 +1,32 @@
+"""The password of the Prefect server on this machine: made once, kept in a file that only its owner can read."""
+
+import os
+import secrets
+from pathlib import Path
+
+from genrec.errors import GenrecError
+
+USER = "genrec"
+
+
+def password_file(home: Path) -> Path:
+    return home / "password"
+
+
+def auth_string(home: Path) -> tuple[str, bool]:
+    """`user:password` for PREFECT_SERVER_API_AUTH_STRING, and whether it was made just now.
+
+    Raises GenrecError when others can read the file: then the password is no secret any more.
+    """
+    path = password_file(home)
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            raise GenrecError(f"{path}: others can read the password; delete the file and a new one is made") from None
+        return path.read_text().strip(), False
+    made = f"{USER}:{secrets.token_urlsafe(18)}"
+    with os.fdopen(handle, "w") as file:
+        file.write(made + "\n")
+    return made, True

@@ -1,0 +1,115 @@
+"""The fields of the forms in the Prefect UI: drop-downs, bounds, and descriptions for someone new to the project."""
+
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from prefect import flow
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+from flows import recipes
+from genrec import variants
+from tasks.run import STAGES
+
+CONF = Path(__file__).parents[1] / "conf"
+PRESETS = ("demo", "table", "amazon2023")
+
+if TYPE_CHECKING:
+    _Preset = _Source = _Recipe = _Stage = str
+else:
+    _Preset = Literal[PRESETS]
+    _Source = Literal[variants.names("genrec.data.sources")]
+    _Recipe = Literal[recipes.names()]
+    _Stage = Literal[STAGES]
+
+Preset = Annotated[
+    _Preset,
+    Field(
+        description="Settings to start from. demo: a small made-up shop, done in minutes, needs no data. table: your "
+        "own events and items as Parquet or CSV. amazon2023: one category of Amazon Reviews 2023."
+    ),
+]
+Source = Annotated[
+    _Source | None,
+    Field(description="Format of the data, when it is another than the preset's."),
+]
+DataPath = Annotated[
+    str | None,
+    Field(description="Folder with the data, on the machine that runs the stages. The demo preset needs none."),
+]
+Recipe = Annotated[
+    _Recipe,
+    Field(description="How to train. " + "; ".join(f"{n}: {w}" for n, w in recipes.IN_WORDS.items()) + "."),
+]
+Recipes = Annotated[
+    list[_Recipe],
+    Field(min_length=1, max_length=10, description="The ways to train that are laid side by side."),
+]
+Seed = Annotated[
+    int,
+    Field(ge=0, le=2**31 - 1, description="Seed of training: the same seed and data give the same model."),
+]
+Refresh = Annotated[
+    list[_Stage],
+    Field(
+        description="Stages to compute again although their result is stored. Normally empty: a stage whose data or "
+        "settings changed is computed by itself."
+    ),
+]
+Until = Annotated[_Stage | None, Field(description="Stop after this stage. Empty: all stages, with the report.")]
+Epochs = Annotated[
+    int | None,
+    Field(ge=1, le=10_000, description="Passes over the users in fine-tuning, at most. Empty: the preset's."),
+]
+RlSteps = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=1_000_000,
+        description="Updates of reinforcement learning, at most; 0: none. Empty: the preset's.",
+    ),
+]
+BeamWidth = Annotated[
+    int | None,
+    Field(ge=1, le=1000, description="Recommendations searched for a user (beams). Empty: the preset's."),
+]
+AgainAlthoughStored = Annotated[bool, Field(description="Measure again although the same figures are stored.")]
+SeenItems = Annotated[
+    Literal["drop", "keep"] | None,
+    Field(description="Whether items a user already had may be recommended to them. Empty: the preset's."),
+]
+Resamples = Annotated[
+    int | None, Field(ge=10, le=100_000, description="Resamples behind the confidence intervals. Empty: the preset's.")
+]
+Setting = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*=.*$")]
+Settings = Annotated[
+    list[Setting],
+    Field(description="Any further settings, one a line, as section.setting=value. conf/README.md lists all."),
+]
+
+
+def settings_of(**fields: object) -> list[str]:
+    """Overrides of the fields that were filled in: `sft__epochs=3` becomes `sft.epochs=3`."""
+    return [f"{name.replace('__', '.')}={value}" for name, value in fields.items() if value is not None]
+
+
+def form(name: str, flow_run_name: str) -> Callable[[Callable[..., None]], Any]:
+    """A flow whose form shows the descriptions of its parameters' types.
+
+    Prefect takes descriptions from an `Args:` section of the docstring, and not from `Annotated`: so make one of them.
+    """
+
+    def decorate(function: Callable[..., None]) -> Any:
+        what = inspect.getdoc(function) or ""
+        lines = []
+        for parameter, hint in typing.get_type_hints(function, include_extras=True).items():
+            found = next((m for m in typing.get_args(hint) if isinstance(m, FieldInfo)), None)
+            if found and found.description:
+                lines.append(f"    {parameter}: {found.description}")
+        function.__doc__ = "\n".join([what, "", "Args:", *lines])
+        return flow(name=name, flow_run_name=flow_run_name, description=what, persist_result=False)(function)
+
+    return decorate

@@ -1,0 +1,154 @@
+"""`python -m flows serve` as a process of its own, and its API as a person or a script uses it."""
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.processes import descendants
+from flows.server import free_port, is_free
+from tests.e2e.conftest import ROOT, SHOP, TINY
+
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "RAY_", "GENREC_"))} | more
+
+
+def tiny_settings() -> list[str]:
+    """tests/tiny.yaml as the lines of a form."""
+
+    def lines(value: Any, at: str) -> list[str]:
+        if isinstance(value, dict):
+            return [line for name, inner in value.items() for line in lines(inner, f"{at}.{name}" if at else name)]
+        return [f"{at}={json.dumps(value)}"]
+
+    return [*lines(yaml.safe_load(TINY.read_text()), ""), *SHOP]
+
+
+class Served:
+    """A `serve` that is up; `stop` is Ctrl-C."""
+
+    def __init__(self, store: Path, **environment: str) -> None:
+        self.store, self.port = store, self._port()
+        self.url, self.log = f"http://127.0.0.1:{self.port}", store / "serve-test.log"
+        store.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "w") as sink:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "flows", "serve", "--store", str(store), "--port", str(self.port)],
+                cwd=ROOT, stdout=sink, stderr=sink, start_new_session=True, env=clean_environment(**environment),
+            )  # fmt: skip
+        self.wait(lambda: "Ctrl-C" in self.output(), "serve to come up", 150)
+
+    @staticmethod
+    def _port() -> int:
+        while True:
+            port = free_port()
+            if port < 65000 and is_free(port + 1):
+                return port
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    @property
+    def password(self) -> str:
+        return (self.store / "prefect" / "password").read_text().strip()
+
+    def call(self, method: str, path: str, body: Any = None, password: str | None = "") -> Any:
+        """The API's JSON, or (status, text) of an error. password None: without one."""
+        headers = {"Content-Type": "application/json"}
+        if password is not None:
+            headers["Authorization"] = "Basic " + base64.b64encode((password or self.password).encode()).decode()
+        request = urllib.request.Request(
+            f"{self.url}/api{path}", None if body is None else json.dumps(body).encode(), headers, method=method
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                text = answer.read()
+                return json.loads(text) if text else None
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def deployment(self, name: str = "retrain") -> dict[str, Any]:
+        flow = "retrain" if name == "retrain-nightly" else name
+        return self.call("GET", f"/deployments/name/{flow}/{name}")
+
+    def start(self, name: str = "retrain", **parameters: Any) -> Any:
+        """Ask for a tiny run; its id, or the refusal."""
+        settings = tiny_settings() + parameters.pop("settings", [])
+        body = {"parameters": {"settings": settings, **parameters}}
+        made = self.call("POST", f"/deployments/{self.deployment(name)['id']}/create_flow_run", body)
+        return made["id"] if isinstance(made, dict) else made
+
+    def state(self, run: str) -> str:
+        return self.call("GET", f"/flow_runs/{run}")["state"]["name"]
+
+    def finished(self, run: str, timeout_s: float = 200) -> str:
+        def over() -> bool:
+            return self.call("GET", f"/flow_runs/{run}")["state"]["type"] in FINAL
+
+        self.wait(over, f"run {run} to end", timeout_s)
+        return self.state(run)
+
+    def retry(self, run: str) -> None:
+        """What the Retry button does."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+        answer = self.call("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
+        assert answer["status"] == "ACCEPT", answer
+
+    def tasks(self, run: str) -> dict[str, str]:
+        """Task name -> name of its state, for the newest task run of each name."""
+        body = {"flow_runs": {"id": {"any_": [run]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        return {t["name"]: t["state"]["name"] for t in self.call("POST", "/task_runs/filter", body) if t["state"]}
+
+    def logs(self, run: str) -> list[dict[str, Any]]:
+        body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
+        return self.call("POST", "/logs/filter", body)
+
+    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 200) -> None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                if condition():
+                    return
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                pass  # a server that is being started again
+            assert self.process.poll() is None, f"serve ended:\n{self.output()[-3000:]}"
+            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.output()[-3000:]}"
+            time.sleep(0.2)
+
+    def below(self) -> list[int]:
+        return descendants(self.process.pid)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> list[int]:
+        """Signal it and wait; returns the processes it had, to look whether any is left."""
+        pids = [self.process.pid, *self.below()]
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(90)
+        return pids
+
+
+def left_over(pids: list[int], store: Path) -> list[str]:
+    """The command lines of those processes that still run, and of any that works on this store."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            environment = (folder / "environ").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if command and int(folder.name) != os.getpid() and (int(folder.name) in pids or str(store) in environment):
+            found.append(command)
+    return found
