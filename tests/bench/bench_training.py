@@ -4,13 +4,15 @@
 
 Three ways to take one epoch's gradient steps, in one process: windows with a loss at every item (ours), the same loop
 on one row a target, and transformers' Trainer on those rows (loss on the target's tokens alone). Each reads batches of
-64 targets' worth of users or rows padded to like length; targets a second are compared. Prints one JSON line a case.
+64 targets' worth of users or rows padded to like length; targets a second are compared. The history view of item
+tokens and the dense head are timed too. Prints one JSON line a case.
 """
 
 import argparse
 import json
 import tempfile
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,11 +21,13 @@ from transformers import TrainingArguments
 
 from genrec.config import SftConfig
 from genrec.lm.policy import Policy
+from genrec.sft.train import add_items
 from genrec.sft.trainer import Trainer
 from genrec.sft.windows import Windows, make_windows, shuffled_batches
 from tests.bench.bench_decode import MAX_HISTORY, build
 
 NUM_ITEMS, BATCH = 4344, 64
+TOKENS: dict[str, Any] = {"view": "sid_tokens", "dense_head": {"loss_weight": 0.0}}
 
 
 def sequences(num_users: int, mean_length: int, seed: int = 0) -> Windows:
@@ -42,9 +46,12 @@ def one_row_a_target(windows: Windows) -> Windows:
     return Windows(windows.items, start, target + 1, target)
 
 
-def seconds_of_ours(policy: Policy, windows: Windows, sids: np.ndarray) -> float:
+def seconds_of_ours(policy: Policy, windows: Windows, sids: np.ndarray, **settings: Any) -> float:
     """Time of the optimizer steps of an epoch."""
-    trainer = Trainer(policy, windows, sids, SftConfig(dropout=0.0, batch_size=BATCH, micro_batch_size=BATCH), 0)
+    config = SftConfig(dropout=0.0, batch_size=BATCH, micro_batch_size=BATCH, **settings)
+    text = np.random.default_rng(0).normal(size=(len(sids), 128)).astype(np.float32)
+    add_items(policy, sids, text, config)
+    trainer = Trainer(policy, windows, sids, config, 0)
     batches = shuffled_batches(np.arange(len(windows)), BATCH, np.random.default_rng(0))
     trainer.step(batches[0], 1e-4)  # warm up
     start = time.perf_counter()
@@ -101,8 +108,14 @@ def main() -> None:
     rows = one_row_a_target(windows)
     assert rows.num_targets == windows.num_targets
     cases = {
-        "one pass per user": lambda policy, sids: seconds_of_ours(policy, windows, sids),
-        "a row per target": lambda policy, sids: seconds_of_ours(policy, rows, sids),
+        "one pass per user": lambda policy, sids: seconds_of_ours(policy, windows, sids, **TOKENS),
+        "one pass per user, item_tokens": lambda policy, sids: seconds_of_ours(
+            policy, windows, sids, view="item_tokens", dense_head={"loss_weight": 0.0}
+        ),
+        "one pass per user, item_tokens, dense head": lambda policy, sids: seconds_of_ours(
+            policy, windows, sids, view="item_tokens", dense_head={"loss_weight": 1.0}
+        ),
+        "a row per target": lambda policy, sids: seconds_of_ours(policy, rows, sids, **TOKENS),
         "transformers Trainer, a row per target": lambda policy, sids: seconds_of_transformers(policy, rows, sids),
     }
     speeds: dict[str, float] = {}
