@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from genrec import variants
 from genrec.errors import DataError
-from genrec.lm import adapter, decode, folder, layout, views
+from genrec.lm import adapter, decode, folder, layout
 from genrec.lm.decode import Candidates
 from genrec.lm.dropout import Dropout
+from genrec.lm.item_part import ItemPart
 from genrec.lm.items import ItemVectors
 from genrec.lm.layout import PromptBatch
-from genrec.lm.prefixes import PrefixLogProbs
 from genrec.lm.trie import Trie
 from genrec.lm.vocab import SidVocabulary
 
@@ -30,7 +29,7 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-class Policy:
+class Policy(ItemPart):
     """A transformers causal model (possibly with a PEFT adapter) that recommends items by their semantic ids.
 
     Shapes: B prompts, P prompt positions, G candidates, W beam width, L levels, K codes, D hidden size, N items.
@@ -50,11 +49,7 @@ class Policy:
         self.autocast = False  # True: forwards run in bfloat16, log-probabilities stay float32
         self._meta = meta
         self._tokenizer_files = tokenizer_files
-        self.view: Any = None
-        self.items: ItemVectors | None = None
-        self.dense_weight: float | None = None  # None: no dense head
         self._dropout: Dropout | None = None
-        self._dropout_rate = 0.0
         self._offsets = torch.from_numpy(vocab.level_offsets()).to(self.device)
         view = meta.get("view", {"name": "sid_tokens", "options": {}})
         self.use_items(None, view["name"], view["options"])
@@ -88,23 +83,6 @@ class Policy:
             items.requires_grad_(trainable or not policy.has_adapter)
             policy.use_items(items, **meta["view"], dense_weight=meta.get("dense_weight"))
         return policy
-
-    def use_items(
-        self,
-        items: ItemVectors | None,
-        name: str = "sid_tokens",
-        options: dict[str, Any] | None = None,
-        dense_weight: float | None = None,
-    ) -> None:
-        """Read histories through the view `name` (a module of genrec/lm/views), with vectors of the items where there are any.
-
-        `dense_weight`, 0..1, is the dense head's share of a score; None goes without such a head.
-        """
-        module, settings = variants.build(views.PACKAGE, name, options or {})
-        self.view = module.View(settings)
-        self.items = None if items is None else items.to(self.device)
-        self.dense_weight = dense_weight
-        self._meta = {**self._meta, "view": {"name": name, "options": options or {}}, "items": items is not None}
 
     def save(self, folder_: Path, **meta: Any) -> None:
         """Write weights (the adapter alone when there is one), tokenizer and `genrec.json`, updated by `meta`.
@@ -189,29 +167,6 @@ class Policy:
         """The model's input for prompts, [B, P, D], differentiable."""
         return self.view.embed(self, prompts.input_ids)
 
-    def item_inputs(self, items: torch.Tensor) -> torch.Tensor:
-        """Vectors float32 [..., D] of items int64[...] as the model reads them, with dropout in train mode."""
-        vectors = self._item_vectors()(items, self._code_rows())
-        return nn.functional.dropout(vectors, self._dropout_rate, self.model.training)
-
-    def check_catalogue(self, sids: np.ndarray) -> None:
-        """Raises DataError when `sids` is not as long as the catalogue the model's item vectors belong to."""
-        if len(sids) != len(self._item_vectors()):
-            raise DataError(
-                f"the model was trained on {len(self._item_vectors())} items but there are {len(sids)} semantic ids; "
-                "recompute the sft stage"
-            )
-
-    def _item_vectors(self) -> ItemVectors:
-        if self.items is None:
-            raise DataError("the model holds no item vectors; the view item_tokens and a dense head need them")
-        return self.items
-
-    def _code_rows(self) -> torch.Tensor:
-        """The effective input embeddings of the semantic-id tokens, [L * K, D], differentiable."""
-        embedding = self.causal_model.get_input_embeddings()
-        return adapter.token_rows(embedding, self.vocab.first_token_id, self.vocab.end_token_id)
-
     def token_ids(self, codes: torch.Tensor, level: int | None = None) -> torch.Tensor:
         """Token ids of `codes`: of one level (any shape), or of all levels along the last axis ([..., L])."""
         return codes + (self._offsets if level is None else self._offsets[level])
@@ -262,12 +217,6 @@ class Policy:
         with self.precision():
             return self.level_logits(hidden if targets is None else hidden[targets])
 
-    def item_logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The dense head: float32 [..., N], the last hidden state of a history, [..., D], against every item's vector."""
-        with self.precision():
-            table = self._item_vectors().table(self._code_rows())
-            return (hidden @ table.to(hidden.dtype).T).float()
-
     def candidate_logits(self, prompts: PromptBatch, sids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits float32[B, G, L, K] and hidden states [B, G, L, D] at each level of given candidates.
 
@@ -290,10 +239,6 @@ class Policy:
             dense = self.dense_prefixes(hidden[:, 0, 0])
             chosen = (1 - self.dense_weight) * chosen + self.dense_weight * dense.path(sids.clamp_min(0))
         return chosen.masked_fill(sids < 0, 0.0)
-
-    def dense_prefixes(self, hidden: torch.Tensor) -> PrefixLogProbs:
-        """What the dense head says about every prefix of the catalogue's ids, from last hidden states [B, D]."""
-        return PrefixLogProbs(self._item_vectors().trie, self.item_logits(hidden).log_softmax(-1))
 
     # ---- search -------------------------------------------------------------------------------------------------------
 

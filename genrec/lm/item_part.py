@@ -1,0 +1,83 @@
+"""The part of a policy that knows items as vectors: its history view and its dense head."""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from genrec import variants
+from genrec.errors import DataError
+from genrec.lm import adapter, views
+from genrec.lm.items import ItemVectors
+from genrec.lm.prefixes import PrefixLogProbs
+from genrec.lm.vocab import SidVocabulary
+
+
+class ItemPart:
+    """What `Policy` inherits; the attributes below and `use_items` belong to it, the model to the policy."""
+
+    model: nn.Module
+    vocab: SidVocabulary
+    device: Any
+    causal_model: Any
+    view: Any = None
+    items: ItemVectors | None = None
+    dense_weight: float | None = None  # None: no dense head
+    _meta: dict[str, Any]
+    _dropout_rate: float = 0.0
+
+    def precision(self) -> contextlib.AbstractContextManager[None]:
+        """See `Policy.precision`."""
+        raise NotImplementedError
+
+    def use_items(
+        self,
+        items: ItemVectors | None,
+        name: str = "sid_tokens",
+        options: dict[str, Any] | None = None,
+        dense_weight: float | None = None,
+    ) -> None:
+        """Read histories through the view `name` (a module of genrec/lm/views), with vectors of the items where there are any.
+
+        `dense_weight`, 0..1, is the dense head's share of a score; None goes without such a head.
+        """
+        module, settings = variants.build(views.PACKAGE, name, options or {})
+        self.view = module.View(settings)
+        self.items = None if items is None else items.to(self.device)
+        self.dense_weight = dense_weight
+        self._meta = {**self._meta, "view": {"name": name, "options": options or {}}, "items": items is not None}
+
+    def item_inputs(self, items: torch.Tensor) -> torch.Tensor:
+        """Vectors float32 [..., D] of items int64[...] as the model reads them, with dropout in train mode."""
+        vectors = self._item_vectors()(items, self._code_rows())
+        return nn.functional.dropout(vectors, self._dropout_rate, self.model.training)
+
+    def check_catalogue(self, sids: np.ndarray) -> None:
+        """Raises DataError when `sids` is not as long as the catalogue the model's item vectors belong to."""
+        if len(sids) != len(self._item_vectors()):
+            raise DataError(
+                f"the model was trained on {len(self._item_vectors())} items but there are {len(sids)} semantic ids; "
+                "recompute the sft stage"
+            )
+
+    def _item_vectors(self) -> ItemVectors:
+        if self.items is None:
+            raise DataError("the model holds no item vectors; the view item_tokens and a dense head need them")
+        return self.items
+
+    def _code_rows(self) -> torch.Tensor:
+        """The effective input embeddings of the semantic-id tokens, [L * K, D], differentiable."""
+        embedding = self.causal_model.get_input_embeddings()
+        return adapter.token_rows(embedding, self.vocab.first_token_id, self.vocab.end_token_id)
+
+    def item_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The dense head: float32 [..., N], the last hidden state of a history, [..., D], against every item's vector."""
+        with self.precision():
+            table = self._item_vectors().table(self._code_rows())
+            return (hidden @ table.to(hidden.dtype).T).float()
+
+    def dense_prefixes(self, hidden: torch.Tensor) -> PrefixLogProbs:
+        """What the dense head says about every prefix of the catalogue's ids, from last hidden states [B, D]."""
+        return PrefixLogProbs(self._item_vectors().trie, self.item_logits(hidden).log_softmax(-1))
