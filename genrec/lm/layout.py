@@ -15,7 +15,10 @@ from transformers import DynamicCache
 
 
 class PromptBatch(NamedTuple):
-    """B prompts padded on the left to P positions. What an id stands for is up to the history view."""
+    """B prompts padded to P positions, on the left (as `Policy.prompts` does) or on the right.
+
+    What an id stands for is up to the history view.
+    """
 
     input_ids: torch.Tensor  # int64[B, P]
     attention_mask: torch.Tensor  # int64[B, P], 0 at padding
@@ -45,6 +48,12 @@ def prompt_mask(attention_mask: torch.Tensor) -> torch.Tensor:
     return ((causal & attention_mask.bool()[:, None, :]) | itself)[:, None]
 
 
+def _last_real(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """[B, D]: the state of each prompt's last real position; `hidden` may go on behind the prompt."""
+    last = (attention_mask * torch.arange(attention_mask.shape[1], device=attention_mask.device)).argmax(1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+
+
 class Siblings:
     """A prompt batch under search: its keys and values, computed once, and the sibling tokens appended so far."""
 
@@ -63,7 +72,7 @@ class Siblings:
             past_key_values=self._cache,
             use_cache=True,
         ).last_hidden_state
-        self.last_hidden = hidden[:, -1]
+        self.last_hidden = _last_real(hidden, attention_mask)
 
     def extend(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """Append one token to each of W beams; hidden states [B, W, D].
@@ -120,7 +129,7 @@ def candidate_hidden(
     mask[:, :, width:, width:] = own_branch
     positions = torch.cat([position_ids(attention_mask), attention_mask.sum(1, keepdim=True) + level], dim=1)
     hidden = body(inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
-    first = hidden[:, width - 1 : width, None].expand(-1, group, -1, -1)
+    first = _last_real(hidden, attention_mask)[:, None, None].expand(-1, group, -1, -1)
     if not depth:
         return first
     rest = hidden[:, width:].reshape(num_rows, depth, group, -1).transpose(1, 2)

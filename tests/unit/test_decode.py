@@ -216,3 +216,20 @@ def test_distinct_samples_respect_bans_and_leave_places_empty_when_items_run_out
     assert sorted(draws[0][0].tolist()) == [-1] * 26 + list(range(NUM_ITEMS - 4, NUM_ITEMS))
     assert (draws[0][1] == -1).all()
     assert len(set(draws[0][2].tolist())) == 30
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6), lengths=RAGGED, lora=st.booleans())
+def test_padding_on_the_right_gives_the_same_scores(seed, lengths, lora):
+    policy, trie = tiny_policy(seed, lora=lora), Trie.from_sids(SIDS, NUM_CODES)
+    left = policy.prompts(random_histories(lengths, NUM_ITEMS, seed), SIDS)
+    shift = left.attention_mask.sum(1, keepdim=True)
+    order = (torch.arange(left.input_ids.shape[1]) - shift) % left.input_ids.shape[1]
+    right = type(left)(left.input_ids.gather(1, order), left.attention_mask.gather(1, order))
+    assert (right.attention_mask.diff(dim=1) <= 0).all()
+    expected, found = (policy.beam_search(prompts, trie, 20) for prompts in (left, right))
+    torch.testing.assert_close(found.scores, expected.scores, atol=1e-4, rtol=1e-4)
+    group = expected.sids[:, :5]
+    torch.testing.assert_close(
+        policy.candidate_log_probs(right, group), policy.candidate_log_probs(left, group), atol=1e-4, rtol=1e-4
+    )
