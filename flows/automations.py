@@ -1,6 +1,7 @@
 """Runs whose process is gone are marked crashed: by the server when heartbeats stop, and when `serve` starts again."""
 
 from datetime import timedelta
+from typing import cast
 
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
@@ -52,7 +53,7 @@ def install() -> None:
         ],
     )
     try:
-        wanted.id = Automation.read(name=NAME).id
+        wanted.id = cast(Automation, Automation.read(name=NAME)).id
     except ValueError:
         wanted.create()
     else:

@@ -1,5 +1,6 @@
 """What can be started from the Prefect UI, defined once: each flow is a form (flows/forms.py) around the pipeline."""
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from prefect.schedules import Schedule
 
 from flows import recipes
 from flows.forms import (
+    AS_IN_PRESET,
     CONF,
     AgainAlthoughStored,
     BeamWidth,
@@ -47,26 +49,30 @@ NIGHTLY_CRON, NIGHTLY_TIME_ZONE = "0 3 * * *", "Europe/Berlin"
 def _config(preset: str, recipe: str, fields: list[str], settings: list[str]) -> Config:
     store = os.environ.get("GENREC_STORE")
     return recipes.apply(
-        recipe, [CONF / f"{preset}.yaml"], [*fields, *settings, *([f"store={store!r}"] if store else [])]
+        recipe, [CONF / f"{preset}.yaml"], [*fields, *settings, *([f"store={json.dumps(store)}"] if store else [])]
     )
 
 
 @form("retrain", flow_run_name="retrain {preset} {recipe}")
 def retrain(
     preset: Preset = "demo",
-    data_source: Source = None,
-    data_path: DataPath = None,
+    data_source: Source = AS_IN_PRESET,
+    data_path: DataPath = "",
     recipe: Recipe = "default",
     seed: Seed = 0,
-    sft_epochs: Epochs = None,
-    rl_steps: RlSteps = None,
+    sft_epochs: Epochs = 0,
+    rl_steps: RlSteps = -1,
     refresh: Refresh = [],  # noqa: B006  (read only; the form shows an empty list)
-    until: Until = None,
+    until: Until = "evaluate",
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Train and evaluate a recommender; stages whose data and settings did not change come from the store."""
     fields = settings_of(
-        seed=seed, data__source=data_source, data__path=data_path, sft__epochs=sft_epochs, rl__num_steps=rl_steps
+        seed=seed,
+        data__source=data_source,
+        data__path=data_path,
+        sft__epochs=sft_epochs or None,
+        rl__num_steps=rl_steps if rl_steps >= 0 else None,
     )
     config = _config(preset, recipe, fields, settings)
     _run_and_publish(config, refresh=frozenset(refresh), until=until)
@@ -75,8 +81,8 @@ def retrain(
 @form("compare-recipes", flow_run_name="compare {recipes} on {preset}")
 def compare_recipes(
     preset: Preset = "demo",
-    data_source: Source = None,
-    data_path: DataPath = None,
+    data_source: Source = AS_IN_PRESET,
+    data_path: DataPath = "",
     recipes: Recipes = ["default", "supervised-only"],  # noqa: B006
     seed: Seed = 0,
     settings: Settings = [],  # noqa: B006
@@ -94,13 +100,13 @@ def compare_recipes(
 @form("evaluate-only", flow_run_name="evaluate {preset} {recipe}")
 def evaluate_only(
     preset: Preset = "demo",
-    data_source: Source = None,
-    data_path: DataPath = None,
+    data_source: Source = AS_IN_PRESET,
+    data_path: DataPath = "",
     recipe: Recipe = "default",
     seed: Seed = 0,
-    beam_width: BeamWidth = None,
-    seen_items: SeenItems = None,
-    num_bootstrap: Resamples = None,
+    beam_width: BeamWidth = 0,
+    seen_items: SeenItems = AS_IN_PRESET,
+    num_bootstrap: Resamples = 0,
     refresh_evaluation: AgainAlthoughStored = False,
     settings: Settings = [],  # noqa: B006
 ) -> None:
@@ -109,9 +115,9 @@ def evaluate_only(
         seed=seed,
         data__source=data_source,
         data__path=data_path,
-        evaluate__beam_width=beam_width,
+        evaluate__beam_width=beam_width or None,
         evaluate__seen_items=seen_items,
-        evaluate__num_bootstrap=num_bootstrap,
+        evaluate__num_bootstrap=num_bootstrap or None,
     )
     config = _config(preset, recipe, fields, settings)
     refresh = frozenset({"evaluate"} if refresh_evaluation else ())
@@ -121,8 +127,8 @@ def evaluate_only(
 @form("embed-only", flow_run_name="embed {preset}")
 def embed_only(
     preset: Preset = "demo",
-    data_source: Source = None,
-    data_path: DataPath = None,
+    data_source: Source = AS_IN_PRESET,
+    data_path: DataPath = "",
     refresh: Refresh = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
 ) -> None:

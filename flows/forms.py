@@ -1,10 +1,11 @@
 """The fields of the forms in the Prefect UI: drop-downs, bounds, and descriptions for someone new to the project."""
 
 import inspect
+import json
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from prefect import flow
 from pydantic import Field
@@ -15,13 +16,17 @@ from genrec import variants
 from tasks.run import STAGES
 
 CONF = Path(__file__).parents[1] / "conf"
+AS_IN_PRESET: Final = "as in preset"
 PRESETS = ("demo", "table", "amazon2023")
 
 if TYPE_CHECKING:
-    _Preset = _Source = _Recipe = _Stage = str
+    _Preset: TypeAlias = str
+    _Source: TypeAlias = str
+    _Recipe: TypeAlias = str
+    _Stage: TypeAlias = str
 else:
     _Preset = Literal[PRESETS]
-    _Source = Literal[variants.names("genrec.data.sources")]
+    _Source = Literal[AS_IN_PRESET, *variants.names("genrec.data.sources")]
     _Recipe = Literal[recipes.names()]
     _Stage = Literal[STAGES]
 
@@ -33,12 +38,15 @@ Preset = Annotated[
     ),
 ]
 Source = Annotated[
-    _Source | None,
-    Field(description="Format of the data, when it is another than the preset's."),
+    _Source,
+    Field(description="Format of the data; `as in preset` is right unless the preset is laid over other data."),
 ]
 DataPath = Annotated[
-    str | None,
-    Field(description="Folder with the data, on the machine that runs the stages. The demo preset needs none."),
+    str,
+    Field(
+        description="Folder with the data, on the machine that runs the stages. Empty: the preset's; the demo preset "
+        "makes its own data."
+    ),
 ]
 Recipe = Annotated[
     _Recipe,
@@ -59,31 +67,29 @@ Refresh = Annotated[
         "settings changed is computed by itself."
     ),
 ]
-Until = Annotated[_Stage | None, Field(description="Stop after this stage. Empty: all stages, with the report.")]
+Until = Annotated[_Stage, Field(description="Stop after this stage. evaluate is the last: nothing is left out.")]
 Epochs = Annotated[
-    int | None,
-    Field(ge=1, le=10_000, description="Passes over the users in fine-tuning, at most. Empty: the preset's."),
+    int, Field(ge=0, le=10_000, description="Passes over the users in fine-tuning, at most. 0: as in the preset.")
 ]
 RlSteps = Annotated[
-    int | None,
+    int,
     Field(
-        ge=0,
+        ge=-1,
         le=1_000_000,
-        description="Updates of reinforcement learning, at most; 0: none. Empty: the preset's.",
+        description="Updates of reinforcement learning, at most. 0: none at all. -1: as in the preset.",
     ),
 ]
 BeamWidth = Annotated[
-    int | None,
-    Field(ge=1, le=1000, description="Recommendations searched for a user (beams). Empty: the preset's."),
+    int, Field(ge=0, le=1000, description="Recommendations searched for each user (beams). 0: as in the preset.")
 ]
-AgainAlthoughStored = Annotated[bool, Field(description="Measure again although the same figures are stored.")]
 SeenItems = Annotated[
-    Literal["drop", "keep"] | None,
-    Field(description="Whether items a user already had may be recommended to them. Empty: the preset's."),
+    Literal["as in preset", "drop", "keep"],
+    Field(description="Whether items that a user already had may be recommended to them (keep) or not (drop)."),
 ]
 Resamples = Annotated[
-    int | None, Field(ge=10, le=100_000, description="Resamples behind the confidence intervals. Empty: the preset's.")
+    int, Field(ge=0, le=100_000, description="Resamples behind the confidence intervals. 0: as in the preset.")
 ]
+AgainAlthoughStored = Annotated[bool, Field(description="Measure again although the same figures are stored.")]
 Setting = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*=.*$")]
 Settings = Annotated[
     list[Setting],
@@ -93,7 +99,7 @@ Settings = Annotated[
 
 def settings_of(**fields: object) -> list[str]:
     """Overrides of the fields that were filled in: `sft__epochs=3` becomes `sft.epochs=3`."""
-    return [f"{name.replace('__', '.')}={value}" for name, value in fields.items() if value is not None]
+    return [f"{n.replace('__', '.')}={json.dumps(v)}" for n, v in fields.items() if v not in (None, "", AS_IN_PRESET)]
 
 
 def form(name: str, flow_run_name: str) -> Callable[[Callable[..., None]], Any]:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -61,7 +61,8 @@ class PrefectWatcher(Watcher):
     def _show(self, stage: str, share: float, description: str) -> None:
         try:
             if self._artifact is None:
-                self._artifact = create_progress_artifact(100 * share, key=f"progress-{stage}", description=description)
+                key = f"progress-{stage}"
+                self._artifact = cast(UUID, create_progress_artifact(100 * share, key=key, description=description))
             else:
                 update_progress_artifact(self._artifact, 100 * share, description=description)
         except Exception as error:  # whatever the connection does, the run goes on

@@ -90,7 +90,14 @@ def test_every_field_of_every_form_is_explained_and_choices_are_lists(served):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("preset", "demmo"), ("recipe", "best"), ("seed", -1), ("sft_epochs", 0), ("until", "sdi"), ("settings", ["sft"])],
+    [
+        ("preset", "demmo"),
+        ("recipe", "best"),
+        ("seed", -1),
+        ("sft_epochs", -1),
+        ("until", "sdi"),
+        ("settings", ["sft"]),
+    ],
 )
 def test_a_wrong_value_is_refused_before_the_run_and_the_field_named(served, field, value):
     body = {"parameters": {field: value}}

@@ -1,0 +1,164 @@
+"""Runs that fail or are killed: the next attempt recomputes the stage in flight alone. Everything here is the API's view."""
+
+import contextlib
+import inspect
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import recipes
+from flows.forms import CONF
+from genrec.store import Artifact
+from tasks.run import STAGES
+from tasks.sft import sft
+from tests.e2e.served import Served, left_over, tiny_settings
+
+LONG = ["data.options.num_users=600", "sft.epochs=60", "sft.patience=60", "sft.checkpoint_every_s=0"]
+BEFORE = STAGES[: STAGES.index("sft")]
+
+
+@pytest.fixture(scope="module")
+def crashing(tmp_path_factory):
+    up = Served(tmp_path_factory.mktemp("crashing"))
+    run = up.start(settings=LONG, until="base")
+    assert up.finished(run) == "Completed", up.output()[-3000:]
+    yield up
+    up.stop()
+
+
+def _in_training(up: Served, **parameters) -> str:
+    """A run that is in the middle of sft, with a checkpoint of its own."""
+    seen = set(_checkpoints(up.store))
+    settings = LONG + parameters.pop("settings", [])
+    run = up.start(settings=settings, until="sft", **parameters)
+    up.wait(lambda: set(_checkpoints(up.store)) - seen, "a checkpoint of sft")
+    assert up.state(run) == "Running"
+    return run
+
+
+def _checkpoints(store: Path):
+    return (p for p in (store / "work").glob("sft-*/*") if p.suffix not in (".json", ".partial", ".worker-log"))
+
+
+def _pids(up: Served, mark: str) -> list[int]:
+    found = []
+    for pid in up.below():
+        with contextlib.suppress(OSError):
+            if mark in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode():
+                found.append(pid)
+    return found
+
+
+def _only_sft_was_computed(up: Served, run: str) -> None:
+    status = up.tasks(run)
+    assert {status[s] for s in BEFORE} == {"Cached"}, status
+    assert status["sft"] == "Completed"
+
+
+def test_a_failed_run_is_retried_under_its_id_and_computes_the_failed_stage_alone(crashing):
+    settings = [*tiny_settings(), *LONG, "sft.epochs=2"]
+    config = recipes.apply("default", [CONF / "demo.yaml"], settings)
+    keys = {p.name.partition("-")[0]: p.name for p in (crashing.store / "objects").iterdir()}
+    reads = list(inspect.signature(sft.function).parameters)[1:]  # after the job
+    inputs = {n: Artifact(keys[n], n, Path(), "", {}, 0.0) for n in reads}
+    in_the_way = crashing.store / "work" / sft.key(config, inputs)[0]
+    in_the_way.write_text("a file where the stage wants its folder")
+
+    run = crashing.start(settings=[*LONG, "sft.epochs=2"], until="sft")
+    assert crashing.finished(run) == "Failed"
+    assert crashing.tasks(run)["sft"] == "Failed"
+
+    in_the_way.unlink()
+    crashing.retry(run)
+    crashing.wait(lambda: crashing.state(run) == "Running", "the retry to begin")
+    assert crashing.finished(run) == "Completed"
+    _only_sft_was_computed(crashing, run)
+    assert crashing.call("GET", f"/flow_runs/{run}")["run_count"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "outcome"),
+    [
+        ("prefect.engine", "Crashed"),
+        ("ray::sft", "Failed"),
+        ("raylet/raylet", "Failed or Crashed"),
+        ("gcs_server", "Failed or Crashed"),
+        ("flows.runner", "Crashed"),
+    ],
+)
+def test_after_a_kill_in_the_middle_of_training_a_retry_completes_and_reuses_all_before(crashing, victim, outcome):
+    dropout = {
+        "prefect.engine": 0.11,
+        "ray::sft": 0.12,
+        "raylet/raylet": 0.13,
+        "gcs_server": 0.14,
+        "flows.runner": 0.15,
+    }
+    run = _in_training(crashing, settings=[f"sft.dropout={dropout[victim]}"])
+    for pid in _pids(crashing, victim) or pytest.fail(f"no process {victim}"):
+        os.kill(pid, signal.SIGKILL)
+    assert crashing.finished(run) in outcome
+    crashing.retry(run)
+    crashing.wait(lambda: crashing.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
+    assert crashing.finished(run) == "Completed", crashing.output()[-3000:]
+    _only_sft_was_computed(crashing, run)
+    assert any("going on from its last checkpoint" in line["message"] for line in crashing.logs(run))
+
+
+@pytest.mark.slow
+def test_a_run_outlives_the_death_of_the_prefect_server(crashing):
+    run = _in_training(crashing, settings=["sft.dropout=0.16"])
+    (server,) = _pids(crashing, "prefect server start")
+    os.kill(server, signal.SIGKILL)
+    crashing.wait(lambda: _pids(crashing, "prefect server start") not in ([], [server]), "the server to be started")
+    assert crashing.finished(run) == "Completed", crashing.output()[-3000:]
+    _only_sft_was_computed(crashing, run)
+
+
+@pytest.mark.slow
+def test_two_runs_fired_at_once_wait_in_line_and_the_second_finds_everything_done(crashing):
+    first, second = (crashing.start(settings=[*LONG, "sft.dropout=0.17"], until="sft") for _ in range(2))
+    crashing.wait(lambda: crashing.state(second) == "AwaitingConcurrencySlot", "the second to wait")
+    assert [crashing.finished(run) for run in (first, second)] == ["Completed", "Completed"]
+    assert sorted(crashing.tasks(run)["sft"] for run in (first, second)) == ["Cached", "Completed"]
+
+
+@pytest.mark.slow
+def test_after_a_kill_of_serve_itself_nothing_is_left_and_the_next_one_takes_up_the_run(tmp_path):
+    up = Served(tmp_path)
+    run = _in_training(up)
+    pids = [up.process.pid, *up.below()]
+    os.kill(up.process.pid, signal.SIGKILL)
+    up.process.wait(10)
+    for _ in range(300):
+        if not left_over(pids, tmp_path):
+            break
+        time.sleep(0.1)
+    assert left_over(pids, tmp_path) == []
+    again = Served(tmp_path)
+    try:
+        assert again.state(run) == "Crashed"
+        again.retry(run)
+        again.wait(lambda: again.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
+        assert again.finished(run) == "Completed"
+        _only_sft_was_computed(again, run)
+    finally:
+        again.stop()
+
+
+@pytest.mark.slow
+def test_the_automation_marks_a_run_crashed_whose_heartbeats_stop(crashing):
+    """A run that nobody watches: made by hand, set running, and never heard of again."""
+    from flows.automations import SILENCE_S
+
+    run = crashing.call("POST", f"/deployments/{crashing.deployment('embed-only')['id']}/create_flow_run", {
+        "parameters": {}, "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}},
+    })["id"]  # fmt: skip
+    state = {"type": "RUNNING", "name": "Running"}
+    assert crashing.call("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})["status"] == "ACCEPT"
+    assert crashing.finished(run, timeout_s=SILENCE_S + 90) == "Crashed"
+    assert "process is gone" in crashing.call("GET", f"/flow_runs/{run}")["state"]["message"]
