@@ -1,6 +1,7 @@
 """The part of a policy that knows items as vectors: its history view and its dense head."""
 
 import contextlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,11 @@ class ItemPart:
     device: Any
     causal_model: Any
     view: Any = None
+    opening: np.ndarray  # int64[O], the tokens every prompt starts with: BOS and the view's instruction
     items: ItemVectors | None = None
     dense_weight: float | None = None  # None: no dense head
     _meta: dict[str, Any]
+    _tokenizer_files: Path
     _dropout_rate: float = 0.0
 
     def precision(self) -> contextlib.AbstractContextManager[None]:
@@ -45,9 +48,21 @@ class ItemPart:
         """
         module, settings = variants.build(views.PACKAGE, name, options or {})
         self.view = module.View(settings)
+        self.opening = np.array([self.vocab.bos_token_id, *self._words(settings.instruction)], dtype=np.int64)
         self.items = None if items is None else items.to(self.device)
         self.dense_weight = dense_weight
         self._meta = {**self._meta, "view": {"name": name, "options": options or {}}, "items": items is not None}
+
+    def _words(self, text: str) -> list[int]:
+        """Token ids of a text, by the tokenizer of the model's folder."""
+        if not text:
+            return []
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(self._tokenizer_files), local_files_only=True, trust_remote_code=False
+        )
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def item_inputs(self, items: torch.Tensor) -> torch.Tensor:
         """Vectors float32 [..., D] of items int64[...] as the model reads them, with dropout in train mode."""

@@ -24,15 +24,18 @@ class PromptBatch(NamedTuple):
     attention_mask: torch.Tensor  # int64[B, P], 0 at padding
 
 
-def left_padded(flat: np.ndarray, lengths: np.ndarray, first: int, padding: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `lengths` ids out of `flat`, each behind the id `first`, padded on the left: ids and mask, int64[B, P]."""
-    width = 1 + int(lengths.max(initial=0))
+def left_padded(
+    flat: np.ndarray, lengths: np.ndarray, opening: np.ndarray, padding: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `lengths` ids out of `flat`, each behind the ids `opening`, padded on the left: ids and mask, int64[B, P]."""
+    width = len(opening) + int(lengths.max(initial=0))
     starts = width - lengths[:, None]
     columns = np.arange(width)[None, :]
+    mask = columns >= starts - len(opening)
     ids = np.full((len(lengths), width), padding, dtype=np.int64)
     ids[columns >= starts] = flat
-    ids[columns == starts - 1] = first
-    return ids, (columns >= starts - 1).astype(np.int64)
+    ids[mask & (columns < starts)] = np.tile(opening, len(lengths))
+    return ids, mask.astype(np.int64)
 
 
 def position_ids(attention_mask: torch.Tensor) -> torch.Tensor:
@@ -139,36 +142,36 @@ def candidate_hidden(
 def branched_hidden(body: nn.Module, history: torch.Tensor, siblings: torch.Tensor) -> torch.Tensor:
     """Hidden states, [B, M, L, D], for M targets a row, each with a branch of its own behind its part of a history.
 
-    `history` [B, M, D] holds BOS and the first M - 1 items; `siblings` [B, M, L - 1, D] the tokens of the targets, all
-    but the last. Target t sees history 0..t and its own tokens, at the positions of a prompt of that length. Padding
-    on the right is seen by nothing real, so one mask serves all rows.
+    `history` [B, O + M - 1, D] holds O opening positions and the first M - 1 items; `siblings` [B, M, L - 1, D] the
+    tokens of the targets, all but the last. Target t sees the opening, items 0..t-1 and its own tokens, at the
+    positions of a prompt of that length. Padding on the right is seen by nothing real, so one mask serves all rows.
     """
     num_rows, num_items, depth, dim = siblings.shape
     inputs = torch.cat([history, siblings.reshape(num_rows, -1, dim)], dim=1)
-    place = torch.arange(num_items, device=inputs.device)
-    target = torch.cat([place, place.repeat_interleave(depth)])
+    place = torch.arange(history.shape[1], device=inputs.device)
+    lead = history.shape[1] - num_items
+    end = torch.cat([place, place[lead:].repeat_interleave(depth)])  # the last history position that is seen
     level = torch.cat([torch.zeros_like(place), torch.arange(1, depth + 1, device=inputs.device).repeat(num_items)])
-    in_history = (level == 0)[None, :] & (target[None, :] <= target[:, None])
-    own_branch = (target[:, None] == target[None, :]) & (level[None, :] > 0) & (level[None, :] <= level[:, None])
+    in_history = (level == 0)[None, :] & (end[None, :] <= end[:, None])
+    own_branch = (end[:, None] == end[None, :]) & (level[None, :] > 0) & (level[None, :] <= level[:, None])
     hidden = body(
         inputs_embeds=inputs,
         attention_mask=(in_history | own_branch)[None, None].expand(num_rows, 1, -1, -1),
-        position_ids=(target + level)[None],
+        position_ids=(end + level)[None],
         use_cache=False,
     ).last_hidden_state
-    first = hidden[:, :num_items, None]
-    return torch.cat([first, hidden[:, num_items:].reshape(num_rows, num_items, depth, -1)], dim=2)
+    first = hidden[:, lead : len(place), None]
+    return torch.cat([first, hidden[:, len(place) :].reshape(num_rows, num_items, depth, -1)], dim=2)
 
 
-def sequence_hidden(body: nn.Module, token_ids: torch.Tensor, bos_token_id: int) -> torch.Tensor:
+def sequence_hidden(body: nn.Module, token_ids: torch.Tensor, opening: torch.Tensor) -> torch.Tensor:
     """Hidden states, [B, M, L, D], that predict every token of whole histories in one pass.
 
     `token_ids` int64[B, M, L] are the items' tokens, oldest first, padded on the right with any valid token: under
-    plain causal attention nothing real can see the padding, so no mask is needed. The positions are those of
-    `position_ids`: BOS at 0, then L tokens an item.
+    plain causal attention nothing real can see the padding, so no mask is needed. Behind the tokens `opening` int64[O]
+    the positions are those of `position_ids`.
     """
     num_rows, num_items, num_levels = token_ids.shape
-    bos = token_ids.new_full((num_rows, 1), bos_token_id)
-    inputs = torch.cat([bos, token_ids.reshape(num_rows, -1)[:, :-1]], dim=1)
-    hidden = body(input_ids=inputs, use_cache=False).last_hidden_state
+    inputs = torch.cat([opening.expand(num_rows, -1), token_ids.reshape(num_rows, -1)[:, :-1]], dim=1)
+    hidden = body(input_ids=inputs, use_cache=False).last_hidden_state[:, len(opening) - 1 :]
     return hidden.reshape(num_rows, num_items, num_levels, -1)

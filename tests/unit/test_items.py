@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import DataError
+from genrec.lm.base import train_tokenizer
 from genrec.lm.items import ItemVectors
 from genrec.lm.policy import Policy
 from genrec.lm.prefixes import PrefixLogProbs
 from genrec.lm.trie import Trie
+from genrec.lm.vocab import SidVocabulary
 from tests.unit.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_histories, random_sids, tiny_policy
 
 NUM_ITEMS, WIDTH = 40, 16
@@ -157,3 +159,31 @@ def test_another_catalogue_or_missing_item_vectors_are_clear_errors(tmp_path):
         Policy.load(tmp_path / "a")
     with pytest.raises(DataError, match="39 text vectors for 40 semantic ids"):
         ItemVectors(SIDS, NUM_CODES, WIDTH, TEXT[:-1], ids=False)
+
+
+@pytest.mark.parametrize("view", ["item_tokens", "sid_tokens"])
+def test_an_instruction_opens_every_prompt_in_training_and_search_alike(tmp_path, view):
+    tokenizer = train_tokenizer(["the customer bought, oldest first: "], 300)
+    vocab = SidVocabulary(3, NUM_CODES, len(tokenizer), tokenizer.bos_token_id, tokenizer.pad_token_id)
+    policy = tiny_policy(vocab=vocab)
+    tokenizer.save_pretrained(tmp_path / "words")
+    policy._tokenizer_files = tmp_path / "words"
+    words = "The customer bought, oldest first: "
+    policy.use_items(ItemVectors(SIDS, NUM_CODES, WIDTH, TEXT, ids=True), view, {"instruction": words})
+    policy.save(tmp_path / "model")
+    policy = Policy.load(tmp_path / "model", device="cpu")
+    assert tokenizer.decode(policy.opening[1:]) == words
+    history = random_histories([4], NUM_ITEMS, 5)[0]
+    prompts = policy.prompts([history[:2], history], SIDS)
+    assert prompts.attention_mask.sum(1).tolist() == [
+        len(policy.opening) + n * (3 if view == "sid_tokens" else 1) for n in (2, 4)
+    ]
+    tokens = prompts.input_ids if view == "sid_tokens" else -1 - prompts.input_ids
+    assert tokens[1, : len(policy.opening)].tolist() == policy.opening.tolist()
+    codes = torch.from_numpy(SIDS[history]).long()[None]
+    logits = policy.sequence_logits(codes, items=torch.from_numpy(history)[None])
+    shown, _ = policy.candidate_logits(policy.prompts([history[:2]], SIDS), codes[:, 2:3])
+    torch.testing.assert_close(logits[:, 2], shown[:, 0], atol=1e-5, rtol=1e-4)
+    without = tiny_policy(vocab=vocab)
+    without.use_items(policy.items, view)
+    assert not torch.allclose(without.sequence_logits(codes, items=torch.from_numpy(history)[None]), logits)

@@ -302,7 +302,7 @@ def test_items_and_a_dense_head_learn_and_the_score_weight_is_the_best_on_valida
     policy = Policy.load(files / "out", files / "base")
     assert policy.dense_weight == summary["dense_head"]["score_weight"]
     prompts = policy.prompts([[4, 5]], SIDS)
-    assert prompts.input_ids.tolist() == [[-1, 4, 5]]
+    assert prompts.input_ids.tolist() == [[-1 - VOCAB.bos_token_id, 4, 5]]
     assert policy.beam_search(prompts, tiny_trie(), 3).items[0, 0] == 6
 
 

@@ -7,7 +7,8 @@ A view is one module of this package with a `Config` and a class `View(Config)`,
     sequence_hidden(policy, codes, items) -> hidden states [B, M, L, D] that predict every code of every item of whole
         histories; what a target's codes see is what `prompt_ids` would show for the items before it
 
-Every view ends a prompt at a position whose hidden state predicts level 0; candidates stand behind it as semantic-id
+Every view has the setting `instruction`: the prompt's wording in one place, the same in training, search and RL. A prompt
+opens with BOS and those words (`Policy.opening`). Every view ends a prompt at a position whose hidden state predicts level 0; candidates stand behind it as semantic-id
 tokens (`genrec.lm.layout`), whatever the view.
 """
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from genrec.lm import layout
+from genrec.variants import setting
 
 if TYPE_CHECKING:
     from genrec.lm.policy import Policy
@@ -14,11 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Config:
-    """No settings."""
+    """Settings of the view."""
+
+    instruction: str = setting("", "Words before the history, for instruction-tuned bases; empty: none.")
 
 
 class View:
-    """BOS, then the semantic ids of the items, oldest first. Ids are token ids."""
+    """BOS, the instruction, then the semantic ids of the items, oldest first. Ids are token ids."""
 
     def __init__(self, options: Config) -> None:
         self.options = options
@@ -29,10 +32,11 @@ class View:
         items = np.concatenate(histories) if histories else np.empty(0, np.int64)
         tokens = policy.vocab.token_ids(sids[items]).reshape(-1)
         lengths = np.array([len(h) for h in histories], dtype=np.int64) * policy.vocab.num_levels
-        return layout.left_padded(tokens, lengths, policy.vocab.bos_token_id, policy.vocab.pad_token_id)
+        return layout.left_padded(tokens, lengths, policy.opening, policy.vocab.pad_token_id)
 
     def embed(self, policy: "Policy", ids: torch.Tensor) -> torch.Tensor:
         return policy.body.get_input_embeddings()(ids)
 
     def sequence_hidden(self, policy: "Policy", codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
-        return layout.sequence_hidden(policy.body, policy.token_ids(codes), policy.vocab.bos_token_id)
+        opening = torch.from_numpy(policy.opening).to(codes.device)
+        return layout.sequence_hidden(policy.body, policy.token_ids(codes), opening)
