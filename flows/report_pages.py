@@ -16,8 +16,9 @@ class _Reports(SimpleHTTPRequestHandler):
     """GET and HEAD of <run-id>/<a file that is shown>; no listing, nothing else, no log."""
 
     def send_head(self) -> Any:
-        parts = Path(self.translate_path(self.path)).relative_to(self.directory).parts
-        if len(parts) != 2 or not _SHOWN.fullmatch(parts[1]):
+        asked, root = Path(self.translate_path(self.path)), Path(self.directory).resolve()
+        parts = asked.resolve().relative_to(root).parts if asked.resolve().is_relative_to(root) else ()
+        if len(parts) != 2 or not _SHOWN.fullmatch(parts[1]):  # resolved: a link never leads out of the folder
             self.send_error(404)
             return None
         return super().send_head()

@@ -1,0 +1,136 @@
+"""Parts of the operating side on their own: password, recipes, forms, worker logs, processes, report pages."""
+
+import inspect
+import logging
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import warnings
+
+import pytest
+
+from flows import recipes
+from flows.credentials import auth_string, password_file
+from flows.forms import AS_IN_PRESET, CONF, PRESETS, settings_of
+from flows.processes import children, descendants, end
+from flows.report_pages import report_pages
+from flows.server import only_one, served
+from genrec.errors import GenrecError
+from tasks.worker_log import LogReader, log_to
+
+
+def test_a_password_is_made_once_and_read_again(tmp_path):
+    made, new = auth_string(tmp_path / "prefect")
+    assert new
+    assert auth_string(tmp_path / "prefect") == (made, False)
+    assert auth_string(tmp_path / "other")[0] != made
+
+
+def test_a_password_that_others_can_read_is_refused(tmp_path):
+    auth_string(tmp_path)
+    password_file(tmp_path).chmod(0o644)
+    with pytest.raises(GenrecError, match="others can read the password"):
+        auth_string(tmp_path)
+
+
+def test_one_serve_a_store_and_others_find_it(tmp_path):
+    assert served(tmp_path) is None
+    with only_one(tmp_path, "http://127.0.0.1:1"):
+        assert served(tmp_path) == "http://127.0.0.1:1"
+        with pytest.raises(GenrecError, match="served already: http"), only_one(tmp_path, "x"):
+            pass
+    assert served(tmp_path) is None
+
+
+@pytest.mark.parametrize("recipe", recipes.names())
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_recipe_fits_every_preset_and_explicit_settings_win(preset, recipe):
+    config = recipes.apply(recipe, [CONF / f"{preset}.yaml"], ["rl.num_steps=3"])
+    assert config.rl.num_steps == 3
+    assert recipe in recipes.IN_WORDS
+
+
+def test_every_preset_is_a_file_and_every_config_that_stands_alone_is_a_preset():
+    assert {p.stem for p in CONF.glob("*.yaml")} - set(PRESETS) <= {"a100"}
+    assert all((CONF / f"{preset}.yaml").is_file() for preset in PRESETS)
+
+
+def test_only_fields_that_were_filled_in_become_settings():
+    assert settings_of(seed=0, data__path="", data__source=AS_IN_PRESET, sft__epochs=None, a__b="x y") == [
+        "seed=0",
+        'a.b="x y"',
+    ]
+
+
+def test_the_deployments_take_their_defaults_from_the_presets():
+    from flows import deployments
+
+    for flow in (deployments.retrain, deployments.compare_recipes, deployments.evaluate_only, deployments.embed_only):
+        assert all(p.default is not inspect.Parameter.empty for p in inspect.signature(flow.fn).parameters.values())
+        assert flow.description
+        assert "Args:" not in flow.description
+
+
+def test_worker_logs_come_home_whole_in_order_and_once(tmp_path):
+    reader, stranger = LogReader(tmp_path), LogReader(tmp_path)
+    with log_to(reader.file(0)) as logger:
+        logger.info("one %d", 1)
+        assert list(reader.new()) == [(logging.INFO, "one 1")]
+        logging.getLogger("genrec.sft").warning("two")
+        logging.getLogger("elsewhere").info("not ours and no warning")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn("three", UserWarning, stacklevel=1)
+        with open(reader.file(0), "a") as half:
+            half.write('[20, "half a li')
+    found = list(reader.new())
+    assert [level for level, _ in found] == [logging.WARNING, logging.WARNING]
+    assert found[0][1] == "two"
+    assert "three" in found[1][1]
+    assert list(stranger.new()) == []
+    reader.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_whole_family_of_processes_is_found_and_ended_the_stubborn_too():
+    stubborn = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    code = f"import subprocess,sys; p=subprocess.Popen([sys.executable,'-c',{stubborn!r}]); p.wait()"
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    below = descendants(parent.pid)
+    assert below == children(parent.pid)
+    assert len(below) == 1
+    end([parent.pid, *below], 0.5)
+    assert parent.wait(5) < 0
+    deadline = time.monotonic() + 5
+    while _runs(below[0]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(below[0])
+
+
+def _runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
+
+
+def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):
+    run = tmp_path / "runs" / "r1"
+    run.mkdir(parents=True)
+    for name in ("report.html", "plot-loss.svg", "notes.txt"):
+        (run / name).write_text(name)
+    (tmp_path / "report.html").write_text("outside")
+    (run / "report.json").symlink_to(tmp_path / "report.html")
+    with report_pages(tmp_path / "runs", 0) as address:
+        for name in ("report.html", "plot-loss.svg"):
+            with urllib.request.urlopen(f"{address}/r1/{name}", timeout=5) as answer:
+                assert answer.read().decode() == name
+                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        for path in ("/", "/r1/", "/r1/notes.txt", "/r1/../../report.html", "/%2e%2e/report.html", "/r1/report.json"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(address + path, timeout=5)
