@@ -29,8 +29,8 @@ _TABLE_ENTRIES = 1 << 24  # 64 MiB of float32
 _WHOLE, _FAR = 1 << 40, 1 << 61  # the largest distance as a whole number; the length of a path that is not there
 _MAX_ALL_PAIRS = 1024  # centroids up to which the prices are centred by all shortest paths (cubic)
 # Temperatures, in mean margins between the best and the second best centroid, and price updates at each.
-COARSE = ((1.0, 0.3, 0.1), 5)
-FINE = ((1.0, 0.3, 0.1, 0.03), 7)
+COARSE = ((0.3,), 6)
+FINE = ((0.3, 0.1, 0.03), 6)
 FINEST = ((1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001), 20)
 _MARGIN_ROWS = 1024  # points the mean margin is taken from
 _OVER_RELAXATION = 1.7  # below 2; brings sizes within their bounds in about half the steps of 1
@@ -97,7 +97,7 @@ def fit_prices(distances: Distances, bounds: Bounds, annealing: tuple[tuple[floa
     Args:
         distances: of points in random order: where the table does not fit, its first rows stand for all.
         bounds: of the cluster sizes for all N points.
-        annealing: COARSE takes a third of the time of FINE and leaves sizes a little farther off; FINEST is for
+        annealing: COARSE takes a third of the time of FINE and leaves sizes farther off; FINEST is for
             tables of a few rows.
 
     Returns:
@@ -118,9 +118,7 @@ def fit_prices(distances: Distances, bounds: Bounds, annealing: tuple[tuple[floa
         scale = temperature * margin
         # Prices enter a table of exp(-(distance + price) / scale) as factors of its columns, so a step is two
         # matrix-vector products; the table takes in what was found at the temperature before.
-        table = sample + prices
-        # No smaller than exp(-80): numbers below float32's normal range are slow.
-        table = table.sub_(table.amin(1, keepdim=True)).mul_(-1 / scale).clamp_min_(-80).exp_()
+        table = torch.add(-prices / scale, sample, alpha=-1 / scale).softmax(1)
         start = prices
         for _ in range(steps):
             factors = ((start - prices) / scale).clamp_(-60, 60).exp_()

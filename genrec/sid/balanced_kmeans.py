@@ -12,6 +12,7 @@ from genrec.sid.balance import COARSE, Bounds, Distances, assign_within_bounds, 
 # The axis a group is halved along need not be exact.
 _POWER_ITERATIONS = 3
 _AXIS_ROWS = 1024  # members it is found from
+_TREE_DIM = 32  # dimensions the halvings look at
 _BLOCK_ROWS = 65536
 
 
@@ -81,6 +82,7 @@ def means(points: torch.Tensor, codes: torch.Tensor, centroids: torch.Tensor) ->
 def halved_centroids(points: torch.Tensor, num_codes: int, generator: torch.Generator) -> torch.Tensor:
     """Centroids [K, d] of groups of equal size: halve along the principal axis until every group is one cluster."""
     codes = torch.empty(len(points), dtype=torch.int64, device=points.device)
+    reduced = _principal_part(points, generator)
     groups = [(torch.arange(len(points), device=points.device), 0, num_codes)]  # rows, first code, clusters to come
     while groups:
         rows, first, count = groups.pop()
@@ -88,11 +90,23 @@ def halved_centroids(points: torch.Tensor, num_codes: int, generator: torch.Gene
             codes[rows] = first
             continue
         left = count // 2
-        ordered = rows[_along_principal_axis(points[rows], generator).argsort(stable=True)]
+        ordered = rows[_along_principal_axis(reduced[rows], generator).argsort(stable=True)]
         cut = round(len(rows) * left / count)
         groups += [(ordered[:cut], first, left), (ordered[cut:], first + left, count - left)]
     # A group is empty where points are fewer than clusters: any point does for its centroid.
     return means(points, codes, points[:1].expand(num_codes, -1))[0]
+
+
+def _principal_part(points: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """float32 [N, <= 64]: coordinates in about the subspace the points vary most in (randomised range finder,
+    Halko, Martinsson & Tropp, SIAM Review 2011, with one power iteration).
+    """
+    if points.shape[1] <= _TREE_DIM:
+        return points
+    probe = torch.randn(points.shape[1], _TREE_DIM, generator=generator).to(points.device)
+    some = points[: _TREE_DIM * _AXIS_ROWS]
+    basis = torch.linalg.qr(some.T @ (some @ probe)).Q
+    return points @ basis
 
 
 def _along_principal_axis(members: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -32,7 +32,7 @@ class Config:
         0.0, "The same as a share of items / codes; the larger of the two counts. 1 and more binds hardly at all.", ge=0
     )
     num_iterations: int = setting(20, "Lloyd iterations a level, at most.", ge=1, le=10_000)
-    tolerance: float = setting(2e-3, "Stop when an iteration lowers the inertia by less than this share.", ge=0, lt=1)
+    tolerance: float = setting(3e-3, "Stop when an iteration lowers the inertia by less than this share.", ge=0, lt=1)
 
 
 class BalancedTokenizer(Tokenizer):
