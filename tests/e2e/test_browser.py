@@ -1,0 +1,144 @@
+"""The Prefect UI as people use it, in a real browser: log in, fill in the form, watch, open results, retry.
+
+Screenshots of every step go to the folder named by GENREC_SCREENSHOTS, when it is set.
+"""
+
+import inspect
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from flows import recipes
+from flows.forms import CONF
+from genrec.store import Artifact
+from tasks.rl import rl
+from tests.e2e.browser import page as browser_page
+from tests.e2e.served import Served, tiny_settings
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def served(store, first_report):
+    up = Served(store)
+    yield up
+    up.stop()
+
+
+@pytest.fixture(scope="module")
+def ui(served, tmp_path_factory):
+    """A browser that is logged in."""
+    with browser_page(tmp_path_factory.mktemp("profile")) as page:
+        page.set_default_timeout(40_000)
+        page.goto(served.url)
+        page.wait_for_url("**/login**")
+        page.fill("input[type=password]", served.password)
+        _shoot(page, "login")
+        page.get_by_role("button", name="Login").click()
+        page.wait_for_url("**/dashboard")
+        yield page
+
+
+def _shoot(page, name: str) -> None:
+    folder = os.environ.get("GENREC_SCREENSHOTS")
+    if folder:
+        page.wait_for_timeout(1500)
+        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+
+
+def _open_form(page, served: Served) -> None:
+    page.goto(f"{served.url}/deployments")
+    page.get_by_role("link", name="retrain", exact=True).last.click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    page.get_by_text("Validate parameters").wait_for()
+
+
+def _runs(served: Served) -> list[str]:
+    return [r["id"] for r in served.call("POST", "/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC"})]
+
+
+def _see(page, served: Served, run: str, state: str) -> None:
+    page.goto(f"{served.url}/runs/flow-run/{run}")
+    page.locator(".p-page-heading, header, .flow-run-details, body").first.wait_for()
+    page.get_by_text(state, exact=True).first.wait_for(timeout=150_000)
+
+
+def test_a_wrong_password_is_refused(served, tmp_path):
+    with_guess = served.call("GET", "/admin/settings", password="genrec:guess")
+    assert with_guess[0] == 401
+
+
+def test_the_form_refuses_a_wrong_value_and_starts_no_run(ui, served):
+    before = _runs(served)
+    _open_form(ui, served)
+    ui.locator("input[type=number]").first.fill("-5")
+    ui.get_by_role("button", name="Submit").click()
+    ui.get_by_text("less than the minimum").first.wait_for()
+    _shoot(ui, "refused")
+    assert _runs(served) == before
+
+
+def test_retrain_is_started_through_its_form_and_its_results_are_opened(ui, served):
+    before = set(_runs(served))
+    _open_form(ui, served)
+    for setting in [*tiny_settings(), "rl.kl_coef=0.7"]:
+        ui.get_by_role("button", name="Add item").click()
+        ui.locator("textarea").last.fill(setting)
+    _shoot(ui, "form")
+    ui.get_by_role("button", name="Submit").click()
+    served.wait(lambda: set(_runs(served)) - before, "the run to be made")
+    (run,) = set(_runs(served)) - before
+    _see(ui, served, run, "Completed")
+    _shoot(ui, "run")
+    assert served.tasks(run)["sft"] == "Cached"
+    assert served.tasks(run)["rl"] == "Completed"
+
+    ui.goto(f"{served.url}/artifacts/key/demo-results")
+    ui.get_by_text("demo-results").first.wait_for()
+    ui.goto(f"{served.url}/artifacts/artifact/{_artifact(served, run, 'demo-results')}")
+    ui.get_by_text("popularity").first.wait_for()
+    _shoot(ui, "results")
+    ui.goto(f"{served.url}/artifacts/artifact/{_artifact(served, run, 'demo-report')}")
+    ui.get_by_text("same config and inputs").first.wait_for()
+    _shoot(ui, "report")
+    ui.goto(f"{served.url}/artifacts/artifact/{_artifact(served, run, 'demo-plot-ndcg-10')}")
+    ui.locator("img[src$='.svg']").first.wait_for()
+    ui.wait_for_function("document.querySelector(\"img[src$='.svg']\").naturalWidth > 100")
+    _shoot(ui, "plot")
+
+
+def test_a_failed_run_is_retried_by_its_button_and_the_stages_before_are_cached(ui, served):
+    settings = [*tiny_settings(), "rl.kl_coef=0.8"]
+    config = recipes.apply("default", [CONF / "demo.yaml"], settings)
+    keys = {s["name"]: s["key"] for s in _latest_stages(served.store)}
+    reads = list(inspect.signature(rl.function).parameters)[1:]
+    key = rl.key(config, {n: Artifact(keys[n], n, Path(), "", {}, 0.0) for n in reads})[0]
+    in_the_way = served.store / "work" / key
+    in_the_way.write_text("a file where the stage wants its folder")
+
+    run = served.start(settings=["rl.kl_coef=0.8"])
+    _see(ui, served, run, "Failed")
+    _shoot(ui, "failed")
+    in_the_way.unlink()
+    ui.get_by_role("button", name="Retry").first.click()
+    ui.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    served.wait(lambda: served.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
+    _see(ui, served, run, "Completed")
+    ui.get_by_text("Task Runs", exact=True).first.click()
+    ui.get_by_text("Cached", exact=True).first.wait_for()
+    _shoot(ui, "retried")
+    status = served.tasks(run)
+    assert [s for s in status if status[s] == "Cached"] == ["ingest", "prepare", "embed", "sid", "base", "sft"]
+    assert {status["rl"], status["evaluate"]} == {"Completed"}
+
+
+def _artifact(served: Served, run: str, key: str) -> str:
+    body = {"artifacts": {"flow_run_id": {"any_": [run]}, "key": {"any_": [key]}}}
+    return served.call("POST", "/artifacts/filter", body)[0]["id"]
+
+
+def _latest_stages(store: Path) -> list[dict]:
+    return json.loads((store / "runs" / "latest" / "report.json").read_text())["stages"]
