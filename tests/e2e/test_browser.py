@@ -84,9 +84,9 @@ def test_the_form_refuses_a_wrong_value_and_starts_no_run(ui, served):
 def test_retrain_is_started_through_its_form_and_its_results_are_opened(ui, served):
     before = set(_runs(served))
     _open_form(ui, served)
-    for setting in [*tiny_settings(), "rl.kl_coef=0.7"]:
+    for i, setting in enumerate([*tiny_settings(), "rl.kl_coef=0.7"]):
         ui.get_by_role("button", name="Add item").click()
-        ui.locator("textarea").last.fill(setting)
+        ui.locator("textarea").nth(i + 1).fill(setting)  # the first one is data_path
     _shoot(ui, "form")
     ui.get_by_role("button", name="Submit").click()
     served.wait(lambda: set(_runs(served)) - before, "the run to be made")
