@@ -73,8 +73,17 @@ def _image(key: str, title: str, svg: str, folder: Path) -> None:
     address = os.environ.get("GENREC_REPORTS_URL")
     if address:
         name = f"plot-{_slug(title)}.svg"
-        (folder / name).write_text(svg, encoding="utf-8")
+        (folder / name).write_text(_standalone(svg), encoding="utf-8")
         create_image_artifact(f"{address}/{folder.name}/{name}", key=key, description=title)
+
+
+def _standalone(svg: str) -> str:
+    """A plot of the report as a picture of its own: on a card, with the colours and the font that the page gives it."""
+    colours = re.search(
+        r":root\s*\{[^}]*\}", (Path(sections.__file__).parent / "style.css").read_text(encoding="utf-8")
+    )
+    style = f"{colours.group() if colours else ''} svg {{ background: var(--card); font-family: var(--font); }}"
+    return re.sub(r"(<svg[^>]*>)", lambda start: f"{start.group()}<style>{style}</style>", svg, count=1)
 
 
 def _link(key: str, run_id: str, page: str) -> None:

@@ -2,12 +2,14 @@
 
 import inspect
 import logging
+import re
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 import warnings
+from xml.etree import ElementTree
 
 import pytest
 
@@ -134,3 +136,14 @@ def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):
         for path in ("/", "/r1/", "/r1/notes.txt", "/r1/../../report.html", "/%2e%2e/report.html", "/r1/report.json"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(address + path, timeout=5)
+
+
+def test_a_plot_on_its_own_has_a_value_for_every_colour_it_names():
+    from flows.publish import _standalone
+    from genrec.evaluate import plots
+
+    made = _standalone(plots.line_plot("loss", {"train": ([0.0, 1.0], [2.0, 1.0])}, "step"))
+    used = set(re.findall(r"var\((--[\w-]+)\)", made))
+    assert "--ink" in used or "--muted" in used
+    assert used <= set(re.findall(r"(--[\w-]+):", made))
+    ElementTree.fromstring(made)
