@@ -226,7 +226,7 @@ def _named(value: Any) -> Any:
 class ViewConfig(Chosen):
     """How the items of a history become positions of the model's input."""
 
-    name: str = Field("sid_tokens", description="View: a module of genrec/lm/views.")
+    name: str = Field("item_tokens", description="View: a module of genrec/lm/views.")
     options: dict[str, Any] = _options()
 
     variant_package: ClassVar[str] = "genrec.lm.views"
@@ -264,7 +264,7 @@ class DenseHeadConfig(Section):
     """A second output on the same forward: the last hidden state against item vectors, softmax over the catalogue."""
 
     loss_weight: float = Field(
-        0.0, ge=0, description="Weight of its loss beside that of the semantic ids; 0 trains no such head."
+        1.0, ge=0, description="Weight of its loss beside that of the semantic ids; 0 trains no such head."
     )
     score_weight: float | None = Field(
         None, ge=0, le=1, description="Its share of an item's score in the search; null: the best on validation."

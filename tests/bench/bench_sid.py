@@ -65,7 +65,15 @@ def downstream(data: Path, sids: Path, num_levels: int, seed: int, epochs: int, 
     for path in (base, work, out):
         path.mkdir(parents=True)
     build_base(BaseConfig(scratch=scratch), num_levels, 256, data / "catalogue.parquet", seed, base)
-    config = SftConfig(epochs=epochs, learning_rate=2e-3, dropout=0.1, max_valid_users=1000, checkpoint_every_s=1e9)
+    config = SftConfig(
+        view={"name": "sid_tokens"},  # the ids alone, without text beside them
+        dense_head={"loss_weight": 0.0},
+        epochs=epochs,
+        learning_rate=2e-3,
+        dropout=0.1,
+        max_valid_users=1000,
+        checkpoint_every_s=1e9,
+    )
     summary = train_sft(data, sids, base, config, max_history=HISTORY, seed=seed, work=work, out=out)
     return summary["valid_hr@10"], summary["valid_ndcg@10"]
 

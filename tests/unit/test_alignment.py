@@ -20,6 +20,7 @@ TITLES = [f"{COLOURS[i % 4]} {('beaker', 'flask', 'funnel')[i // 4]}" for i in r
 DESCRIPTIONS = [f"A {title} of borosilicate glass" if i else "" for i, title in enumerate(TITLES)]
 TOKENIZER = train_tokenizer(TITLES + DESCRIPTIONS, 300)
 VOCAB = SidVocabulary(3, NUM_CODES, len(TOKENIZER), TOKENIZER.bos_token_id, TOKENIZER.pad_token_id)
+TOKENS = {"view": "sid_tokens", "dense_head": {"loss_weight": 0.0}, "reverse_share": 0.0, "dropout": 0.0}
 ALL = AlignmentConfig(sid_to_title=0.1, title_to_sid=0.1, description_to_sid=0.1, batch_size=NUM_ITEMS)
 
 
@@ -60,7 +61,7 @@ def test_the_three_losses_are_those_of_plain_rows():
 def test_training_learns_the_ids_of_titles_and_logs_each_objective():
     policy = tiny_policy(vocab=VOCAB)
     config = SftConfig(
-        alignment=AlignmentConfig(title_to_sid=0.5, sid_to_title=0.2, batch_size=NUM_ITEMS), dropout=0.0, batch_size=8
+        alignment=AlignmentConfig(title_to_sid=0.5, sid_to_title=0.2, batch_size=NUM_ITEMS), batch_size=8, **TOKENS
     )
     windows = make_windows(np.arange(NUM_ITEMS), np.array([0, 6, NUM_ITEMS]), 5)
     alignment = align(policy, config.alignment)
@@ -80,7 +81,7 @@ def test_alignment_takes_its_share_of_the_gradients():
     windows = make_windows(np.arange(NUM_ITEMS), np.array([0, 6, NUM_ITEMS]), 5)
     for weights in (AlignmentConfig(), AlignmentConfig(title_to_sid=0.3)):
         policy = tiny_policy(vocab=VOCAB)
-        trainer = Trainer(policy, windows, SIDS, SftConfig(dropout=0.0, alignment=weights), 0)
+        trainer = Trainer(policy, windows, SIDS, SftConfig(alignment=weights, **TOKENS), 0)
         loss = trainer.accumulate(rows)
         grads.append((loss, {n: p.grad for n, p in trainer.parameters.items()}))
     torch.testing.assert_close(grads[0][0], grads[1][0])

@@ -31,6 +31,10 @@ from tests.unit.rl_tiny import (
 )
 
 CONFIG = SftConfig(
+    view={"name": "sid_tokens"},
+    dense_head={"loss_weight": 0.0},
+    item_vectors={"ids": False},
+    reverse_share=0.0,
     epochs=3,
     batch_size=8,
     micro_batch_size=3,
