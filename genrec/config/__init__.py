@@ -1,0 +1,72 @@
+"""The typed configuration: every setting of the pipeline, its default, its bounds and what it means.
+
+One section per stage. YAML files are data only; later files and `--set a.b=c` override earlier ones
+(`genrec.config_load`). A section is also what a stage's cache key is made of, so a setting that cannot change
+the result (a worker count, the batch size of inference) is declared with `knob` and stays out of the key.
+"""
+
+from pydantic import Field
+
+from genrec.config.data import DataConfig, PrepareConfig
+from genrec.config.evaluate import EvaluateConfig, RecallConfig
+from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
+from genrec.config.model import BaseConfig, ScratchConfig
+from genrec.config.resources import ResourcesConfig, StageResources
+from genrec.config.rl import RewardConfig, RlConfig
+from genrec.config.section import Chosen, OptionsError, Section, UnknownName, knob, options_model
+from genrec.config.sft import (
+    AlignmentConfig,
+    DenseHeadConfig,
+    ItemVectorsConfig,
+    LossConfig,
+    SamplerConfig,
+    SftConfig,
+    ViewConfig,
+)
+
+__all__ = [
+    "AlignmentConfig",
+    "BaseConfig",
+    "Chosen",
+    "Config",
+    "DataConfig",
+    "DenseHeadConfig",
+    "EmbedConfig",
+    "EvaluateConfig",
+    "FusionConfig",
+    "ItemVectorsConfig",
+    "LossConfig",
+    "OptionsError",
+    "PrepareConfig",
+    "RecallConfig",
+    "ResourcesConfig",
+    "RewardConfig",
+    "RlConfig",
+    "SamplerConfig",
+    "ScratchConfig",
+    "Section",
+    "SftConfig",
+    "SidConfig",
+    "StageResources",
+    "UnknownName",
+    "ViewConfig",
+    "knob",
+    "options_model",
+]
+
+
+class Config(Section):
+    """The whole run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Short name, part of the run id.")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of training (the synthetic shop has its own).")
+    store: str = knob(".genrec", "Folder of artifacts and reports.")
+    data: DataConfig = Field(default_factory=DataConfig, description="Input.")
+    prepare: PrepareConfig = Field(default_factory=PrepareConfig, description="Preparation.")
+    embed: EmbedConfig = Field(default_factory=EmbedConfig, description="Item vectors.")
+    sid: SidConfig = Field(default_factory=SidConfig, description="Semantic ids.")
+    base: BaseConfig = Field(default_factory=BaseConfig, description="Base model.")
+    sft: SftConfig = Field(default_factory=SftConfig, description="Supervised fine-tuning.")
+    rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
+    resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")

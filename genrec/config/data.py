@@ -1,0 +1,39 @@
+"""Settings of ingest and prepare."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from genrec.config.section import Chosen, Section, _options, knob
+
+
+class DataConfig(Chosen):
+    """Where raw events come from and how strictly they are read."""
+
+    source: str = Field("synthetic", description="Kind of source: a module of genrec/data/sources.")
+    path: str | None = Field(None, description="Folder (or reviews file) to read; the synthetic shop needs none.")
+    max_quarantine_share: float = Field(
+        0.05, ge=0, le=1, description="Stop when more than this share of the rows had to be set aside."
+    )
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.data.sources"
+    variant_field: ClassVar[str] = "source"
+
+
+class PrepareConfig(Section):
+    """Event filter, de-duplication, k-core and split."""
+
+    events: list[str] | None = Field(None, description="Event types to keep (click, purchase, review); null keeps all.")
+    min_rating: float | None = Field(None, description="Drop rated events below this rating; unrated events stay.")
+    dedupe: Literal["user_item", "none"] = Field(
+        "user_item", description="user_item keeps a user's first event with an item; none keeps repeats."
+    )
+    k_core: int = Field(5, ge=1, le=100, description="Every kept user and item has at least this many events.")
+    split: Literal["leave_one_out", "global_time"] = Field(
+        "leave_one_out",
+        description="leave_one_out: last event of a user is test, the one before validation. "
+        "global_time: the first 80% of all events train, the next 10% validate, the last 10% test.",
+    )
+    max_history: int = Field(20, ge=1, le=1000, description="Most recent events given to a model as history.")
+    num_shards: int = knob(2, "Ray tasks that build sequences side by side.", ge=1, le=1024)

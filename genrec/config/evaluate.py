@@ -1,0 +1,47 @@
+"""Settings of the evaluation."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from genrec.config.section import Chosen, Section, _options, _rewards_from_names, knob
+
+
+class RecallConfig(Chosen):
+    """One baseline."""
+
+    name: str = Field(description="Baseline: a module of genrec/recall.")
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.recall"
+    variant_field: ClassVar[str] = "name"
+
+
+class EvaluateConfig(Section):
+    """The protocol: constrained beam search, full-catalogue item-level metrics, baselines beside it."""
+
+    beam_width: int = Field(20, ge=1, le=1000, description="Beams, and the length of a recommendation list.")
+    ks: list[Annotated[int, Field(ge=1)]] = Field(
+        default_factory=lambda: [5, 10, 20], description="Cut-offs of HR and NDCG."
+    )
+    seen_items: Literal["drop", "keep"] = Field(
+        "drop",
+        description="Whether items of the history leave the ranking in the headline figures (both are reported).",
+    )
+    baselines: Annotated[list[RecallConfig], BeforeValidator(_rewards_from_names)] = Field(
+        default_factory=lambda: [RecallConfig(name=name) for name in ("popularity", "itemcf", "transitions")],
+        description="Baselines fitted on the same split and ranked beside the models.",
+    )
+    head_share: float = Field(
+        0.2, gt=0, lt=1, description="Share of the items, most popular first, that count as head."
+    )
+    num_bootstrap: int = Field(1000, ge=10, description="Resamples of the users behind an interval.")
+    confidence: float = Field(0.95, gt=0, lt=1, description="Level of the intervals.")
+    batch_size: int = knob(256, "Users decoded at once.", ge=1)
+    num_shards: int = knob(1, "Ray tasks that decode side by side.", ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _lists_are_long_enough(self) -> "EvaluateConfig":
+        if not self.ks or max(self.ks) > self.beam_width or len(set(self.ks)) < len(self.ks):
+            raise ValueError(f"ks: {self.ks} must be distinct cut-offs of at most beam_width ({self.beam_width})")
+        return self

@@ -1,0 +1,36 @@
+"""Settings of placement."""
+
+from typing import Any
+
+from pydantic import Field
+
+from genrec.config.section import Section, knob
+
+
+class StageResources(Section):
+    """What Ray reserves for a stage's tasks."""
+
+    num_cpus: float = knob(1, "CPU cores a task.", ge=0)
+    num_gpus: float = knob(0, "GPUs a task; a fraction shares one.", ge=0)
+    num_threads: int = knob(0, "Threads of torch, BLAS and Polars in a task; 0 takes num_cpus, rounded up.", ge=0)
+
+
+def _resources(num_cpus: float) -> Any:
+    return Field(default_factory=lambda: StageResources(num_cpus=num_cpus), description="Resources of this stage.")
+
+
+class ResourcesConfig(Section):
+    """Placement: nothing here can change a result."""
+
+    ray_address: str | None = knob(None, "Ray cluster to join; null takes RAY_ADDRESS, else starts Ray here.")
+    num_cpus: int = knob(0, "Cores of a Ray that is started here; 0 takes all.", ge=0)
+    retries: int = knob(0, "Times Prefect retries a failed stage.", ge=0, le=100)
+    ingest: StageResources = _resources(1)
+    prepare: StageResources = _resources(1)
+    embed: StageResources = _resources(1)
+    sid: StageResources = _resources(2)
+    base: StageResources = _resources(2)
+    sft: StageResources = _resources(2)
+    rl: StageResources = _resources(1)
+    rollout: StageResources = _resources(1)
+    evaluate: StageResources = _resources(2)

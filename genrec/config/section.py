@@ -1,0 +1,112 @@
+"""What a section of the config is: refused typos, slices for cache keys, variants chosen by name."""
+
+import dataclasses
+import typing
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from genrec import variants
+
+
+def knob(default: Any, description: str, **bounds: Any) -> Any:
+    """A field that changes speed or place, never the result: it stays out of cache keys."""
+    return Field(default, description=description, json_schema_extra={"knob": True}, **bounds)
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def key_slice(self) -> dict[str, Any]:
+        """The settings that decide the result, as plain JSON data (knobs left out, at every depth)."""
+        slice_: dict[str, Any] = {}
+        for name, field in type(self).model_fields.items():
+            extra = field.json_schema_extra
+            if isinstance(extra, dict) and extra.get("knob"):
+                continue
+            slice_[name] = _plain(getattr(self, name))
+        return slice_
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Section):
+        return value.key_slice()
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return value
+
+
+def options_model(package: str, name: str) -> type[BaseModel]:
+    """A pydantic model with the fields of a variant's `Config` dataclass: validation for plain dataclasses."""
+
+    config_class = variants.load(package, name).Config
+    hints = typing.get_type_hints(config_class)
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(config_class):
+        if field.default is not dataclasses.MISSING:
+            default: dict[str, Any] = {"default": field.default}
+        elif field.default_factory is not dataclasses.MISSING:
+            default = {"default_factory": field.default_factory}
+        else:
+            default = {}
+        fields[field.name] = (
+            hints[field.name],
+            Field(description=field.metadata.get("doc", ""), **default, **field.metadata.get("bounds", {})),
+        )
+    return create_model(f"{name}.options", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+class Chosen(Section):
+    """A section that chooses a variant by name and carries that variant's options, validated and completed."""
+
+    variant_package: ClassVar[str]  # where the variants are
+    variant_field: ClassVar[str] = "method"  # the setting that names one
+    if TYPE_CHECKING:
+        options: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _complete_options(self) -> "Chosen":
+        package, name = self.variant_package, getattr(self, self.variant_field)
+        known = variants.names(package)
+        if name not in known:
+            raise UnknownName(self.variant_field, name, known)
+        try:
+            options = options_model(package, name).model_validate(self.options).model_dump()
+        except ValidationError as error:
+            raise OptionsError(error) from None
+        object.__setattr__(self, "options", options)
+        return self
+
+
+class OptionsError(ValueError):
+    """The options of a variant are wrong; `problems` says where."""
+
+    def __init__(self, problems: ValidationError) -> None:
+        self.problems = problems
+        super().__init__(str(problems))
+
+
+class UnknownName(ValueError):
+    """A variant name that no module has."""
+
+    def __init__(self, field: str, name: str, known: tuple[str, ...]) -> None:
+        self.field, self.name, self.known = field, name, known
+        super().__init__(f"{field}: there is no {name!r}; known: {', '.join(known)}")
+
+
+def _options() -> Any:
+    return Field(default_factory=dict, description="Settings of the chosen variant (see its own table).")
+
+
+def _named(value: Any) -> Any:
+    """`focal` is short for `{name: focal}`."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _rewards_from_names(value: Any) -> Any:
+    """`[exact_hit, rank_penalty]` is short for a list of tables with a name each."""
+    return [{"name": v} if isinstance(v, str) else v for v in value] if isinstance(value, list) else value

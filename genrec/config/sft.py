@@ -1,0 +1,132 @@
+"""Settings of supervised fine-tuning."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from genrec.config.section import Chosen, Section, _named, _options, knob
+
+
+class ViewConfig(Chosen):
+    """How the items of a history become positions of the model's input."""
+
+    name: str = Field("item_tokens", description="View: a module of genrec/lm/views.")
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.lm.views"
+    variant_field: ClassVar[str] = "name"
+
+
+class LossConfig(Chosen):
+    """What a wrong code costs."""
+
+    name: str = Field("cross_entropy", description="Loss: a module of genrec/sft/losses.")
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.sft.losses"
+    variant_field: ClassVar[str] = "name"
+
+
+class SamplerConfig(Chosen):
+    """Which training samples count more than once."""
+
+    name: str = Field("uniform", description="Sampler: a module of genrec/sft/samplers.")
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.sft.samplers"
+    variant_field: ClassVar[str] = "name"
+
+
+class ItemVectorsConfig(Section):
+    """An item as one vector, for the view item_tokens and the dense head: its semantic-id embeddings, and more."""
+
+    text: bool = Field(True, description="Add the item's text vector (embed stage) through a learned projection.")
+    ids: bool = Field(False, description="Add an embedding of the item's own, learned from events alone.")
+
+
+class DenseHeadConfig(Section):
+    """A second output on the same forward: the last hidden state against item vectors, softmax over the catalogue."""
+
+    loss_weight: float = Field(
+        1.0, ge=0, description="Weight of its loss beside that of the semantic ids; 0 trains no such head."
+    )
+    score_weight: float | None = Field(
+        None, ge=0, le=1, description="Its share of an item's score in the search; null: the best on validation."
+    )
+
+
+class AlignmentConfig(Section):
+    """Objectives that tie semantic ids to text; recommending keeps the rest of the weight. For pretrained bases."""
+
+    sid_to_title: float = Field(0.0, ge=0, lt=1, description="Weight of writing an item's title from its id.")
+    title_to_sid: float = Field(0.0, ge=0, lt=1, description="Weight of writing an item's id from its title.")
+    description_to_sid: float = Field(
+        0.0, ge=0, lt=1, description="Weight of writing an item's id from its description."
+    )
+    batch_size: int = Field(16, ge=1, description="Items of each objective in an optimizer step.")
+    max_text_tokens: int = Field(64, ge=1, description="Tokens of a title or description that are read or written.")
+
+    @property
+    def total(self) -> float:
+        """Weight of all of them; recommending has 1 - total."""
+        return self.sid_to_title + self.title_to_sid + self.description_to_sid
+
+    @model_validator(mode="after")
+    def _leaves_room(self) -> "AlignmentConfig":
+        if self.total >= 1:
+            raise ValueError(f"the weights add up to {self.total:g}; below 1 leaves recommending its share")
+        return self
+
+
+class SftConfig(Section):
+    """Supervised fine-tuning."""
+
+    view: Annotated[ViewConfig, BeforeValidator(_named)] = Field(
+        default_factory=ViewConfig, description="History view, the same in training, RL and evaluation."
+    )
+    item_vectors: ItemVectorsConfig = Field(default_factory=ItemVectorsConfig, description="An item as one vector.")
+    dense_head: DenseHeadConfig = Field(default_factory=DenseHeadConfig, description="Ranking items outright.")
+    loss: Annotated[LossConfig, BeforeValidator(_named)] = Field(
+        default_factory=LossConfig, description="Loss of the next item's codes."
+    )
+    sampler: Annotated[SamplerConfig, BeforeValidator(_named)] = Field(
+        default_factory=SamplerConfig, description="Which samples count more."
+    )
+    alignment: AlignmentConfig = Field(default_factory=AlignmentConfig, description="Semantic ids and text.")
+    reverse_share: float = Field(
+        0.0, ge=0, le=1, description="Share of the training windows read newest item first (a new draw each epoch)."
+    )
+    item_dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of the items left out of their training windows (a new draw each epoch)."
+    )
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="Decay a step of averaged weights, which are validated and kept; 0: no average."
+    )
+    sid_rows: Literal["base", "vectors"] = Field(
+        "base",
+        description="Where the semantic-id tokens' embeddings start. base: as the base model has them. vectors: from "
+        "the item vectors, each code as the mean of what the levels before it left over of its items.",
+    )
+
+    adapter: Literal["full", "lora", "qlora"] = Field("full", description="What is trained: all weights or an adapter.")
+    lora_rank: int = Field(64, ge=1, le=1024, description="Rank of the LoRA matrices.")
+    lora_alpha: int = Field(128, ge=1, le=4096, description="LoRA scale (alpha / rank multiplies the update).")
+    lora_dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the LoRA input.")
+    epochs: int = Field(20, ge=1, le=10_000, description="Passes over the users, at most.")
+    patience: int = Field(8, ge=1, le=1000, description="Validations without a better NDCG@10 before stopping.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
+    min_learning_rate: float = Field(1e-5, ge=0, le=1, description="Learning rate at the end of the cosine.")
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of all steps with rising learning rate.")
+    batch_size: int = Field(64, ge=1, description="Training windows behind one optimizer step (effective batch).")
+    micro_batch_size: int = Field(
+        64, ge=1, description="Windows in one forward at most; gradients add up to batch_size."
+    )
+    weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay (matrices only).")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout on embeddings, attention and residual branches.")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
+    gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
+    max_valid_users: int = Field(
+        4000, ge=1, description="Validation users decoded after an epoch (a fixed random sample, same for all models)."
+    )
+    checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)
