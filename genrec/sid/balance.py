@@ -18,6 +18,7 @@ exact:
 
 import itertools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,12 +29,20 @@ from genrec.sid.repair import rank_within
 _TABLE_ENTRIES = 1 << 24  # 64 MiB of float32
 _WHOLE, _FAR = 1 << 40, 1 << 61  # the largest distance as a whole number; the length of a path that is not there
 _MAX_ALL_PAIRS = 1024  # centroids up to which the prices are centred by all shortest paths (cubic)
-# Temperatures, in mean margins between the best and the second best centroid, and price updates at each.
-COARSE = ((0.3,), 6)
-FINE = ((0.3, 0.1, 0.03), 6)
-FINEST = ((1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001), 20)
+
+
+class Annealing(NamedTuple):
+    """How prices are found: at falling temperatures, in mean margins between the best and the second best centroid."""
+
+    temperatures: tuple[float, ...]
+    steps: int  # price updates at each temperature
+    relaxation: float  # 1 is plain Sinkhorn; up to 2 brings sizes within their bounds in fewer steps, less smoothly
+
+
+COARSE = Annealing((0.3,), 6, 1.7)
+FINE = Annealing((0.3, 0.1, 0.03), 6, 1.7)
+FINEST = Annealing((3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003), 20, 1.0)
 _MARGIN_ROWS = 1024  # points the mean margin is taken from
-_OVER_RELAXATION = 1.7  # below 2; brings sizes within their bounds in about half the steps of 1
 
 
 @dataclass(frozen=True)
@@ -113,17 +122,16 @@ def fit_prices(distances: Distances, bounds: Bounds, annealing: tuple[tuple[floa
     margin = float((best[:, 1] - best[:, 0]).mean())
     if not margin > 1e-7 * float(rows.abs().max()):  # points that are all alike have no price
         return prices
-    temperatures, steps = annealing
-    for temperature in temperatures:
+    for temperature in annealing.temperatures:
         scale = temperature * margin
         # Prices enter a table of exp(-(distance + price) / scale) as factors of its columns, so a step is two
         # matrix-vector products; the table takes in what was found at the temperature before.
         table = torch.add(-prices / scale, sample, alpha=-1 / scale).softmax(1)
         start = prices
-        for _ in range(steps):
+        for _ in range(annealing.steps):
             factors = ((start - prices) / scale).clamp_(-60, 60).exp_()
             sizes = (factors * (table.T @ (1 / (table @ factors)))).clamp_min_(1e-6)
-            step = _OVER_RELAXATION * scale
+            step = annealing.relaxation * scale
             above = (prices + step * (sizes / high).log()).clamp_min(0)
             prices = above + (prices + step * (sizes / low).log()).clamp_max(0)
     return prices

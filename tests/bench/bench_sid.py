@@ -35,6 +35,7 @@ TOKENIZERS: dict[str, dict[str, Any]] = {
     "rqkmeans, fused": {"method": "rqkmeans", "fusion": FUSED},
     "rqkmeans_balanced, fused": {"method": "rqkmeans_balanced", "fusion": FUSED},
     "rqkmeans, extra token": {"method": "rqkmeans", "deduplicate": "extra_token"},
+    "rqkmeans, 64 codes": {"method": "rqkmeans", "num_codes": 64},
 }
 NOT_DOWNSTREAM = ("rqvae_ema, nearest",)
 HISTORY = 20
@@ -58,13 +59,15 @@ def tokenize(name: str, data: Path, out: Path) -> dict[str, Any] | str:
     return {"seconds": seconds, **quality}
 
 
-def downstream(data: Path, sids: Path, num_levels: int, seed: int, epochs: int, folder: Path) -> tuple[float, float]:
+def downstream(
+    data: Path, sids: Path, shape: tuple[int, int], seed: int, epochs: int, folder: Path
+) -> tuple[float, float]:
     """(HR@10, NDCG@10) on validation users of a small model trained on these ids."""
     scratch = {"vocab_size": 300, "hidden_size": 64, "num_layers": 2, "intermediate_size": 128}
     base, work, out = (folder / name for name in ("base", "work", "out"))
     for path in (base, work, out):
         path.mkdir(parents=True)
-    build_base(BaseConfig(scratch=scratch), num_levels, 256, data / "catalogue.parquet", seed, base)
+    build_base(BaseConfig(scratch=scratch), *shape, data / "catalogue.parquet", seed, base)
     config = SftConfig(
         view={"name": "sid_tokens"},  # the ids alone, without text beside them
         dense_head={"loss_weight": 0.0},
@@ -144,10 +147,11 @@ def measure(data_set: str, args: argparse.Namespace, scratch: Path) -> None:
         return
     rows = []
     for name in [n for n in found if n not in NOT_DOWNSTREAM]:
-        sids, levels = scratch / data_set / name / "sids.parquet", found[name]["num_levels"]
+        sids = scratch / data_set / name / "sids.parquet"
+        shape = (found[name]["num_levels"], found[name]["num_codes"])
         start = time.perf_counter()
         results = [
-            downstream(data, sids, levels, seed, PASSES[data_set], scratch / f"{data_set}-{name}-{seed}")
+            downstream(data, sids, shape, seed, PASSES[data_set], scratch / f"{data_set}-{name}-{seed}")
             for seed in range(args.seeds)
         ]
         seconds = (time.perf_counter() - start) / args.seeds
