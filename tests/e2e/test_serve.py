@@ -14,6 +14,8 @@ from tasks.run import STAGES
 from tests.e2e.conftest import ROOT
 from tests.e2e.served import Served, clean_environment, left_over
 
+pytestmark = pytest.mark.slow  # a server, a runner and whole runs: minutes
+
 
 @pytest.fixture(scope="module")
 def served(store, first_report):
