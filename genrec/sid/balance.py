@@ -100,7 +100,7 @@ class Distances:
         return torch.cat([self._compute(p).add_(prices).argmin(1) for p in self.points.split(self.block_rows)])
 
 
-def fit_prices(distances: Distances, bounds: Bounds, annealing: tuple[tuple[float, ...], int] = FINE) -> torch.Tensor:
+def fit_prices(distances: Distances, bounds: Bounds, annealing: Annealing = FINE) -> torch.Tensor:
     """Prices under which cluster sizes nearly keep the bounds (step 1).
 
     Args:
