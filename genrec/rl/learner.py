@@ -16,7 +16,7 @@ from genrec.errors import TrainingError
 from genrec.lm.policy import Policy, PromptBatch
 from genrec.rl.groups import Groups
 from genrec.rl.prompts import PromptSet
-from genrec.rl.rewards.compose import Term, total_reward
+from genrec.rl.rewards.compose import Term, mean_rewards, total_reward
 from genrec.rl.rewards.context import RewardContext
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ class Learner:
             for name, parameter in self.parameters.items():
                 parameter.data = current[name]
 
-    def mean_reward(self, items: torch.Tensor, target: torch.Tensor) -> float:
-        """Mean reward of candidates int64[B, G] as they were generated: a repair would hide the misses."""
-        valid = items >= 0
-        return total_reward(self.terms, items, target, self.context).sum().item() / max(int(valid.sum()), 1)
+    def mean_rewards(self, prompts: PromptSet, items: torch.Tensor) -> dict[str, float]:
+        """Mean rewards (see `compose`) of candidates int64[B, G] as they were generated: a repair would hide misses."""
+        target = torch.from_numpy(prompts.target).to(items.device)
+        return mean_rewards(
+            self.terms, items, target, self.context.for_prompts(prompts.histories, prompts.target_event)
+        )
 
     def update(self, step: int, prompts: PromptSet, groups: Groups) -> dict[str, float]:
         """Train on the groups of a step (tensors on the policy's device); returns the figures of the update.
@@ -72,7 +74,8 @@ class Learner:
         repeat the forward.
         """
         valid = groups.items >= 0
-        rewards = total_reward(self.terms, groups.items, groups.target, self.context)
+        context = self.context.for_prompts(prompts.histories, prompts.target_event)
+        rewards = total_reward(self.terms, groups.items, groups.target, context)
         advantage = self.algorithm.advantages(rewards, valid, self.options)
         figures = {"updated_groups": float(groups.kept.sum())}
         batches = self._batches(prompts, groups, valid, advantage)

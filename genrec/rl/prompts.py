@@ -19,13 +19,15 @@ class PromptSet(NamedTuple):
     position: np.ndarray  # int64[B], place in the step
     histories: list[np.ndarray]  # int64 items each, oldest first, not cut to max_history
     target: np.ndarray  # int64[B]
+    target_event: np.ndarray | None = None  # int64[B], place in `PromptSource.event_names`
 
     def banned(self) -> list[np.ndarray]:
         """Items a recommendation list leaves out: those of the history, but never the target (repeat purchases)."""
         return [h[h != t] for h, t in zip(self.histories, self.target, strict=True)]
 
     def part(self, start: int, stop: int) -> "PromptSet":
-        return PromptSet(self.position[start:stop], self.histories[start:stop], self.target[start:stop])
+        event = None if self.target_event is None else self.target_event[start:stop]
+        return PromptSet(self.position[start:stop], self.histories[start:stop], self.target[start:stop], event)
 
 
 class PromptSource:
@@ -33,9 +35,13 @@ class PromptSource:
 
     def __init__(self, sequences: Path, seed: int) -> None:
         """sequences: train.parquet of the prepare stage. Raises DataError when no user has two training items."""
-        column = read_table(sequences, SEQUENCES, columns=["items"])["items"].combine_chunks()
+        table = read_table(sequences, SEQUENCES, columns=["items", "events"])
+        column = table["items"].combine_chunks()
         offsets = column.offsets.to_numpy().astype(np.int64)
         self.items = column.values.to_numpy(zero_copy_only=False).astype(np.int64)
+        events = table["events"].combine_chunks().values.dictionary_encode()
+        self.event_names = tuple(events.dictionary.to_pylist())
+        self.events = events.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         long_enough = np.diff(offsets) >= 2
         self.starts, self.lengths = offsets[:-1][long_enough], np.diff(offsets)[long_enough]
         self.seed = seed
@@ -48,14 +54,15 @@ class PromptSource:
 
     def draw(self, step: int, num_prompts: int) -> PromptSet:
         """Prompts of a step (0-based): users in a new random order each epoch, one random cut a user and epoch."""
-        places = np.arange(step * num_prompts, (step + 1) * num_prompts)
+        turns = np.arange(step * num_prompts, (step + 1) * num_prompts)
         users, cuts = np.empty(num_prompts, np.int64), np.empty(num_prompts, np.int64)
-        epochs = places // self.num_users
+        epochs = turns // self.num_users
         for epoch in np.unique(epochs):
             rng = np.random.default_rng([self.seed, int(epoch)])
             here = epochs == epoch
-            users[here] = rng.permutation(self.num_users)[places[here] % self.num_users]
+            users[here] = rng.permutation(self.num_users)[turns[here] % self.num_users]
             cuts[here] = rng.integers(1, self.lengths)[users[here]]
         starts = self.starts[users]
         histories = [self.items[a:b] for a, b in zip(starts, starts + cuts, strict=True)]
-        return PromptSet(np.arange(num_prompts), histories, self.items[starts + cuts])
+        places = starts + cuts
+        return PromptSet(np.arange(num_prompts), histories, self.items[places], self.events[places])

@@ -13,17 +13,16 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from genrec.errors import DataError
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
 from genrec.rl.groups import Groups, form_groups
 from genrec.rl.learner import Learner
 from genrec.rl.prompts import PromptSource
-from genrec.rl.rewards.compose import build_terms, total_reward
-from genrec.rl.rewards.context import RewardContext
+from genrec.rl.rewards.compose import build_terms, notes, try_rewards
+from genrec.rl.rewards.context import read_context
 from genrec.rl.rollout import LocalRollouts, Rollout, Rollouts, RolloutWorker, get_weights, load_policy
 from genrec.rl.state import State
-from genrec.schemas import CATALOGUE, TRAINING_LOG, read_table, write_table
+from genrec.schemas import TRAINING_LOG, write_table
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig
@@ -57,17 +56,9 @@ def train_rl(
     """
     source = PromptSource(prepared / "train.parquet", seed)
     policy, trie, table = load_policy(sft, base, sids, config, max_history)
-    counts = read_table(prepared / "catalogue.parquet", CATALOGUE, ["train_count"])["train_count"].to_numpy()
-    if len(counts) != len(table):
-        raise DataError(
-            f"{sids.name} has {len(table)} items but catalogue.parquet has {len(counts)}; they belong together"
-        )
-    context = RewardContext(
-        torch.from_numpy(table).to(policy.device),
-        torch.from_numpy(counts.astype(np.int64)).to(policy.device),
-    )
+    context = read_context(prepared / "catalogue.parquet", table, source.event_names, policy.device)
     terms = build_terms(config.rewards)
-    _try_rewards(terms, context, config.group_size)
+    try_rewards(terms, context, config.group_size)
     validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
     learner = Learner(policy, config, terms, context)
     if rollouts is None:
@@ -80,7 +71,7 @@ def train_rl(
     state.restore_best(learner)
     policy.save(out, kind="rl")
     _write_log(state, out / LOG_FILE)
-    return _summary(state, config, source)
+    return {**_summary(state, config, source), "reward_notes": notes(terms, context)}
 
 
 def _train(
@@ -103,7 +94,7 @@ def _train(
         device = learner.policy.device
         items, target = (torch.from_numpy(a).to(device) for a in (rollout.items, prompts.target))
         groups = form_groups(items, target, config.empty_groups)
-        figures = {"reward": learner.mean_reward(items, target), **rollout_figures(rollout, groups)}
+        figures = {**learner.mean_rewards(prompts, items), **rollout_figures(rollout, groups)}
         figures |= learner.update(state.step, prompts, groups)
         state.step += 1
         epoch = state.step * config.prompts_per_step / source.num_users
@@ -125,7 +116,7 @@ def _train(
 def rollout_figures(rollout: Rollout, groups: Groups) -> dict[str, float]:
     """What the candidates of a step look like, before any repair.
 
-    hit_rate: share of groups with the target. empty_groups: their complement, as a count. distinct_items: different
+    hit_rate: share of groups with the target. empty_groups: their complement, also a share. distinct_items: different
     items in the step. entropy: nats, mean over groups, of the candidates' probabilities normalised to 1 inside the
     group; it falls towards 0 as the policy collapses to one item. mass: mean over groups
     of the summed probabilities of the candidates (a share of all items when they are distinct, as from a beam).
@@ -138,20 +129,11 @@ def rollout_figures(rollout: Rollout, groups: Groups) -> dict[str, float]:
     entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1)
     return {
         "hit_rate": groups.hit.float().mean().item(),
-        "empty_groups": float((~groups.hit).sum()),
+        "empty_groups": (~groups.hit).float().mean().item(),
         "distinct_items": float(len(np.unique(rollout.items[present]))),
         "entropy": float(entropy.mean()),
         "mass": float(np.exp(scores).sum(axis=1).mean()),
     }
-
-
-def _try_rewards(terms: tuple, context: RewardContext, group_size: int) -> None:
-    """Call every reward once on made-up groups (a hit, no hit, a missing candidate), so that a broken one fails now."""
-    num_items = len(context.sids)
-    items = torch.arange(3 * group_size, device=context.sids.device).reshape(3, group_size) % num_items
-    target = torch.stack([items[0, -1], (items[1, -1] + 1) % num_items, items[2, 0]])
-    items[2, -1] = -1
-    total_reward(terms, items, target, context)
 
 
 def _write_log(state: State, path: Path) -> None:

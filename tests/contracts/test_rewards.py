@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from genrec import variants
+from genrec.rl.rewards import exact_hit
 from genrec.rl.rewards.compose import PACKAGE
 from genrec.rl.rewards.context import RewardContext
 
@@ -28,7 +29,16 @@ def make_batch(seed: int, num_prompts: int = 12, group_size: int = 6):
     target[hit] = candidates[hit, torch.randint(0, group_size - 1, (int(hit.sum()),), generator=generator)]
     candidates[::4, -1] = -1
     sids = torch.stack([torch.arange(NUM_ITEMS) // NUM_CODES**level % NUM_CODES for level in (2, 1, 0)], dim=1)
-    context = RewardContext(sids, torch.randint(0, 9, (NUM_ITEMS,), generator=generator))
+    context = RewardContext(
+        sids,
+        torch.randint(0, 9, (NUM_ITEMS,), generator=generator),
+        categories=torch.stack(
+            [torch.zeros(NUM_ITEMS), torch.randint(1, 5, (NUM_ITEMS,), generator=generator)], 1
+        ).long(),
+        event_names=("click", "purchase", "review"),
+        history=order[:, group_size - 2 : group_size + 3].masked_fill(torch.arange(5) == 4, -1),
+        target_event=torch.randint(0, 3, (num_prompts,), generator=generator),
+    )
     return candidates, target, context
 
 
@@ -42,29 +52,38 @@ def test_returns_one_finite_float32_a_candidate(reward):
 
 def test_is_a_pure_function(reward):
     candidates, target, context = make_batch(1)
-    before = [t.clone() for t in (candidates, target, *context)]
+    tensors = [t for t in (candidates, target, *context) if isinstance(t, torch.Tensor)]
+    before = [t.clone() for t in tensors]
     first, second = reward(candidates, target, context), reward(candidates, target, context)
     assert torch.equal(first, second)
-    assert all(torch.equal(a, b) for a, b in zip(before, (candidates, target, *context), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, tensors, strict=True))
 
 
 def test_a_prompt_is_judged_alone(reward):
     candidates, target, context = make_batch(2)
     together = reward(candidates, target, context)
-    alone = torch.cat([reward(candidates[i : i + 1], target[i : i + 1], context) for i in range(len(target))])
+    alone = torch.cat(
+        [reward(candidates[[i]], target[[i]], context.rows(torch.tensor([i]))) for i in range(len(target))]
+    )
     assert torch.equal(together, alone)
 
 
-def test_the_target_earns_more_than_any_wrong_candidate(reward):
+def test_the_target_earns_most_once_a_hit_is_paid(reward):
+    """A bonus for something else than a hit never makes a wrong candidate the better one."""
     candidates, target, context = make_batch(3)
-    values = reward(candidates, target, context)
+    values = reward(candidates, target, context) + exact_hit.reward(candidates, target, context, exact_hit.Config())
     hit = candidates == target[:, None]
     best_wrong = values.masked_fill(hit | (candidates < 0), -torch.inf).amax(dim=1)
     rows = hit.any(dim=1)
     assert rows.sum() == 6
-    # Strictly somewhere in every group: a term that is equal for a whole group has no effect on its advantages.
-    assert (values[hit] >= best_wrong[rows]).all()
-    assert (values[hit] > values.masked_fill(candidates < 0, torch.inf).amin(dim=1)[rows]).all()
+    assert (values[hit] > best_wrong[rows]).all()
+
+
+def test_tells_candidates_of_a_group_apart(reward):
+    """A term that is equal for a whole group has no effect on its advantages."""
+    candidates, target, context = make_batch(3)
+    values = reward(candidates, target, context)[:, :-1]  # the last place may be empty
+    assert (values.amax(dim=1) > values.amin(dim=1)).any()
 
 
 def test_missing_candidates_earn_nothing(reward):

@@ -75,7 +75,7 @@ def write_prepared(folder: Path, sequences: list[list[int]], valid: list[tuple[l
         "item": list(range(NUM_ITEMS)),
         "item_id": [f"i{i}" for i in range(NUM_ITEMS)],
         **{name: [""] * NUM_ITEMS for name in ("title", "description", "brand")},
-        "categories": [[]] * NUM_ITEMS,
+        "categories": [["shop", ("tools", "garden", "paint")[i % 3]] for i in range(NUM_ITEMS)],
         "train_count": counts.tolist(),
         "first_timestamp": [0] * NUM_ITEMS,
     }

@@ -2,14 +2,28 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from genrec import variants
 from genrec.config import RewardConfig
 from genrec.errors import TrainingError
-from genrec.rl.rewards import compose, exact_hit, prefix_credit, rank_penalty
-from genrec.rl.rewards.context import RewardContext
+from genrec.rl import grpo
+from genrec.rl.rewards import (
+    behaviour,
+    category_diversity,
+    compose,
+    exact_hit,
+    new_item,
+    prefix_credit,
+    rank_linear,
+    rank_log,
+    rank_penalty,
+)
+from genrec.rl.rewards.context import RewardContext, read_context
+from tests.unit.rl_tiny import NUM_ITEMS, write_prepared
+from tests.unit.rl_tiny import SIDS as TINY_SIDS
 
 SIDS = torch.tensor([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 0, 1]])
 CONTEXT = RewardContext(sids=SIDS, train_counts=torch.tensor([5, 4, 3, 2, 1]))
@@ -39,6 +53,99 @@ def test_prefix_credit_counts_leading_levels_only():
     )  # against item 0: all 3 levels, 2, 1, none (level 2 equal but after a miss)
     values = prefix_credit.reward(candidates, torch.tensor([0]), CONTEXT, prefix_credit.Config(share=0.3))
     assert values[0].tolist() == pytest.approx([0.3, 0.2, 0.1, 0.0, 0.0])
+
+
+def test_rank_linear_costs_a_tenth_a_rank():
+    candidates, target = torch.tensor([[3, 0, 1, -1]]), torch.tensor([0])
+    values = {
+        of: rank_linear.reward(candidates, target, CONTEXT, rank_linear.Config(of=of)) for of in ("all", "hit", "wrong")
+    }
+    assert values["all"][0].tolist() == pytest.approx([-0.1, -0.2, -0.3, 0.0])
+    assert values["hit"][0].tolist() == pytest.approx([0.0, -0.2, 0.0, 0.0])
+    assert values["wrong"][0].tolist() == pytest.approx([-0.1, 0.0, -0.3, 0.0])
+
+
+def test_rank_log_starts_free_and_flattens():
+    candidates, target = torch.tensor([[3, 0, 1, 2]]), torch.tensor([0])
+    values = rank_log.reward(candidates, target, CONTEXT, rank_log.Config())
+    assert values[0].tolist() == pytest.approx([0.0, -0.103972, -0.164792, -0.207944], abs=1e-6)  # 0.15 ln 1..4
+    values = rank_log.reward(candidates, target, CONTEXT, rank_log.Config(of="hit", scale=1.0))
+    assert values[0].tolist() == pytest.approx([0.0, -math.log(2), 0.0, 0.0])
+
+
+# Items 0 and 1 are drills, 2 a saw, both tools; 3 is a rake; 4 has no category.
+SHOP = CONTEXT._replace(categories=torch.tensor([[0, 1], [0, 1], [0, 2], [3, -1], [-1, -1]]))
+
+
+def test_category_diversity_pays_who_brings_a_category_first():
+    candidates = torch.tensor([[1, 0, 2, 4, 3, -1], [3, 3, 2, 0, 1, 4]])
+    values = category_diversity.reward(candidates, torch.tensor([0, 4]), SHOP, category_diversity.Config())
+    assert values.flatten().tolist() == pytest.approx([0.2, 0, 0.2, 0, 0.2, 0, *[0.2, 0, 0.2, 0.2, 0, 0]])
+    every = category_diversity.Config(bonus=0.1, most_specific=False)
+    values = category_diversity.reward(candidates, torch.tensor([0, 4]), SHOP, every)
+    # tools and drill, nothing, saw, nothing, rake; rake, nothing, tools and saw, drill
+    assert values.flatten().tolist() == pytest.approx([0.2, 0, 0.1, 0, 0.1, 0, *[0.1, 0, 0.2, 0.1, 0, 0]])
+
+
+def test_category_diversity_survives_the_normalisation_of_a_group():
+    candidates = torch.tensor([[1, 0, 2, 3]])
+    values = category_diversity.reward(candidates, torch.tensor([4]), SHOP, category_diversity.Config())
+    advantage = grpo.advantages(values, candidates >= 0, grpo.Config())
+    assert advantage[0, 1] < -1 < 0 < advantage[0, 0]  # the second drill alone is discouraged
+
+
+def test_new_item_pays_relevant_items_with_little_history():
+    context = CONTEXT._replace(train_counts=torch.tensor([3, 0, 0, 0, 9]))
+    candidates, target = torch.tensor([[0, 1, 2, 3, 4, -1]]), torch.tensor([0])
+    two = new_item.reward(candidates, target, context, new_item.Config())  # items 0 and 1 share two codes with 0
+    assert two[0].tolist() == pytest.approx([0.2 / 2, 0.2, 0, 0, 0, 0])
+    one = new_item.reward(candidates, target, context, new_item.Config(bonus=1.0, max_count=2, min_levels=1))
+    assert one[0].tolist() == pytest.approx([0, 1, 1, 0, 0, 0])
+
+
+def test_behaviour_pays_purchases_over_clicks_and_charges_repeats():
+    context = CONTEXT._replace(event_names=("purchase", "review", "click"))
+    context = context.for_prompts([np.array([3]), np.array([1, 2, 3]), np.array([0])], np.array([0, 2, 1]))
+    candidates = torch.tensor([[0, 3, 1], [2, 0, -1], [0, 1, 2]])
+    values = behaviour.reward(candidates, torch.tensor([0, 0, 0]), context, behaviour.Config(other=0.25))
+    # a purchase and a repeat; a repeat and a click; a target taken again is a hit, not a repeat
+    assert values.tolist() == [[3, -0.5, 0], [-0.5, 1, 0], [0.25, 0, 0]]
+
+
+def test_rewards_say_what_the_data_keeps_them_from_doing():
+    terms = compose.build_terms(
+        [RewardConfig(name=n) for n in ("behaviour", "category_diversity", "new_item", "exact_hit")]
+    )
+    blind = CONTEXT._replace(event_names=("review",), train_counts=torch.full((5,), 50))
+    said = compose.notes(terms, blind)
+    assert set(said) == {"behaviour", "category_diversity", "new_item"}
+    assert "event types: review" in said["behaviour"]
+    assert "no categories" in said["category_diversity"]
+    rich = SHOP._replace(event_names=("click", "review"))
+    assert compose.notes(terms, rich) == {}
+
+
+def test_facts_of_the_catalogue_are_read_by_item(tmp_path):
+    prepared = write_prepared(tmp_path, [[0, 1, 1], [2, 0, 1]], [])
+    context = read_context(prepared / "catalogue.parquet", TINY_SIDS, ("review",), torch.device("cpu"))
+    assert context.train_counts.tolist() == [2, 3, 1] + [0] * (NUM_ITEMS - 3)
+    assert context.categories is not None
+    drills = torch.tensor([i for i in range(NUM_ITEMS) if i % 3 == 0])
+    last = context.categories.gather(1, (context.categories >= 0).sum(1, keepdim=True) - 1)[:, 0]
+    assert len(last[drills].unique()) == 1
+    assert len(last.unique()) == 3
+
+
+def test_means_by_term_add_up_and_repeated_terms_are_told_apart():
+    terms = compose.build_terms(
+        [RewardConfig(name="exact_hit"), RewardConfig(name="rank_log"), RewardConfig(name="rank_log", weight=2.0)]
+    )
+    means = compose.mean_rewards(terms, torch.tensor([[1, 0, -1]]), torch.tensor([0]), CONTEXT)
+    assert set(means) == {"reward", "reward_exact_hit", "reward_rank_log", "reward_rank_log_2"}
+    assert means["reward_exact_hit"] == 0.5
+    assert means["reward_rank_log_2"] == pytest.approx(-0.15 * math.log(2))
+    assert means["reward"] == pytest.approx(sum(v for k, v in means.items() if k != "reward"))
+    assert set(compose.mean_rewards(terms[:1], torch.tensor([[1]]), torch.tensor([0]), CONTEXT)) == {"reward"}
 
 
 def test_terms_add_up_by_weight_and_missing_candidates_earn_nothing():
@@ -72,5 +179,5 @@ def test_a_broken_reward_is_named(broken, monkeypatch):
 
 
 def test_helper_modules_are_no_rewards():
-    assert {"compose", "context"}.isdisjoint(variants.names(compose.PACKAGE))
+    assert {"compose", "context", "positions"}.isdisjoint(variants.names(compose.PACKAGE))
     assert {"exact_hit", "rank_penalty", "prefix_credit"} <= set(variants.names(compose.PACKAGE))

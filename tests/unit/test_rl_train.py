@@ -212,13 +212,28 @@ def test_semantic_ids_of_another_catalogue_are_refused(shop, tmp_path):
         run(shop, tmp_path, sids=write_sids(tmp_path / "flat.parquet", np.unique(SIDS[:, :2], axis=0)))
 
 
-def test_a_broken_reward_fails_before_training(shop, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("broken", "message"), [("nan", "reward 'exact_hit' is nan"), ("shape", r"returned \(3,\) for candidates of shape")]
+)
+def test_a_broken_reward_fails_before_training(shop, tmp_path, monkeypatch, broken, message):
     def never(*args):
         raise AssertionError("candidates were generated")
 
-    monkeypatch.setattr(exact_hit, "reward", lambda candidates, *rest: torch.full(candidates.shape, torch.nan))
-    with pytest.raises(TrainingError, match="reward 'exact_hit' is nan"):
+    def reward(candidates, *rest):
+        return torch.full(candidates.shape, torch.nan) if broken == "nan" else candidates[:, 0].float()
+
+    monkeypatch.setattr(exact_hit, "reward", reward)
+    with pytest.raises(TrainingError, match=message):
         run(shop, tmp_path, rollouts=never)
+
+
+def test_the_log_holds_every_reward_term_and_the_summary_says_what_the_data_lacks(shop, tmp_path):
+    rewards = ["exact_hit", "behaviour", "category_diversity"]
+    summary = run(shop, tmp_path, make_config(num_steps=1, rewards=rewards))
+    values = [log_values(tmp_path, f"reward_{name}")[1] for name in rewards]
+    assert sum(values) == pytest.approx(log_values(tmp_path, "reward")[1])
+    assert values[0] == values[1] > 0  # without clicks and purchases a hit is a hit
+    assert set(summary["reward_notes"]) == {"behaviour"}
 
 
 def test_without_validation_users_nothing_is_trained(shop, tmp_path):
@@ -244,4 +259,4 @@ def test_rollout_figures_of_a_worked_example():
     share = np.array([0.75, 0.25])
     assert figures["entropy"] == pytest.approx((-(share * np.log(share)).sum() + np.log(3)) / 2, abs=1e-6)
     assert figures["mass"] == pytest.approx((0.4 + 0.6) / 2, abs=1e-6)
-    assert (figures["hit_rate"], figures["empty_groups"], figures["distinct_items"]) == (0.5, 1.0, 4.0)
+    assert (figures["hit_rate"], figures["empty_groups"], figures["distinct_items"]) == (0.5, 0.5, 4.0)
