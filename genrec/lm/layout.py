@@ -6,12 +6,13 @@ of L levels cost P + G * (L - 1) token-forwards instead of G * (P + L); the last
 The masks go into the ordinary transformers model, so LoRA and quantised layers come along.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import DynamicCache
+from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
 
 class PromptBatch(NamedTuple):
@@ -57,6 +58,49 @@ def _last_real(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tens
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
 
+def _read(body: nn.Module, embeds: torch.Tensor, attention_mask: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+    """Run prompts, fill the cache with their keys and values; the final states [B, D] of their last positions."""
+    hidden = body(
+        inputs_embeds=embeds,
+        attention_mask=prompt_mask(attention_mask),
+        position_ids=position_ids(attention_mask),
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state
+    return _last_real(hidden, attention_mask)
+
+
+def _read_left_padded(
+    body: Any, embeds: torch.Tensor, attention_mask: torch.Tensor, cache: DynamicCache
+) -> torch.Tensor:
+    """`_read` without what nobody looks at: the last layer gives keys and values of the prompt, and one state a row.
+
+    The layers are transformers' own; with two of them it saves nearly half of the prompt's work.
+    """
+    places, mask = position_ids(attention_mask), prompt_mask(attention_mask)
+    cos, sin = body.rotary_emb(embeds, places)
+    hidden = embeds
+    *layers, last = body.layers
+    shared = {"past_key_values": cache, "use_cache": True}
+    for layer in layers:
+        hidden = layer(hidden, attention_mask=mask, position_embeddings=(cos, sin), position_ids=places, **shared)
+    if hidden.shape[1] > 1:
+        attention = last.self_attn
+        before = last.input_layernorm(hidden[:, :-1])
+        shape = (*before.shape[:-1], -1, attention.head_dim)
+        keys, values = (project(before).view(shape).transpose(1, 2) for project in (attention.k_proj, attention.v_proj))
+        _, keys = apply_rotary_pos_emb(keys, keys, cos[:, :-1], sin[:, :-1])
+        cache.update(keys, values, attention.layer_idx)
+    state = last(
+        hidden[:, -1:],
+        attention_mask=mask[:, :, -1:],
+        position_embeddings=(cos[:, -1:], sin[:, -1:]),
+        position_ids=places[:, -1:],
+        **shared,
+    )
+    return body.norm(state)[:, 0]
+
+
 class Siblings:
     """A prompt batch under search: its keys and values, computed once, and the sibling tokens appended so far."""
 
@@ -68,14 +112,8 @@ class Siblings:
         self._cache = DynamicCache()
         self._ancestors = self._lengths.new_empty(len(self._lengths), 1, 0)  # columns of the sibling block
         self._num_siblings = 0
-        hidden = body(
-            inputs_embeds=embeds,
-            attention_mask=prompt_mask(attention_mask),
-            position_ids=position_ids(attention_mask),
-            past_key_values=self._cache,
-            use_cache=True,
-        ).last_hidden_state
-        self.last_hidden = _last_real(hidden, attention_mask)
+        read = _read_left_padded if attention_mask[:, -1].all() else _read
+        self.last_hidden = read(body, embeds, attention_mask, self._cache)
 
     def extend(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """Append one token to each of W beams; hidden states [B, W, D].
