@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from genrec.config.section import Chosen, _options, _rewards_from_names, knob
+from genrec.config.section import Chosen, Section, _options, _rewards_from_names, knob
 
 
 class RewardConfig(Chosen):
@@ -18,25 +18,56 @@ class RewardConfig(Chosen):
     variant_field: ClassVar[str] = "name"
 
 
+class RolloutConfig(Section):
+    """How the candidates of a prompt are generated under the trie."""
+
+    mode: Literal["beam", "sample", "gumbel"] = Field(
+        "beam",
+        description="beam: the best by beam search. sample: independent draws, repeats possible. gumbel: draws without "
+        "replacement (Gumbel top-k).",
+    )
+    temperature: float = Field(1.0, gt=0, le=10, description="Temperature of the draws (modes sample and gumbel).")
+    seen_items: Literal["drop", "keep"] = Field(
+        "drop", description="Whether items of the history leave the candidates (the target never does)."
+    )
+    chunk_size: int = Field(
+        32, ge=1, description="Prompts an actor takes at a time; the next chunk goes to whoever is free."
+    )
+
+
+def _mode(value: Any) -> Any:
+    """`sample` is short for `{mode: sample}`."""
+    return {"mode": value} if isinstance(value, str) else value
+
+
 class RlConfig(Chosen):
     """Reinforcement learning on top of the SFT model."""
 
     algorithm: str = Field("grpo", description="Algorithm: a module of genrec/rl.")
     group_size: int = Field(16, ge=2, le=1024, description="Candidates generated for a prompt.")
-    rollout: Literal["beam", "sample"] = Field("beam", description="How candidates are generated under the trie.")
-    temperature: float = Field(1.0, gt=0, le=10, description="Sampling temperature (rollout: sample).")
+    rollout: Annotated[RolloutConfig, BeforeValidator(_mode)] = Field(
+        default_factory=RolloutConfig, description="Generation of candidates."
+    )
     num_steps: int = Field(60, ge=0, le=1_000_000, description="Updates, at most; 0 returns the SFT model.")
     prompts_per_step: int = Field(128, ge=1, description="Prompts behind one update.")
     micro_batch_size: int = Field(64, ge=1, description="Prompts in one forward of the learner.")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     kl_coef: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the SFT model.")
+    kl_target: float | None = Field(
+        None,
+        gt=0,
+        description="Divergence from the SFT model, nats a token, that the weight is steered to (adaptive KL); null "
+        "keeps the weight fixed.",
+    )
     max_kl: float = Field(
         1.0, gt=0, description="Stop when the KL divergence from the SFT model, nats a token, is above."
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
-    empty_groups: Literal["repair", "skip"] = Field(
-        "skip", description="Groups without a hit: put the target in the place of the last candidate, or skip them."
+    empty_groups: Literal["repair", "skip", "keep"] = Field(
+        "skip",
+        description="Groups without a hit: put the target in the place of the last candidate, skip them, or keep them "
+        "as they are (for rewards that need no hit, and for ppo).",
     )
     target_anchor: float = Field(
         0.1,
@@ -54,6 +85,12 @@ class RlConfig(Chosen):
     options: dict[str, Any] = _options()
     num_rollout_workers: int = knob(
         1, "Ray actors that generate candidates; 0 generates in the learner.", ge=0, le=1024
+    )
+    num_learners: int = knob(
+        1,
+        "Processes that share the updates (Ray Train, data parallel); 1 updates in the stage's process.",
+        ge=1,
+        le=1024,
     )
     checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)
 

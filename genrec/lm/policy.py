@@ -233,12 +233,16 @@ class Policy(ItemPart):
 
         With a dense head, the joined score of each code. `sids` int64[B, G, L]; entries of -1 give 0 and no gradient.
         """
+        return self.candidate_scores(prompts, sids)[0]
+
+    def candidate_scores(self, prompts: PromptBatch, sids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """`candidate_log_probs` and, of the same forward, the hidden states [B, G, L, D] that predict each code."""
         logits, hidden = self.candidate_logits(prompts, sids)
         chosen = logits.log_softmax(-1).gather(-1, sids.clamp_min(0).unsqueeze(-1)).squeeze(-1)
         if self.dense_weight:
             dense = self.dense_prefixes(hidden[:, 0, 0])
             chosen = (1 - self.dense_weight) * chosen + self.dense_weight * dense.path(sids.clamp_min(0))
-        return chosen.masked_fill(sids < 0, 0.0)
+        return chosen.masked_fill(sids < 0, 0.0), hidden
 
     # ---- search -------------------------------------------------------------------------------------------------------
 

@@ -8,10 +8,10 @@ Letters: B prompts, G candidates a prompt, L levels (tokens) a candidate.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 
+from genrec.rl.objective import Estimates, Loss, Tokens, policy_loss
 from genrec.variants import setting
 
 
@@ -28,15 +28,13 @@ class Config:
     )
 
 
+NEEDS_VALUES = False
 ADVANTAGE_EPSILON = 1e-4  # keeps the advantages of nearly equal rewards finite
 
 
-class Loss(NamedTuple):
-    """Per-prompt means over valid candidates and levels, float32[B] each; the caller averages over the whole batch."""
-
-    policy: torch.Tensor  # clipped surrogate, to be minimised
-    kl: torch.Tensor  # estimate of KL(policy || reference) a token, nats
-    clipped: torch.Tensor  # share of tokens whose gradient the clipping cut off (no gradient)
+def estimate(rewards: torch.Tensor, values: torch.Tensor | None, valid: torch.Tensor, options: Config) -> Estimates:
+    """Every token of a candidate has the candidate's advantage (float32[B, G, 1]: equal over the levels)."""
+    return Estimates(advantages(rewards, valid, options).unsqueeze(-1))
 
 
 def advantages(rewards: torch.Tensor, valid: torch.Tensor, options: Config) -> torch.Tensor:
@@ -54,31 +52,6 @@ def advantages(rewards: torch.Tensor, valid: torch.Tensor, options: Config) -> t
     return centred / (std + ADVANTAGE_EPSILON)
 
 
-def loss(
-    log_probs: torch.Tensor,
-    old_log_probs: torch.Tensor,
-    reference_log_probs: torch.Tensor,
-    advantage: torch.Tensor,
-    valid: torch.Tensor,
-    options: Config,
-) -> Loss:
-    """The clipped surrogate and the KL term, token by token.
-
-    log_probs (with gradient), old_log_probs, reference_log_probs: float32[B, G, L] of the policy, of the policy that
-    the candidates came from, and of the frozen reference. advantage: float32[B, G]. valid: bool[B, G].
-    KL: exp(d) - d - 1 with d = reference - policy (Schulman's k3: never negative).
-    """
-    ratio = torch.exp(log_probs - old_log_probs)
-    gain = advantage[:, :, None]
-    clipped_ratio = ratio.clamp(1.0 - options.clip_epsilon, 1.0 + options.clip_epsilon)
-    surrogate = torch.minimum(ratio * gain, clipped_ratio * gain)
-    difference = reference_log_probs - log_probs
-    kl = torch.exp(difference) - difference - 1.0
-    clipped = (ratio * gain > clipped_ratio * gain).float()
-    return Loss(-_mean(surrogate, valid), _mean(kl, valid), _mean(clipped, valid).detach())
-
-
-def _mean(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Mean over valid candidates and levels: [B, G, L] -> [B]. `where`, so that a masked NaN stays out."""
-    kept = torch.where(valid[:, :, None], values, 0.0)
-    return kept.sum(dim=(1, 2)) / (valid.sum(dim=1).clamp(min=1) * values.shape[2])
+def loss(tokens: Tokens, options: Config) -> Loss:
+    """The clipped surrogate and the KL term (see `policy_loss`)."""
+    return policy_loss(tokens, options.clip_epsilon)

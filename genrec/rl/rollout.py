@@ -17,6 +17,7 @@ import torch
 from genrec.columns import read_sids
 from genrec.errors import ConfigError, DataError
 from genrec.lm import folder
+from genrec.lm.parallel import Workers
 from genrec.lm.policy import Policy
 from genrec.lm.trie import Trie
 from genrec.rl.prompts import PromptSet
@@ -84,16 +85,20 @@ def generate(
     config: "RlConfig",
     generator: torch.Generator | None = None,
 ) -> Rollout:
-    """`config.group_size` candidates a prompt under the trie, items of the history left out.
+    """`config.group_size` candidates a prompt under the trie, best first by the policy's log-probability.
 
-    sids: int[N, L]. `rollout: beam` takes the top of a beam search (distinct items); `rollout: sample` draws with
-    replacement at `config.temperature`, from `generator`, and sorts by log-probability.
+    sids: int[N, L]. Modes of `config.rollout`: beam takes the top of a beam search, gumbel draws different items
+    (Gumbel top-k), sample draws with replacement; draws come from `generator`. Log-probabilities are the policy's own,
+    at temperature 1, in every mode.
     """
+    rollout = config.rollout
     batch = policy.prompts(prompts.histories, sids)
-    if config.rollout == "beam":
-        found = policy.beam_search(batch, trie, config.group_size, banned=prompts.banned())
+    banned = prompts.banned() if rollout.seen_items == "drop" else None
+    if rollout.mode == "beam":
+        found = policy.beam_search(batch, trie, config.group_size, banned=banned)
     else:
-        found = policy.sample(batch, trie, config.group_size, config.temperature, generator, prompts.banned())
+        distinct = rollout.mode == "gumbel"
+        found = policy.sample(batch, trie, config.group_size, rollout.temperature, generator, banned, distinct)
         order = found.scores.sort(dim=1, descending=True, stable=True).indices
         by_level = order.unsqueeze(-1).expand_as(found.sids)
         found = type(found)(
@@ -135,31 +140,67 @@ class RolloutWorker:
         set_weights(self.parameters, weights)
 
     def generate(self, step: int, prompts: PromptSet) -> Rollout:
-        """Candidates for whole chunks of the prompts of a step (see `chunks`; the size is `config.micro_batch_size`).
+        """Candidates for whole chunks of the prompts of a step (see `chunks`; the size is `config.rollout.chunk_size`).
 
         Raises ValueError for prompts that do not start at a chunk: their random stream would be another one.
         """
-        size = self.config.micro_batch_size
+        size = self.config.rollout.chunk_size
         if prompts.position[0] % size:
             raise ValueError(f"prompts start at {prompts.position[0]}, which is not a multiple of {size}")
         return concatenate([self._generate_chunk(step, part) for part in chunks(prompts, size)])
 
     def _generate_chunk(self, step: int, prompts: PromptSet) -> Rollout:
         generator = None
-        if self.config.rollout == "sample":
+        if self.config.rollout.mode != "beam":
             stream = np.random.SeedSequence([self.seed, step, int(prompts.position[0])]).generate_state(1, np.uint64)[0]
             generator = torch.Generator(self.policy.device).manual_seed(int(stream >> 1))
         return generate(self.policy, self.trie, self.sids, prompts, self.config, generator)
 
 
 class LocalRollouts:
-    """Rollouts in the learner's own process, by the learner's own policy: it needs no copy of the weights."""
+    """Rollouts in the learner's own processes, by the learner's own policy: it needs no copy of the weights."""
 
-    def __init__(self, worker: RolloutWorker) -> None:
-        self.worker = worker
+    def __init__(self, worker: RolloutWorker, workers: Workers) -> None:
+        self.worker, self.workers = worker, workers
 
     def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout:
-        return self.worker.generate(step, prompts)
+        if self.workers.size == 1:
+            return self.worker.generate(step, prompts)
+        parts = self.workers.share(chunks(prompts, self.worker.config.rollout.chunk_size))
+        found = concatenate([self.worker.generate(step, part) for part in parts]) if parts else None
+        rows = np.concatenate([np.empty(0, np.int64), *(part.position for part in parts)])
+        return gather(self.workers, found, rows, len(prompts.position), self.worker)
+
+
+class SharedRollouts:
+    """Rollouts that the first of several learner processes gets and the others are told."""
+
+    def __init__(self, rollouts: Rollouts | None, worker: RolloutWorker, workers: Workers) -> None:
+        self.rollouts, self.worker, self.workers = rollouts, worker, workers
+
+    def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout:
+        if self.workers.size == 1:
+            assert self.rollouts is not None
+            return self.rollouts(step, prompts, weights)
+        found = self.rollouts(step, prompts, weights) if self.rollouts is not None else None
+        rows = np.arange(0 if found is None else len(prompts.position))
+        return gather(self.workers, found, rows, len(prompts.position), self.worker)
+
+
+def gather(
+    workers: Workers, found: Rollout | None, rows: np.ndarray, num_prompts: int, worker: RolloutWorker
+) -> Rollout:
+    """The candidates of all prompts, of which this process has those at `rows` (the processes share them out)."""
+    group, levels = worker.config.group_size, worker.sids.shape[1]
+    shapes = {"items": (group,), "sids": (group, levels), "log_probs": (group, levels)}
+    joined = []
+    for name, shape in shapes.items():
+        dtype = np.float32 if name == "log_probs" else np.int64
+        whole = np.zeros((num_prompts, *shape), dtype=dtype)
+        if found is not None:
+            whole[rows] = getattr(found, name)
+        joined.append(workers.sum_(torch.from_numpy(whole).to(worker.policy.device)).cpu().numpy())
+    return Rollout(*joined)
 
 
 def get_weights(parameters: dict[str, torch.nn.Parameter]) -> Weights:

@@ -59,11 +59,13 @@ class State:
 
     def save(self, work: Path, learner: Learner) -> None:
         """Write the checkpoint. Prompts and samples are functions of (seed, step): no random state is needed."""
-        tensors: dict[str, torch.Tensor] = {f"weights/{name}": p for name, p in learner.parameters.items()}
+        learned = learner.learned()
+        tensors: dict[str, torch.Tensor] = {f"weights/{name}": p for name, p in learned.items()}
         tensors |= {f"best/{name}": value for name, value in (self.best_weights or {}).items()}
-        slots = checkpoint.optimizer_tensors(learner.optimizer, learner.parameters)
+        slots = checkpoint.optimizer_tensors(learner.optimizer, learned)
         tensors |= {f"optimizer/{name}": value for name, value in slots.items()}
-        checkpoint.save(work, tensors, {f.name: getattr(self, f.name) for f in _plain_fields()})
+        plain = {f.name: getattr(self, f.name) for f in _plain_fields()}
+        checkpoint.save(work, tensors, {**plain, "kl_coef": learner.kl_coef})
 
     @classmethod
     @torch.no_grad()
@@ -77,11 +79,13 @@ class State:
             return None
         tensors, plain = found
         weights = checkpoint.subset(tensors, "weights/")
-        if {n: w.shape for n, w in weights.items()} != {n: p.shape for n, p in learner.parameters.items()}:
+        learned = learner.learned()
+        if {n: w.shape for n, w in weights.items()} != {n: p.shape for n, p in learned.items()}:
             raise DataError(f"{work}: holds a checkpoint of another model; delete it to start over")
-        for name, parameter in learner.parameters.items():
+        for name, parameter in learned.items():
             parameter.copy_(weights[name])
-        checkpoint.load_optimizer(learner.optimizer, learner.parameters, checkpoint.subset(tensors, "optimizer/"))
+        checkpoint.load_optimizer(learner.optimizer, learned, checkpoint.subset(tensors, "optimizer/"))
+        learner.kl_coef = plain.pop("kl_coef")
         plain["rows"] = [tuple(row) for row in plain["rows"]]
         return cls(**plain, best_weights=checkpoint.subset(tensors, "best/") or None)
 

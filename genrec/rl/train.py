@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from genrec.lm.parallel import Workers
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
 from genrec.rl.groups import Groups, form_groups
@@ -20,7 +21,15 @@ from genrec.rl.learner import Learner
 from genrec.rl.prompts import PromptSource
 from genrec.rl.rewards.compose import build_terms, notes, try_rewards
 from genrec.rl.rewards.context import read_context
-from genrec.rl.rollout import LocalRollouts, Rollout, Rollouts, RolloutWorker, get_weights, load_policy
+from genrec.rl.rollout import (
+    LocalRollouts,
+    Rollout,
+    Rollouts,
+    RolloutWorker,
+    SharedRollouts,
+    get_weights,
+    load_policy,
+)
 from genrec.rl.state import State
 from genrec.schemas import TRAINING_LOG, write_table
 
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
     from genrec.config import RlConfig
 
 LOG_FILE = "training_log.parquet"
+SHOWN = ("reward", "kl", "entropy", "hit_rate", "empty_groups", "distinct_items")  # live, beside the best NDCG@10
 
 
 def train_rl(
@@ -42,6 +52,7 @@ def train_rl(
     work: Path,
     out: Path,
     rollouts: Rollouts | None = None,
+    rollouts_elsewhere: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Train and write a model folder of the same kind as `sft` (weights or adapter, genrec.json) and the log.
@@ -60,18 +71,33 @@ def train_rl(
     terms = build_terms(config.rewards)
     try_rewards(terms, context, config.group_size)
     validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
-    learner = Learner(policy, config, terms, context)
-    if rollouts is None:
-        rollouts = LocalRollouts(RolloutWorker(policy, trie, table, config, seed))
+    workers = Workers()
+    learner = Learner(policy, config, terms, context, workers)
+    worker = RolloutWorker(policy, trie, table, config, seed)
+    if rollouts is None and not rollouts_elsewhere:
+        rollouts = LocalRollouts(worker, workers)
+    else:
+        rollouts = SharedRollouts(rollouts, worker, workers)
 
     state = State.resume(work, learner)
     if state is None:
-        state = State.start(*validation(policy)) if len(validation) else State(stop_reason="no validation users")
+        state = State(stop_reason="no validation users")
+        if len(validation):
+            state = State.start(*_validate(validation, learner))
     _train(state, learner, source, rollouts, validation, config, work, progress)
     state.restore_best(learner)
-    policy.save(out, kind="rl")
-    _write_log(state, out / LOG_FILE)
+    if workers.first:
+        policy.save(out, kind="rl")
+        _write_log(state, out / LOG_FILE)
     return {**_summary(state, config, source), "reward_notes": notes(terms, context)}
+
+
+def _validate(validation: Validation, learner: Learner) -> tuple[float, float]:
+    """(HR@10, NDCG@10) of the policy; the first process measures, so that all decide alike."""
+    workers = learner.workers
+    hr, ndcg = validation(learner.policy) if workers.first else (0.0, 0.0)
+    hr, ndcg = workers.sum_floats((hr, ndcg), learner.policy.device)
+    return hr, ndcg
 
 
 def _train(
@@ -102,14 +128,15 @@ def _train(
         if figures.get("kl", 0.0) > config.max_kl:
             state.stop_reason = "max_kl"
         elif state.step % config.eval_every == 0 or state.step == config.num_steps:
-            state.validated(epoch, *validation(learner.policy), learner, config.patience)
+            state.validated(epoch, *_validate(validation, learner), learner, config.patience)
         started = time.monotonic()
         # Never more than a tenth of the time: the checkpoint of a large model takes a while.
-        if started - saved_at >= max(config.checkpoint_every_s, 10 * cost) or state.stop_reason:
+        due = started - saved_at >= max(config.checkpoint_every_s, 10 * cost)
+        if learner.workers.first and (due or state.stop_reason):
             state.save(work, learner)
             saved_at = time.monotonic()
             cost = saved_at - started
-        shown = {k: figures[k] for k in ("reward", "hit_rate", "kl") if k in figures}
+        shown = {k: figures[k] for k in SHOWN if k in figures}
         progress(state.step, config.num_steps, f"step {state.step}", **shown, ndcg=state.best_ndcg or 0.0)
 
 

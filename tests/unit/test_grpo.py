@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from genrec.errors import DataError
 from genrec.rl import grpo
 from genrec.rl.groups import form_groups
+from genrec.rl.objective import Tokens
 from genrec.rl.prompts import PromptSource
 from genrec.schemas import SEQUENCES, write_table
 
@@ -20,6 +21,10 @@ OPTIONS = grpo.Config()
 
 def all_valid(rewards: torch.Tensor) -> torch.Tensor:
     return torch.ones_like(rewards, dtype=torch.bool)
+
+
+def grpo_loss(log_probs, old, reference, advantage, valid, options=OPTIONS):
+    return grpo.loss(Tokens(log_probs, old, reference, advantage.unsqueeze(-1), valid), options)
 
 
 def test_advantages_of_one_hit_in_four():
@@ -64,15 +69,15 @@ def test_a_missing_candidate_changes_nothing():
     assert torch.allclose(short[0], long[0, :3])
     log_probs = torch.randn(1, 4, 3)
     log_probs[0, 3] = torch.nan
-    whole = grpo.loss(log_probs, log_probs, log_probs - 0.1, long, valid, OPTIONS)
-    cut = grpo.loss(log_probs[:, :3], log_probs[:, :3], log_probs[:, :3] - 0.1, short, valid[:, :3], OPTIONS)
+    whole = grpo_loss(log_probs, log_probs, log_probs - 0.1, long, valid)
+    cut = grpo_loss(log_probs[:, :3], log_probs[:, :3], log_probs[:, :3] - 0.1, short, valid[:, :3])
     assert whole.policy.item() == pytest.approx(cut.policy.item())
     assert whole.kl.item() == pytest.approx(cut.kl.item())
 
 
 def test_kl_is_k3():
     policy, reference = torch.full((1, 1, 2), math.log(0.5)), torch.full((1, 1, 2), math.log(0.25))
-    values = grpo.loss(policy, policy, reference, torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), OPTIONS)
+    values = grpo_loss(policy, policy, reference, torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))
     assert values.kl.item() == pytest.approx(0.5 - math.log(0.5) - 1)  # exp(d) - d - 1, d = log(1/2)
 
 
@@ -81,7 +86,7 @@ def gradient(log_ratio: float, advantage: float) -> float:
     old = torch.zeros(1, 1, 1)
     log_probs = torch.full((1, 1, 1), log_ratio, requires_grad=True)
     valid = torch.ones(1, 1, dtype=torch.bool)
-    grpo.loss(log_probs, old, old, torch.full((1, 1), advantage), valid, OPTIONS).policy.sum().backward()
+    grpo_loss(log_probs, old, old, torch.full((1, 1), advantage), valid).policy.sum().backward()
     return log_probs.grad.item()
 
 
@@ -101,7 +106,7 @@ def test_clipping_stops_a_ratio_that_went_far_enough():
 def test_clipped_share_counts_the_tokens_cut_off():
     old = torch.zeros(1, 2, 2)
     log_probs = torch.tensor([[[math.log(1.3), 0.0], [math.log(1.3), math.log(0.5)]]])
-    values = grpo.loss(log_probs, old, old, torch.tensor([[1.0, -1.0]]), torch.ones(1, 2, dtype=torch.bool), OPTIONS)
+    values = grpo_loss(log_probs, old, old, torch.tensor([[1.0, -1.0]]), torch.ones(1, 2, dtype=torch.bool))
     assert values.clipped.item() == pytest.approx(2 / 4)  # the first of each kind
 
 
@@ -118,6 +123,13 @@ def test_skip_leaves_groups_without_a_hit_out():
     groups = form_groups(torch.tensor([[1, 2], [1, 2]]), torch.tensor([2, 7]), "skip")
     assert groups.items.tolist() == [[1, 2], [1, 2]]
     assert groups.kept.tolist() == [True, False]
+
+
+def test_keep_leaves_groups_without_a_hit_as_they_are():
+    groups = form_groups(torch.tensor([[1, 2], [1, 2]]), torch.tensor([2, 7]), "keep")
+    assert groups.items.tolist() == [[1, 2], [1, 2]]
+    assert groups.kept.all()
+    assert groups.hit.tolist() == [True, False]
 
 
 def write_sequences(path, sequences):

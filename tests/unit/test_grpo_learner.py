@@ -9,6 +9,7 @@ from genrec.errors import TrainingError
 from genrec.rl import grpo
 from genrec.rl.groups import form_groups
 from genrec.rl.learner import Learner
+from genrec.rl.objective import Tokens
 from genrec.rl.prompts import PromptSet
 from genrec.rl.rewards.compose import build_terms
 from genrec.rl.rewards.context import RewardContext
@@ -66,7 +67,7 @@ def test_gradients_equal_those_of_one_sequence_a_candidate(tied):
 
     def gradients(log_probs):
         policy.model.zero_grad()
-        terms = grpo.loss(log_probs, old, old, advantage, valid, grpo.Config())
+        terms = grpo.loss(Tokens(log_probs, old, old, advantage.unsqueeze(-1), valid), grpo.Config())
         (terms.policy + 0.1 * terms.kl).mean().backward()
         return {name: p.grad.clone() for name, p in learner.parameters.items()}
 
@@ -106,6 +107,13 @@ def test_the_reference_stays_the_model_training_started_from():
     with learner.reference_weights():
         assert torch.equal(flat_weights(learner), before)
     assert not torch.equal(after, before)
+
+
+def test_the_kl_weight_is_steered_to_its_target():
+    learner, prompts = make_learner(learning_rate=1e-2, kl_coef=0.1, kl_target=1e-4), make_prompts()
+    weights = [learner.update(step, prompts, make_groups(learner, prompts))["kl_coef"] for step in range(3)]
+    assert weights[0] == pytest.approx(0.1 * 0.98)  # no divergence yet
+    assert weights[2] == pytest.approx(weights[1] * 1.02)  # far above
 
 
 def test_a_strong_kl_term_holds_the_policy_back():

@@ -51,6 +51,7 @@ def make_config(**settings) -> RlConfig:
         "num_steps": 12,
         "prompts_per_step": 12,
         "micro_batch_size": 8,
+        "rollout": {"chunk_size": 8},
         "eval_every": 4,
         "learning_rate": 3e-3,
         "checkpoint_every_s": 0.0,
@@ -112,7 +113,19 @@ def test_the_kl_ceiling_stops_training(shop, tmp_path):
     assert not summary["improved"]
 
 
-@pytest.mark.parametrize("settings", [{}, {"rollout": "sample", "options": {"inner_steps": 2}, "target_anchor": 0.1}])
+PPO = {
+    "algorithm": "ppo",
+    "rollout": "sample",
+    "empty_groups": "keep",
+    "kl_target": 0.01,
+    "max_kl": 100.0,
+    "patience": 100,
+}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"rollout": "gumbel", "options": {"inner_steps": 2}, "target_anchor": 0.1}, PPO]
+)
 def test_a_killed_run_resumes_bit_by_bit(shop, tmp_path, settings):
     config = make_config(**settings)
     expected = run(shop, tmp_path / "whole", config)
@@ -138,16 +151,16 @@ def test_a_finished_work_folder_gives_the_same_result_again(shop, tmp_path):
     assert contents(tmp_path / "out") == before
 
 
-@pytest.mark.parametrize("rollout", ["beam", "sample"])
-def test_remote_workers_change_no_byte(shop, tmp_path, rollout):
-    config = make_config(rollout=rollout, num_steps=5, prompts_per_step=20)
+@pytest.mark.parametrize("mode", ["beam", "sample", "gumbel"])
+def test_remote_workers_change_no_byte(shop, tmp_path, mode):
+    config = make_config(rollout={"mode": mode, "chunk_size": 8}, num_steps=5, prompts_per_step=20)
     places = {k: shop[k] for k in ("sft", "base", "sids")}
     workers = [RolloutWorker.load(**places, config=config, max_history=MAX_HISTORY, seed=0) for _ in range(2)]
 
     def pool(step, prompts, weights):
         for worker in workers:
             worker.set_weights(weights())
-        parts = chunks(prompts, config.micro_batch_size)
+        parts = chunks(prompts, config.rollout.chunk_size)
         return concatenate([workers[i % 2].generate(step, part) for i, part in enumerate(parts)])
 
     run(shop, tmp_path / "local", config)

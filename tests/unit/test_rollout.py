@@ -9,9 +9,11 @@ from genrec.rl.prompts import PromptSet
 from genrec.rl.rollout import RolloutWorker, chunks, concatenate, get_weights
 from tests.unit.rl_tiny import NUM_ITEMS, SIDS, tiny_policy, tiny_trie
 
+MODES = ["beam", "sample", "gumbel"]
 
-def make_worker(rollout: str, seed: int = 0, model_seed: int = 0, group_size: int = 8, **settings) -> RolloutWorker:
-    config = RlConfig(group_size=group_size, rollout=rollout, micro_batch_size=3, **settings)
+
+def make_worker(mode: str, seed: int = 0, model_seed: int = 0, group_size: int = 8, **settings) -> RolloutWorker:
+    config = RlConfig(group_size=group_size, rollout={"mode": mode, "chunk_size": 3, **settings})
     return RolloutWorker(tiny_policy(model_seed), tiny_trie(), SIDS, config, seed)
 
 
@@ -21,7 +23,7 @@ def make_prompts(num_prompts: int = 8) -> PromptSet:
     return PromptSet(np.arange(num_prompts), [s[:-1] for s in sequences], np.array([s[-1] for s in sequences]))
 
 
-@pytest.mark.parametrize("rollout", ["beam", "sample"])
+@pytest.mark.parametrize("rollout", MODES)
 def test_candidates_are_items_outside_the_history_best_first(rollout):
     worker, prompts = make_worker(rollout), make_prompts()
     found = worker.generate(0, prompts)
@@ -35,7 +37,7 @@ def test_candidates_are_items_outside_the_history_best_first(rollout):
     assert (np.diff(scores, axis=1) <= 1e-6).all()
 
 
-@pytest.mark.parametrize("rollout", ["beam", "sample"])
+@pytest.mark.parametrize("rollout", MODES)
 def test_log_probs_are_those_the_learner_computes(rollout):
     worker, prompts = make_worker(rollout, temperature=2.0), make_prompts()
     found = worker.generate(0, prompts)
@@ -45,7 +47,7 @@ def test_log_probs_are_those_the_learner_computes(rollout):
     assert np.abs(found.log_probs - expected.numpy()).max() < 1e-5
 
 
-@pytest.mark.parametrize("rollout", ["beam", "sample"])
+@pytest.mark.parametrize("rollout", MODES)
 def test_any_split_over_workers_gives_the_same_bits(rollout):
     prompts = make_prompts()
     whole = make_worker(rollout).generate(4, prompts)
@@ -60,12 +62,13 @@ def test_any_split_over_workers_gives_the_same_bits(rollout):
         one.generate(4, prompts.part(1, 4))
 
 
-def test_samples_depend_on_seed_and_step():
+@pytest.mark.parametrize("mode", ["sample", "gumbel"])
+def test_draws_depend_on_seed_and_step(mode):
     prompts = make_prompts()
-    first = make_worker("sample").generate(0, prompts).items
-    assert np.array_equal(first, make_worker("sample").generate(0, prompts).items)
-    assert not np.array_equal(first, make_worker("sample").generate(1, prompts).items)
-    assert not np.array_equal(first, make_worker("sample", seed=1).generate(0, prompts).items)
+    first = make_worker(mode).generate(0, prompts).items
+    assert np.array_equal(first, make_worker(mode).generate(0, prompts).items)
+    assert not np.array_equal(first, make_worker(mode).generate(1, prompts).items)
+    assert not np.array_equal(first, make_worker(mode, seed=1).generate(0, prompts).items)
 
 
 def test_temperature_spreads_samples():
@@ -103,6 +106,12 @@ def test_places_without_a_candidate_are_marked():
     for row, history in zip(found.items, prompts.histories, strict=True):
         assert (row >= 0).sum() == NUM_ITEMS - len(history)
         assert (row[NUM_ITEMS - len(history) :] == -1).all()
+
+
+def test_items_of_the_history_are_candidates_when_they_are_kept():
+    prompts = make_prompts()
+    found = make_worker("beam", group_size=NUM_ITEMS, seen_items="keep").generate(0, prompts)
+    assert (np.sort(found.items, axis=1) == np.arange(NUM_ITEMS)).all()
 
 
 def test_a_repeated_target_may_be_proposed():
