@@ -19,9 +19,10 @@ from tasks.embed import embed
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.prepare import prepare
+from tasks.promote import in_service, promote
 from tasks.report import report
 from tasks.rl import rl
-from tasks.run import ReachedEnd, Run, check_stage, stages_to_refresh
+from tasks.run import STAGES, ReachedEnd, Run, check_stage, stages_to_refresh
 from tasks.sft import sft
 from tasks.sid import sid
 
@@ -62,6 +63,8 @@ def pipeline(
         compute=compute,
     )
     run.store.remove_leftovers()
+    if config.service.keep:
+        run.previous = in_service(run)
     try:
         with contextlib.suppress(ReachedEnd):
             raw = ingest(run)
@@ -72,6 +75,8 @@ def pipeline(
             tuned = sft(run, prepare=data, embed=vectors, sid=ids, base=start)
             sharpened = rl(run, prepare=data, sid=ids, base=start, sft=tuned)
             evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened)
+        if config.service.promote == "if_not_worse" and until in (None, STAGES[-1]):
+            promote(run)
         return report(run)
     finally:
         disconnect()

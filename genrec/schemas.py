@@ -101,6 +101,18 @@ def sids_schema(num_levels: int) -> pa.Schema:
     )
 
 
+def known_ids_schema(num_levels: int, num_tokens: int) -> pa.Schema:
+    """known.parquet of a sid stage that kept ids: every item that got one from these codebooks, gone ones too."""
+    return pa.schema(
+        [
+            pa.field("item_id", pa.string(), nullable=False),
+            pa.field("sid", pa.list_(pa.int32(), num_tokens), nullable=False),
+            pa.field("raw", pa.list_(pa.int32(), num_levels), nullable=False),
+            pa.field("squared_error", pa.float64()),  # null for items that the codebooks were fitted on
+        ]
+    )
+
+
 # ---- sft, rl ----------------------------------------------------------------------------------------------------------
 TRAINING_LOG = pa.schema(  # long format: one row a figure
     [

@@ -6,6 +6,7 @@
     locks/<key>.lock                         flock: one computation a key; the kernel frees it when a process dies
     corrupt/<key>-<n>/                       entries whose bytes no longer match their manifest
     runs/<run-id>/                           reports; runs/latest points to the newest finished one
+    service/<name>/                          which model is in service, and was (genrec/registry.py)
 
 Commit protocol: write into tmp, fsync the files, write the manifest (sha256, sizes, inputs, config), fsync,
 rename to objects/<key>, fsync the parent. A manifest that exists means a complete artifact; its digests are
@@ -107,6 +108,10 @@ class Store:
             problem = f"manifest unreadable ({type(error).__name__})"
         self._set_aside(key, problem)
         return None
+
+    def manifest(self, artifact: Artifact) -> dict[str, Any]:
+        """What is written down of an artifact that `lookup` gave: version, config, inputs, files."""
+        return json.loads((artifact.path / MANIFEST).read_bytes())
 
     def manifests(self, stage: str) -> Iterator[dict[str, Any]]:
         """The manifests of a stage's artifacts, newest first (unverified: for explanations only)."""
@@ -213,6 +218,37 @@ class Store:
         link = self.root / "runs" / f".latest-{uuid.uuid4().hex}"
         link.symlink_to(run_id)
         os.replace(link, self.root / "runs" / "latest")
+
+    def finish_run(self, run_id: str) -> None:
+        """A run's report is written: the newest one from now on."""
+        self.set_latest_run(run_id)
+
+    # ---- small documents: read and written whole ------------------------------------------------------------------
+    def write_document(self, name: str, text: str) -> None:
+        """Write or replace a small file, all or nothing. `name` is its path below the root."""
+        target = self.root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.scratch() as folder:
+            path = folder / target.name
+            self.disk.write(path, text.encode())
+            self.disk.fsync(path)
+            self.disk.rename(path, target)
+        self.disk.fsync(target.parent)
+
+    def read_document(self, name: str) -> str:
+        """A small file that `write_document` wrote. Raises GenrecError when there is none."""
+        try:
+            return (self.root / name).read_text()
+        except FileNotFoundError:
+            raise GenrecError(f"store {self.root}: no {name} there") from None
+
+    def list_documents(self, folder: str) -> list[str]:
+        """Names of the files right below a folder; none where there is no such folder."""
+        return sorted(p.name for p in (self.root / folder).glob("*") if p.is_file())
+
+    def list_folders(self, folder: str) -> list[str]:
+        """Names of the folders right below a folder; none where there is no such folder."""
+        return sorted(p.name for p in (self.root / folder).glob("*") if p.is_dir())
 
     def _set_aside(self, key: str, problem: str) -> None:
         target = self.root / "corrupt" / f"{key}-{uuid.uuid4().hex[:8]}"

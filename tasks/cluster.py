@@ -8,6 +8,7 @@ Ray worker imports it.
 import contextlib
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from tasks.watch import watcher
 from tasks.worker_log import LogReader, log_to
 
 _POLL_S = 0.25
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|AUTH|KEY")
 _OBJECT_STORE_BYTES = 1 << 30
 _started_here = False
 
@@ -78,11 +80,13 @@ def run_tasks(
     *,
     use: StageResources | None = None,
     reports_progress: bool = False,
+    on_done: Callable[[int, BaseException | None], None] = lambda call, error: None,
 ) -> list[Any]:
     """Call `function(**call)` for every call, as Ray tasks side by side; results in the order of the calls.
 
     With `reports_progress` the function gets a `progress` argument, followed from here through small files in
-    `work`. The first failure ends the stage: the error a task raised is raised here as it was.
+    `work`. The first failure ends the stage: the error a task raised is raised here as it was. `on_done` hears of every
+    call that ends, by its number and, where it failed, with the error.
     """
     import ray
 
@@ -105,7 +109,13 @@ def run_tasks(
         with _following(stage, [f for f in files if f], len(calls)) as follow:
             while pending:
                 finished, pending = ray.wait(pending, num_returns=1, timeout=_POLL_S)
-                results |= {ref: ray.get(ref) for ref in finished}
+                for ref in finished:
+                    try:
+                        results[ref] = ray.get(ref)
+                    except Exception as error:
+                        on_done(refs.index(ref), error)
+                        raise
+                    on_done(refs.index(ref), None)
                 _pass_on(stage, logs)
                 follow(len(refs) - len(pending))
         return [results[ref] for ref in refs]
@@ -169,7 +179,12 @@ def limit_threads(num_threads: int) -> None:
 
 
 def _worker_environment() -> dict[str, str]:
-    passed = {k: v for k, v in os.environ.items() if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_"))}
+    # Ray writes this into its own logs: a worker gets secrets from the environment of its node, never from here.
+    passed = {
+        k: v
+        for k, v in os.environ.items()
+        if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not _SECRET.search(k)
+    }
     return {
         # Threads that wait must sleep, not spin: with a busy neighbour two spinning threads on two cores train about
         # seven times slower than one thread, two sleeping ones a little faster.

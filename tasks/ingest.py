@@ -21,5 +21,5 @@ def ingest(job: Job) -> dict[str, Any]:
     shards = job.ray_tasks(plan, [{"config": config, "folder": source}])[0]
     with job.scratch() as parts:
         calls = [{"shard": shard, "config": config, "out": parts} for shard in shards]
-        job.ray_tasks(read_shard, calls, reports_progress=True)
+        job.ray_tasks(read_shard, calls, reports_progress=True, rows="files")
         return job.ray_tasks(merge, [{"parts": parts, "config": config, "out": job.out}])[0]

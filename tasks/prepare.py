@@ -23,5 +23,5 @@ def prepare(job: Job, ingest: Artifact) -> dict[str, Any]:
             {"indexed": indexed, "config": config, "shard": i, "num_shards": config.num_shards, "out": parts}
             for i in range(config.num_shards)
         ]
-        job.ray_tasks(build_shard, slices)
+        job.ray_tasks(build_shard, slices, rows="users")
         return job.ray_tasks(merge_shards, [{"indexed": indexed, "parts": parts, "out": job.out}])[0]

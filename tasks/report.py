@@ -23,8 +23,10 @@ def _report(run: Run) -> dict[str, Any]:
         "started_at_unix_s": int(run.started_at),
         "config": run.config.model_dump(mode="json"),
         "stages": run.records,
-        "artifacts": run.paths,
+        "artifacts": {stage: str(artifact.path) for stage, artifact in run.artifacts.items()},
     }
+    if run.promotion is not None:
+        record["promotion"] = run.promotion
     report = write_report(record, folder)
-    run.store.set_latest_run(run.run_id)
+    run.store.finish_run(run.run_id)
     return report

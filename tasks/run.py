@@ -6,7 +6,7 @@ from typing import Any
 
 from genrec.config import Config
 from genrec.errors import ConfigError
-from genrec.store import Store
+from genrec.store import Artifact, Store
 
 STAGES = ("ingest", "prepare", "embed", "sid", "base", "sft", "rl", "evaluate")
 
@@ -26,7 +26,9 @@ class Run:
     until: str | None = None
     compute: frozenset[str] | None = None  # stages that may be computed; None: all
     records: list[dict[str, Any]] = field(default_factory=list)
-    paths: dict[str, str] = field(default_factory=dict)
+    previous: dict[str, Artifact] = field(default_factory=dict)  # of the model in service, where it is taken over
+    promotion: dict[str, Any] | None = None  # what became of the model: see tasks/promote.py
+    artifacts: dict[str, Artifact] = field(default_factory=dict)  # of the stages that are done
     started_at: float = field(default_factory=time.time)
 
 

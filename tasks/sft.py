@@ -11,17 +11,27 @@ def _reads(config: Config) -> dict[str, Any]:
     return {**config.sft.key_slice(), "seed": config.seed}
 
 
-@stage("sft", version=2, reads=_reads)
-def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artifact) -> dict[str, Any]:
-    """Teach the model to write the next item's semantic id."""
-    from genrec.sft.train import train_sft
+def _takes_over(config: Config) -> str | None:
+    return "weights" if "weights" in config.service.keep else None
 
+
+@stage("sft", version=2, reads=_reads, takes_over=_takes_over, same_settings=False)
+def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artifact) -> dict[str, Any]:
+    """Teach the model to write the next item's semantic id, from the base or from the model in service."""
+    from genrec.sft.train import train_sft
+    from genrec.sft.warm_start import WarmStart
+
+    start = None
+    if job.previous and (sid.summary.get("ids") == "kept" or sid.key == job.previous["sid"].key):
+        before = job.previous
+        start = WarmStart(before["sft"].path, before["base"].path, before["prepare"].path / "catalogue.parquet")
     return job.ray_task(
         train_sft,
         prepared=prepare.path,
         sids=sid.path / "sids.parquet",
         base=base.path,
         vectors=embed.path / "vectors.parquet",
+        warm_start=start,
         config=job.config.sft,
         max_history=job.config.prepare.max_history,
         seed=job.config.seed,

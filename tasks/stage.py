@@ -7,13 +7,17 @@ is an `Artifact`, a small reference. The stage function itself gets finished inp
     def sid(job: Job, prepare: Artifact, embed: Artifact) -> dict: ...
 
 Raise `version` whenever the code of a stage starts to write other bytes for the same config and inputs.
+
+A stage that `takes_over` something from the model in service (genrec/config/service.py) gets that model's artifacts as
+`job.previous`, and the key of the one it continues is one more input of its own key. Where nothing changed since, the
+artifact in service itself is the result.
 """
 
 import contextlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +26,13 @@ from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 from prefect.states import Completed, State
 
-from genrec.config import Config
+from genrec.config import Config, StageResources
 from genrec.errors import GenrecError
 from genrec.store import Artifact, Store, make_key
 from tasks.cluster import run_task, run_tasks
+from tasks.gpus import gpus_of_this_machine
 from tasks.run import ReachedEnd, Run
+from tasks.shard_rows import shard_rows
 from tasks.watch import watcher
 
 
@@ -39,18 +45,35 @@ class Job:
     out: Path  # empty; becomes the artifact
     work: Path  # survives a killed attempt
     scratch: Callable[[], AbstractContextManager[Path]]  # an empty folder for the time of a `with`, on the shared store
+    previous: dict[str, Artifact] = field(default_factory=dict)  # of the model in service, to be taken over; or empty
 
     def ray_task(self, function: Callable[..., Any], **call: Any) -> Any:
         """Run one progress-reporting function as a Ray task."""
         return run_task(self.stage, function, call, self.config.resources, self.work)
 
     def ray_tasks(
-        self, function: Callable[..., Any], calls: list[dict[str, Any]], reports_progress: bool = False
+        self,
+        function: Callable[..., Any],
+        calls: list[dict[str, Any]],
+        reports_progress: bool = False,
+        rows: str | None = None,
+        use: StageResources | None = None,
     ) -> list:
-        """Run calls of one function side by side."""
-        return run_tasks(
-            self.stage, function, calls, self.config.resources, self.work, reports_progress=reports_progress
-        )
+        """Run calls of one function side by side; `rows` names what a call works on and shows each as a task run.
+
+        `use` takes the place of the stage's own resources.
+        """
+        with shard_rows(self.stage, rows, len(calls)) as on_done:
+            return run_tasks(
+                self.stage,
+                function,
+                calls,
+                self.config.resources,
+                self.work,
+                reports_progress=reports_progress,
+                on_done=on_done,
+                use=use,
+            )
 
 
 class Stage:
@@ -62,8 +85,11 @@ class Stage:
         version: int,
         reads: Callable[[Config], dict[str, Any]],
         function: Callable[..., dict[str, Any]],
+        takes_over: Callable[[Config], str | None] = lambda config: None,
+        same_settings: bool = True,
     ) -> None:
         self.name, self.version, self.reads, self.function = name, version, reads, function
+        self.takes_over, self.same_settings = takes_over, same_settings
         self.__doc__ = function.__doc__
 
     def __call__(self, run: Run, **inputs: Artifact) -> Artifact:
@@ -77,7 +103,7 @@ class Stage:
         )(self.execute)
         state: State[Artifact] = step(run, inputs, return_state=True)
         artifact: Artifact = state.result()
-        run.paths[self.name] = str(artifact.path)
+        run.artifacts[self.name] = artifact
         if run.until == self.name:
             raise ReachedEnd
         return artifact
@@ -88,12 +114,38 @@ class Stage:
         input_keys = {name: artifact.key for name, artifact in inputs.items()}
         return make_key(self.name, self.version, config_slice, input_keys), config_slice, input_keys
 
+    def _continued(
+        self, run: Run, config_slice: dict[str, Any], input_keys: dict[str, str]
+    ) -> tuple[Artifact | None, dict[str, str]]:
+        """(the artifact in service where it is the result as it stands, else None; inputs that name what is taken over)."""
+        how = self.takes_over(run.config)
+        previous = run.previous.get(self.name)
+        if how is None or previous is None:
+            return None, {}
+        manifest = run.store.manifest(previous)
+        same = (manifest["version"], manifest["config"]) == (self.version, config_slice)
+        if same and _own_inputs(manifest["inputs"]) == input_keys:
+            return previous, {}
+        if self.same_settings and not same:
+            _log(f"{self.name}: nothing is taken over from the model in service, which has other settings")
+            return None, {}
+        return None, {"previous": previous.key, "takes_over": how}
+
     def execute(self, run: Run, inputs: dict[str, Artifact]) -> Any:
         """Look the key up, compute it where it is missing; tells Prefect and the watcher which."""
         started = time.monotonic()
         key, config_slice, input_keys = self.key(run.config, inputs)
         store = run.store
         refreshed = self.name in run.refresh
+        unchanged, taken_over = self._continued(run, config_slice, input_keys)
+        if unchanged is not None and not refreshed:
+            reason = "nothing new since the model in service"
+            _log(f"{self.name}: cached ({reason}), {unchanged.key}")
+            self._record(run, unchanged, "cached", reason, time.monotonic() - started)
+            return Completed(name="Cached", message=f"{reason}: {unchanged.key}", data=unchanged)
+        if taken_over:
+            input_keys = {**input_keys, **taken_over}
+            key = make_key(self.name, self.version, config_slice, input_keys)
         with store.lock(key, on_wait=lambda: watcher().stage_waiting(self.name)):
             existed = store.object_path(key).exists()
             artifact = None if refreshed else store.lookup(key)
@@ -131,8 +183,10 @@ class Stage:
         store = run.store
         if refreshed:
             store.discard_work(key)
-        with store.scratch() as out:
-            summary = self.function(Job(self.name, run.config, out, store.work_path(key), store.scratch), **inputs)
+        previous = run.previous if "previous" in input_keys else {}
+        with gpus_of_this_machine(store, run.config, self.name), store.scratch() as out:
+            job = Job(self.name, run.config, out, store.work_path(key), store.scratch, previous)
+            summary = self.function(job, **inputs)
             return store.commit(
                 key,
                 self.name,
@@ -186,10 +240,23 @@ class Stage:
 
 
 def stage(
-    name: str, *, version: int, reads: Callable[[Config], dict[str, Any]]
+    name: str,
+    *,
+    version: int,
+    reads: Callable[[Config], dict[str, Any]],
+    takes_over: Callable[[Config], str | None] = lambda config: None,
+    same_settings: bool = True,
 ) -> Callable[[Callable[..., dict[str, Any]]], Stage]:
-    """Make a stage of a function `(job, **inputs) -> summary` that writes its artifact into `job.out`."""
-    return lambda function: Stage(name, version, reads, function)
+    """Make a stage of a function `(job, **inputs) -> summary` that writes its artifact into `job.out`.
+
+    takes_over: what it takes over from the model in service, as text for the key; None for nothing. same_settings: only
+    from an artifact that was made with the same settings.
+    """
+    return lambda function: Stage(name, version, reads, function, takes_over, same_settings)
+
+
+def _own_inputs(inputs: dict[str, str]) -> dict[str, str]:
+    return {name: key for name, key in inputs.items() if name not in ("previous", "takes_over")}
 
 
 def _changes(manifest: dict[str, Any], version: int, config_slice: dict[str, Any], inputs: dict[str, str]) -> list[str]:
@@ -200,6 +267,7 @@ def _changes(manifest: dict[str, Any], version: int, config_slice: dict[str, Any
         if old.get(leaf, ...) != new.get(leaf, ...)
     ]
     changes += [f"new {name}" for name, key in inputs.items() if manifest["inputs"].get(name) != key]
+    changes += [f"no {name}" for name in manifest["inputs"] if name not in inputs]
     if manifest["version"] != version:
         changes.append(f"stage version {manifest['version']} -> {version}")
     return changes

@@ -14,6 +14,7 @@ from genrec.config.model import BaseConfig, ScratchConfig
 from genrec.config.resources import ResourcesConfig, StageResources
 from genrec.config.rl import RewardConfig, RlConfig
 from genrec.config.section import Chosen, OptionsError, Section, UnknownName, knob, options_model
+from genrec.config.service import ServiceConfig
 from genrec.config.sft import (
     AlignmentConfig,
     DenseHeadConfig,
@@ -45,6 +46,7 @@ __all__ = [
     "SamplerConfig",
     "ScratchConfig",
     "Section",
+    "ServiceConfig",
     "SftConfig",
     "SidConfig",
     "StageResources",
@@ -69,4 +71,5 @@ class Config(Section):
     sft: SftConfig = Field(default_factory=SftConfig, description="Supervised fine-tuning.")
     rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
+    service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")

@@ -35,7 +35,11 @@ MS_PER_UNIT = {"s": 1000.0, "ms": 1.0, "us": 1e-3, "ns": 1e-6, "position": 1.0}
 
 
 def find_files(path: Path | None, options: Config) -> list[SourceFile]:
-    """The interactions and items files. Raises DataError that lists what is there when one is missing."""
+    """The interactions and items files: one of each, and any number of parts that came later.
+
+    Parts are called `interactions-*` or lie in a folder `interactions/` (`items` alike), in any of the formats. A file
+    that is named in the options stands alone. Raises DataError that lists what is there when a kind has none.
+    """
     if path is None or not path.is_dir():
         where = "is not set" if path is None else f"is {path}, which is not a folder"
         raise DataError(
@@ -45,7 +49,8 @@ def find_files(path: Path | None, options: Config) -> list[SourceFile]:
     files = []
     for kind, named in kinds:
         candidates = [named] if named else [kind + ending for ending in ENDINGS]
-        present = [name for name in candidates if (path / name).is_file()]
+        present = [name for name in candidates if (path / name).is_file()][:1]
+        present += [] if named else _parts(path, kind)
         if not present:
             raise DataError(
                 f"data.path: no {' or '.join(candidates)} in {path}; it holds {listing(path)}. "
@@ -53,8 +58,15 @@ def find_files(path: Path | None, options: Config) -> list[SourceFile]:
             )
         if not present[0].endswith(ENDINGS):
             raise DataError(f"data.options.{kind}: {present[0]} is neither of {', '.join(ENDINGS)}")
-        files.append(SourceFile(kind, path / present[0], present[0]))
+        files += [SourceFile(kind, path / name, name) for name in present]
     return files
+
+
+def _parts(path: Path, kind: str) -> list[str]:
+    """Names below `path` of the files of a kind that came in parts, sorted."""
+    found = [p for pattern in (f"{kind}-*", f"{kind}/*") for p in path.glob(pattern)]
+    names = [p.relative_to(path).as_posix() for p in found if p.is_file() and p.name.endswith(ENDINGS)]
+    return sorted(name for name in names if not Path(name).name.startswith("."))
 
 
 def is_parquet(path: Path) -> bool:

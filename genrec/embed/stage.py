@@ -5,6 +5,7 @@ vectors = [encode_shard(texts, config) for texts in shards]       # side by side
 summary = write_vectors(catalogue_path, config, vectors, out)
 
 A method that brings vectors by item id (`ready`) takes one: summary = write_ready_vectors(catalogue_path, config, out).
+What an earlier artifact has already is passed as `reused` (`genrec.embed.reuse`): then only new texts are split.
 """
 
 from __future__ import annotations
@@ -23,21 +24,25 @@ from genrec.schemas import read_table, vectors_schema, write_table
 
 if TYPE_CHECKING:
     from genrec.config import EmbedConfig
+    from genrec.embed.reuse import Reused
 
 PACKAGE = "genrec.embed"
 VECTORS_FILE = "vectors.parquet"
 
 
-def split_texts(catalogue_path: Path, config: EmbedConfig, num_shards: int) -> list[list[str]]:
-    """The distinct texts of a catalogue in shards with about the same number of characters.
+def split_texts(
+    catalogue_path: Path, config: EmbedConfig, num_shards: int, reused: Reused | None = None
+) -> list[list[str]]:
+    """The distinct texts of a catalogue that `reused` has not, in shards with about the same number of characters.
 
     Returns:
-        1..num_shards lists of texts, none empty; a single one where the encoder needs all texts at once (LSA).
+        Lists of texts, none empty, at most num_shards; a single one where the encoder needs all texts at once (LSA).
+        No list where every text is known.
 
     Raises:
         DataError: the catalogue is empty, missing or lacks a field.
     """
-    texts, _ = _read_texts(catalogue_path, config)
+    texts = _new_texts(read_texts(catalogue_path, config)[0], reused)
     if not variants.load(PACKAGE, config.method).SHARDABLE:
         num_shards = 1
     return [[texts[i] for i in rows] for rows in _deal(texts, num_shards)]
@@ -51,7 +56,9 @@ def encode_shard(
     return module.encode(texts, options, batch_tokens=config.batch_tokens, device=device, progress=progress)
 
 
-def write_vectors(catalogue_path: Path, config: EmbedConfig, vectors: list[np.ndarray], out: Path) -> dict[str, Any]:
+def write_vectors(
+    catalogue_path: Path, config: EmbedConfig, vectors: list[np.ndarray], out: Path, reused: Reused | None = None
+) -> dict[str, Any]:
     """Put the shards' vectors back in item order and write `vectors.parquet` into the folder `out`.
 
     Args:
@@ -59,24 +66,27 @@ def write_vectors(catalogue_path: Path, config: EmbedConfig, vectors: list[np.nd
         config: the same settings.
         vectors: float32 [n_k, d], one array a shard, in the order of `split_texts`.
         out: existing folder.
+        reused: what `split_texts` was given.
 
     Returns:
-        Summary: method, num_items, num_texts (distinct), num_empty (items without text), dim, num_zero (items with a
-        zero vector), mean_characters.
+        Summary: method, num_items, num_texts (distinct), num_encoded (of those; the others were taken over), num_empty
+        (items without text), dim, num_zero (items with a zero vector), mean_characters.
 
     Raises:
         DataError: shards that do not fit the catalogue, or vectors that are not finite.
     """
-    texts, inverse = _read_texts(catalogue_path, config)
-    shards = _deal(texts, len(vectors))
-    shapes = [v.shape for v in vectors]
-    if [len(rows) for rows in shards] != [s[0] for s in shapes] or len({s[1] for s in shapes}) != 1:
+    texts, inverse = read_texts(catalogue_path, config)
+    new = _new_texts(texts, reused)
+    shards = _deal(new, len(vectors))
+    shapes = [v.shape for v in vectors] + ([reused.vectors.shape] if reused is not None else [])
+    if [len(rows) for rows in shards] != [len(v) for v in vectors] or len({s[1] for s in shapes}) != 1:
         raise DataError(
             f"{VECTORS_FILE}: shards of shapes {shapes} do not fit the {len(texts)} distinct texts of {catalogue_path}"
         )
-    of_text = np.empty((len(texts), shapes[0][1]), dtype=np.float32)
+    of_new = np.empty((len(new), shapes[0][1]), dtype=np.float32)
     for rows, part in zip(shards, vectors, strict=True):
-        of_text[rows] = part
+        of_new[rows] = part
+    of_text = of_new if reused is None else _together(texts, new, of_new, reused)
     if not np.isfinite(of_text).all():
         bad = int(np.flatnonzero(~np.isfinite(of_text[inverse]).all(axis=1))[0])
         raise DataError(f"{VECTORS_FILE}: the vector of item {bad} by {config.method} is not finite")
@@ -85,6 +95,7 @@ def write_vectors(catalogue_path: Path, config: EmbedConfig, vectors: list[np.nd
         "method": config.method,
         "num_items": len(inverse),
         "num_texts": len(texts),
+        "num_encoded": len(new),
         "num_empty": int(np.sum(np.array([not t for t in texts])[inverse])),
         "dim": int(of_text.shape[1]),
         "num_zero": int(np.sum((of_text == 0).all(axis=1)[inverse])),
@@ -154,15 +165,29 @@ def read_item_vectors(path: Path) -> np.ndarray:
     return vectors
 
 
-def _read_texts(catalogue_path: Path, config: EmbedConfig) -> tuple[list[str], np.ndarray]:
+def read_texts(catalogue_path: Path, config: EmbedConfig) -> tuple[list[str], np.ndarray]:
+    """The distinct texts of a catalogue file and which one each item has (`genrec.embed.text.item_texts`)."""
     catalogue = read_table(catalogue_path)
     if catalogue.num_rows == 0:
         raise DataError(f"{catalogue_path}: the catalogue is empty, there is nothing to embed")
     return item_texts(catalogue, config.fields)
 
 
+def _new_texts(texts: list[str], reused: Reused | None) -> list[str]:
+    return texts if reused is None else [text for text in texts if text not in reused.rows]
+
+
+def _together(texts: list[str], new: list[str], of_new: np.ndarray, reused: Reused) -> np.ndarray:
+    """float32 [len(texts), d]: known vectors and new ones, in the order of the texts."""
+    place = {text: len(reused.vectors) + row for row, text in enumerate(new)}
+    rows = [reused.rows[text] if text in reused.rows else place[text] for text in texts]
+    return np.concatenate([reused.vectors, of_new])[rows]
+
+
 def _deal(texts: list[str], num_shards: int) -> list[np.ndarray]:
     """Row numbers of each shard: longest first, dealt to and fro, so that the shards' lengths come out even."""
+    if not texts:
+        return []
     num_shards = max(1, min(num_shards, len(texts)))
     order = np.argsort([-len(t) for t in texts], kind="stable")
     position = np.arange(len(order)) % (2 * num_shards)

@@ -28,6 +28,7 @@ class RunRecord(TypedDict):
     artifacts: Mapping[str, Path | str]
     summaries: NotRequired[Mapping[str, Mapping[str, Any]]]  # by stage; else read from the artifact's manifest
     started_at_unix_s: NotRequired[int]
+    promotion: NotRequired[Mapping[str, Any]]  # promoted, in_service (run id), why: what became of the model
 
 
 def collect(run: RunRecord) -> dict[str, Any]:
@@ -52,8 +53,17 @@ def collect(run: RunRecord) -> dict[str, Any]:
         report["training"] = training
     if "evaluate" in folders:
         report |= _evaluation(folders["evaluate"], summaries["evaluate"], run["config"])
+    if "promotion" in run:
+        report["promotion"] = dict(run["promotion"])
+        report["verdict"] = [*report.get("verdict", []), _promotion_in_words(run["promotion"])]
     report["config"] = run["config"]
     return report
+
+
+def _promotion_in_words(promotion: Mapping[str, Any]) -> str:
+    if promotion["promoted"]:
+        return f"In service from now on: {promotion['why']}."
+    return f"Not promoted, {promotion['in_service']} stays in service: {promotion['why']}."
 
 
 def _summary(stage: str, folder: Path, run: RunRecord) -> dict[str, Any]:

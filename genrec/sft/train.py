@@ -25,6 +25,7 @@ from genrec.progress import Progress, silent
 from genrec.sft import code_rows
 from genrec.sft.alignment import Alignment
 from genrec.sft.trainer import Trainer
+from genrec.sft.warm_start import WarmStart, load_weights
 from genrec.sft.windows import Windows, make_windows
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def train_sft(
     config: "SftConfig",
     *,
     vectors: Path | None = None,
+    warm_start: WarmStart | None = None,
     max_history: int,
     seed: int,
     work: Path,
@@ -51,7 +53,8 @@ def train_sft(
     """Fine-tune `base` and write the model of the best validation, or its adapter, and the training log to `out`.
 
     `prepared` holds train.parquet and valid.parquet; `sids` is sids.parquet, `vectors` the vectors.parquet
-    of the embed stage (for item vectors with text). Checkpoints go to `work`, and a rerun
+    of the embed stage (for item vectors with text). `warm_start` names an earlier model whose weights are the start
+    where the ids are the same. Checkpoints go to `work`, and a rerun
     with the same folder goes on where it stopped (on one CPU thread in fp32: to the same bits). Returns a summary.
     Raises DataError for unusable inputs and TrainingError when a loss or gradient is not finite.
     """
@@ -63,6 +66,9 @@ def train_sft(
         if config.sid_rows == "vectors" and text is not None:
             code_rows.initialise(policy, table, text, seed)
         add_items(policy, table, text, config)
+        warm = {}
+        if warm_start is not None:
+            warm = {"warm_share": load_weights(policy, warm_start, prepared / "catalogue.parquet")}
         trie = Trie.from_sids(table, policy.vocab.num_codes, device)
         windows = read_windows(prepared / "train.parquet", max_history)
         validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
@@ -90,6 +96,7 @@ def train_sft(
         "valid_ndcg@10": dense.get("valid_ndcg@10", state.best_ndcg) if len(validation) else None,
         "trainable_share": adapter.trainable_share(policy.model),
         **({"dense_head": dense} if dense else {}),
+        **warm,
     }
 
 

@@ -56,13 +56,13 @@ def assign(
     Returns:
         Summary: method, num_items, num_levels (tokens of an id), num_codes, collision_rate_raw, collision_rate,
         utilization, perplexity, reconstruction_error (the last learned level's), moved_share, prefix_agreement,
-        text_tokens_mean, shortened_by (see `genrec.sid.quality`).
+        text_tokens_mean, shortened_by (see `genrec.sid.quality`), and ids "fitted" (see `genrec.sid.keep`).
 
     Raises:
         DataError: vectors that are missing, empty or not finite, that do not fit the catalogue, or more items than ids.
         TrainingError: the tokenizer's loss stopped being finite.
     """
-    text, catalogue = _read_inputs(vectors_path, catalogue_path, config)
+    text, catalogue = read_inputs(vectors_path, catalogue_path, config)
     if config.fusion.weight and train_path is None:
         raise DataError("sid.fusion.weight: training sequences (train.parquet) are needed")
     vectors, fusion = (text, None) if train_path is None else fused_vectors(text, train_path, config.fusion)
@@ -93,6 +93,11 @@ def assign(
         fusion.save(out)
     save_tokenizer(tokenizer, config.method, out, input_dim=text.shape[1], deduplicate=config.deduplicate)
     (out / QUALITY_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return {**summary_of(report), "ids": "fitted"}
+
+
+def summary_of(report: dict[str, Any]) -> dict[str, Any]:
+    """The figures of quality.json that go into the summary of the stage."""
     kept = ("method", "num_items", "num_levels", "num_codes", "collision_rate_raw", "collision_rate")
     return {
         **{name: report[name] for name in (*kept, "utilization", "perplexity", "moved_share", "prefix_agreement")},
@@ -101,7 +106,8 @@ def assign(
     }
 
 
-def _read_inputs(vectors_path: Path, catalogue_path: Path, config: SidConfig) -> tuple[np.ndarray, pa.Table]:
+def read_inputs(vectors_path: Path, catalogue_path: Path, config: SidConfig) -> tuple[np.ndarray, pa.Table]:
+    """Vectors float32 [N, d] and the catalogue, row i of both being item i. Raises DataError when they do not fit."""
     vectors = read_item_vectors(vectors_path)
     catalogue = read_table(catalogue_path)
     if len(vectors) == 0:

@@ -37,7 +37,7 @@ def test_similar_texts_are_nearer_than_others():
 def test_full_rank_keeps_the_cosine_of_tf_idf():
     texts = ["a b c", "a b d", "c d e", "e f a", "b f f"]
     options = lsa.Config(dim=100, min_texts=1)
-    weights = lsa._tf_idf(texts, options).toarray()
+    weights = lsa._tf_idf(texts, options)[0].toarray()
     vectors = lsa.encode(texts, options)
     np.testing.assert_allclose(vectors @ vectors.T, weights @ weights.T, atol=1e-5)
 
@@ -46,7 +46,7 @@ def test_truncation_keeps_the_leading_singular_directions():
     rng = np.random.default_rng(0)
     texts = [" ".join(rng.choice([f"w{i}" for i in range(30)], 12)) for _ in range(60)]
     options = lsa.Config(dim=5, max_ngram=1)
-    weights = lsa._tf_idf(texts, options).toarray()
+    weights = lsa._tf_idf(texts, options)[0].toarray()
     u, s, _ = np.linalg.svd(weights)
     expected = u[:, :5] * s[:5]
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)

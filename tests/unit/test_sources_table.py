@@ -176,3 +176,28 @@ def test_iso_times_agree_with_the_standard_library(moment: datetime.datetime, of
         None,
         None,
     ]
+
+
+def test_parts_that_come_later_are_read_with_the_first_file(tmp_path: Path) -> None:
+    _write(tmp_path, "user_id,item_id,timestamp\nu,i1,1600000000\n")
+    (tmp_path / "interactions-2.csv").write_text("user_id,item_id,timestamp\nu,i2,1600000001\n")
+    (tmp_path / "items-2.csv").write_text("item_id,title\ni2,Two\n")
+    before = ingest.fingerprint(DataConfig(source="table", path=str(tmp_path)))
+    (tmp_path / "interactions").mkdir()
+    pl.DataFrame({"user_id": ["v"], "item_id": ["i1"], "timestamp": [1600000002]}).write_parquet(
+        tmp_path / "interactions" / "wednesday.parquet"
+    )
+    (tmp_path / "interactions" / "notes.txt").write_text("not read")
+    after = ingest.fingerprint(DataConfig(source="table", path=str(tmp_path)))
+    assert set(after) - set(before) == {"interactions/wednesday.parquet"}
+    interactions, _ = _read(tmp_path)
+    assert sorted(interactions.select("user_id", "item_id").iter_rows()) == [("u", "i1"), ("u", "i2"), ("v", "i1")]
+    items = pl.read_parquet(tmp_path / "run/ingest/items.parquet")
+    assert dict(items.select("item_id", "title").iter_rows()) == {"i1": "One", "i2": "Two"}
+
+
+def test_a_named_file_stands_alone(tmp_path: Path) -> None:
+    _write(tmp_path, "user_id,item_id,timestamp\nu,i1,1600000000\n")
+    (tmp_path / "interactions-2.csv").write_text("user_id,item_id,timestamp\nu,i2,1600000001\n")
+    interactions, _ = _read(tmp_path, interactions="interactions.csv")
+    assert list(interactions["item_id"]) == ["i1"]

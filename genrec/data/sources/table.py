@@ -19,9 +19,13 @@ class Config:
     """Names of the files and of their columns."""
 
     interactions: str = setting(
-        "", "Interactions file in data.path; empty takes interactions.parquet, .csv or .csv.gz."
+        "",
+        "Interactions file in data.path; empty takes interactions.parquet, .csv or .csv.gz, and any parts: files called "
+        "interactions-* or in a folder interactions/.",
     )
-    items: str = setting("", "Items file in data.path; empty takes items.parquet, .csv or .csv.gz.")
+    items: str = setting(
+        "", "Items file in data.path; empty takes items.parquet, .csv or .csv.gz, and any parts as above."
+    )
     user_id: str = setting("user_id", "Column of the user id (interactions).")
     item_id: str = setting("item_id", "Column of the item id (both files).")
     timestamp: str = setting("timestamp", "Column of the time (interactions).")
@@ -41,7 +45,7 @@ class Config:
 
 
 def find(path: Path | None, options: Config) -> list[SourceFile]:
-    """The two files to read, checked to have the mapped columns."""
+    """The files to read, checked to have the mapped columns."""
     files = tables.find_files(path, options)
     for file in files:
         tables.check_columns(file, options)

@@ -1,0 +1,39 @@
+"""Settings of daily operation: what a retraining takes over from the model in service, and when it takes its place."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from genrec.config.section import Section
+
+
+class ServiceConfig(Section):
+    """The model in service under this run's `name`. What is taken over is part of a stage's key by its origin."""
+
+    keep: list[Literal["vectors", "ids", "weights"]] = Field(
+        default=[],
+        description="What a run takes over from the model in service. vectors: of item texts that did not change, and "
+        "the encoder as it was fitted. ids: of known items; new items get theirs from the frozen codebooks, until "
+        "they drift. weights: fine-tuning starts from the model in service where the ids were kept.",
+    )
+    max_new_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="An encoder that is fitted on the catalogue is fitted anew (and with it the ids) when more than this "
+        "share of the texts it has met came after its fit.",
+    )
+    promote: Literal["never", "if_not_worse"] = Field(
+        "never",
+        description="if_not_worse: at the end, the model takes the place of the one in service unless its NDCG is worse "
+        "on the same test rows. never: leave the one in service.",
+    )
+    max_loss: float = Field(
+        0.0, ge=0, le=1, description="Share of the NDCG of the model in service that a new one may fall short of it."
+    )
+
+    @model_validator(mode="after")
+    def _weights_need_ids(self) -> "ServiceConfig":
+        if "weights" in self.keep and "ids" not in self.keep:
+            raise ValueError("keep: weights have no meaning under other ids; keep ids (and vectors) too")
+        return self

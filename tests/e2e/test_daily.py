@@ -1,0 +1,100 @@
+"""Retraining day by day: new files are read, what is known is kept, the better model is in service."""
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from genrec.columns import read_sids
+from genrec.registry import Registry
+from genrec.schemas import read_table
+from genrec.store import Store
+from tests.e2e.conftest import run_flow, tiny_config
+
+NUM_USERS, NUM_ITEMS = 60, 60
+KEEP = ("service.keep=[vectors, ids, weights]", "service.promote=if_not_worse", "service.max_loss=1.0")
+WORDS = ("steel", "lamp", "saw", "glue", "drill", "nut", "box", "tape")
+
+
+def _write_day(shop: Path, day: int) -> None:
+    """The shop's files of one day: every user buys four items; later days have two items that were not there before."""
+    draw = random.Random(day)
+    items = range(NUM_ITEMS) if day == 0 else range(NUM_ITEMS + 2 * day - 2, NUM_ITEMS + 2 * day)
+    rows = [{"item_id": f"i{i}", "title": " ".join(draw.choices(WORDS, k=5)), "description": "", "brand": "b",
+             "categories": f"kind {i % 4}"} for i in items]  # fmt: skip
+    _write(shop / f"items-{day}.csv", rows)
+    events = []
+    for user in range(NUM_USERS):
+        old = [(user + 7 * day + k) % NUM_ITEMS for k in range(4)]
+        bought = [*old, *(items if day else ())]
+        events += [{"user_id": f"u{user}", "item_id": f"i{i}", "timestamp": 1600000000 + 86400 * day + 60 * n, "event": "purchase",
+                    "rating": ""} for n, i in enumerate(bought)]  # fmt: skip
+    _write(shop / f"interactions-{day}.csv", events)
+
+
+def _write(path: Path, rows: list[dict]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with open(path, "w", newline="") as sink:
+        writer = csv.DictWriter(sink, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _config(root: Path, *more: str):
+    small = ("embed.options.dim=4", "sid.num_codes=16", "sft.epochs=1", "rl.num_steps=1", "prepare.k_core=3")
+    return tiny_config(root / "store", f"data.path={root / 'shop'}", *small, *more, base="table.yaml")
+
+
+def _status(report):
+    return {s["name"]: s["status"] for s in report["stages"]}
+
+
+def _ids(store: Store, keys: dict[str, str]) -> dict[str, tuple]:
+    items = read_table(store.object_path(keys["prepare"]) / "catalogue.parquet")["item_id"].to_pylist()
+    return dict(zip(items, map(tuple, read_sids(store.object_path(keys["sid"])).tolist()), strict=True))
+
+
+@pytest.mark.usefixtures("prefect_server", "ray_cluster")
+def test_three_days_in_the_life_of_a_shop(tmp_path):
+    store = Store(tmp_path / "store")
+    _write_day(tmp_path / "shop", 0)
+    first = run_flow(_config(tmp_path, *KEEP), "monday")
+    name = first["name"]
+    registry = Registry(store, name)
+    assert first["promotion"] == {**first["promotion"], "promoted": True, "why": "no model was in service"}
+    monday = registry.current()
+
+    # A night without new files: everything is there, and the model stays.
+    again = run_flow(_config(tmp_path, *KEEP), "monday-night")
+    assert set(_status(again).values()) == {"cached"}
+    assert again["promotion"]["why"] == "this model is in service already"
+    assert len(registry.history()) == 1
+
+    # A new file in the folder: two new items, of which alone the text is encoded.
+    _write_day(tmp_path / "shop", 1)
+    second = run_flow(_config(tmp_path, *KEEP), "tuesday")
+    assert set(_status(second).values()) == {"computed"}
+    keys = {s["name"]: s["key"] for s in second["stages"]}
+    embedded, given = (store.lookup(keys[n]).summary for n in ("embed", "sid"))
+    assert (embedded["num_encoded"], embedded["taken_over"]) == (2, True)
+    assert (given["ids"], given["num_new"]) == ("kept", 2)
+    before, after = _ids(store, monday.keys), _ids(store, keys)
+    assert {i: after[i] for i in before} == before
+    assert set(after) - set(before) == {"i60", "i61"}
+    assert second["training"]["sft"]["warm_share"] > 0.9
+    assert second["promotion"]["promoted"]
+    assert second["promotion"]["rows"] == NUM_USERS
+    assert registry.current().run_id == "tuesday"
+    assert any("In service from now on: NDCG@10" in line for line in second["verdict"])
+
+    # Going back, and a run that would have to be better than it can be: it is not promoted, and the report says so.
+    assert registry.roll_back().keys == monday.keys
+    _write_day(tmp_path / "shop", 2)
+    third = run_flow(_config(tmp_path, "service.promote=if_not_worse", "sft.learning_rate=1e-9", "seed=5"), "wednesday")
+    figures = third["promotion"]
+    assert figures["promoted"] == (figures["new"] >= figures["in_service"])
+    stays = "wednesday" if figures["promoted"] else "monday"
+    assert registry.current().run_id == stays
+    assert json.loads((store.root / "service" / name / "current.json").read_text())["run_id"] == stays
