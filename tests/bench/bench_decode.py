@@ -3,7 +3,8 @@
     python -m tests.bench.bench_decode [--users 256] [--items 4344] [--repeats 5] [--threads 1]
 
 `generate` uses the prefix function a user would write (a dictionary of allowed tokens by prefix) with beam search over
-the full vocabulary. Both sides get the same length-sorted batches; repeats alternate, medians are compared. Scores
+the full vocabulary; `processor` is generate with a logits processor that looks every beam's prefix up by its text and
+masks row by row, the usual way in this field. All sides get the same length-sorted batches; repeats alternate, medians are compared. Scores
 differ by construction (generate normalises over the whole vocabulary), so the agreement of the lists is checked with
 the head cut to the semantic-id rows of a level by a logits processor.
 """
@@ -79,8 +80,23 @@ class LevelNormaliser(LogitsProcessor):
         return cut
 
 
-def generate_items(policy: Policy, prompts: PromptBatch, sids: np.ndarray, level_normaliser: bool = False) -> list:
-    """Lists by `generate` with prefix_allowed_tokens_fn, as token tuples mapped to items."""
+class PerBeamProcessor(LogitsProcessor):
+    """Prefixes as text keys of a dictionary, one beam after the other."""
+
+    def __init__(self, follow: dict[tuple, set], prompt_width: int) -> None:
+        self.allowed = {"-".join(map(str, prefix)): sorted(codes) for prefix, codes in follow.items()}
+        self.prompt_width = prompt_width
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        scores = scores.log_softmax(-1)
+        mask = torch.full_like(scores, -torch.inf)
+        for row, ids in enumerate(input_ids[:, self.prompt_width :].tolist()):
+            mask[row, self.allowed["-".join(map(str, ids))]] = 0
+        return scores + mask
+
+
+def generate_items(policy: Policy, prompts: PromptBatch, sids: np.ndarray, way: str = "generate") -> list:
+    """Lists by `generate` (prefix function), `processor` or `level` (normalised as ours), as items."""
     tokens = policy.vocab.token_ids(sids).tolist()
     index = {tuple(row): item for item, row in enumerate(tokens)}
     follow: dict[tuple, set] = {}
@@ -94,7 +110,9 @@ def generate_items(policy: Policy, prompts: PromptBatch, sids: np.ndarray, level
         return allowed[tuple(ids[width:].tolist())]
 
     processors = LogitsProcessorList()
-    if level_normaliser:  # normalise first, constrain after: generate itself would run a prefix function before
+    if way == "processor":
+        processors.append(PerBeamProcessor(follow, width))
+    if way == "level":  # normalise first, constrain after: generate itself would run a prefix function before
         processors += [LevelNormaliser(policy.vocab, width), PrefixConstrainedLogitsProcessor(follows, WIDTH)]
     with torch.no_grad():
         rows = policy.model.generate(
@@ -107,7 +125,7 @@ def generate_items(policy: Policy, prompts: PromptBatch, sids: np.ndarray, level
             do_sample=False,
             length_penalty=0.0,
             logits_processor=processors,
-            prefix_allowed_tokens_fn=None if level_normaliser else follows,
+            prefix_allowed_tokens_fn=follows if way == "generate" else None,
         )
     found = [index[tuple(row)] for row in rows[:, width:].tolist()]
     return [found[i : i + WIDTH] for i in range(0, len(found), WIDTH)]
@@ -134,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, default=256, help="users decoded by ours in a repeat")
     parser.add_argument("--generate-users", type=int, default=64, help="users decoded by generate in a repeat")
-    parser.add_argument("--batch-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--generate-batch-size", type=int, default=32)
     parser.add_argument("--items", type=int, default=4344)
     parser.add_argument("--history", type=int, default=11, help="items in every history")
@@ -155,23 +173,25 @@ def main() -> None:
             policy.beam_search(policy.prompts(histories[start : start + args.batch_size], sids), trie, WIDTH)
         return args.users
 
-    def theirs() -> int:
+    def theirs(way: str) -> int:
         for start in range(0, args.generate_users, args.generate_batch_size):
-            generate_items(policy, policy.prompts(histories[start : start + args.generate_batch_size], sids), sids)
+            prompts = policy.prompts(histories[start : start + args.generate_batch_size], sids)
+            generate_items(policy, prompts, sids, way)
         return args.generate_users
 
     check = policy.prompts(histories[:8], sids)
-    same = generate_items(policy, check, sids, True) == policy.beam_search(check, trie, WIDTH).items.tolist()
-    rates: dict[str, list[float]] = {"ours": [], "generate": []}
+    same = generate_items(policy, check, sids, "level") == policy.beam_search(check, trie, WIDTH).items.tolist()
+    sides = {"ours": ours, "generate": lambda: theirs("generate"), "processor": lambda: theirs("processor")}
+    rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(args.repeats):
-        for name, run in (("ours", ours), ("generate", theirs)):
+        for name, run in sides.items():
             rates[name].append(timed(run))
     megaflop, limit = limit_users_per_s(policy, 1 + NUM_LEVELS * args.history)
     median = {name: statistics.median(values) for name, values in rates.items()}
     report = {
         "users_per_s": {name: round(value, 1) for name, value in median.items()},
         "range": {name: [round(min(v), 1), round(max(v), 1)] for name, v in rates.items()},
-        "ratio": round(median["ours"] / median["generate"], 1),
+        "ratio": {name: round(median["ours"] / median[name], 1) for name in ("generate", "processor")},
         "limit": {"mflop_a_user": round(megaflop, 1), "users_per_s": round(limit, 1)},
         "share_of_limit": round(median["ours"] / limit, 3),
         "same_lists_as_generate": same,

@@ -1,0 +1,96 @@
+"""The trie at scale: seconds and memory to build it, and what one step of a search costs, from ten thousand items on.
+
+    python -m tests.bench.bench_trie [--items 10000 100000 1000000 10000000] [--threads 1]
+
+Ids are uniform random and distinct, 3 levels of 256 codes: the worst case for the table, since no prefix repeats more
+than it has to. A step is `allowed` and `advance` for 128 users with 20 beams each at every level, that is what a beam
+search asks of the trie; the beams are prefixes of random items. Every size is measured in a process of its own.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+
+from genrec.lm.trie import Trie
+
+NUM_LEVELS, NUM_CODES, USERS, BEAMS = 3, 256, 128, 20
+
+
+def distinct_ids(num_items: int, seed: int = 0) -> np.ndarray:
+    """Uniform distinct ids, uint8[N, L]."""
+    rng = np.random.default_rng(seed)
+    space = NUM_CODES**NUM_LEVELS
+    picked = np.flatnonzero(rng.random(space, dtype=np.float32) < num_items / space)
+    shortage = num_items - len(picked)
+    if shortage > 0:
+        free = np.setdiff1d(rng.integers(0, space, 8 * shortage + 1000), picked)
+        picked = np.concatenate([picked, rng.permutation(free)[:shortage]])
+    picked = rng.permutation(picked)[:num_items]
+    return np.stack([(picked >> shift) & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
+
+
+def peak_gib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def step_seconds(trie: Trie, sids: np.ndarray, repeats: int = 30) -> list[float]:
+    """Median seconds of one step by level."""
+    picked = np.random.default_rng(1).integers(0, len(sids), (USERS, BEAMS))
+    codes = torch.from_numpy(sids[picked].astype(np.int64))
+    state, medians = torch.zeros(USERS, BEAMS, dtype=torch.int64), []
+    for level in range(NUM_LEVELS):
+        taken = []
+        for _ in range(repeats):
+            start = time.perf_counter()
+            trie.allowed(level, state)
+            reached = trie.advance(level, state, codes[..., level])
+            taken.append(time.perf_counter() - start)
+        medians.append(statistics.median(taken))
+        state = reached
+    if not torch.equal(trie.items(state), torch.from_numpy(picked)):
+        sys.exit("the trie does not lead back to the items")
+    return medians
+
+
+def measure(num_items: int) -> dict[str, object]:
+    sids = distinct_ids(num_items)
+    Trie.from_sids(sids[:1000], NUM_CODES)
+    before = peak_gib()
+    start = time.perf_counter()
+    trie = Trie.from_sids(sids, NUM_CODES)
+    seconds = time.perf_counter() - start
+    steps = step_seconds(trie, sids)
+    return {
+        "items": len(sids),
+        "build_s": round(seconds, 2),
+        "peak_gib": round(peak_gib(), 2),
+        "peak_gib_before": round(before, 2),
+        "step_ms_by_level": [round(1e3 * s, 3) for s in steps],
+        "search_ms": round(1e3 * sum(steps), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--items", type=int, nargs="+", default=[10_000, 100_000, 1_000_000, 10_000_000])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--alone", action="store_true", help="measure the one size in this process")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.alone:
+        print(json.dumps(measure(args.items[0])), flush=True)
+        return
+    for num_items in args.items:
+        command = [sys.executable, "-m", "tests.bench.bench_trie", "--alone", "--threads", str(args.threads)]
+        subprocess.run([*command, "--items", str(num_items)], check=True)
+
+
+if __name__ == "__main__":
+    main()
