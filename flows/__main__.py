@@ -15,6 +15,7 @@ from flows import environment
 from genrec.config import Config
 from genrec.config_load import load_config
 from genrec.errors import ConfigError, GenrecError
+from genrec.remote_store import is_url, local_root
 
 app = typer.Typer(
     help="genrec: from raw reviews to a generative recommender.",
@@ -32,7 +33,9 @@ _Set = Annotated[
         "--set", "-s", metavar="a.b=c", help="Override one setting; may be repeated. conf/README.md lists all."
     ),
 ]
-_Store = Annotated[Path | None, typer.Option("--store", help="Folder of artifacts and reports [default: .genrec].")]
+_Store = Annotated[
+    str | None, typer.Option("--store", help="Folder or URL (s3://...) of artifacts and reports [default: .genrec].")
+]
 _Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the logs of Prefect and Ray.")]
 _EXAMPLES = """
 Examples:
@@ -68,14 +71,14 @@ def run(
     """Run the pipeline: ingest, prepare, embed, sid, base, sft, rl, evaluate. Finished stages come from the store."""
     with _short_errors(debug):
         checked = _checked(config, overrides, store)
-        environment.prepare(Path(checked.store), debug)
+        environment.prepare(local_root(checked.store), debug)
         from tasks.run import check_stage, stages_to_refresh  # before the slow imports: a typo answers at once
 
         stages_to_refresh(from_stage, refresh or [])
         if until:
             check_stage(until)
         report = _run_flow(checked, from_stage=from_stage, refresh=refresh or [], until=until)
-        _print_report(report, Path(checked.store))
+        _print_report(report, local_root(checked.store))
 
 
 @app.command()
@@ -89,7 +92,7 @@ def compare(
     """Run several configs, shared stages once, and lay their results side by side."""
     with _short_errors(debug):
         checked = [_checked([path], overrides, store) for path in [*configs, *(more or [])]]
-        environment.prepare(Path(checked[0].store), debug)
+        environment.prepare(local_root(checked[0].store), debug)
         with _prefect(checked[0]) as ready, _terminal():
             from flows.compare import compare as compare_flow
 
@@ -111,7 +114,7 @@ def report(
 ) -> None:
     """Print the results of a finished run and where its report.html is."""
     with _short_errors(debug):
-        root = store or Path(Config.model_fields["store"].default)
+        root = local_root(store or Config.model_fields["store"].default)
         folder = root / "runs" / run_name
         if not (folder / "report.json").is_file():
             runs = sorted(p.parent.name for p in (root / "runs").glob("*/report.json") if p.parent.name != "latest")
@@ -128,11 +131,12 @@ def serve(
 ) -> None:
     """Bring up the Prefect UI with the pipeline as a deployment; Ctrl-C takes all of it down."""
     with _short_errors(debug):
-        root = store or Path(Config.model_fields["store"].default)
+        named = store or Config.model_fields["store"].default
+        root = local_root(named)
         environment.prepare(root, debug=True)
         from flows.serve import serve_here
 
-        serve_here(root, port)
+        serve_here(root, port, named if is_url(named) else None)
 
 
 @app.command()
@@ -148,8 +152,52 @@ def settings(
         print(manual(), end="")
 
 
-def _checked(files: list[Path], overrides: list[str] | None, store: Path | None) -> Config:
-    extra = [f"store={json.dumps(str(store))}"] if store else []
+@app.command()
+def current(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Name of the runs, such as demo; where there are several.")
+    ] = "",
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Show which model is in service, where its files are, and what was there before."""
+    from flows.in_service import show
+
+    with _short_errors(debug):
+        show(out, name, store)
+
+
+@app.command()
+def promote(
+    run_name: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or `latest`.")],
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Put the model of a finished run in service, without a comparison (service.promote makes one)."""
+    from flows.in_service import promote_run
+
+    with _short_errors(debug):
+        promote_run(out, run_name, store)
+
+
+@app.command()
+def rollback(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Name of the runs, such as demo; where there are several.")
+    ] = "",
+    to: Annotated[int, typer.Option("--to", help="Number of the change to go back to; 0: the one before.")] = 0,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Put the model back in service that was there before."""
+    from flows.in_service import go_back
+
+    with _short_errors(debug):
+        go_back(out, name, to, store)
+
+
+def _checked(files: list[Path], overrides: list[str] | None, store: str | None) -> Config:
+    extra = [f"store={json.dumps(store)}"] if store else []
     return load_config(files, [*(overrides or []), *extra])
 
 
@@ -157,7 +205,7 @@ def _run_id(name: str, store: str) -> str:
     """Time and name; a number is added when two runs start in the same second."""
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     run_id, n = stem, 2
-    while (Path(store) / "runs" / run_id).exists():
+    while (local_root(store) / "runs" / run_id).exists():
         run_id, n = f"{stem}-{n}", n + 1
     return run_id
 
@@ -167,7 +215,7 @@ def _prefect(checked: Config) -> Iterator[Callable[[], None]]:
     """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts."""
     from flows.server import api
 
-    with api(Path(checked.store) / "prefect") as server:
+    with api(local_root(checked.store) / "prefect") as server:
         yield server.wait_until_healthy if server else lambda: None
 
 

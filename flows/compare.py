@@ -1,13 +1,12 @@
 """Several configs, one table: each runs as a subflow, and stages they share are computed once."""
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from flows.retrain import retrain
 from genrec.evaluate.compare import write_comparison
-from genrec.store import Store
+from genrec.remote_store import open_store
 
 
 @flow(name="compare", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
@@ -17,5 +16,5 @@ def compare(configs: list[dict[str, Any]], run_id: str) -> dict[str, Any]:
     Returns {"columns", "rows", "html"}.
     """
     reports = [retrain(config=config, run_id=f"{run_id}-{i}-{config['name']}") for i, config in enumerate(configs)]
-    folder = Store(Path(configs[0]["store"])).run_path(run_id)
+    folder = open_store(configs[0]["store"]).run_path(run_id)
     return write_comparison(reports, folder)

@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
@@ -18,6 +17,7 @@ from flows.forms import (
     DataPath,
     Epochs,
     Preset,
+    Promote,
     Recipe,
     Recipes,
     Refresh,
@@ -27,6 +27,7 @@ from flows.forms import (
     SeenItems,
     Settings,
     Source,
+    TakeOver,
     Until,
     form,
     settings_of,
@@ -37,7 +38,7 @@ from flows.retrain import pipeline
 from flows.run_names import run_id
 from genrec.config import Config
 from genrec.evaluate.compare import write_comparison
-from genrec.store import Store
+from genrec.remote_store import open_store
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -62,7 +63,9 @@ def retrain(
     seed: Seed = 0,
     sft_epochs: Epochs = 0,
     rl_steps: RlSteps = -1,
-    refresh: Refresh = [],  # noqa: B006  (read only; the form shows an empty list)
+    take_over: TakeOver = [],  # noqa: B006  (read only; the form shows an empty list)
+    promote: Promote = True,
+    refresh: Refresh = [],  # noqa: B006
     until: Until = "evaluate",
     settings: Settings = [],  # noqa: B006
 ) -> None:
@@ -73,6 +76,8 @@ def retrain(
         data__path=data_path,
         sft__epochs=sft_epochs or None,
         rl__num_steps=rl_steps if rl_steps >= 0 else None,
+        service__keep=take_over or None,
+        service__promote="if_not_worse" if promote else None,
     )
     config = _config(preset, recipe, fields, settings)
     _run_and_publish(config, refresh=frozenset(refresh), until=until)
@@ -94,7 +99,7 @@ def compare_recipes(
         config = _config(preset, recipe, [*fields, f"name={recipe}"], settings)
         with shown_in_prefect():
             reports.append(pipeline(config, f"{together}-{recipe}"))
-    publish_comparison(write_comparison(reports, Store(Path(config.store)).run_path(together)), together)
+    publish_comparison(write_comparison(reports, open_store(config.store).run_path(together)), together)
 
 
 @form("evaluate-only", flow_run_name="evaluate {preset} {recipe}")
@@ -140,7 +145,7 @@ def embed_only(
 def _run_and_publish(config: Config, **arguments: Any) -> None:
     with shown_in_prefect():
         report = pipeline(config, run_id(config.name), **arguments)
-    publish_report(report, Store(Path(config.store)))
+    publish_report(report, open_store(config.store))
 
 
 def deployments() -> list["RunnerDeployment"]:
@@ -152,8 +157,10 @@ def deployments() -> list["RunnerDeployment"]:
             retrain,
             "retrain-nightly",
             schedule=nightly,
-            description="retrain every night. The schedule ships switched off: turn it on at the right, and set "
-            "the parameters of the schedule to your data.",
+            parameters={"take_over": ["vectors", "ids"], "promote": True},
+            description="retrain every night: new files are read, known items keep their ids, and the model takes the "
+            "place of the one in service unless it is worse. The schedule ships switched off: turn it on at the right, "
+            "and set the parameters of the schedule to your data.",
         ),
         _deployment(compare_recipes, "compare-recipes"),
         _deployment(evaluate_only, "evaluate-only"),

@@ -79,6 +79,19 @@ RlSteps = Annotated[
         description="Updates of reinforcement learning, at most. 0: none at all. -1: as in the preset.",
     ),
 ]
+TakeOver = Annotated[
+    list[Literal["vectors", "ids", "weights"]],
+    Field(
+        description="What to take over from the model in service. vectors: of texts that did not change. ids: of known "
+        "items, while their codebooks fit. weights: train on from that model (needs ids). Empty: start afresh."
+    ),
+]
+Promote = Annotated[
+    bool,
+    Field(
+        description="Put the new model in service at the end unless it is worse than the one there on the same test rows."
+    ),
+]
 BeamWidth = Annotated[
     int, Field(ge=0, le=1000, description="Recommendations searched for each user (beams). 0: as in the preset.")
 ]

@@ -5,14 +5,13 @@ computed; a run that failed goes on where it stopped.
 """
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
 from genrec.config import Config
 from genrec.config_load import validate
-from genrec.store import Store
+from genrec.remote_store import open_store
 from tasks.base import base
 from tasks.cluster import disconnect
 from tasks.embed import embed
@@ -56,7 +55,7 @@ def pipeline(
     """What the flows share: run the stages and report. `compute` names the stages that may be computed; null: all."""
     run = Run(
         config=config,
-        store=Store(Path(config.store)),
+        store=open_store(config.store),
         run_id=run_id,
         refresh=refresh,
         until=check_stage(until) if until else None,

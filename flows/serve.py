@@ -25,17 +25,17 @@ _PATIENCE_S = 40.0
 _TRIES = 3  # a server or runner that dies this often within a minute is not started again
 
 
-def serve_here(store: Path, port: int) -> None:
+def serve_here(store: Path, port: int, url: str | None = None) -> None:
     """Start the server, serve the deployments, and at the end take down all of it, runs included. Blocks.
 
-    Raises GenrecError when this store is served already, when the port is taken, or when a process does not stay up.
+    `store` is a folder, or what stages the store at `url` on this machine. Raises GenrecError when this store is served already, when the port is taken, or when a process does not stay up.
     """
     home = store.absolute() / "prefect"
     with only_one(home, f"http://127.0.0.1:{port}"):
         for needed in (port, port + 1):
             if not is_free(needed):
                 raise GenrecError(f"port {needed} is taken by another program: stop that or pass another --port")
-        os.environ["GENREC_STORE"] = str(store.absolute())
+        os.environ["GENREC_STORE"] = url or str(store.absolute())
         adopt_orphans()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)

@@ -91,7 +91,7 @@ class Registry:
             number = max((r.number for r in self.history()), default=0) + 1
             record = Record(number, action, run_id, dict(keys), why, figures, int(time.time()))
             text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True) + "\n"
-            self.store.write_document(f"{self.folder}/{number:06d}.json", text)
+            self.store.write_document(f"{self.folder}/{number:06d}.json", text, new=True)
             self.store.write_document(f"{self.folder}/{CURRENT}", text)
         return record
 

@@ -101,7 +101,7 @@ class Store:
             return None
         try:
             manifest = json.loads((path / MANIFEST).read_bytes())
-            problem = _mismatch(path, manifest) or ("another key" if manifest["key"] != key else None)
+            problem = mismatch(path, manifest) or ("another key" if manifest["key"] != key else None)
             if problem is None:
                 return _artifact(path, manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -177,6 +177,7 @@ class Store:
         self.disk.fsync(folder / MANIFEST)
         for path in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
             self.disk.fsync(path)
+        self._publish(key, folder, manifest, replace)
         target = self.object_path(key)
         if replace:
             self._discard(target)
@@ -188,6 +189,9 @@ class Store:
         if artifact is None:
             raise GenrecError(f"stage {stage}: artifact {key} does not read back as written; check the disk")
         return artifact
+
+    def _publish(self, key: str, folder: Path, manifest: dict[str, Any], replace: bool) -> None:
+        """Where the artifact has to be besides this root before it counts as committed: nowhere."""
 
     def discard_work(self, key: str) -> None:
         """Forget the checkpoints of a key."""
@@ -224,9 +228,14 @@ class Store:
         self.set_latest_run(run_id)
 
     # ---- small documents: read and written whole ------------------------------------------------------------------
-    def write_document(self, name: str, text: str) -> None:
-        """Write or replace a small file, all or nothing. `name` is its path below the root."""
+    def write_document(self, name: str, text: str, new: bool = False) -> None:
+        """Write or replace a small file, all or nothing. `name` is its path below the root.
+
+        Raises GenrecError where it must be `new` and is there already.
+        """
         target = self.root / name
+        if new and target.exists():
+            raise GenrecError(f"store {self.root}: {name} was written by another process just now; try again")
         target.parent.mkdir(parents=True, exist_ok=True)
         with self.scratch() as folder:
             path = folder / target.name
@@ -267,7 +276,7 @@ def _artifact(path: Path, manifest: dict[str, Any]) -> Artifact:
     )
 
 
-def _mismatch(path: Path, manifest: dict[str, Any]) -> str | None:
+def mismatch(path: Path, manifest: dict[str, Any]) -> str | None:
     """What differs between the files and their manifest, or None."""
     present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - {MANIFEST}
     if present != set(manifest["files"]):

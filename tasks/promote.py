@@ -30,9 +30,8 @@ def promote(run: Run) -> None:
     before = in_service(run)
     figures: dict[str, Any] = {}
     if record and record.keys == keys:
-        run.promotion = {"promoted": False, "in_service": record.run_id, "why": "this model is in service already"}
-        return
-    if record and not before:
+        why = "this model is in service already"
+    elif record and not before:
         why = f"the model in service ({record.run_id}) is not whole in the store any more"
     elif record:
         measured = incumbent(
@@ -48,7 +47,7 @@ def promote(run: Run) -> None:
 
 def _promote(run: Run, keys: dict[str, str], record: Record | None, why: str, figures: dict[str, Any]) -> None:
     """Decide which model is in service from now on."""
-    if figures and not figures["good_enough"] and record is not None:
+    if record is not None and (record.keys == keys or (figures and not figures["good_enough"])):
         run.promotion = {"promoted": False, "in_service": record.run_id, "why": why, **figures}
         return
     made = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures)

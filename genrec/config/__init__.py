@@ -62,7 +62,7 @@ class Config(Section):
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Short name, part of the run id.")
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of training (the synthetic shop has its own).")
-    store: str = knob(".genrec", "Folder of artifacts and reports.")
+    store: str = knob(".genrec", "Folder of artifacts and reports, or the URL of one on an object store (s3://, gs://).")
     data: DataConfig = Field(default_factory=DataConfig, description="Input.")
     prepare: PrepareConfig = Field(default_factory=PrepareConfig, description="Preparation.")
     embed: EmbedConfig = Field(default_factory=EmbedConfig, description="Item vectors.")

@@ -56,6 +56,8 @@ def _ids(store: Store, keys: dict[str, str]) -> dict[str, tuple]:
     return dict(zip(items, map(tuple, read_sids(store.object_path(keys["sid"])).tolist()), strict=True))
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("prefect_server", "ray_cluster")
 def test_three_days_in_the_life_of_a_shop(tmp_path):
     store = Store(tmp_path / "store")

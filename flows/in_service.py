@@ -1,0 +1,73 @@
+"""What the commands about the model in service do: show it, put another one there, go back."""
+
+import json
+import time
+from typing import Any
+
+from rich.console import Console
+
+from genrec.config import Config
+from genrec.errors import GenrecError
+from genrec.registry import Record, Registry, names
+from genrec.remote_store import open_store
+from genrec.store import Store
+
+
+def show(out: Console, name: str, store: str | None) -> None:
+    """The model in service, where its files are, and the history."""
+    from flows.console import table
+
+    registry = _registry(name, store)
+    history = registry.history()
+    out.print(f"{registry.name}: {history[-1].run_id} is in service (change {history[-1].number})", soft_wrap=True)
+    for stage in ("sid", "base", "sft", "rl"):
+        out.print(f"  {stage:<5}{registry.store.object_path(history[-1].keys[stage])}", soft_wrap=True)
+    rows = [[str(r.number), _when(r), r.action.replace("_", " "), r.run_id, r.why] for r in history]
+    out.print(table("history", ["change", "when", "", "run", "why"], rows))
+
+
+def promote_run(out: Console, run: str, store: str | None) -> None:
+    """Put the model of a finished run in service. Raises GenrecError for a run that stopped early."""
+    opened = _open(store)
+    report = _report(opened, run)
+    keys = {stage["name"]: stage["key"] for stage in report["stages"] if stage["name"] != "incumbent"}
+    if "evaluate" not in keys:
+        raise GenrecError(f"{run}: stopped before the evaluation; only a whole run can be put in service")
+    record = Registry(opened, report["name"]).promote(report["run_id"], keys, "by hand")
+    out.print(f"{report['name']}: {record.run_id} is in service (change {record.number})", soft_wrap=True)
+
+
+def go_back(out: Console, name: str, to: int, store: str | None) -> None:
+    """Put the model back in service that was there before, or that of change number `to`."""
+    registry = _registry(name, store)
+    record = registry.roll_back(to or None)
+    out.print(f"{registry.name}: {record.run_id} is in service again (change {record.number})", soft_wrap=True)
+
+
+def _open(store: str | None) -> Store:
+    return open_store(store or Config.model_fields["store"].default)
+
+
+def _registry(name: str, store: str | None) -> Registry:
+    """Of the one name there is, where none is given. Raises GenrecError where that is not clear."""
+    opened = _open(store)
+    known = names(opened)
+    if not known:
+        raise GenrecError(f"store {opened.root}: no model is in service; run with --set service.promote=if_not_worse")
+    if not name and len(known) > 1:
+        raise GenrecError(f"several models are in service: {', '.join(known)}; name one")
+    if name and name not in known:
+        raise GenrecError(f"no model is in service under {name!r}; there are {', '.join(known)}")
+    return Registry(opened, name or known[0])
+
+
+def _report(store: Store, run: str) -> dict[str, Any]:
+    path = store.root / "runs" / run / "report.json"
+    try:
+        return json.loads(path.read_text())
+    except OSError:
+        raise GenrecError(f"{path}: no report there") from None
+
+
+def _when(record: Record) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(record.at_unix_s))

@@ -1,0 +1,67 @@
+"""The commands about the model in service."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.__main__ import app
+from genrec.remote_store import open_store
+from tasks.run import STAGES
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two finished runs of a shop, with artifacts of one small file each."""
+    made = open_store(str(tmp_path))
+    for run, stages in (("run-a", STAGES), ("run-b", STAGES), ("run-short", STAGES[:3])):
+        records = []
+        for stage in stages:
+            with made.scratch() as folder:
+                (folder / "f.txt").write_text(run)
+                more = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 0.0}
+                records.append({"name": stage, "key": made.commit(f"{stage}-{run}", stage, folder, **more).key})
+        report = {"run_id": run, "name": "shop", "stages": records}
+        (made.run_path(run) / "report.json").write_text(json.dumps(report))
+    return tmp_path
+
+
+def _command(store, *arguments, code=0):
+    done = CliRunner().invoke(app, [*arguments, "--store", str(store)])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_promote_show_and_go_back(store):
+    assert "shop: run-a is in service (change 1)" in _command(store, "promote", "run-a")
+    _command(store, "promote", "run-b")
+    shown = _command(store, "current")
+    assert "shop: run-b is in service (change 2)" in shown
+    assert str(store / "objects" / "rl-run-b") in shown
+    assert "shop: run-a is in service again (change 3)" in _command(store, "rollback")
+    assert "run-a is in service (change 3)" in _command(store, "current", "shop")
+    assert "run-b is in service again (change 4)" in _command(store, "rollback", "shop", "--to", "2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["current"], "no model is in service; run with --set service.promote=if_not_worse"),
+        (["rollback"], "no model is in service"),
+        (["promote", "nowhere"], "no report there"),
+        (["promote", "run-short"], "stopped before the evaluation"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(store, arguments, message):
+    output = _command(store, *arguments, code=1)
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_of_several_names_one_has_to_be_given(store):
+    _command(store, "promote", "run-a")
+    report = json.loads((store / "runs" / "run-b" / "report.json").read_text())
+    (store / "runs" / "run-b" / "report.json").write_text(json.dumps({**report, "name": "other"}))
+    _command(store, "promote", "run-b")
+    assert "several models are in service: other, shop; name one" in _command(store, "current", code=1)
+    assert "there are other, shop" in _command(store, "rollback", "x", code=1)
