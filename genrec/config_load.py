@@ -9,11 +9,12 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from genrec.config import Chosen, Config, OptionsError, UnknownName, options_model
+from genrec.config.presets import PRESETS
 from genrec.errors import ConfigError
 
 
 def load_config(files: list[Path], overrides: list[str] | None = None) -> Config:
-    """Merge YAML files left to right, then the overrides `section.setting=value` (the value is YAML).
+    """Merge YAML files left to right, then the preset, then the overrides `section.setting=value` (the value is YAML).
 
     Raises ConfigError naming the file or override, the setting, the value and, for a typo, what was meant.
     """
@@ -21,8 +22,11 @@ def load_config(files: list[Path], overrides: list[str] | None = None) -> Config
     origin: dict[tuple[str, ...], str] = {}
     for file in files:
         merged = _merge(merged, read_yaml(file), origin, str(file))
-    for override in overrides or []:
-        merged = _merge(merged, _parse_override(override), origin, f"--set {override}")
+    parsed = [(_parse_override(override), f"--set {override}") for override in overrides or []]
+    name = next((data["preset"] for data, _ in reversed(parsed) if "preset" in data), merged.get("preset", "full"))
+    merged = _merge(merged, PRESETS.get(str(name), {}), origin, f"preset {name}")
+    for data, source in parsed:
+        merged = _merge(merged, data, origin, source)
     return validate(merged, origin)
 
 

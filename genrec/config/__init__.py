@@ -5,6 +5,8 @@ One section per stage. YAML files are data only; later files and `--set a.b=c` o
 the result (a worker count, the batch size of inference) is declared with `knob` and stays out of the key.
 """
 
+from typing import Literal
+
 from pydantic import Field
 
 from genrec.config.data import DataConfig, PrepareConfig
@@ -61,6 +63,9 @@ class Config(Section):
     """The whole run."""
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Short name, part of the run id.")
+    preset: Literal["full", "quick"] = knob(
+        "full", "quick: fewer passes and updates, laid over the files and under every --set; a first look."
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of training (the synthetic shop has its own).")
     store: str = knob(".genrec", "Folder of artifacts and reports, or the URL of one on an object store (s3://, gs://).")
     data: DataConfig = Field(default_factory=DataConfig, description="Input.")

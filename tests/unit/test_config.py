@@ -95,3 +95,17 @@ def test_switching_the_variant_drops_the_options_of_the_other(tmp_path):
 def test_the_config_survives_a_round_trip_as_plain_data():
     config = load_config([], ["rl.rewards=[exact_hit]"])
     assert Config.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_a_preset_lies_over_the_files_and_under_single_settings(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("sft: {epochs: 30, patience: 3}\n")
+    quick = load_config([path], ["preset=quick", "rl.num_steps=7"])
+    assert quick.sft.epochs < 30
+    assert (quick.sft.patience, quick.rl.num_steps) == (3, 7)
+    assert load_config([path], ["sft.epochs=9", "preset=quick"]).sft.epochs == 9
+    assert load_config([path]).sft.epochs == 30
+    path.write_text("preset: quick\n")
+    assert load_config([path]).sft == quick.sft.model_copy(update={"patience": 8})
+    with pytest.raises(ConfigError, match="preset"):
+        load_config([path], ["preset=fast"])
