@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -140,6 +141,23 @@ def serve(
 
 
 @app.command()
+def deploy(
+    pool: Annotated[
+        str, typer.Option("--pool", help="Work pool of type process; made where it is missing.")
+    ] = "genrec",
+    debug: _Debug = False,
+) -> None:
+    """Put the deployments on a work pool of the Prefect server that PREFECT_API_URL names, for workers elsewhere."""
+    with _short_errors(debug):
+        if "PREFECT_API_URL" not in os.environ:
+            raise GenrecError("PREFECT_API_URL is not set; set it to the server's address, or use serve on one machine")
+        from flows.deploy import deploy as put_on_pool
+
+        out.print(f"deployments  {', '.join(put_on_pool(pool))}", soft_wrap=True)
+        out.print(f"start a worker with: prefect worker start --pool {pool}", soft_wrap=True)
+
+
+@app.command()
 def settings(
     write: Annotated[Path | None, typer.Option("--write", help="Write the page to this file.")] = None,
 ) -> None:
@@ -202,12 +220,16 @@ def _checked(files: list[Path], overrides: list[str] | None, store: str | None) 
 
 
 def _run_id(name: str, store: str) -> str:
-    """Time and name; a number is added when two runs start in the same second."""
+    """Time and name, claimed by making its folder; a number is added when two runs start in the same second."""
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
     run_id, n = stem, 2
-    while (local_root(store) / "runs" / run_id).exists():
-        run_id, n = f"{stem}-{n}", n + 1
-    return run_id
+    while True:
+        try:
+            (local_root(store) / "runs" / run_id).mkdir(parents=True)
+        except FileExistsError:
+            run_id, n = f"{stem}-{n}", n + 1
+        else:
+            return run_id
 
 
 @contextlib.contextmanager

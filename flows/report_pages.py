@@ -1,5 +1,9 @@
-"""Reports over HTTP on loopback, so that the Prefect UI can link to them: reports, comparisons and plots only."""
+"""Reports over HTTP on loopback, so that the Prefect UI can link to them: reports, comparisons and plots only.
 
+`serve` does this by itself. In a container: python -m flows.report_pages <store>/runs --host 0.0.0.0 --port 4201
+"""
+
+import argparse
 import contextlib
 import re
 import threading
@@ -32,14 +36,28 @@ class _Reports(SimpleHTTPRequestHandler):
         pass
 
 
+def _server(runs: Path, host: str, port: int) -> ThreadingHTTPServer:
+    runs.mkdir(parents=True, exist_ok=True)
+    return ThreadingHTTPServer((host, port), partial(_Reports, directory=str(runs)))
+
+
 @contextlib.contextmanager
 def report_pages(runs: Path, port: int) -> Iterator[str]:
     """Serve the reports below `runs` for the time of the block; yields their address."""
-    runs.mkdir(parents=True, exist_ok=True)
-    server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Reports, directory=str(runs)))
+    server = _server(runs, "127.0.0.1", port)
     threading.Thread(target=server.serve_forever, name="report-pages", daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Serve the reports of a store until stopped.")
+    parser.add_argument("runs", type=Path, help="the folder runs/ of the store")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=4201)
+    asked = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        _server(asked.runs, asked.host, asked.port).serve_forever()

@@ -1,5 +1,6 @@
 """One GPU, one stage at a time: within a machine, over all runs of a store."""
 
+import itertools
 import multiprocessing
 import time
 
@@ -60,7 +61,7 @@ def _spans(root, monkeypatch, jobs, visible):
 
 
 def _apart(spans):
-    return all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:], strict=False))
+    return all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
 
 
 def test_two_runs_never_use_one_gpu_at_once(tmp_path, monkeypatch):

@@ -1,0 +1,28 @@
+"""The deployments on a work pool, for Prefect workers on other machines; `serve` (flows/serve.py) needs none of this."""
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+
+from flows.automations import install
+from flows.deployments import deployments
+from genrec.errors import GenrecError
+
+
+def deploy(pool: str) -> list[str]:
+    """Make the work pool where it is missing, put every deployment on it, and install the automation for dead runs.
+
+    Returns the names of the deployments. Raises GenrecError for a pool of another type than process.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_work_pool(pool)
+        except ObjectNotFound:
+            found = client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    if found.type != "process":
+        raise GenrecError(f"work pool {pool!r} is of type {found.type}; name one of type process, or a new one")
+    made = deployments()
+    for deployment in made:
+        deployment.apply(work_pool_name=pool)
+    install()
+    return [deployment.name for deployment in made]

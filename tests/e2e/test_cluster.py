@@ -1,0 +1,133 @@
+"""Beyond one box, by hand: a Prefect server, a process worker and a Ray cluster of two nodes, the pipeline through them.
+
+The secrets that such an installation has are looked for everywhere it writes.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tasks.run import STAGES
+from tests.e2e.by_hand import ByHand
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+CANARIES = {
+    "HF_TOKEN": "hf_canary4f0c6b1dTOKEN",
+    "AWS_SECRET_ACCESS_KEY": "canaryAWS9d1fSECRETkey",
+    "GENREC_SOME_PASSWORD": "canaryGENREC77aPASSWORD",
+}
+PATIENCE_S = 600
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    up = ByHand(tmp_path_factory.mktemp("cluster") / "store", **CANARIES)
+    yield up
+    up.stop()
+
+
+@pytest.fixture(scope="module")
+def finished(cluster):
+    run = cluster.start(promote=True)
+    assert cluster.finished(run, PATIENCE_S) == "Completed", cluster.output()[-5000:]
+    return run
+
+
+def test_the_pipeline_runs_through_a_worker_and_two_nodes(cluster, finished):
+    status = cluster.tasks(finished)
+    assert {stage: status[stage] for stage in STAGES} == dict.fromkeys(STAGES, "Completed")
+    nodes = cluster.ray_nodes()
+    assert sorted(node.get("CPU", 0) for node in nodes) == [0, 2]
+    assert cluster.call("GET", f"/flow_runs/{finished}")["work_pool_name"] == "by-hand"
+    lines = [line["message"] for line in cluster.logs(finished)]
+    assert any("train_sft started in process" in line for line in lines)
+
+
+def test_shards_have_rows_of_their_own(cluster, finished):
+    rows = set(cluster.tasks(finished))
+    assert {"embed texts 1 of 1", "prepare users 1 of 2", "prepare users 2 of 2"} <= rows
+    assert any(row.startswith("ingest files 1 of ") for row in rows)
+
+
+def test_without_the_token_nobody_joins_the_ray_cluster(cluster):
+    import subprocess
+    import sys
+
+    code = "import ray; ray.init(address='auto', logging_level='ERROR'); print(ray.nodes())"
+    stranger = {k: v for k, v in cluster.worker_environment.items() if not k.startswith("RAY_AUTH")}
+    for more in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
+        done = subprocess.run(
+            [sys.executable, "-c", code], env={**stranger, **more}, capture_output=True, text=True, timeout=200, check=False
+        )  # fmt: skip
+        assert done.returncode != 0, done.stdout
+
+
+def test_a_node_that_is_killed_fails_the_run_and_the_next_one_goes_on_where_it_was(cluster, finished):
+    long = ["sft.epochs=60", "sft.patience=60", "sft.checkpoint_every_s=0"]
+    seen = set(_checkpoints(cluster.store))
+    run = cluster.start(settings=long, until="sft")
+    cluster.wait(lambda: set(_checkpoints(cluster.store)) - seen, "a checkpoint of sft", PATIENCE_S)
+    for pid in _raylets(cluster.node.pid):
+        os.kill(pid, signal.SIGKILL)
+    ended = cluster.finished(run, PATIENCE_S)
+    cluster.node.wait(60)
+    cluster.node = cluster.start_node()
+    cluster.wait(lambda: len(cluster.ray_nodes()) == 2, "the node to be back", 200)
+    if ended != "Completed":
+        cluster.retry(run)
+        cluster.wait(lambda: cluster.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin", 200)
+        assert cluster.finished(run, PATIENCE_S) == "Completed", cluster.output()[-3000:]
+    status = cluster.tasks(run)
+    assert {status[stage] for stage in STAGES[: STAGES.index("sft")]} == {"Cached"}
+
+
+def test_no_secret_is_written_anywhere(cluster, finished):
+    secrets = {
+        **CANARIES,
+        "the password of the server": cluster.password.partition(":")[2],
+        "the token of Ray": cluster.ray_token,
+    }
+    places = [cluster.store, *cluster.folders]
+    files = [p for place in places for p in place.rglob("*") if p.is_file() and not p.is_symlink()]
+    assert any(p.suffix == ".db" for p in files)
+    assert any(p.parent.name == "logs" for p in files)  # of Ray
+    found = []
+    for path in files:
+        content = path.read_bytes()
+        found += [f"{name} in {path}" for name, value in secrets.items() if value.encode() in content]
+    assert found == []
+    shown = [cluster.call("POST", f"/{kind}/filter", {}) for kind in ("flow_runs", "task_runs", "artifacts", "logs")]
+    assert [name for name, value in secrets.items() if value in str(shown)] == []
+
+
+def test_commands_hold_no_secret_that_others_on_the_machine_could_read(cluster):
+    from flows.processes import descendants
+
+    values = [*CANARIES.values(), cluster.password.partition(":")[2], cluster.ray_token]
+    for process in cluster.others:
+        for pid in [process.pid, *descendants(process.pid)]:
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            assert not any(value in command for value in values), command
+
+
+def _checkpoints(store: Path):
+    return (p for p in (store / "work").glob("sft-*/*") if p.suffix not in (".json", ".partial", ".worker-log"))
+
+
+def _raylets(pid: int) -> list[int]:
+    from flows.processes import descendants
+
+    found = []
+    for below in descendants(pid):
+        try:
+            if b"raylet/raylet" in Path(f"/proc/{below}/cmdline").read_bytes():
+                found.append(below)
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,29 @@
+"""Two runs of one store at once."""
+
+import json
+import subprocess
+
+import pytest
+
+from tests.e2e.conftest import ROOT
+from tests.e2e.served import clean_environment
+from tests.e2e.test_command_line import _command
+
+
+@pytest.mark.slow
+def test_two_runs_fired_at_once_compute_every_stage_once_between_them(tmp_path):
+    runs = [
+        subprocess.Popen(
+            _command(tmp_path, "--until", "sid"), cwd=ROOT, env=clean_environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    outputs = [run.communicate(timeout=280)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs
+    reports = [json.loads(p.read_text()) for p in (tmp_path / "runs").glob("2*/report.json")]
+    assert len(reports) == 2
+    for first, second in zip(*(report["stages"] for report in reports), strict=True):
+        assert {first["status"], second["status"]} == {"computed", "cached"}, first["name"]
+        assert first["digest"] == second["digest"]
+    assert any("another run computes it; waiting" in output for output in outputs)
