@@ -99,6 +99,13 @@ class SftConfig(Section):
     item_dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of the items left out of their training windows (a new draw each epoch)."
     )
+    crop_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the training windows that begin at a random item, what lies before left out (a new draw "
+        "each epoch): shorter histories, and later ones for long sequences.",
+    )
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="Decay a step of averaged weights, which are validated and kept; 0: no average."
     )
@@ -112,6 +119,10 @@ class SftConfig(Section):
     lora_rank: int = Field(64, ge=1, le=1024, description="Rank of the LoRA matrices.")
     lora_alpha: int = Field(128, ge=1, le=4096, description="LoRA scale (alpha / rank multiplies the update).")
     lora_dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the LoRA input.")
+    optimizer: Literal["adamw", "paged_adamw_8bit"] = Field(
+        "adamw",
+        description="paged_adamw_8bit (bitsandbytes) keeps its state in a quarter of the memory; goes with qlora.",
+    )
     epochs: int = Field(20, ge=1, le=10_000, description="Passes over the users, at most.")
     patience: int = Field(8, ge=1, le=1000, description="Validations without a better NDCG@10 before stopping.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
@@ -128,5 +139,12 @@ class SftConfig(Section):
     gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
     max_valid_users: int = Field(
         4000, ge=1, description="Validation users decoded after an epoch (a fixed random sample, same for all models)."
+    )
+    data_parallel: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Processes that share every batch (Ray Train); 1 trains in the stage's process. The gradients are "
+        "those of one process up to rounding, but for dropout, which each draws for itself.",
     )
     checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)

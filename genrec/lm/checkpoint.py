@@ -71,10 +71,15 @@ def load_optimizer(
         ids.update({id(parameter): key for parameter, key in zip(group["params"], saved["params"], strict=True)})
     state["state"] = {}
     for name, parameter in parameters.items():
-        slots = subset(tensors, f"{name}/")
+        slots = {slot: _counter(value) for slot, value in subset(tensors, f"{name}/").items()}
         if slots:
             state["state"][ids[id(parameter)]] = slots
     optimizer.load_state_dict(state)
+
+
+def _counter(value: torch.Tensor) -> torch.Tensor | int:
+    """bitsandbytes counts its steps in a plain int, torch in a float tensor."""
+    return value if value.ndim or value.is_floating_point() else int(value)
 
 
 def random_tensors() -> dict[str, torch.Tensor]:

@@ -1,7 +1,8 @@
 """The optimizer of fine-tuning and its learning-rate schedule."""
 
 import math
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -10,12 +11,25 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 
-def make_optimizer(parameters: dict[str, nn.Parameter], config: "SftConfig") -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices; norms and biases are not decayed."""
+def make_optimizer(parameters: dict[str, nn.Parameter], config: "SftConfig") -> torch.optim.Optimizer:
+    """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices; norms and biases are not decayed.
+
+    `paged_adamw_8bit` keeps its moments in 8 bits a weight (blockwise; Dettmers et al. 2022, 8-bit Optimizers) and, on a
+    GPU, in pages that move to the host when memory is short (Dettmers et al. 2023, QLoRA, section 3).
+    """
     decayed = [p for p in parameters.values() if p.ndim >= 2]
     plain = [p for p in parameters.values() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.98))
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "paged_adamw_8bit":
+        from bitsandbytes.optim import PagedAdamW8bit
+
+        warnings.filterwarnings("ignore", "Paged optimizers are not supported on CPU")  # there is no page to move
+        return PagedAdamW8bit(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
 
 
 def learning_rate(step: int, total: int, config: "SftConfig") -> float:

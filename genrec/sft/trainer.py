@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from genrec import variants
 from genrec.errors import TrainingError
+from genrec.lm.parallel import Workers
 from genrec.lm.policy import Policy
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 _LOG_POINTS = 500  # rows of each training figure in the log, about
-_SECOND_PASS, _AUGMENT, _ALIGN = 1, 2, 3  # random streams of an epoch beside that of its order
+_SECOND_PASS, _AUGMENT, _ALIGN, _DROPOUT = 1, 2, 3, 4  # random streams of an epoch beside that of its order
 
 
 class Trainer:
-    """Optimizer steps over epochs, with gradients accumulated to the effective batch."""
+    """Optimizer steps over epochs, with gradients accumulated to the effective batch.
+
+    Inside a torch.distributed group the processes share the forwards of every batch (`genrec.lm.parallel`); the first
+    one validates and writes checkpoints.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class Trainer:
     ) -> None:
         """`sids` int[N, L]. Dropout and trainable parameters of `policy` are set up here."""
         self.alignment = alignment
+        self.workers = Workers()
         self.policy, self.windows, self.config, self.seed = policy, windows, config, seed
         self.codes = torch.from_numpy(sids.astype(np.int64)).to(policy.device)
         self._loss, self._loss_options = variants.build(losses.PACKAGE, config.loss.name, config.loss.options)
@@ -82,17 +88,19 @@ class Trainer:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
                 progress(state.step, self.total_steps, note, loss=float(parts.sum()), **ndcg)
-                if state.batch < self.steps_per_epoch and clock.is_due():
+                if state.batch < self.steps_per_epoch and self.workers.first and clock.is_due():
                     clock.run(lambda: state.save(work, self.parameters, self.optimizer))
             state.epoch, state.batch = state.epoch + 1, 0
             if state.epoch == self.config.epochs:
                 state.stop_reason = "epochs"
             if len(validation):
                 with state.averaged(self.parameters):
-                    hr, value = validation(self.policy)
+                    hr, value = validation(self.policy) if self.workers.first else (0.0, 0.0)
+                    hr, value = self.workers.sum_floats((hr, value), self.policy.device)
                     state.validated(hr, value, self.parameters, self.config.patience)
                 ndcg = {"ndcg": value}
-            clock.run(lambda: state.save(work, self.parameters, self.optimizer))
+            if self.workers.first:
+                clock.run(lambda: state.save(work, self.parameters, self.optimizer))
 
     def _remaining_batches(self) -> Iterator[np.ndarray]:
         """Windows of the steps that this epoch still has: every window once, then the sampler's second pass."""
@@ -109,11 +117,15 @@ class Trainer:
         Raises TrainingError before the weights are touched when a loss or gradient is not finite.
         """
         self.policy.model.train()
+        if self.workers.size > 1:  # dropout of its own in every process, and the same again behind a checkpoint
+            torch.manual_seed(int(self._rng(_DROPOUT, self.workers.rank).integers(2**62)))
         parts = self.accumulate(rows, self._rng(_AUGMENT))
         if self.alignment is not None:
-            aligned = self.alignment.losses(self._rng(_ALIGN))
+            aligned = self.alignment.losses(self._rng(_ALIGN)) / self.workers.size  # all read the same batch of texts
             aligned.sum().backward()
             parts = torch.cat([parts, aligned.detach()])
+        self.workers.sum_gradients(self.parameters.values())
+        self.workers.sum_(parts)
         norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
         if not (torch.isfinite(parts).all() and torch.isfinite(norm)):
             self.optimizer.zero_grad()
@@ -133,24 +145,30 @@ class Trainer:
         Returns the mean loss of each level and, with a dense head, its weighted loss: float32[L] or [L + 1], in nats.
         Alignment takes its share of the gradients, not of what is returned.
         Every forward is divided by the weight of the targets of the whole batch, so the sum is the gradient of one big
-        forward. `rng` draws which windows are reversed and which items left out; None leaves all as they are.
+        forward; of several processes, each adds its share of it. `rng` draws which windows are reversed and which items
+        left out; None leaves all as they are.
         """
         forwards = []
-        for part in micro_batches(rows, self.windows.lengths[rows], self.config.micro_batch_size):
+        size = self.workers.at_most(self.config.micro_batch_size, len(rows))
+        for part in micro_batches(rows, self.windows.lengths[rows], size):
             reverse = None if rng is None else rng.random(len(part)) < self.config.reverse_share
-            arrays = self.windows.gather(part, reverse, 1 - self.config.item_dropout, rng)
+            arrays = self.windows.gather(part, reverse, 1 - self.config.item_dropout, self.config.crop_share, rng)
             items, targets = (torch.from_numpy(a).to(self.policy.device) for a in arrays)
             forwards.append((part, items, targets, self._target_weights[items[targets]]))
         # Windows whose targets were all left out may leave a batch with nothing to learn.
         total_weight = max(sum(float(weights.sum()) for *_, weights in forwards), torch.finfo(torch.float32).tiny)
         total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=self.policy.device)
         share = 1 - self.config.alignment.total
-        for part, items, targets, weights in forwards:
+        notes = torch.zeros(len(self.windows) if self._notes_losses() else 0)
+        for part, items, targets, weights in self.workers.share(forwards):
             values = self._losses(items, targets)
-            self._note_losses(part, values.detach(), targets)
+            self._note_losses(notes, part, values.detach(), targets)
             weighted = (values * weights.unsqueeze(1)).sum(0) / total_weight
             (share * weighted.sum()).backward()
             total += weighted.detach()
+        if len(notes):
+            noted = torch.from_numpy(rows)
+            self.state.window_losses[noted] = self.workers.sum_(notes[noted].to(total.device)).cpu()
         return total
 
     def _losses(self, items: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -167,17 +185,22 @@ class Trainer:
         dense = functional.cross_entropy(logits, items[targets], reduction="none")
         return torch.cat([parts, weight * dense.unsqueeze(1)], dim=1)
 
-    def _note_losses(self, rows: np.ndarray, parts: torch.Tensor, targets: torch.Tensor) -> None:
-        """Keep each window's mean loss of the first pass, for the sampler."""
+    def _notes_losses(self) -> bool:
+        """Whether the sampler will want the losses of this batch: it reads again, and this is the first pass."""
         first_pass = -(-len(self.windows) // self.config.batch_size)
-        if self.steps_per_epoch == first_pass or self.state.batch >= first_pass:
+        return self.steps_per_epoch > first_pass and self.state.batch < first_pass
+
+    @staticmethod
+    def _note_losses(notes: torch.Tensor, rows: np.ndarray, parts: torch.Tensor, targets: torch.Tensor) -> None:
+        """Keep each window's mean loss, for the sampler, where it asks for them."""
+        if not len(notes):
             return
         window = targets.nonzero()[:, 0]
         sums = torch.zeros(len(rows), device=parts.device).index_add_(0, window, parts.sum(1))
-        self.state.window_losses[torch.from_numpy(rows)] = (sums / targets.sum(1).clamp_min(1)).cpu()
+        notes[torch.from_numpy(rows)] = (sums / targets.sum(1).clamp_min(1)).cpu()
 
-    def _rng(self, stream: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, self.state.epoch, stream, self.state.batch])
+    def _rng(self, stream: int, *more: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.state.epoch, stream, self.state.batch, *more])
 
     def _figures(self, parts: torch.Tensor, rate: float) -> dict[str, float]:
         names = [f"loss_level_{level}" for level in range(self.codes.shape[1])]

@@ -38,15 +38,20 @@ class Windows:
         rows: np.ndarray,
         reverse: np.ndarray | None = None,
         keep: float = 1.0,
+        crop: float = 0.0,
         rng: np.random.Generator | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Items int64[B, M] of some windows, padded on the right with item 0, and bool[B, M]: is it a target.
 
         Windows where `reverse`, bool[B], is set come newest item first; their targets stay the same items. With `keep`
-        below 1, `rng` leaves out each item with probability 1 - keep (but no window whole); the others close up.
+        below 1, `rng` leaves out each item with probability 1 - keep (but no window whole); the others close up. With
+        probability `crop` a window begins at a random item of its own.
         """
         start, end = self.start[rows, None], self.end[rows, None]
-        column = np.arange(int(self.lengths[rows].max()))[None, :]
+        if rng is not None and crop > 0:
+            skip = np.floor(rng.random(start.shape) * (end - start)).astype(np.int64)
+            start = start + np.where(rng.random(start.shape) < crop, skip, 0)
+        column = np.arange(int((end - start).max()))[None, :]
         inside = start + column < end
         place = start + column if reverse is None else np.where(reverse[:, None], end - 1 - column, start + column)
         items = self.items[np.clip(place, 0, len(self.items) - 1)]

@@ -89,7 +89,7 @@ def test_left_out_items_close_up_and_no_window_is_left_empty(lengths, max_histor
     if not len(windows):
         return
     rows = np.arange(len(windows))
-    items, targets = windows.gather(rows, None, keep, np.random.default_rng(seed))
+    items, targets = windows.gather(rows, None, keep, rng=np.random.default_rng(seed))
     for row, (start, end) in enumerate(zip(windows.start, windows.end, strict=True)):
         count = max(1, int((items[row] > 0).sum() + (items[row, 0] == 0 and start == 0)))
         left = items[row, :count]
@@ -102,5 +102,28 @@ def test_left_out_items_close_up_and_no_window_is_left_empty(lengths, max_histor
 
 def test_items_are_left_out_as_often_as_asked():
     windows = windows_of([20] * 500, 20)
-    items, _ = windows.gather(np.arange(500), None, 0.8, np.random.default_rng(0))
+    items, _ = windows.gather(np.arange(500), None, 0.8, rng=np.random.default_rng(0))
     assert abs((items > 0).sum() / (500 * 20 - 1) - 0.8) < 0.01
+
+
+@settings(deadline=None)
+@given(lengths=SEQUENCES, max_history=st.integers(1, 12), seed=st.integers(0, 2**31))
+def test_a_cropped_window_is_the_end_of_the_whole_one(lengths, max_history, seed):
+    windows = windows_of(lengths, max_history)
+    if not len(windows):
+        return
+    items, targets = windows.gather(np.arange(len(windows)), None, 1.0, 1.0, np.random.default_rng(seed))
+    for row, (start, end) in enumerate(zip(windows.start, windows.end, strict=True)):
+        begin = items[row, 0]
+        assert start <= begin < end
+        np.testing.assert_array_equal(items[row, : end - begin], np.arange(begin, end))
+        np.testing.assert_array_equal(targets[row, : end - begin], np.arange(begin, end) >= windows.first_target[row])
+        assert not targets[row, end - begin :].any()
+
+
+def test_windows_are_cropped_as_often_as_asked_and_anywhere():
+    windows = windows_of([21] * 4000, 20)
+    items, _ = windows.gather(np.arange(4000), None, 1.0, 0.5, np.random.default_rng(0))
+    begin = items[:, 0] - windows.start
+    assert abs((begin > 0).mean() - 0.5 * 20 / 21) < 0.03
+    assert set(begin) == set(range(21))

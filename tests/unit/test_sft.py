@@ -127,6 +127,36 @@ def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
         assert file.read_bytes() == (files / "resumed" / file.name).read_bytes(), file.name
 
 
+def test_the_8_bit_optimizer_trains_and_resumes_to_the_same_bits(files, monkeypatch):
+    monkeypatch.setattr("genrec.sft.trainer._CheckpointClock.is_due", lambda self: True)
+
+    def run(name, **more):
+        config = CONFIG.model_copy(update={"optimizer": "paged_adamw_8bit", "epochs": 3})
+        return train(files, config, name=name, work=f"work_{name}", **more)
+
+    whole = run("whole8")
+
+    def stop(done, total, note="", /, **values):
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("resumed8", progress=stop)
+    assert run("resumed8") == whole
+    assert (files / "whole8/model.safetensors").read_bytes() == (files / "resumed8/model.safetensors").read_bytes()
+
+
+def test_8_bit_moments_take_a_quarter_of_the_memory():
+    parameter = torch.nn.Parameter(torch.randn(256, 256))
+    sizes = {}
+    for name in ("adamw", "paged_adamw_8bit"):
+        optimizer = make_optimizer({"w": parameter}, SftConfig(optimizer=name))
+        parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+        sizes[name] = sum(v.nbytes for v in optimizer.state[parameter].values() if isinstance(v, torch.Tensor))
+    assert sizes["paged_adamw_8bit"] < 0.28 * sizes["adamw"]
+
+
 def test_a_finished_run_is_not_trained_again(files):
     first = train(files)
     steps = []
