@@ -4,7 +4,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectNotFound
 
-from flows.automations import install
+from flows.automations import HEARTBEAT_S, install
 from flows.deployments import deployments
 from genrec.errors import GenrecError
 
@@ -23,6 +23,9 @@ def deploy(pool: str) -> list[str]:
         raise GenrecError(f"work pool {pool!r} is of type {found.type}; name one of type process, or a new one")
     made = deployments()
     for deployment in made:
-        deployment.apply(work_pool_name=pool)
+        # Without heartbeats the automation would take every run for dead.
+        deployment.job_variables = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}}
+        deployment.work_pool_name = pool
+        deployment.apply()
     install()
     return [deployment.name for deployment in made]
