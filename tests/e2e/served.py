@@ -49,7 +49,7 @@ class Served:
                 [sys.executable, "-m", "flows", "serve", "--store", str(store), "--port", str(self.port)],
                 cwd=ROOT, stdout=sink, stderr=sink, start_new_session=True, env=clean_environment(**environment),
             )  # fmt: skip
-        self.wait(lambda: "Ctrl-C" in self.output(), "serve to come up", 150)
+        self.wait(lambda: "Ctrl-C" in self.output(), "serve to come up", 300)
 
     @staticmethod
     def _port() -> int:
@@ -94,7 +94,7 @@ class Served:
     def state(self, run: str) -> str:
         return self.call("GET", f"/flow_runs/{run}")["state"]["name"]
 
-    def finished(self, run: str, timeout_s: float = 200) -> str:
+    def finished(self, run: str, timeout_s: float = 600) -> str:
         def over() -> bool:
             return self.call("GET", f"/flow_runs/{run}")["state"]["type"] in FINAL
 
@@ -116,7 +116,7 @@ class Served:
         body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
         return self.call("POST", "/logs/filter", body)
 
-    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 200) -> None:
+    def wait(self, condition: Callable[[], Any], what: str, timeout_s: float = 600) -> None:
         deadline = time.monotonic() + timeout_s
         while True:
             try:

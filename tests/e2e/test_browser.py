@@ -18,7 +18,7 @@ from tasks.run import STAGES
 from tests.e2e.browser import page as browser_page
 from tests.e2e.served import Served, tiny_settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def served(store, first_report):
 def ui(served, tmp_path_factory):
     """A browser that is logged in."""
     with browser_page(tmp_path_factory.mktemp("profile")) as page:
-        page.set_default_timeout(40_000)
+        page.set_default_timeout(120_000)
         page.goto(served.url)
         page.wait_for_url("**/login**")
         page.fill("input[type=password]", "genrec:guess")
@@ -68,7 +68,7 @@ def _runs(served: Served) -> list[str]:
 def _see(page, served: Served, run: str, state: str) -> None:
     page.goto(f"{served.url}/runs/flow-run/{run}")
     page.locator(".p-page-heading, header, .flow-run-details, body").first.wait_for()
-    page.get_by_text(state, exact=True).first.wait_for(timeout=150_000)
+    page.get_by_text(state, exact=True).first.wait_for(timeout=600_000)
 
 
 def test_a_wrong_password_is_refused(served, tmp_path):

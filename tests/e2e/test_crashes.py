@@ -16,7 +16,7 @@ from tasks.run import STAGES
 from tasks.sft import sft
 from tests.e2e.served import Served, left_over, tiny_settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # on a busy machine, seconds become minutes
 
 LONG = ["data.options.num_users=600", "sft.epochs=60", "sft.patience=60", "sft.checkpoint_every_s=0"]
 BEFORE = STAGES[: STAGES.index("sft")]

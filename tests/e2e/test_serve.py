@@ -14,7 +14,7 @@ from tasks.run import STAGES
 from tests.e2e.conftest import ROOT
 from tests.e2e.served import Served, clean_environment, left_over
 
-pytestmark = pytest.mark.slow  # a server, a runner and whole runs: minutes
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from tests.e2e.test_command_line import _command
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_two_runs_fired_at_once_compute_every_stage_once_between_them(tmp_path):
     runs = [
         subprocess.Popen(
@@ -19,7 +20,7 @@ def test_two_runs_fired_at_once_compute_every_stage_once_between_them(tmp_path):
         )
         for _ in range(2)
     ]  # fmt: skip
-    outputs = [run.communicate(timeout=280)[0] for run in runs]
+    outputs = [run.communicate(timeout=1200)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs
     reports = [json.loads(p.read_text()) for p in (tmp_path / "runs").glob("2*/report.json")]
     assert len(reports) == 2
