@@ -82,15 +82,16 @@ class RlConfig(Chosen):
     eval_every: int = Field(10, ge=1, description="Steps between validations; the best checkpoint wins.")
     patience: int = Field(4, ge=1, description="Validations without a better NDCG@10 before stopping.")
     max_valid_users: int = Field(4000, ge=1, description="Validation users decoded at each check (as in sft).")
+    num_learners: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="Processes that share the updates (Ray Train, data parallel); 1 updates in the stage's process. The "
+        "gradients are those of one process up to rounding.",
+    )
     options: dict[str, Any] = _options()
     num_rollout_workers: int = knob(
         1, "Ray actors that generate candidates; 0 generates in the learner.", ge=0, le=1024
-    )
-    num_learners: int = knob(
-        1,
-        "Processes that share the updates (Ray Train, data parallel); 1 updates in the stage's process.",
-        ge=1,
-        le=1024,
     )
     checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)
 

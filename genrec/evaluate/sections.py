@@ -1,6 +1,7 @@
 """What the page shows beside the figures of report.json: plots, result tables, examples a person can judge."""
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +116,27 @@ _SFT_PLOTS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
     ("Validation", "The ringed checkpoint is the best.", ("valid_hr@10", "valid_ndcg@10"), {"mark_best": True}),
 )
 _RL_PLOTS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
-    ("Reward", "Mean over the candidates of a step.", ("reward",), {"smooth": True}),
+    ("Reward", "Mean over the candidates of a step; of several terms, each.", ("reward", "reward_*"), {"smooth": True}),
     (
         "Hit rate",
-        "Share of candidate groups that hold the target, before any repair.",
-        ("hit_rate",),
+        "Share of candidate groups that hold the target, before any repair, and of those without a hit.",
+        ("hit_rate", "empty_groups"),
         {"smooth": True, "from_zero": True},
     ),
     ("KL divergence", "From the SFT model, nats a token.", ("kl",), {"smooth": True, "from_zero": True}),
+    (
+        "Entropy",
+        "Of the candidates of a group, nats; towards 0 the policy knows only one item.",
+        ("entropy",),
+        {"smooth": True, "from_zero": True},
+    ),
+    (
+        "Distinct items",
+        "Different items among all candidates of a step.",
+        ("distinct_items",),
+        {"smooth": True, "from_zero": True},
+    ),
+    ("Value loss", "Of the value head, weighted.", ("value_loss",), {"smooth": True, "from_zero": True}),
     (
         "Validation",
         "Step 0 is the SFT model; the best checkpoint is ringed.",
@@ -138,7 +152,8 @@ def training_plots(stage: str, folder: Path) -> list[Plot]:
     log = read_log(path) if path.is_file() else {}
     made = []
     for i, (title, note, names, how) in enumerate(_SFT_PLOTS if stage == "sft" else _RL_PLOTS):
-        series = {_plain(name): log[name] for name in names if name in log}
+        found = [n for name in names for n in ([n for n in log if fnmatchcase(n, name)] if "*" in name else [name])]
+        series = {_plain(name): log[name] for name in found if name in log}
         if series:
             label = "optimizer step" if stage == "sft" else "update"
             svg = plots.line_plot(f"{stage}-{i}", series, label, **how)

@@ -111,10 +111,9 @@ def _train(
     progress: Progress,
 ) -> None:
     saved_at, cost = time.monotonic(), 0.0
+    if state.stop_reason is None and state.step >= config.num_steps:
+        state.stop_reason = "num_steps"
     while state.stop_reason is None:
-        if state.step == config.num_steps:
-            state.stop_reason = "num_steps"
-            break
         prompts = source.draw(state.step, config.prompts_per_step)
         rollout = rollouts(state.step, prompts, lambda: get_weights(learner.parameters))
         device = learner.policy.device
@@ -129,6 +128,8 @@ def _train(
             state.stop_reason = "max_kl"
         elif state.step % config.eval_every == 0 or state.step == config.num_steps:
             state.validated(epoch, *_validate(validation, learner), learner, config.patience)
+            if state.step == config.num_steps:
+                state.stop_reason = state.stop_reason or "num_steps"
         started = time.monotonic()
         # Never more than a tenth of the time: the checkpoint of a large model takes a while.
         due = started - saved_at >= max(config.checkpoint_every_s, 10 * cost)

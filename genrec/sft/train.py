@@ -56,6 +56,7 @@ def train_sft(
     of the embed stage (for item vectors with text). `warm_start` names an earlier model whose weights are the start
     where the ids are the same. Checkpoints go to `work`, and a rerun
     with the same folder goes on where it stopped (on one CPU thread in fp32: to the same bits). Returns a summary.
+    Inside a torch.distributed group all processes call this alike; the first one writes.
     Raises DataError for unusable inputs and TrainingError when a loss or gradient is not finite.
     """
     table = read_sids(sids).astype(np.int64)
@@ -78,6 +79,8 @@ def train_sft(
         trainer = Trainer(policy, windows, table, config, seed, alignment)
         trainer.fit(validation, work, progress)
     state = trainer.state
+    if not trainer.workers.first:
+        return {}
     state.restore_best(trainer.parameters)
     dense = choose_score_weight(policy, config, validation)
     policy.save(out, kind="sft", adapter=config.adapter)

@@ -8,6 +8,7 @@ import torch
 
 from genrec.config import RlConfig
 from genrec.errors import ConfigError, DataError, TrainingError
+from genrec.evaluate.sections import training_plots
 from genrec.lm import adapter
 from genrec.lm.policy import Policy
 from genrec.rl.groups import form_groups
@@ -238,6 +239,20 @@ def test_a_broken_reward_fails_before_training(shop, tmp_path, monkeypatch, brok
     monkeypatch.setattr(exact_hit, "reward", reward)
     with pytest.raises(TrainingError, match=message):
         run(shop, tmp_path, rollouts=never)
+
+
+def test_every_figure_of_the_log_that_tells_how_it_went_is_plotted(shop, tmp_path):
+    run(shop, tmp_path, make_config(num_steps=2, eval_every=1, rewards=["exact_hit", "rank_log"], **PPO))
+    plots = {plot["title"]: plot["svg"] for plot in training_plots("rl", tmp_path / "out")}
+    wanted = {"Reward", "Hit rate", "KL divergence", "Entropy", "Distinct items", "Value loss", "Validation"}
+    assert set(plots) == wanted
+    assert all(label in plots["Reward"] for label in ("reward exact hit", "reward rank log"))
+
+
+def test_progress_shows_the_figures_of_a_step(shop, tmp_path):
+    shown = []
+    run(shop, tmp_path, make_config(num_steps=1), progress=lambda *args, **values: shown.append(values))
+    assert set(shown[-1]) == {"reward", "kl", "entropy", "hit_rate", "empty_groups", "distinct_items", "ndcg"}
 
 
 def test_the_log_holds_every_reward_term_and_the_summary_says_what_the_data_lacks(shop, tmp_path):
