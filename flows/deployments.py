@@ -126,7 +126,7 @@ def evaluate_only(
     )
     config = _config(preset, recipe, fields, settings)
     refresh = frozenset({"evaluate"} if refresh_evaluation else ())
-    _run_and_publish(config, refresh=refresh, compute=frozenset({"evaluate"}))
+    _run_and_publish(config, refresh=refresh, compute=frozenset({"baselines", "evaluate"}))
 
 
 @form("embed-only", flow_run_name="embed {preset}")

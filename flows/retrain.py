@@ -13,6 +13,7 @@ from genrec.config import Config
 from genrec.config_load import validate
 from genrec.remote_store import open_store
 from tasks.base import base
+from tasks.baselines import baselines
 from tasks.cluster import disconnect
 from tasks.embed import embed
 from tasks.evaluate import evaluate
@@ -73,7 +74,8 @@ def pipeline(
             start = base(run, prepare=data)
             tuned = sft(run, prepare=data, embed=vectors, sid=ids, base=start)
             sharpened = rl(run, prepare=data, sid=ids, base=start, sft=tuned)
-            evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened)
+            others = baselines(run, prepare=data, embed=vectors)
+            evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened, baselines=others)
         if config.service.promote == "if_not_worse" and until in (None, STAGES[-1]):
             promote(run)
         return report(run)

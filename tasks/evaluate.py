@@ -1,4 +1,4 @@
-"""evaluate: constrained beam search of the trained models and the baselines, on the same test rows."""
+"""evaluate: constrained beam search of the trained models, measured beside the baselines on the same test rows."""
 
 from typing import Any
 
@@ -11,10 +11,12 @@ def _reads(config: Config) -> dict[str, Any]:
     return config.evaluate.key_slice()
 
 
-@stage("evaluate", version=1, reads=_reads)
-def evaluate(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact) -> dict[str, Any]:
+@stage("evaluate", version=2, reads=_reads)
+def evaluate(
+    job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact, baselines: Artifact
+) -> dict[str, Any]:
     """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals."""
-    from genrec.evaluate.predictions import baseline_predictions, decode_shard, shards
+    from genrec.evaluate.predictions import decode_shard, shards
     from genrec.evaluate.stage import merge
 
     config = job.config.evaluate
@@ -34,6 +36,5 @@ def evaluate(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Ar
             for b in shards(prepare.path, config.num_shards)
         ]
         job.ray_tasks(decode_shard, calls, reports_progress=True)
-        job.ray_task(baseline_predictions, **common, parts=parts)
-        merging = {**common, "parts": parts, "out": job.out, "seed": 0}
+        merging = {**common, "parts": parts, "baselines": baselines.path, "out": job.out, "seed": 0}
         return job.ray_tasks(merge, [merging])[0]

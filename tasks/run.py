@@ -8,7 +8,8 @@ from genrec.config import Config
 from genrec.errors import ConfigError
 from genrec.store import Artifact, Store
 
-STAGES = ("ingest", "prepare", "embed", "sid", "base", "sft", "rl", "evaluate")
+STAGES = ("ingest", "prepare", "embed", "sid", "base", "sft", "rl", "baselines", "evaluate")
+_BEFORE_BASELINES = ("ingest", "prepare", "embed")  # the stages whose artifacts the baselines are made of
 
 
 class ReachedEnd(Exception):
@@ -36,7 +37,9 @@ def stages_to_refresh(from_stage: str | None, refresh: list[str]) -> frozenset[s
     """The stages that are recomputed even when cached. Raises ConfigError for a name that is no stage."""
     for name in [*([from_stage] if from_stage else []), *refresh]:
         check_stage(name)
-    following = STAGES[STAGES.index(from_stage) :] if from_stage else ()
+    following = set(STAGES[STAGES.index(from_stage) :]) if from_stage else set()
+    if from_stage not in (*_BEFORE_BASELINES, "baselines"):
+        following.discard("baselines")  # comes late, but reads no model
     return frozenset({*refresh, *following})
 
 

@@ -33,4 +33,5 @@ class ResourcesConfig(Section):
     sft: StageResources = _resources(2)
     rl: StageResources = _resources(1)
     rollout: StageResources = _resources(1)
+    baselines: StageResources = _resources(1)
     evaluate: StageResources = _resources(2)

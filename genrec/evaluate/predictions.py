@@ -1,4 +1,4 @@
-"""Ranked lists for the test rows: decoding a model, ranking a baseline, and the parts both are kept in.
+"""Ranked lists for the test rows: decoding a model, and the parts that models and baselines are kept in.
 
 A part is a PREDICTIONS table of one model, one protocol (seen items dropped or kept) and one range of test rows, with
 a small JSON file beside it for what is counted along the way. Parts can be made anywhere, in any order.
@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from genrec import schemas, variants
+from genrec import schemas
 from genrec.columns import ragged, read_sids
 from genrec.config import EvaluateConfig, RecallConfig
 from genrec.errors import DataError
@@ -23,7 +23,6 @@ from genrec.evaluate.metrics import target_ranks
 from genrec.lm.policy import Candidates, Policy
 from genrec.lm.trie import Trie
 from genrec.progress import Progress, silent
-from genrec.recall.ranking import rank
 
 PROTOCOLS = ("drop", "keep")
 
@@ -105,7 +104,7 @@ def decode_shard(
             done += len(chosen)
             progress(done, 2 * len(rows), f"{name}, seen items {protocol}", users_per_s=done / max(seconds, 1e-9))
         write_part(parts, name, protocol, bounds[0], rows, items, scores)
-    return _write_counts(parts, name, bounds[0], users=len(rows), seconds=seconds, invalid=invalid)
+    return write_counts(parts, name, bounds[0], users=len(rows), seconds=seconds, invalid=invalid)
 
 
 def count_invalid(
@@ -127,30 +126,6 @@ def count_invalid(
     owner = np.repeat(np.arange(len(banned)), [len(b) for b in banned])
     kept_out = np.isin(keys, owner * len(table) + np.concatenate([*banned, np.empty(0, np.int32)]))
     return int(wrong.sum() + repeats + kept_out.sum())
-
-
-def baseline_predictions(
-    prepared: Path, config: EvaluateConfig, parts: Path, progress: Progress = silent
-) -> list[dict]:
-    """Fit every configured baseline on the TRAINING sequences and rank the catalogue for all test rows.
-
-    A baseline reads the whole history (validation event included) as the models do, but never learns from it.
-    """
-    train = ragged(schemas.read_table(prepared / "train.parquet", columns=["items"])["items"])
-    num_items = len(schemas.read_table(prepared / "catalogue.parquet", columns=["item"]))
-    rows = read_test(prepared)
-    counts = []
-    for done, (name, baseline) in enumerate(zip(baseline_names(config.baselines), config.baselines, strict=True)):
-        progress(done, len(config.baselines), name)
-        module, options = variants.build("genrec.recall", baseline.name, baseline.options)
-        began = time.perf_counter()
-        scorer = module.fit(train, num_items, options)
-        for protocol in PROTOCOLS:
-            items, scores = rank(scorer, rows.histories, config.beam_width, protocol == "drop")
-            write_part(parts, name, protocol, 0, rows, items, scores)
-        seconds = time.perf_counter() - began
-        counts.append(_write_counts(parts, name, 0, users=len(rows), seconds=seconds, invalid=0))
-    return counts
 
 
 # ---- parts ------------------------------------------------------------------------------------------------------------
@@ -197,7 +172,8 @@ def read_parts(parts: Path, model: str, protocol: str, expected: TestRows) -> pa
     return table
 
 
-def _write_counts(parts: Path, model: str, start: int, **counts: float) -> dict:
+def write_counts(parts: Path, model: str, start: int, **counts: float) -> dict:
+    """What was counted along the way, in a small file beside the part that begins at row `start`."""
     record = {"model": model, **counts}
     (parts / f"{model}.{start:010d}.json").write_text(json.dumps(record))
     return record
@@ -205,4 +181,4 @@ def _write_counts(parts: Path, model: str, start: int, **counts: float) -> dict:
 
 def read_counts(parts: Path) -> list[dict]:
     """What was counted beside each part."""
-    return [json.loads(file.read_text()) for file in sorted(parts.glob("*.json"))]
+    return [json.loads(file.read_text()) for file in sorted(parts.glob("*.*.json"))]

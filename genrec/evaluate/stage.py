@@ -1,4 +1,4 @@
-"""The evaluate stage: parts of predictions in, predictions.parquet and metrics.json out."""
+"""The evaluate stage: parts of predictions and the baselines in, predictions.parquet and metrics.json out."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,8 @@ from genrec import schemas
 from genrec.config import EvaluateConfig
 from genrec.errors import DataError
 from genrec.evaluate import bootstrap
-from genrec.evaluate.metrics import coverage, metric_names, popularity_groups, row_metrics
+from genrec.evaluate.lists import ListMetrics
+from genrec.evaluate.metrics import metric_names, popularity_groups, row_metrics
 from genrec.evaluate.predictions import PROTOCOLS, TestRows, baseline_names, read_counts, read_parts, read_test
 from genrec.evaluate.verdict import TRAINED, compare_models, verdict
 
@@ -25,12 +26,15 @@ def headline_k(config: EvaluateConfig) -> int:
     return 10 if 10 in config.ks else max(config.ks)
 
 
-def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, seed: int) -> dict:
-    """Join the parts of all models found there and measure them.
+def merge(
+    parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, seed: int, baselines: Path | None = None
+) -> dict:
+    """Join the parts of all models found in the folders `parts` and `baselines` and measure them.
 
     Writes predictions.parquet (schemas.PREDICTIONS; by model, protocol, test row) and metrics.json with
 
-    - metrics {model: {"hr@5", "hr@5_ci": [low, high], ..., "coverage@10", "slices": {"head" | "tail" | "cold":
+    - metrics {model: {"hr@5", "hr@5_ci": [low, high], ..., "coverage@10" and the others of
+      `genrec.evaluate.lists`, "slices": {"head" | "tail" | "cold":
       {"targets", "hr@10", "hr@10_ci", ...}}, "seen_kept": {the same without slices}}} (`seen_dropped` where
       `config.seen_items` is keep),
     - comparisons and verdict (`genrec.evaluate.verdict`), decode {"invalid": {model: count}} and protocol.
@@ -41,18 +45,25 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, see
     rows = read_test(prepared)
     if not len(rows):
         raise DataError(f"{prepared / 'test.parquet'}: no test row; no user has enough events (lower prepare.k_core?)")
-    counts = read_counts(parts)
-    found = {c["model"] for c in counts}
-    models = [m for m in (*TRAINED, *baseline_names(config.baselines)) if m in found]
+    counts: list[dict] = []
+    folders: dict[str, Path] = {}
+    for folder in (parts, *([baselines] if baselines is not None else [])):
+        counted = read_counts(folder)
+        counts += counted
+        folders |= {c["model"]: folder for c in counted}
+    models = [m for m in (*TRAINED, *baseline_names(config.baselines)) if m in folders]
     if not models:
         raise DataError(f"{parts}: no predictions to merge")
-    catalogue = schemas.read_table(prepared / "catalogue.parquet", columns=["train_count"])["train_count"].to_numpy()
+    table = schemas.read_table(prepared / "catalogue.parquet", columns=["train_count", "categories"])
+    catalogue = table["train_count"].to_numpy()
 
     out.mkdir(parents=True, exist_ok=True)
-    ranks, covered = _join(parts, models, rows, config, len(catalogue), out / "predictions.parquet")
+    listed = ListMetrics(table, headline_k(config), config.head_share)
+    folders = {model: folders[model] for model in models}
+    ranks, about_lists = _join(folders, rows, config, listed, out / "predictions.parquet")
     metrics, comparisons = measure(ranks, rows, catalogue, config, seed)
-    for (model, protocol), share in covered.items():
-        _at(metrics[model], protocol, config)[f"coverage@{headline_k(config)}"] = round(share, _DIGITS)
+    for (model, protocol), figures in about_lists.items():
+        _at(metrics[model], protocol, config).update({n: round(value, _DIGITS) for n, value in figures.items()})
     invalid = {m: int(sum(c["invalid"] for c in counts if c["model"] == m)) for m in models}
     result = {
         "metrics": metrics,
@@ -66,26 +77,29 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, see
 
 
 def _join(
-    parts: Path, models: list[str], rows: TestRows, config: EvaluateConfig, num_items: int, path: Path
-) -> tuple[dict[tuple[str, str], NDArray[np.int32]], dict[tuple[str, str], float]]:
-    """Write predictions.parquet; give the ranks and the coverage by (model, protocol)."""
-    ranks, covered = {}, {}
+    folders: dict[str, Path], rows: TestRows, config: EvaluateConfig, listed: ListMetrics, path: Path
+) -> tuple[dict[tuple[str, str], NDArray[np.int32]], dict[tuple[str, str], dict[str, float]]]:
+    """Write predictions.parquet from each model's folder; give ranks and list metrics by (model, protocol)."""
+    ranks, figures = {}, {}
     with pq.ParquetWriter(path, schemas.PREDICTIONS, compression="zstd") as writer:
-        for model in models:
+        for model, folder in folders.items():
             for protocol in PROTOCOLS:
-                table = read_parts(parts, model, protocol, rows)
+                table = read_parts(folder, model, protocol, rows)
                 writer.write_table(table)
                 ranks[model, protocol] = table["rank"].to_numpy()
-                covered[model, protocol] = coverage(_first_k(table, headline_k(config)), headline_k(config), num_items)
-    return ranks, covered
+                figures[model, protocol] = listed(_first_k(table, headline_k(config)))
+    return ranks, figures
 
 
 def _first_k(table: pa.Table, k: int) -> NDArray[np.int32]:
-    """The first k items of each list as one column [E, 1]: coverage only asks which items appear."""
+    """The first k items of each list, int32 [n, k], -1 where a list is shorter."""
     lists = table["items"].combine_chunks()
     lengths = lists.value_lengths().to_numpy()
+    rows = np.repeat(np.arange(len(lists)), lengths)
     place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return lists.flatten().to_numpy()[place < k][:, None]
+    first = np.full((len(lists), k), -1, dtype=np.int32)
+    first[rows[place < k], place[place < k]] = lists.flatten().to_numpy()[place < k]
+    return first
 
 
 def _at(entry: dict, protocol: str, config: EvaluateConfig) -> dict:
@@ -172,6 +186,12 @@ def _summary(result: dict, counts: list[dict], config: EvaluateConfig) -> dict:
     return {
         "models": {model: {name: entry[name] for name in wanted} for model, entry in result["metrics"].items()},
         "decode": {
+            "users_per_s_by_model": {
+                model: len(PROTOCOLS)
+                * sum(c["users"] for c in trained if c["model"] == model)
+                / sum(c["seconds"] for c in trained if c["model"] == model)
+                for model in dict.fromkeys(c["model"] for c in trained)
+            },
             "users_per_s": lists / seconds if seconds else None,
             "seconds": seconds,
             "invalid": sum(result["decode"]["invalid"].values()),

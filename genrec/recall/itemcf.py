@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from genrec.recall.scorer import History, ItemGraph, incidence
+from genrec.recall.scorer import History, ItemGraph, Training, incidence
 from genrec.variants import setting
 
 
@@ -36,6 +36,6 @@ def cosine_similarity(sequences: Sequence[History], num_items: int) -> sp.csr_ar
     return similarity.astype(np.float32)
 
 
-def fit(sequences: Sequence[History], num_items: int, options: Config) -> ItemGraph:
+def fit(data: Training, options: Config) -> ItemGraph:
     """Similarities from the training sequences."""
-    return ItemGraph(cosine_similarity(sequences, num_items), options.history_decay)
+    return ItemGraph(cosine_similarity(data.sequences, data.num_items), options.history_decay)

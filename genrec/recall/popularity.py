@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.recall.scorer import History, flatten
+from genrec.recall.scorer import History, Training, flatten
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Popularity:
         return np.repeat(self.counts[None], len(histories), axis=0)
 
 
-def fit(sequences: Sequence[History], num_items: int, options: Config) -> Popularity:
+def fit(data: Training, options: Config) -> Popularity:
     """Count the training events of each item."""
-    _, items = flatten(sequences, num_items)
-    return Popularity(np.bincount(items, minlength=num_items).astype(np.float32))
+    _, items = flatten(data.sequences, data.num_items)
+    return Popularity(np.bincount(items, minlength=data.num_items).astype(np.float32))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from genrec.errors import DataError
@@ -21,10 +22,13 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     if num_rows == 0 or width == 0:
         return items, values
     # The width-th best score splits a row into sure members and ties; of the ties the lowest indices are taken.
-    threshold = np.partition(scores, num_items - width, axis=1)[:, num_items - width, None]
-    above, tied = scores > threshold, scores == threshold
-    missing = width - above.sum(axis=1, keepdims=True)
-    chosen = above | (tied & (np.cumsum(tied, axis=1) <= missing))
+    # torch finds it about ten times faster than np.partition in rows of mostly zeros, which sparse baselines give.
+    threshold = torch.topk(torch.from_numpy(scores), width, dim=1).values[:, -1:].numpy()
+    chosen = scores >= threshold
+    crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > width)
+    above, tied = scores[crowded] > threshold[crowded], scores[crowded] == threshold[crowded]
+    missing = width - np.count_nonzero(above, axis=1)[:, None]
+    chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= missing))
     columns = np.nonzero(chosen)[1].reshape(num_rows, width)
     found = np.take_along_axis(scores, columns, axis=1)
     order = np.argsort(-found, axis=1, kind="stable")  # columns are ascending, so ties keep the lower index first

@@ -2,13 +2,15 @@
 
 A variant module has `Config` and
 
-    fit(sequences: list[int32 [len]], num_items: int, options: Config) -> Scorer
+    fit(data: Training, options: Config) -> Scorer
 
-where `sequences` are the TRAINING items of each user, oldest first. Validation and test events are never passed to
-`fit`; they reach a scorer only as the history of a later prediction.
+where `data` holds the TRAINING items of each user. Test events are never passed to `fit`, validation events only as
+something to stop at; they reach a scorer as the history of a later prediction. What is heavy (torch, gensim, implicit,
+faiss) is imported inside `fit`, because reading a config imports every variant it names.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -16,8 +18,30 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from genrec.errors import DataError
+from genrec.progress import Progress, silent
 
 History = NDArray[np.int32] | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Validation rows: what a user had before, and the item that came next."""
+
+    histories: Sequence[History]
+    targets: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a baseline may learn from. A variant takes what it needs and ignores the rest."""
+
+    sequences: Sequence[History]  # one a user, oldest first
+    num_items: int
+    timestamps: Sequence[NDArray[np.int64]] | None = None  # as `sequences`; only their order counts
+    vectors: NDArray[np.float32] | None = None  # [num_items, V], the embed stage's
+    validation: Held | None = None  # to choose when to stop, never to learn from
+    seed: int = 0
+    progress: Progress = silent
 
 
 class Scorer(Protocol):
@@ -66,6 +90,30 @@ def history_weights(histories: Sequence[History], num_items: int, decay: float) 
     _, age = positions(rows, len(histories))
     weights = np.power(np.float64(decay), age).astype(np.float32)
     return sp.csr_array((weights, (rows, items)), shape=(len(histories), num_items))
+
+
+def unit_rows(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows divided by their Euclidean norm, float32; rows of zeros stay."""
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return (matrix / np.where(norms > 0, norms, 1)).astype(np.float32)
+
+
+def rank_unknown_last(scores: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Give the items that are not `known` the lowest score of each row: an untrained vector says nothing of its item."""
+    if not known.all() and scores.size:
+        scores[:, ~known] = np.minimum(scores[:, known].min(axis=1, keepdims=True, initial=0), 0)
+    return scores
+
+
+class Silence:
+    """Scorer that knows nothing (there was nothing to learn from): zeros."""
+
+    def __init__(self, num_items: int) -> None:
+        self.num_items = num_items
+
+    def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """float32 [b, num_items] of zeros."""
+        return np.zeros((len(histories), self.num_items), dtype=np.float32)
 
 
 class ItemGraph:

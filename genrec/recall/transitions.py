@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from genrec.recall.itemcf import cosine_similarity
-from genrec.recall.scorer import History, ItemGraph, flatten, positions
+from genrec.recall.scorer import History, ItemGraph, Training, flatten, positions
 from genrec.variants import setting
 
 
@@ -43,11 +43,11 @@ def transition_weights(sequences: Sequence[History], num_items: int, window: int
     return sp.csr_array(total)
 
 
-def fit(sequences: Sequence[History], num_items: int, options: Config) -> ItemGraph:
+def fit(data: Training, options: Config) -> ItemGraph:
     """The graph from the training sequences."""
-    weights = transition_weights(sequences, num_items, options.window)
+    weights = transition_weights(data.sequences, data.num_items, options.window)
     if options.normalize == "geometric":
         leaving, entering = (np.sqrt(np.maximum(weights.sum(axis=axis), 1e-9)) for axis in (1, 0))
         weights = sp.diags_array(1 / leaving) @ weights @ sp.diags_array(1 / entering)
-    weights = weights + options.itemcf_weight * cosine_similarity(sequences, num_items)
+    weights = weights + options.itemcf_weight * cosine_similarity(data.sequences, data.num_items)
     return ItemGraph(sp.csr_array(weights).astype(np.float32), options.history_decay)

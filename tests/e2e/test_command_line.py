@@ -32,7 +32,7 @@ def _run(command: list[str], expect: int = 0, **environment: str) -> subprocess.
 def test_a_cached_run_says_so_stage_by_stage_and_ends_with_the_table(store):
     done = _run(_command(store))
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if re.match(r"  \w+ +cached ", line)}
-    assert list(lines) == ["ingest", "prepare", "embed", "sid", "base", "sft", "rl", "evaluate"]
+    assert list(lines) == ["ingest", "prepare", "embed", "sid", "base", "sft", "rl", "baselines", "evaluate"]
     assert "starting Ray" not in done.stdout
     for model in ("sft", "rl", "itemcf", "popularity"):
         assert re.search(rf"\b{model}\b.*0\.\d+", done.stdout)

@@ -11,10 +11,10 @@ from genrec import schemas
 from genrec.columns import ragged, read_sids
 from genrec.config import EvaluateConfig
 from genrec.errors import DataError
+from genrec.evaluate.baselines import baseline_predictions
 from genrec.evaluate.metrics import hit, ndcg, target_ranks
 from genrec.evaluate.predictions import (
     baseline_names,
-    baseline_predictions,
     count_invalid,
     decode_shard,
     read_test,
@@ -45,8 +45,8 @@ def finished(world, tmp_path_factory):
     root = tmp_path_factory.mktemp("finished")
     for name in ("sft", "rl"):
         decode(world, root / "parts", (0, NUM_USERS), name)
-    baseline_predictions(world[0], CONFIG, root / "parts")
-    summary = merge(root / "parts", world[0], CONFIG, root / "out", seed=0)
+    baseline_predictions(world[0], CONFIG, root / "baselines")
+    summary = merge(root / "parts", world[0], CONFIG, root / "out", seed=0, baselines=root / "baselines")
     table = schemas.read_table(root / "out" / "predictions.parquet", schemas.PREDICTIONS)
     return root, json.loads((root / "out" / "metrics.json").read_text()), summary, table
 
@@ -73,7 +73,7 @@ def test_predictions_do_not_depend_on_shards_or_batches(world, tmp_path):
 
 
 def test_same_predictions_same_bytes(world, finished, tmp_path):
-    merge(finished[0] / "parts", world[0], CONFIG, tmp_path, seed=0)
+    merge(finished[0] / "parts", world[0], CONFIG, tmp_path, seed=0, baselines=finished[0] / "baselines")
     for name in ("predictions.parquet", "metrics.json"):
         assert (tmp_path / name).read_bytes() == (finished[0] / "out" / name).read_bytes()
 

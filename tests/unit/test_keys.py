@@ -19,7 +19,8 @@ READS = {
     "base": ["prepare"],
     "sft": ["prepare", "embed", "sid", "base"],
     "rl": ["prepare", "sid", "base", "sft"],
-    "evaluate": ["prepare", "sid", "base", "sft", "rl"],
+    "baselines": ["prepare", "embed"],
+    "evaluate": ["prepare", "sid", "base", "sft", "rl", "baselines"],
 }
 # section -> stages that read it themselves
 OWNERS = {
@@ -76,6 +77,8 @@ def test_a_number_changes_its_stage_and_those_after_and_nothing_else(path, value
     owners = set() if is_knob else OWNERS[section]
     if path in ("sid.num_levels", "sid.num_codes"):
         owners = {"sid", "base"}  # the base model has a token for every code
+    if path == "evaluate.beam_width":
+        owners = {"baselines", "evaluate"}  # the length of a list
     before, after = keys(Config()), keys(load_config([], [f"{path}={changed!r}"]))
     assert {n for n in STAGES if before[n] != after[n]} == _after(owners)
 
@@ -89,6 +92,7 @@ def test_choices_and_lists_change_keys_too():
         ("sft.adapter=lora", "sft"),
         ("rl.rewards=[exact_hit]", "rl"),
         ("evaluate.ks=[1]", "evaluate"),
+        ("evaluate.baselines=[itemcf]", "baselines"),
         ("data.options.seed=4", "ingest"),
     ]:
         after = keys(load_config([], [override]))

@@ -11,8 +11,9 @@ import pytest
 from genrec import schemas
 from genrec.config import Config
 from genrec.errors import DataError
+from genrec.evaluate.baselines import baseline_predictions
 from genrec.evaluate.compare import compare_reports, read_reports, write_comparison
-from genrec.evaluate.predictions import baseline_predictions, decode_shard
+from genrec.evaluate.predictions import decode_shard
 from genrec.evaluate.report import duration, terminal_rows, write_report
 from genrec.evaluate.sections import read_log, sid_examples
 from genrec.evaluate.stage import merge

@@ -1,0 +1,82 @@
+"""Item2Vec: word2vec's skip-gram with negative sampling on sequences of items, by the `gensim` library.
+
+Barkan and Koenigstein, "Item2Vec" (MLSP 2016). The negative-sampling exponent and the number of epochs matter more here
+than for words (Caselles-Dupré et al., "Word2vec applied to recommendation: hyperparameters matter", RecSys 2018). The
+score of a candidate is the cosine of its vector and the weighted mean of the history's vectors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrec.recall.scorer import (
+    History,
+    Silence,
+    Training,
+    flatten,
+    history_weights,
+    rank_unknown_last,
+    unit_rows,
+)
+from genrec.variants import setting
+
+
+@dataclass(frozen=True)
+class Config:
+    """Item2Vec."""
+
+    dim: int = setting(64, "Dimensions of a vector.", ge=1)
+    window: int = setting(5, "Longest distance, in events, between an item and its context.", ge=1)
+    negatives: int = setting(10, "Random items told apart from each true context.", ge=1)
+    negatives_exponent: float = setting(
+        0.75, "Exponent of an item's count in the distribution of negatives; below 0 rare items are favoured."
+    )
+    epochs: int = setting(40, "Passes over the training sequences.", ge=1)
+    learning_rate: float = setting(0.05, "Initial learning rate, falling linearly to zero.", gt=0)
+    history_decay: float = setting(0.8, "Weight of a history item is history_decay ** age.", gt=0, le=1)
+
+
+class Vectors:
+    """Scorer by cosine."""
+
+    def __init__(self, vectors: NDArray[np.float32], known: NDArray[np.bool_], decay: float) -> None:
+        self.vectors = vectors  # float32 [num_items, dim], unit rows; zeros where unknown
+        self.known, self.decay = known, decay
+        self.num_items = len(vectors)
+
+    def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """float32 [b, num_items], in [-1, 1]."""
+        profile = unit_rows(history_weights(histories, self.num_items, self.decay) @ self.vectors)
+        return rank_unknown_last(profile @ self.vectors.T, self.known)
+
+
+def fit(data: Training, options: Config) -> Vectors | Silence:
+    """Train vectors on the training sequences, on one thread: more would make the result depend on their timing."""
+    flatten(data.sequences, data.num_items)  # checks the items
+    sentences = [[str(item) for item in sequence] for sequence in data.sequences if len(sequence) > 1]
+    if not sentences:
+        return Silence(data.num_items)
+    from gensim.models import Word2Vec
+
+    model = Word2Vec(
+        sentences=sentences,
+        vector_size=options.dim,
+        window=options.window,
+        sg=1,
+        negative=options.negatives,
+        ns_exponent=options.negatives_exponent,
+        epochs=options.epochs,
+        alpha=options.learning_rate,
+        sample=0,
+        min_count=1,
+        workers=1,
+        seed=data.seed,
+    )
+    vectors = np.zeros((data.num_items, options.dim), dtype=np.float32)
+    items = np.array([int(word) for word in model.wv.index_to_key])
+    vectors[items] = model.wv.vectors
+    known = np.zeros(data.num_items, dtype=bool)
+    known[items] = True
+    return Vectors(unit_rows(vectors), known, options.history_decay)
