@@ -69,7 +69,7 @@ class Server:
                 preexec_fn=die_with_parent,
             )
 
-    def wait_until_healthy(self, timeout_s: float = 120) -> None:
+    def wait_until_healthy(self, timeout_s: float = 300) -> None:
         """Raises GenrecError when the server does not answer in time, with the place of its log."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self.process.poll() is None:

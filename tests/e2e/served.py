@@ -49,7 +49,7 @@ class Served:
                 [sys.executable, "-m", "flows", "serve", "--store", str(store), "--port", str(self.port)],
                 cwd=ROOT, stdout=sink, stderr=sink, start_new_session=True, env=clean_environment(**environment),
             )  # fmt: skip
-        self.wait(lambda: "Ctrl-C" in self.output(), "serve to come up", 300)
+        self.wait(lambda: "Ctrl-C" in self.output(), "serve to come up", 600)
 
     @staticmethod
     def _port() -> int:
