@@ -53,6 +53,15 @@ class DenseHeadConfig(Section):
     score_weight: float | None = Field(
         None, ge=0, le=1, description="Its share of an item's score in the search; null: the best on validation."
     )
+    successor_share: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of its distribution that a table of item-to-item transitions, counted in the training "
+        "sequences, takes in search (not in training); 0: no table, null: the best on validation.",
+    )
+    successor_window: int = Field(5, ge=1, description="Longest distance of two events that count as a transition.")
+    successor_decay: float = Field(0.6, gt=0, le=1, description="A history item of age a counts successor_decay ** a.")
 
 
 class AlignmentConfig(Section):

@@ -49,6 +49,18 @@ def token_rows(module: Any, first: int, end: int) -> torch.Tensor:
     return tokens.trainable_tokens_delta[tokens.active_adapters[0]]
 
 
+def weight_bytes(model: Any) -> int:
+    """Bytes that the weights take where they are, packed 4-bit ones and their scales included; tied ones once."""
+    tensors = {p.data_ptr(): p for p in (*model.parameters(), *model.buffers())}
+    total = sum(t.numel() * t.element_size() for t in tensors.values())
+    for parameter in tensors.values():
+        state = getattr(parameter, "quant_state", None)
+        nested = (state, getattr(state, "state2", None))
+        scales = [getattr(s, name, None) for s in nested for name in ("absmax", "code", "offset")]
+        total += sum(s.numel() * s.element_size() for s in scales if isinstance(s, torch.Tensor))
+    return int(total)
+
+
 def trainable_share(model: Any) -> float:
     """Trainable parameters divided by all, an adapter's own included; packed 4-bit weights count as two a byte."""
     trainable = total = 0

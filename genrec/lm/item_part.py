@@ -27,6 +27,7 @@ class ItemPart:
     opening: np.ndarray  # int64[O], the tokens every prompt starts with: BOS and the view's instruction
     items: ItemVectors | None = None
     dense_weight: float | None = None  # None: no dense head
+    successor_share: float = 0.0  # of the transition table in the dense head's distribution
     _meta: dict[str, Any]
     _tokenizer_files: Path
     _dropout_rate: float = 0.0
@@ -93,6 +94,13 @@ class ItemPart:
             table = self._item_vectors().table(self._code_rows())
             return (hidden @ table.to(hidden.dtype).T).float()
 
-    def dense_prefixes(self, hidden: torch.Tensor) -> PrefixLogProbs:
-        """What the dense head says about every prefix of the catalogue's ids, from last hidden states [B, D]."""
-        return PrefixLogProbs(self._item_vectors().trie, self.item_logits(hidden).log_softmax(-1))
+    def dense_prefixes(self, hidden: torch.Tensor, histories: torch.Tensor) -> PrefixLogProbs:
+        """What the dense head says about every prefix of the catalogue's ids, from last hidden states [B, D].
+
+        `histories` int64[B, H], newest item first and padded with -1, is what the transition table goes by.
+        """
+        items = self._item_vectors()
+        log_probs = self.item_logits(hidden).log_softmax(-1)
+        if self.successor_share and items.successors is not None:
+            log_probs = items.successors.mix(log_probs, histories, self.successor_share)
+        return PrefixLogProbs(items.trie, log_probs)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from genrec.errors import DataError
+from genrec.lm.successors import Successors
 from genrec.lm.trie import Trie
 
 FILE = "items.safetensors"
@@ -48,6 +49,7 @@ class ItemVectors(nn.Module):
         for module in (self.projection, self.ids):
             if module is not None:
                 nn.init.normal_(module.weight, std=0.02)
+        self.successors: Successors | None = None  # joins the dense head in search
         self._trie: Trie | None = None
 
     def __len__(self) -> int:
@@ -92,6 +94,7 @@ class ItemVectors(nn.Module):
             text = tensors["text"].numpy() if "text" in tensors else None
             parts = [tensors[n].shape[-2 if n.startswith("projection") else -1] for n in _WEIGHTS if n in tensors]
             found = cls(codes, num_codes, parts[0] if parts else 1, text, "ids.weight" in tensors)
+            found.successors = Successors.of_tensors(tensors, "successors.")
             found.load_state_dict(tensors)
         except (FileNotFoundError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
             raise DataError(f"{path}: not readable as item vectors ({error}); recompute the sft stage") from error

@@ -23,6 +23,7 @@ class PromptBatch(NamedTuple):
 
     input_ids: torch.Tensor  # int64[B, P]
     attention_mask: torch.Tensor  # int64[B, P], 0 at padding
+    histories: torch.Tensor  # int64[B, H], the items themselves, newest first, padded with -1
 
 
 def left_padded(
@@ -37,6 +38,15 @@ def left_padded(
     ids[columns >= starts] = flat
     ids[mask & (columns < starts)] = np.tile(opening, len(lengths))
     return ids, mask.astype(np.int64)
+
+
+def newest_first(histories: list[np.ndarray]) -> np.ndarray:
+    """Item numbers int64[B, H] of ragged histories (oldest first), newest first and padded with -1."""
+    lengths = np.array([len(h) for h in histories], dtype=np.int64)
+    table = np.full((len(histories), int(lengths.max(initial=0))), -1, dtype=np.int64)
+    inside = np.arange(table.shape[1]) < lengths[:, None]
+    table[inside] = np.concatenate([h[::-1] for h in histories]) if histories else 0
+    return table
 
 
 def position_ids(attention_mask: torch.Tensor) -> torch.Tensor:

@@ -37,7 +37,8 @@ class Policy(ItemPart):
     `use_items` gives it vectors of the items, for a history view that reads them and for a dense head that ranks them
     on the same forward. With a dense head of weight w, the score of a code behind a prefix is
     (1 - w) log p(code) + w log q(code | prefix), q being what the dense head's softmax over the catalogue makes of a
-    prefix (the sum over its items): a score adds up to (1 - w) log p(item) + w log q(item).
+    prefix (the sum over its items): a score adds up to (1 - w) log p(item) + w log q(item). In search a table of
+    transitions may take a share of q (`genrec.lm.successors`).
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Policy(ItemPart):
             items = ItemVectors.load(folder_, policy.vocab.num_codes)
             items.requires_grad_(trainable or not policy.has_adapter)
             policy.use_items(items, **meta["view"], dense_weight=meta.get("dense_weight"))
+            policy.successor_share = meta.get("successor_share", 0.0)
         return policy
 
     def save(self, folder_: Path, **meta: Any) -> None:
@@ -92,7 +94,7 @@ class Policy(ItemPart):
         folder.save_model(folder_, self.model, self._tokenizer_files)
         if self.items is not None:
             self.items.save(folder_)
-            meta["dense_weight"] = self.dense_weight
+            meta |= {"dense_weight": self.dense_weight, "successor_share": self.successor_share}
         folder.write_meta(folder_, {**self._meta, "max_history": self.max_history, **meta})
 
     # ---- the model ----------------------------------------------------------------------------------------------------
@@ -156,12 +158,13 @@ class Policy(ItemPart):
     def prompts(self, histories: Sequence[np.ndarray | list[int]], sids: np.ndarray) -> PromptBatch:
         """BOS and the last `max_history` items (oldest first) through the history view, padded on the left.
 
-        `sids` is int[N, L], row i being item i. An empty history is BOS alone. Returns int64[B, P] twice, on the
+        `sids` is int[N, L], row i being item i. An empty history is BOS alone. Tensors are on the
         device of the model; the view knows what the ids stand for.
         """
         cut = [np.asarray(h, dtype=np.int64)[-self.max_history :] for h in histories]
         ids, mask = self.view.prompt_ids(self, cut, sids)
-        return PromptBatch(torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device))
+        newest = layout.newest_first(cut)
+        return PromptBatch(*(torch.from_numpy(array).to(self.device) for array in (ids, mask, newest)))
 
     def prompt_embeds(self, prompts: PromptBatch) -> torch.Tensor:
         """The model's input for prompts, [B, P, D], differentiable."""
@@ -240,7 +243,7 @@ class Policy(ItemPart):
         logits, hidden = self.candidate_logits(prompts, sids)
         chosen = logits.log_softmax(-1).gather(-1, sids.clamp_min(0).unsqueeze(-1)).squeeze(-1)
         if self.dense_weight:
-            dense = self.dense_prefixes(hidden[:, 0, 0])
+            dense = self.dense_prefixes(hidden[:, 0, 0], prompts.histories)
             chosen = (1 - self.dense_weight) * chosen + self.dense_weight * dense.path(sids.clamp_min(0))
         return chosen.masked_fill(sids < 0, 0.0), hidden
 
@@ -291,4 +294,5 @@ class Policy(ItemPart):
         model = self.model.merge_and_unload()  # type: ignore[operator]
         merged = Policy(model, self.vocab, self.max_history, {**self._meta, "adapter": "full"}, self._tokenizer_files)
         merged.use_items(self.items, **self._meta["view"], dense_weight=self.dense_weight)
+        merged.successor_share = self.successor_share
         return merged

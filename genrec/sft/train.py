@@ -19,11 +19,13 @@ from genrec.lm import adapter, folder
 from genrec.lm.items import ItemVectors
 from genrec.lm.policy import Policy, default_device
 from genrec.lm.seeding import seeded
+from genrec.lm.successors import Successors
 from genrec.lm.trie import Trie
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
 from genrec.sft import code_rows
 from genrec.sft.alignment import Alignment
+from genrec.sft.scoring import DEFAULT_SCORE_WEIGHT, choose_scoring
 from genrec.sft.trainer import Trainer
 from genrec.sft.warm_start import WarmStart, load_weights
 from genrec.sft.windows import Windows, make_windows
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 LOG_FILE = "training_log.parquet"
-_SCORE_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the dense head, tried on validation
-_DEFAULT_SCORE_WEIGHT = 0.5  # while training, and where there is no validation
 
 
 def train_sft(
@@ -82,7 +82,9 @@ def train_sft(
     if not trainer.workers.first:
         return {}
     state.restore_best(trainer.parameters)
-    dense = choose_score_weight(policy, config, validation)
+    if config.dense_head.loss_weight and config.dense_head.successor_share != 0 and policy.items is not None:
+        policy.items.successors = count_successors(prepared / "train.parquet", len(table), config).to(device)
+    dense = choose_scoring(policy, config, validation)
     policy.save(out, kind="sft", adapter=config.adapter)
     columns = [list(column) for column in zip(*state.rows, strict=True)]
     log = pa.table(dict(zip(schemas.TRAINING_LOG.names, columns, strict=True)))
@@ -98,6 +100,8 @@ def train_sft(
         "valid_hr@10": dense.get("valid_hr@10", state.best_hr) if len(validation) else None,
         "valid_ndcg@10": dense.get("valid_ndcg@10", state.best_ndcg) if len(validation) else None,
         "trainable_share": adapter.trainable_share(policy.model),
+        "weight_bytes": adapter.weight_bytes(policy.model),
+        **({"peak_gpu_bytes": torch.cuda.max_memory_allocated()} if device.type == "cuda" else {}),
         **({"dense_head": dense} if dense else {}),
         **warm,
     }
@@ -138,41 +142,30 @@ def add_items(policy: Policy, sids: np.ndarray, text: np.ndarray | None, config:
         items,
         config.view.name,
         config.view.options,
-        (_DEFAULT_SCORE_WEIGHT if weight is None else weight) if has_dense else None,
+        (DEFAULT_SCORE_WEIGHT if weight is None else weight) if has_dense else None,
     )
 
 
-def choose_score_weight(policy: Policy, config: "SftConfig", validation: Validation) -> dict[str, Any]:
-    """Set the dense head's share of a score to the best on validation (NDCG@10), unless the config fixes it.
-
-    Returns a summary with the figures by weight (0 is the semantic ids alone, 1 the head alone); {} without a head.
-    """
-    if policy.dense_weight is None:
-        return {}
-    if config.dense_head.score_weight is not None or not len(validation):
-        return {"score_weight": policy.dense_weight}
-    figures = {}
-    for weight in _SCORE_WEIGHTS:
-        policy.dense_weight = weight
-        figures[weight] = validation(policy)
-    best = max(_SCORE_WEIGHTS, key=lambda weight: figures[weight][1])  # of equals, the lower
-    policy.dense_weight = best
-    return {
-        "score_weight": best,
-        "valid_hr@10": figures[best][0],
-        "valid_ndcg@10": figures[best][1],
-        "valid_ndcg@10_by_weight": {str(weight): ndcg for weight, (_, ndcg) in figures.items()},
-    }
+def count_successors(path: Path, num_items: int, config: "SftConfig") -> Successors:
+    """The transition table of the training sequences in train.parquet."""
+    head = config.dense_head
+    items, offsets = read_sequences(path)
+    return Successors.count(items, offsets, num_items, window=head.successor_window, decay=head.successor_decay)
 
 
 def read_windows(path: Path, max_history: int) -> Windows:
     """Training windows of train.parquet. Raises DataError when there is no sequence."""
+    return make_windows(*read_sequences(path), max_history)
+
+
+def read_sequences(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The sequences of train.parquet, flat, and their offsets. Raises DataError when there is none."""
     column = schemas.read_table(path, schemas.SEQUENCES, columns=["items"])["items"].combine_chunks()
     items = column.flatten().to_numpy()
     if not len(items):
         raise DataError(f"{path}: no training sequences; lower prepare.k_core or check the data")
     lengths = column.value_lengths().to_numpy()
-    return make_windows(items, np.concatenate([[0], np.cumsum(lengths)]), max_history)
+    return items, np.concatenate([[0], np.cumsum(lengths)])
 
 
 def load_policy(base: Path, config: "SftConfig", max_history: int, seed: int, device: torch.device) -> Policy:

@@ -225,7 +225,7 @@ def test_padding_on_the_right_gives_the_same_scores(seed, lengths, lora):
     left = policy.prompts(random_histories(lengths, NUM_ITEMS, seed), SIDS)
     shift = left.attention_mask.sum(1, keepdim=True)
     order = (torch.arange(left.input_ids.shape[1]) - shift) % left.input_ids.shape[1]
-    right = type(left)(left.input_ids.gather(1, order), left.attention_mask.gather(1, order))
+    right = type(left)(left.input_ids.gather(1, order), left.attention_mask.gather(1, order), left.histories)
     assert (right.attention_mask.diff(dim=1) <= 0).all()
     expected, found = (policy.beam_search(prompts, trie, 20) for prompts in (left, right))
     torch.testing.assert_close(found.scores, expected.scores, atol=1e-4, rtol=1e-4)

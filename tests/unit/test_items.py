@@ -11,6 +11,7 @@ from genrec.lm.base import train_tokenizer
 from genrec.lm.items import ItemVectors
 from genrec.lm.policy import Policy
 from genrec.lm.prefixes import PrefixLogProbs
+from genrec.lm.successors import Successors
 from genrec.lm.trie import Trie
 from genrec.lm.vocab import SidVocabulary
 from tests.unit.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_histories, random_sids, tiny_policy
@@ -87,6 +88,67 @@ def test_a_dense_head_joins_the_search_item_by_item(weight):
         np.testing.assert_allclose(found.scores[row], joined.sort(descending=True).values, atol=1e-4)
         np.testing.assert_allclose(found.scores[row], found.log_probs[row].sum(-1), atol=1e-5)
         np.testing.assert_allclose(found.scores[row], joined[found.items[row]], atol=1e-4)
+
+
+SEQUENCES = [[0, 1, 2], [0, 1, 3, 1], [5, 5, 0]]
+
+
+def successors(window: int = 2, decay: float = 0.5) -> Successors:
+    offsets = np.cumsum([0, *map(len, SEQUENCES)])
+    return Successors.count(np.concatenate(SEQUENCES), offsets, NUM_ITEMS, window=window, decay=decay)
+
+
+def test_transitions_count_one_over_their_distance():
+    table = successors()
+    found = {
+        (source, int(table.targets[edge])): float(table.weights[edge])
+        for source in range(NUM_ITEMS)
+        for edge in range(table.starts[source], table.starts[source + 1])
+    }
+    # 0 1 2: 0>1, 1>2 and, two apart, 0>2; 0 1 3 1: 0>1, 1>3, 3>1, 0>3 (1>1 is none); 5 5 0: 5>0 next and two apart
+    assert found == {(0, 1): 2, (0, 2): 0.5, (0, 3): 0.5, (1, 2): 1, (1, 3): 1, (3, 1): 1, (5, 0): 1.5}
+
+
+def test_transitions_are_mixed_in_as_probabilities_and_where_there_are_none_nothing_changes():
+    before = torch.randn(3, NUM_ITEMS).log_softmax(-1)
+    histories = torch.tensor([[1, 0], [7, -1], [-1, -1]])  # newest first
+    mixed = successors().mix(before, histories, 0.3)
+    torch.testing.assert_close(mixed.exp().sum(1), torch.ones(3))
+    torch.testing.assert_close(mixed[1:], before[1:])
+    table = torch.zeros(NUM_ITEMS)
+    table[1] = 0.5 * 2
+    table[2] = 1 + 0.5 * 0.5
+    table[3] = 1 + 0.5 * 0.5
+    torch.testing.assert_close(mixed[0].exp(), 0.7 * before[0].exp() + 0.3 * table / table.sum())
+
+
+def test_only_the_strongest_successors_are_kept(monkeypatch):
+    monkeypatch.setattr("genrec.lm.successors.MAX_SUCCESSORS", 1)
+    table = successors()
+    assert table.starts.diff()[:6].tolist() == [1, 1, 0, 1, 0, 1]
+    assert table.targets[0] == 1
+
+
+def test_the_search_with_transitions_ranks_as_plain_formulas_do_and_so_does_the_saved_model(tmp_path):
+    policy = item_policy(1, weight=0.6)
+    policy.items.successors, policy.successor_share = successors(), 0.4
+    histories = [np.array([4, 0]), np.array([5]), np.array([], dtype=np.int64)]
+    trie = Trie.from_sids(SIDS, NUM_CODES)
+    prompts = policy.prompts(histories, SIDS)
+    found = policy.beam_search(prompts, trie, NUM_ITEMS)
+    padded = torch.tensor([[0, 4], [5, -1], [-1, -1]])
+    for row, history in enumerate(histories):
+        with torch.no_grad():
+            by_sid, dense = plain_scores(policy, history)
+            dense = policy.items.successors.mix(dense[None], padded[row : row + 1], 0.4)[0]
+        joined = 0.4 * by_sid.sum(-1) + 0.6 * dense
+        np.testing.assert_allclose(found.scores[row], joined.sort(descending=True).values, atol=1e-4)
+    log_probs = policy.candidate_log_probs(prompts, found.sids)
+    torch.testing.assert_close(log_probs.detach(), found.log_probs, atol=1e-5, rtol=1e-4)
+    policy.items.save(tmp_path)
+    again = ItemVectors.load(tmp_path, NUM_CODES)
+    for name, tensor in policy.items.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("view", ["item_tokens", "sid_tokens"])

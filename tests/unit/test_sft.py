@@ -329,12 +329,15 @@ def test_items_and_a_dense_head_learn_and_the_score_weight_is_the_best_on_valida
     changes = {"view": "item_tokens", "dense_head": {"loss_weight": 1.0}, "reverse_share": 0.0, "adapter": adapter}
     changes |= {"epochs": 15, "dropout": 0.0, "micro_batch_size": 8, "lora_rank": 4, "lora_alpha": 8}
     summary = train(files, SftConfig(**{**CONFIG.model_dump(), **changes}), vectors=files / "vectors.parquet")
-    by_weight = summary["dense_head"]["valid_ndcg@10_by_weight"]
+    by_weight, by_share = (
+        summary["dense_head"][f"valid_ndcg@10_by_{name}"] for name in ("score_weight", "successor_share")
+    )
     assert by_weight["1.0"] > 0.9
     assert by_weight["0.0"] > 0.9
-    assert summary["valid_ndcg@10"] == max(by_weight.values())
+    assert summary["valid_ndcg@10"] == max(by_share.values()) >= by_share["0.0"] == max(by_weight.values())
     policy = Policy.load(files / "out", files / "base")
     assert policy.dense_weight == summary["dense_head"]["score_weight"]
+    assert policy.successor_share == summary["dense_head"]["successor_share"]
     prompts = policy.prompts([[4, 5]], SIDS)
     assert prompts.input_ids.tolist() == [[-1 - VOCAB.bos_token_id, 4, 5]]
     assert policy.beam_search(prompts, tiny_trie(), 3).items[0, 0] == 6
