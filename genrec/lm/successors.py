@@ -23,6 +23,7 @@ class Successors(nn.Module):
     starts: torch.Tensor  # int64[N + 1]
     targets: torch.Tensor  # int64[E]
     weights: torch.Tensor  # float32[E]
+    decay: torch.Tensor  # float32[]
 
     def __init__(self, starts: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, decay: float) -> None:
         super().__init__()
@@ -37,7 +38,8 @@ class Successors(nn.Module):
         names = ("starts", "targets", "weights")
         if f"{prefix}starts" not in tensors:
             return None
-        return cls(*(torch.empty_like(tensors[prefix + name]) for name in names), decay=0.0)
+        starts, targets, weights = (torch.empty_like(tensors[prefix + name]) for name in names)
+        return cls(starts, targets, weights, decay=0.0)
 
     @classmethod
     def count(
