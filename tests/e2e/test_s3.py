@@ -20,6 +20,7 @@ def machines(tmp_path, monkeypatch):
     for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1",
                         "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # of another address
     s3fs.S3FileSystem().mkdir("bucket")
     yield [RemoteStore("s3://bucket/shop", tmp_path / name) for name in ("one", "two")]
     server.stop()
