@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -24,10 +25,17 @@ _POLL_S = 0.25
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|AUTH|KEY")
 _OBJECT_STORE_BYTES = 1 << 30
 _started_here = False
+_stays = 0  # blocks in which Ray outlives the runs
+_connecting = threading.Lock()
 
 
 def connect(resources: ResourcesConfig) -> None:
     """Join the configured cluster, or start Ray on this machine. Does nothing when connected already."""
+    with _connecting:  # runs side by side in threads share one Ray
+        _connect(resources)
+
+
+def _connect(resources: ResourcesConfig) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -64,11 +72,23 @@ def connect(resources: ResourcesConfig) -> None:
 def disconnect() -> None:
     """Leave the Ray that `connect` joined or started (then it ends); one that was there before is left alone."""
     global _started_here
-    if _started_here:
+    if _started_here and not _stays:
         import ray
 
         ray.shutdown()
         _started_here = False
+
+
+@contextlib.contextmanager
+def staying_connected() -> Iterator[None]:
+    """Keep one Ray for all runs of the block: a run that ends leaves it to the others."""
+    global _stays
+    _stays += 1
+    try:
+        yield
+    finally:
+        _stays -= 1
+        disconnect()
 
 
 def run_tasks(
@@ -124,6 +144,11 @@ def run_tasks(
     except ray.exceptions.WorkerCrashedError as error:
         raise GenrecError(
             f"stage {stage}: a Ray worker died ({error}); finished stages are kept, run it again"
+        ) from None
+    except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError) as error:
+        raise GenrecError(
+            f"stage {stage}: the Ray node it ran on is gone ({str(error).splitlines()[0]}); finished stages are kept, "
+            "run it again once the node is back"
         ) from None
     except ray.exceptions.OutOfMemoryError:
         raise GenrecError(

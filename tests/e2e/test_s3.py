@@ -1,5 +1,7 @@
 """The store on S3, against an S3 server on this machine (pip install s3fs "moto[server]"; skipped without)."""
 
+import uuid
+
 import pytest
 
 from genrec.errors import GenrecError
@@ -21,8 +23,9 @@ def machines(tmp_path, monkeypatch):
                         "AWS_ENDPOINT_URL": f"http://{host}:{port}"}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()  # of another address
-    s3fs.S3FileSystem().mkdir("bucket")
-    yield [RemoteStore("s3://bucket/shop", tmp_path / name) for name in ("one", "two")]
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    s3fs.S3FileSystem().mkdir(bucket)
+    yield [RemoteStore(f"s3://{bucket}/shop", tmp_path / name) for name in ("one", "two")]
     server.stop()
 
 
@@ -45,7 +48,7 @@ def test_artifacts_are_shared_whole_or_not_at_all_and_the_first_wins(machines):
     one.fs.pipe_file(f"{one._object('sid-1')}/{marker['upload']}/deep/a.txt", b"damaged")
     one._discard(one.object_path("sid-1"))
     assert one.lookup("sid-1") is None
-    assert len(one._names("bucket/shop/corrupt")) == 1
+    assert len(one._names(f"{one.base}/corrupt")) == 1
 
 
 def test_every_machine_sees_the_model_in_service_and_none_overwrites_a_change(machines):
