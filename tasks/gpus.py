@@ -10,6 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from genrec.config import Config
@@ -45,7 +46,7 @@ def gpus_of_this_machine(store: Store, config: Config, stage: str) -> Iterator[N
         if wants_gpus(config, stage) and not (config.resources.ray_address or os.environ.get("RAY_ADDRESS")):
             for device in devices():  # in one order for all: no two runs wait for each other
                 name = f"gpu-{socket.gethostname()}-{device}"
-                held.enter_context(store.lock(name, on_wait=lambda d=device: _waits(stage, d)))
+                held.enter_context(store.lock(name, on_wait=partial(_waits, stage, device)))
         yield
 
 
