@@ -54,6 +54,7 @@ class ByHand(Served):
         self.wait(lambda: self.call("GET", "/health"), "the Prefect server", 200)
         self.start_head()
         self.node = self.start_node()
+        self.wait_for_the_node()
         self.worker = self.start_worker()
 
     @property
@@ -85,6 +86,14 @@ class ByHand(Served):
              "--object-store-memory=200000000", "--min-worker-port=21500", "--max-worker-port=21999", "--block"],
             self.ray_environment,
         )  # fmt: skip
+
+    def wait_for_the_node(self) -> None:
+        def here() -> bool:
+            if self.node.poll() is not None:  # gone, or too slow for Ray on a busy machine
+                self.node = self.start_node()
+            return len(self.ray_nodes()) == 2
+
+        self.wait(here, "the second node")
 
     def start_worker(self) -> subprocess.Popen:
         deployed = subprocess.run(

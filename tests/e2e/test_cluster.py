@@ -74,13 +74,7 @@ def test_a_node_that_is_killed_fails_the_run_and_the_next_one_goes_on_where_it_w
         os.kill(pid, signal.SIGKILL)
     ended = cluster.finished(run, PATIENCE_S)
     cluster.node.wait(60)
-
-    def back() -> bool:
-        if cluster.node.poll() is not None:  # gone, or too slow for Ray on a busy machine
-            cluster.node = cluster.start_node()
-        return len(cluster.ray_nodes()) == 2
-
-    cluster.wait(back, "the node to be back", 600)
+    cluster.wait_for_the_node()
     if ended != "Completed":
         cluster.retry(run)
         cluster.wait(lambda: cluster.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
