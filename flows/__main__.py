@@ -86,24 +86,33 @@ def run(
 def compare(
     configs: Annotated[list[Path], typer.Option("--configs", help="The YAML files to compare.")],
     more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
+    overlay: Annotated[
+        list[Path] | None,
+        typer.Option("--overlay", help="YAML file laid over each of them (conf/cpu.yaml, say); may be repeated."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each config, with seeds in a row.")] = 1,
     overrides: _Set = None,
     store: _Store = None,
     debug: _Debug = False,
 ) -> None:
     """Run several configs, shared stages once, and lay their results side by side."""
     with _short_errors(debug):
-        checked = [_checked([path], overrides, store) for path in [*configs, *(more or [])]]
+        checked = [_checked([path, *(overlay or [])], overrides, store) for path in [*configs, *(more or [])]]
         environment.prepare(local_root(checked[0].store), debug)
         with _prefect(checked[0]) as ready, _terminal():
             from flows.compare import compare as compare_flow
 
             ready()
             result = compare_flow(
-                configs=[c.model_dump(mode="json") for c in checked], run_id=_run_id("compare", checked[0].store)
+                configs=[c.model_dump(mode="json") for c in checked],
+                run_id=_run_id("compare", checked[0].store),
+                seeds=seeds,
             )
         from flows.console import table
 
-        out.print(table("HR and NDCG of every config", result["columns"], result["rows"]))
+        out.print(table("HR and NDCG of every config", result["columns"], result["table"]))
+        for line in result["summary"]:
+            out.print(line)
         out.print(f"report  {result['html']}")
 
 

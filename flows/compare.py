@@ -1,20 +1,72 @@
-"""Several configs, one table: each runs as a subflow, and stages they share are computed once."""
+"""Several recipes, one table: each runs as a subflow, and stages they share are computed once."""
 
+import contextvars
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from prefect import flow
 
+from flows.publish import publish_comparison
 from flows.retrain import retrain
+from genrec.config import Config
+from genrec.config_load import validate
+from genrec.errors import ConfigError
 from genrec.evaluate.compare import write_comparison
 from genrec.remote_store import open_store
+from genrec.store import Store
+from tasks.capacity import runs_at_once
+from tasks.cluster import staying_connected
+from tasks.watch import watcher
 
 
 @flow(name="compare", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
-def compare(configs: list[dict[str, Any]], run_id: str) -> dict[str, Any]:
-    """Run every config (what is cached is read) and write comparison.json and comparison.html under runs/<run_id>.
+def compare(configs: list[dict[str, Any]], run_id: str, seeds: int = 1) -> dict[str, Any]:
+    """Run every config with every seed and write comparison.json and comparison.html under runs/<run_id>.
 
-    Returns {"columns", "rows", "html"}.
+    configs: whole configurations as plain data; `name` says which recipe one is. seeds: runs of each, from its own
+    seed upwards. What is stored already is read. Runs go side by side where a cluster has room for several.
+
+    Returns what comparison.json holds, and "html", the page's path.
     """
-    reports = [retrain(config=config, run_id=f"{run_id}-{i}-{config['name']}") for i, config in enumerate(configs)]
-    folder = open_store(configs[0]["store"]).run_path(run_id)
-    return write_comparison(reports, folder)
+    runs = with_seeds([validate(config) for config in configs], seeds)
+    reports = _run_all(runs, run_id)
+    store = open_store(configs[0]["store"])
+    comparison = write_comparison(reports, store.run_path(run_id), lambda key: artifact_path(store, key))
+    publish_comparison(comparison, run_id)
+    return comparison
+
+
+def with_seeds(configs: Sequence[Config], seeds: int) -> list[Config]:
+    """Each config with its own seed and the `seeds` - 1 after it. Raises ConfigError for two configs of one name."""
+    names = [config.name for config in configs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two of the configs are called {twice!r}; give each a `name` of its own")
+    # All recipes with the first seed, then with the next: a comparison that is stopped is still one of all recipes.
+    return [c.model_copy(update={"seed": c.seed + i}) for i in range(seeds) for c in configs]
+
+
+def artifact_path(store: Store, key: str) -> Any:
+    """The folder of a finished artifact, fetched and verified."""
+    artifact = store.lookup(key)
+    if artifact is None:
+        raise ConfigError(f"{key}: no longer in the store; run the comparison again")
+    return artifact.path
+
+
+def _run_all(runs: Sequence[Config], run_id: str) -> list[dict[str, Any]]:
+    at_once = runs_at_once(runs)
+
+    def run(config: Config) -> dict[str, Any]:
+        watcher().message(f"{config.name}, seed {config.seed}")
+        name = f"{run_id}-{config.name}-seed{config.seed}"
+        return retrain(config=config.model_dump(mode="json"), run_id=name)
+
+    with staying_connected():
+        if at_once == 1:
+            return [run(config) for config in runs]
+        with ThreadPoolExecutor(at_once) as pool:
+            # Each thread works in a copy of this context: there the flow run and the watcher are.
+            futures = [pool.submit(contextvars.copy_context().run, run, config) for config in runs]
+            return [future.result() for future in futures]

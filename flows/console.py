@@ -1,5 +1,6 @@
 """What a person sees in the terminal while a run works: a line a stage, a live bar, a table at the end."""
 
+import threading
 from typing import Any
 
 from rich import box
@@ -30,7 +31,7 @@ class Terminal(Watcher):
             transient=True,
             disable=not console.is_terminal,
         )
-        self._bar: TaskID | None = None
+        self._bars: dict[tuple[int, str], TaskID] = {}  # by thread, because runs may go side by side
         self._quarter = 0
 
     def __enter__(self) -> "Terminal":
@@ -43,7 +44,8 @@ class Terminal(Watcher):
     def stage_started(self, stage: str, reason: str) -> None:
         self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}", highlight=False, soft_wrap=True)
         self._quarter = 0
-        self._bar = self.bars.add_task(stage, total=None, note="")
+        self._end_bar(stage)
+        self._bars[threading.get_ident(), stage] = self.bars.add_task(stage, total=None, note="")
 
     def stage_waiting(self, stage: str) -> None:
         self.console.print(
@@ -53,8 +55,9 @@ class Terminal(Watcher):
     def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
         figures = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
         text = "  ".join(t for t in (note, figures) if t)
-        if self._bar is not None:
-            self.bars.update(self._bar, completed=done, total=total, note=text)
+        bar = self._bars.get((threading.get_ident(), stage))
+        if bar is not None:
+            self.bars.update(bar, completed=done, total=total, note=text)
         quarter = int(4 * done / total) if total else 0
         if not self.console.is_terminal and quarter > self._quarter:
             self._quarter = quarter
@@ -63,7 +66,7 @@ class Terminal(Watcher):
             )
 
     def stage_finished(self, record: dict[str, Any]) -> None:
-        self._end_bar()
+        self._end_bar(record["name"])
         mark = "[green]cached[/]  " if record["status"] == "cached" else "[bold]computed[/]"
         why = "" if record["status"] == "computed" else f"  [dim]{record['reason']}[/]"
         self.console.print(
@@ -73,16 +76,16 @@ class Terminal(Watcher):
         )
 
     def stage_failed(self, stage: str) -> None:
-        self._end_bar()
+        self._end_bar(stage)
         self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] [red]failed[/]", highlight=False, soft_wrap=True)
 
     def message(self, text: str) -> None:
         self.console.print(f"  [dim]{text}[/]", highlight=False, soft_wrap=True)
 
-    def _end_bar(self) -> None:
-        if self._bar is not None:
-            self.bars.remove_task(self._bar)
-            self._bar = None
+    def _end_bar(self, stage: str) -> None:
+        bar = self._bars.pop((threading.get_ident(), stage), None)
+        if bar is not None:
+            self.bars.remove_task(bar)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:

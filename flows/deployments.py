@@ -9,6 +9,7 @@ from prefect.flows import EntrypointType
 from prefect.schedules import Schedule
 
 from flows import recipes
+from flows.compare import artifact_path, with_seeds
 from flows.forms import (
     AS_IN_PRESET,
     CONF,
@@ -24,6 +25,7 @@ from flows.forms import (
     Resamples,
     RlSteps,
     Seed,
+    Seeds,
     SeenItems,
     Settings,
     Source,
@@ -90,16 +92,19 @@ def compare_recipes(
     data_path: DataPath = "",
     recipes: Recipes = ["default", "supervised-only"],  # noqa: B006
     seed: Seed = 0,
+    seeds: Seeds = 1,
     settings: Settings = [],  # noqa: B006
 ) -> None:
     """Train by several recipes on the same data, stages they share once, and lay the results side by side."""
     fields = settings_of(seed=seed, data__source=data_source, data__path=data_path)
     together, reports = run_id("compare"), []
-    for recipe in recipes:
-        config = _config(preset, recipe, [*fields, f"name={recipe}"], settings)
+    configs = [_config(preset, recipe, [*fields, f"name={recipe}"], settings) for recipe in recipes]
+    for config in with_seeds(configs, seeds):
         with shown_in_prefect():
-            reports.append(pipeline(config, f"{together}-{recipe}"))
-    publish_comparison(write_comparison(reports, open_store(config.store).run_path(together)), together)
+            reports.append(pipeline(config, f"{together}-{config.name}-seed{config.seed}"))
+    store = open_store(config.store)
+    comparison = write_comparison(reports, store.run_path(together), lambda key: artifact_path(store, key))
+    publish_comparison(comparison, together)
 
 
 @form("evaluate-only", flow_run_name="evaluate {preset} {recipe}")

@@ -60,6 +60,9 @@ Seed = Annotated[
     int,
     Field(ge=0, le=2**31 - 1, description="Seed of training: the same seed and data give the same model."),
 ]
+Seeds = Annotated[
+    int, Field(ge=1, le=100, description="Runs of each recipe, with seeds in a row: figures are means over them.")
+]
 Refresh = Annotated[
     list[_Stage],
     Field(

@@ -34,11 +34,15 @@ def publish_report(report: dict[str, Any], store: Store) -> None:
 
 
 def publish_comparison(comparison: dict[str, Any], run_id: str) -> None:
-    """Table and page of a comparison."""
+    """Table, summary and page of a comparison."""
     create_table_artifact(
-        [dict(zip(_distinct(comparison["columns"]), row, strict=True)) for row in comparison["rows"]],
+        [dict(zip(_distinct(comparison["columns"]), row, strict=True)) for row in comparison["table"]],
         key="comparison-results",
         description=f"HR and NDCG of every recipe; they differ in: {', '.join(comparison['differing']) or 'nothing'}",
+    )
+    summary = "\n".join(f"- {sentence}" for sentence in comparison["summary"])
+    create_markdown_artifact(
+        f"# Comparison\n\n{summary}\n", key="comparison-summary", description=f"Comparison {run_id}"
     )
     _link("comparison-page", run_id, "comparison.html")
 

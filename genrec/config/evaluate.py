@@ -6,6 +6,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from genrec.config.section import Chosen, Section, _options, _rewards_from_names, knob
 
+_BASELINES = (
+    *("popularity", "recent_popularity", "content", "itemcf", "usercf", "swing", "als", "item2vec", "transitions"),
+    "sasrec",
+)
+
 
 class RecallConfig(Chosen):
     """One baseline."""
@@ -29,7 +34,7 @@ class EvaluateConfig(Section):
         description="Whether items of the history leave the ranking in the headline figures (both are reported).",
     )
     baselines: Annotated[list[RecallConfig], BeforeValidator(_rewards_from_names)] = Field(
-        default_factory=lambda: [RecallConfig(name=name) for name in ("popularity", "itemcf", "transitions")],
+        default_factory=lambda: [RecallConfig(name=name) for name in _BASELINES],
         description="Baselines fitted on the same split and ranked beside the models.",
     )
     head_share: float = Field(

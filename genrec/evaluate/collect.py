@@ -51,6 +51,8 @@ def collect(run: RunRecord) -> dict[str, Any]:
     training = {stage: summaries[stage] for stage in ("sft", "rl") if stage in folders}
     if training:
         report["training"] = training
+    if "baselines" in folders:
+        report["baselines"] = summaries["baselines"].get("baselines", {})
     if "evaluate" in folders:
         report |= _evaluation(folders["evaluate"], summaries["evaluate"], run["config"])
     if "promotion" in run:

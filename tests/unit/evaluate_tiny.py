@@ -13,7 +13,9 @@ from genrec.lm.policy import Policy
 from genrec.sid.stage import write_sids
 
 NUM_ITEMS, NUM_USERS, NUM_CODES, MAX_HISTORY = 30, 12, 8, 4
-CONFIG = EvaluateConfig(beam_width=6, ks=[2, 5], num_bootstrap=50, batch_size=5)
+CONFIG = EvaluateConfig(
+    beam_width=6, ks=[2, 5], num_bootstrap=50, batch_size=5, baselines=["popularity", "itemcf", "transitions"]
+)
 HOSTILE = "<script>alert('t')</script> & {{ 7*7 }}"
 
 

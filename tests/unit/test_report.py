@@ -10,9 +10,7 @@ import pytest
 
 from genrec import schemas
 from genrec.config import Config
-from genrec.errors import DataError
 from genrec.evaluate.baselines import baseline_predictions
-from genrec.evaluate.compare import compare_reports, read_reports, write_comparison
 from genrec.evaluate.predictions import decode_shard
 from genrec.evaluate.report import duration, terminal_rows, write_report
 from genrec.evaluate.sections import read_log, sid_examples
@@ -198,52 +196,3 @@ def test_id_examples_share_their_prefix(run):
 
 def test_durations_read_well():
     assert [duration(s) for s in (3.21, 59.94, 245, 3720)] == ["3.2 s", "59.9 s", "4 min 05 s", "1 h 02 min"]
-
-
-# ---- comparison -------------------------------------------------------------------------------------------------------
-
-
-def variant(report, name, **changes):
-    other = json.loads(json.dumps(report)) | {"run_id": f"run-{name}", "name": name}
-    other["config"]["sft"]["epochs"] = changes.get("epochs", 30)
-    other["metrics"]["rl"]["ndcg@5"] = changes.get("ndcg", 0.5)
-    other["protocol"]["test_rows"] = changes.get("test_rows", NUM_USERS)
-    return other
-
-
-def test_comparison_lists_models_once_and_names_what_differs(written, tmp_path):
-    first, second = variant(written[1], "a"), variant(written[1], HOSTILE, epochs=5, ndcg=0.9)
-    made = write_comparison([first, second], tmp_path)
-    assert made["differing"] == ["sft.epochs"]
-    assert [r["settings"]["sft.epochs"] for r in made["runs"]] == [30, 5]
-    assert made["rows"][0][:2] == [HOSTILE, "rl"]
-    assert sorted(r[1] for r in made["rows"]) == ["itemcf", "popularity", "rl", "rl", "sft", "sft", "transitions"]
-    assert made["warnings"] == []
-    page = (tmp_path / "comparison.html").read_text()
-    assert made["html"] == str(tmp_path / "comparison.html")
-    assert Tags(page).open == []
-    assert "<script" not in page
-    assert json.loads((tmp_path / "comparison.json").read_text())["rows"] == made["rows"]
-
-
-def test_runs_under_different_protocols_are_called_out(written):
-    made = compare_reports([variant(written[1], "a"), variant(written[1], "b", test_rows=5)])
-    assert len(made["warnings"]) == 1
-    assert "test_rows" in made["warnings"][0]
-    assert "not comparable" in made["warnings"][0]
-
-
-def test_runs_without_evaluation_are_left_out_by_name(written):
-    early = {"run_id": "r", "name": "early", "stages": [], "config": {}}
-    assert compare_reports([early, variant(written[1], "a")])["warnings"] == ["not evaluated and left out: early"]
-    with pytest.raises(DataError, match="none of the runs"):
-        compare_reports([early])
-
-
-def test_a_file_that_is_no_report_is_named(tmp_path, written):
-    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
-    good.write_text(json.dumps(written[1]))
-    bad.write_text("[]")
-    assert read_reports([good])[0]["run_id"] == "20260101-tiny"
-    with pytest.raises(DataError, match=r"bad\.json"):
-        read_reports([good, bad])
