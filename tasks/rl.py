@@ -14,15 +14,16 @@ def _reads(config: Config) -> dict[str, Any]:
 @stage("rl", version=2, reads=_reads)
 def rl(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact) -> dict[str, Any]:
     """Sharpen the ranking with rewards; returns the SFT model where validation does not improve."""
+    from tasks.parallel import train
     from tasks.rollouts import train_with_rollouts
 
-    return job.ray_task(
-        train_with_rollouts,
-        config=job.config,
-        prepared=prepare.path,
-        sids=sid.path / "sids.parquet",
-        sft=sft.path,
-        base=base.path,
-        work=job.work,
-        out=job.out,
-    )
+    call = {
+        "config": job.config,
+        "prepared": prepare.path,
+        "sids": sid.path / "sids.parquet",
+        "sft": sft.path,
+        "base": base.path,
+        "work": job.work,
+        "out": job.out,
+    }
+    return train("rl", train_with_rollouts, call, job.config.rl.num_learners, job.config, job.work)

@@ -20,21 +20,22 @@ def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artif
     """Teach the model to write the next item's semantic id, from the base or from the model in service."""
     from genrec.sft.train import train_sft
     from genrec.sft.warm_start import WarmStart
+    from tasks.parallel import train
 
     start = None
     if job.previous and (sid.summary.get("ids") == "kept" or sid.key == job.previous["sid"].key):
         before = job.previous
         start = WarmStart(before["sft"].path, before["base"].path, before["prepare"].path / "catalogue.parquet")
-    return job.ray_task(
-        train_sft,
-        prepared=prepare.path,
-        sids=sid.path / "sids.parquet",
-        base=base.path,
-        vectors=embed.path / "vectors.parquet",
-        warm_start=start,
-        config=job.config.sft,
-        max_history=job.config.prepare.max_history,
-        seed=job.config.seed,
-        work=job.work,
-        out=job.out,
-    )
+    call = {
+        "prepared": prepare.path,
+        "sids": sid.path / "sids.parquet",
+        "base": base.path,
+        "vectors": embed.path / "vectors.parquet",
+        "warm_start": start,
+        "config": job.config.sft,
+        "max_history": job.config.prepare.max_history,
+        "seed": job.config.seed,
+        "work": job.work,
+        "out": job.out,
+    }
+    return train("sft", train_sft, call, job.config.sft.data_parallel, job.config, job.work)

@@ -176,17 +176,17 @@ class Learner:
             if inner == 0:
                 old.append(log_probs.detach())
             rows = batch.rows
-            terms = self.algorithm.loss(
-                Tokens(
-                    *(t[:, :num_candidates] for t in (log_probs, old[place], reference[place])),
-                    judged.advantage[rows],
-                    valid[rows],
-                    None if self.critic is None else self._new_values(hidden[:, :num_candidates]),
-                    None if old_values is None else old_values[rows],
-                    None if judged.returns is None else judged.returns[rows],
-                ),
-                self.options,
+            tokens = Tokens(
+                log_probs=log_probs[:, :num_candidates],
+                old_log_probs=old[place][:, :num_candidates],
+                reference_log_probs=reference[place][:, :num_candidates],
+                advantage=judged.advantage[rows],
+                valid=valid[rows],
+                values=None if self.critic is None else self._new_values(hidden[:, :num_candidates]),
+                old_values=None if old_values is None else old_values[rows],
+                returns=None if judged.returns is None else judged.returns[rows],
             )
+            terms = self.algorithm.loss(tokens, self.options)
             value, parts = self._objective(terms, log_probs)
             value = value / num_prompts
             if not torch.isfinite(value):
