@@ -3,8 +3,8 @@
 import pytest
 
 from genrec.config import Config
-from genrec.errors import ConfigError
 from genrec.config_load import load_config
+from genrec.errors import ConfigError
 from genrec.store import Store
 from tasks.run import Run
 from tasks.stage import Stage
