@@ -41,14 +41,14 @@ class ItemVectorsConfig(Section):
     """An item as one vector, for the view item_tokens and the dense head: its semantic-id embeddings, and more."""
 
     text: bool = Field(True, description="Add the item's text vector (embed stage) through a learned projection.")
-    ids: bool = Field(False, description="Add an embedding of the item's own, learned from events alone.")
+    ids: bool = Field(True, description="Add an embedding of the item's own, learned from events alone.")
 
 
 class DenseHeadConfig(Section):
     """A second output on the same forward: the last hidden state against item vectors, softmax over the catalogue."""
 
     loss_weight: float = Field(
-        1.0, ge=0, description="Weight of its loss beside that of the semantic ids; 0 trains no such head."
+        3.0, ge=0, description="Weight of its loss beside that of the semantic ids; 0 trains no such head."
     )
     score_weight: float | None = Field(
         None, ge=0, le=1, description="Its share of an item's score in the search; null: the best on validation."
@@ -132,9 +132,9 @@ class SftConfig(Section):
         "adamw",
         description="paged_adamw_8bit (bitsandbytes) keeps its state in a quarter of the memory; goes with qlora.",
     )
-    epochs: int = Field(20, ge=1, le=10_000, description="Passes over the users, at most.")
+    epochs: int = Field(10, ge=1, le=10_000, description="Passes over the users, at most.")
     patience: int = Field(8, ge=1, le=1000, description="Validations without a better NDCG@10 before stopping.")
-    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
     min_learning_rate: float = Field(1e-5, ge=0, le=1, description="Learning rate at the end of the cosine.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of all steps with rising learning rate.")
     batch_size: int = Field(64, ge=1, description="Training windows behind one optimizer step (effective batch).")

@@ -9,7 +9,7 @@ from genrec.lm.validation import Validation
 if TYPE_CHECKING:
     from genrec.config import SftConfig
 
-SCORE_WEIGHTS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)  # of the dense head, tried on validation
+SCORE_WEIGHTS = (0.0, 0.5, 0.75, 0.9, 1.0)  # of the dense head, tried on validation
 SUCCESSOR_SHARES = (0.0, 0.1, 0.3, 0.5)  # of the table in the dense head's distribution, tried on validation
 DEFAULT_SCORE_WEIGHT = 0.5  # while training, and where there is no validation
 
