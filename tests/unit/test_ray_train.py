@@ -43,7 +43,7 @@ def test_learners_in_a_ray_train_group_end_with_the_weights_of_one(ray_cluster, 
     assert both["last"] == pytest.approx(alone["last"], abs=1e-4)
     one, several = (checkpoint.load(folder)[0] for folder in (tmp_path / "alone" / "work", tmp_path / "work"))
     one, several = checkpoint.subset(one, "weights/"), checkpoint.subset(several, "weights/")
-    assert distance(one, several) < 1e-4
+    assert distance(one, several) < 5e-4
     start = load_file(shop["sft"] / "model.safetensors")
     assert distance({name: one[name] for name in start}, start) > 1e-4
 
