@@ -35,7 +35,7 @@ class EvaluateConfig(Section):
     )
     baselines: Annotated[list[RecallConfig], BeforeValidator(_rewards_from_names)] = Field(
         default_factory=lambda: [RecallConfig(name=name) for name in _BASELINES],
-        description="Baselines fitted on the same split and ranked beside the models.",
+        description="Baselines fitted on the same split and ranked beside the models; by default all there are.",
     )
     head_share: float = Field(
         0.2, gt=0, lt=1, description="Share of the items, most popular first, that count as head."

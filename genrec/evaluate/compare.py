@@ -156,7 +156,7 @@ def _figures(found: Mapping[tuple[str, str], Any], confidence: float) -> dict[st
     made: dict[str, Any] = {"metrics": {}, "slices": {}}
     for (slice_, metric), values in found.items():
         place = made["slices"].setdefault(slice_, {}) if slice_ else made["metrics"]
-        place[metric] = figure(*values, confidence)
+        place[metric] = figure(values[0], values[1], confidence)
     return made
 
 

@@ -36,7 +36,9 @@ def result_plots(comparison: Mapping[str, Any]) -> list[dict[str, str]]:
     made = []
     for metric in (f"ndcg@{k}", f"hr@{k}"):
         found = [(r["label"], r["metrics"][metric], r["recipe"] is not None) for r in rows]
-        bars = [plots.Interval(label, f["mean"], *f["ci"], emphasis=trained) for label, f, trained in found]
+        bars = [
+            plots.Interval(label, f["mean"], f["ci"][0], f["ci"][1], emphasis=trained) for label, f, trained in found
+        ]
         svg = plots.interval_plot(f"c-{metric.replace('@', '')}", bars, f"{metric.upper()}, {level}")
         made.append({"title": metric.upper(), "svg": svg, "note": "Round: trained here. Square: baseline."})
     best = next((r["label"] for r in rows if r["recipe"] is None), None)
@@ -49,7 +51,7 @@ def result_plots(comparison: Mapping[str, Any]) -> list[dict[str, str]]:
     }
     for i, (title, records) in enumerate(groups.items()):
         if records:
-            bars = [plots.Interval(c["row"], c["difference"], *c["ci"], emphasis=True) for c in records]
+            bars = [plots.Interval(c["row"], c["difference"], c["ci"][0], c["ci"][1], emphasis=True) for c in records]
             svg = plots.interval_plot(f"c-diff{i}", bars, f"difference in NDCG@{k}, {level}", zero_line=True)
             note = "Paired on the same users and seeds. An interval that touches zero does not tell the two apart."
             made.append({"title": title, "svg": svg, "note": note})

@@ -37,7 +37,7 @@ class Training:
 
     sequences: Sequence[History]  # one a user, oldest first
     num_items: int
-    timestamps: Sequence[NDArray[np.int64]] | None = None  # as `sequences`; only their order counts
+    timestamps: Sequence[NDArray[np.integer]] | None = None  # as `sequences`; only their order counts
     vectors: NDArray[np.float32] | None = None  # [num_items, V], the embed stage's
     validation: Held | None = None  # to choose when to stop, never to learn from
     seed: int = 0
