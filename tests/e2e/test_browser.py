@@ -37,7 +37,7 @@ def ui(served, tmp_path_factory):
         page.wait_for_url("**/login**")
         page.fill("input[type=password]", "genrec:guess")
         page.get_by_role("button", name="Login").click()
-        page.wait_for_timeout(2000)
+        page.get_by_text("Authentication failed").first.wait_for()
         assert "/login" in page.url, "a wrong password opened the UI"
         page.fill("input[type=password]", served.password)
         _shoot(page, "login")
