@@ -29,12 +29,12 @@ class Config:
 
     dim: int = setting(64, "Dimensions of a vector.", ge=1)
     window: int = setting(5, "Longest distance, in events, between an item and its context.", ge=1)
-    negatives: int = setting(10, "Random items told apart from each true context.", ge=1)
+    negatives: int = setting(5, "Random items told apart from each true context.", ge=1)
     negatives_exponent: float = setting(
         0.75, "Exponent of an item's count in the distribution of negatives; below 0 rare items are favoured."
     )
-    epochs: int = setting(40, "Passes over the training sequences.", ge=1)
-    learning_rate: float = setting(0.05, "Initial learning rate, falling linearly to zero.", gt=0)
+    epochs: int = setting(25, "Passes over the training sequences.", ge=1)
+    learning_rate: float = setting(0.1, "Initial learning rate, falling linearly to zero.", gt=0)
     history_decay: float = setting(0.8, "Weight of a history item is history_decay ** age.", gt=0, le=1)
 
 
