@@ -90,7 +90,9 @@ def compare(
         list[Path] | None,
         typer.Option("--overlay", help="YAML file laid over each of them (conf/cpu.yaml, say); may be repeated."),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, max=100, help="Runs of each config, with seeds in a row.")] = 1,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=100, help="Runs of each config, with seeds in a row.")
+    ] = 1,
     overrides: _Set = None,
     store: _Store = None,
     debug: _Debug = False,

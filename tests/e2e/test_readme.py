@@ -71,16 +71,16 @@ def test_a_command_of_the_readme_runs(command, shops, store, monkeypatch):
             return
         arguments += small
     elif arguments[0] == "compare":
-        configs = [a for a in arguments if a.endswith(".yaml")]
-        assert all((ROOT / c).is_file() for c in configs)
+        configs = [path for a in arguments if a.endswith(".yaml") for path in sorted(ROOT.glob(a))]
+        assert len(configs) > 1
         made = []
-        for i, _ in enumerate(configs):
+        for i, _ in enumerate(configs[:2]):
             path = store / f"compared-{i}.yaml"
             config = tiny_config(store, f"name=c{i}", f"rl.kl_coef={0.001 * (i + 1)}")
             path.write_text(config.model_dump_json())
             made.append(str(path))
         arguments = ["compare", "--configs", *made]
     else:
-        arguments += ["--store", str(store)] if arguments[0] == "report" else []
+        arguments += ["--store", str(store)] if arguments[0] in ("report", "current") else []
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
