@@ -68,7 +68,7 @@ def _reinforcement(recipe: str, record: Mapping[str, Any] | None, k: int, confid
         )
     if not excludes_zero(record["ci"]):
         return (
-            f"{recipe}: reinforcement learning does not pay here: {change} against the fine-tuned model, and the "
+            f"{recipe}: reinforcement learning does not measurably pay here: {change} against the fine-tuned model, and the "
             f"{confidence:.0%} interval includes zero."
         )
     verb = "pays" if record["difference"] > 0 else "harms"

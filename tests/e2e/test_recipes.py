@@ -8,6 +8,7 @@ import yaml
 from genrec.config_load import load_config
 from tests.e2e.conftest import ROOT, SHOP, TINY
 
+pytestmark = pytest.mark.timeout(900)  # the fixture trains four models: minutes where other work keeps the cores busy
 RECIPES = sorted((ROOT / "conf" / "recipes").glob("*.yaml"))
 CONFIGS = sorted({*(ROOT / "conf").rglob("*.yaml"), *(ROOT / "tests").rglob("*.yaml")})
 CPU = ROOT / "conf" / "cpu.yaml"

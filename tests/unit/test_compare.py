@@ -229,7 +229,11 @@ def test_runs_without_evaluation_are_left_out_by_name(two):
 
 @pytest.mark.parametrize(
     ("ci", "expected"),
-    [([0.01, 0.03], "reinforcement learning pays"), ([-0.01, 0.05], "does not pay here"), ([-0.03, -0.01], "harms")],
+    [
+        ([0.01, 0.03], "reinforcement learning pays"),
+        ([-0.01, 0.05], "does not measurably pay here"),
+        ([-0.03, -0.01], "harms"),
+    ],
 )
 def test_words_follow_the_interval(ci, expected):
     record = {"difference": sum(ci) / 2, "ci": ci, "relative": 0.1}
