@@ -143,7 +143,7 @@ class SftConfig(Section):
     )
     weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay (matrices only).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout on embeddings, attention and residual branches.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Dropout on embeddings, attention and residual branches.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
     gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
     max_valid_users: int = Field(
