@@ -82,5 +82,8 @@ def test_a_command_of_the_readme_runs(command, shops, store, monkeypatch):
         arguments = ["compare", "--configs", *made]
     else:
         arguments += ["--store", str(store)] if arguments[0] in ("report", "current") else []
+    if arguments[0] == "current":
+        promoted = CliRunner().invoke(app, ["promote", "latest", "--store", str(store)])
+        assert promoted.exit_code == 0, promoted.output
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
