@@ -67,7 +67,7 @@ def test_a_mistake_is_answered_in_a_line_or_two_without_a_traceback(tmp_path, ar
     assert len(done.stderr.strip().splitlines()) <= 2
 
 
-LONG_SFT = ["--until", "sft", "--set", "sft.epochs=40", "--set", "sft.patience=40", "--set", "sft.checkpoint_every_s=0",
+LONG_SFT = ["--until", "sft", "--set", "sft.epochs=16", "--set", "sft.patience=16", "--set", "sft.checkpoint_every_s=0",
             "--set", "data.options.num_users=600"]  # fmt: skip
 
 
@@ -84,6 +84,7 @@ def _killed_in_sft_and_started_again(store: Path) -> subprocess.CompletedProcess
     return _run(_command(store, *LONG_SFT))
 
 
+@pytest.mark.timeout(900)  # two runs, on whatever machine
 def test_a_run_killed_in_the_middle_of_sft_goes_on_from_its_last_checkpoint(tmp_path):
     done = _killed_in_sft_and_started_again(tmp_path)
     assert "going on from its last checkpoint" in done.stdout
