@@ -1,6 +1,7 @@
 """The part of a policy that knows items as vectors: its history view and its dense head."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class ItemPart:
     vocab: SidVocabulary
     device: Any
     causal_model: Any
+    autocast: bool = False  # True: forwards run in bfloat16, log-probabilities stay float32
     view: Any = None
     opening: np.ndarray  # int64[O], the tokens every prompt starts with: BOS and the view's instruction
     items: ItemVectors | None = None
@@ -32,9 +34,11 @@ class ItemPart:
     _tokenizer_files: Path
     _dropout_rate: float = 0.0
 
-    def precision(self) -> contextlib.AbstractContextManager[None]:
-        """See `Policy.precision`."""
-        raise NotImplementedError
+    @contextlib.contextmanager
+    def precision(self) -> Iterator[None]:
+        """bfloat16 autocast when `autocast` is set; nothing otherwise."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
+            yield
 
     def use_items(
         self,

@@ -47,7 +47,6 @@ class Policy(ItemPart):
         self.model = model
         self.vocab = vocab
         self.max_history = max_history
-        self.autocast = False  # True: forwards run in bfloat16, log-probabilities stay float32
         self._meta = meta
         self._tokenizer_files = tokenizer_files
         self._dropout: Dropout | None = None
@@ -146,12 +145,6 @@ class Policy(ItemPart):
                 yield
         finally:
             self.model.train(was_training)
-
-    @contextlib.contextmanager
-    def precision(self) -> Iterator[None]:
-        """bfloat16 autocast when `autocast` is set; nothing otherwise."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast):
-            yield
 
     # ---- inputs -------------------------------------------------------------------------------------------------------
 

@@ -31,3 +31,13 @@ def store(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def first_report(store, prefect_server, ray_cluster):
     return run_flow(tiny_config(store), "first")
+
+
+@pytest.fixture(scope="module")
+def served(store, first_report):
+    """`make serve` on the store with the finished tiny run, so that runs of the same settings are cached."""
+    from tests.e2e.served import Served
+
+    up = Served(store)
+    yield up
+    up.stop()

@@ -22,13 +22,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
-def served(store, first_report):
-    up = Served(store)
-    yield up
-    up.stop()
-
-
-@pytest.fixture(scope="module")
 def ui(served, tmp_path_factory):
     """A browser that is logged in."""
     with browser_page(tmp_path_factory.mktemp("profile")) as page:

@@ -18,14 +18,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner
 
 
 @pytest.fixture(scope="module")
-def served(store, first_report):
-    """Serves the store with the finished tiny run, so that runs of the same settings are cached."""
-    up = Served(store)
-    yield up
-    up.stop()
-
-
-@pytest.fixture(scope="module")
 def cached_run(served):
     run = served.start()
     assert served.finished(run) == "Completed", served.output()[-3000:]

@@ -140,7 +140,7 @@ def test_a_killed_run_resumes_bit_by_bit(shop, tmp_path, settings):
     assert not (tmp_path / "cut" / "out").exists()
     steps = []
     got = run(shop, tmp_path / "cut", config, progress=lambda done, *a, **k: steps.append(done))
-    assert 1 < steps[0] <= 8  # from a checkpoint, not from the start
+    assert steps[0] in range(2, 9)  # from a checkpoint, not from the start
     assert got == expected
     assert contents(tmp_path / "cut" / "out") == contents(tmp_path / "whole" / "out")
 

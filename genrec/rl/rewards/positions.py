@@ -4,6 +4,12 @@ from typing import Literal
 
 import torch
 
+# The setting `of` of a reward that charges ranks: see `paying`.
+PAYING = (
+    "Candidates that pay: all, the target alone, or the wrong ones alone. With grpo, options.scale_by_std true and "
+    "no other term but exact_hit, a cost on the target alone is divided out again."
+)
+
 
 def ranks(candidates: torch.Tensor) -> torch.Tensor:
     """float32[G]: 1 for the first place of a group int64[B, G]."""

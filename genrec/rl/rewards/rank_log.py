@@ -19,11 +19,7 @@ class Config:
     scale: float = setting(
         0.15, "Factor of the natural logarithm of the rank; the first candidate has rank 1.", gt=0, le=10
     )
-    of: Literal["all", "hit", "wrong"] = setting(
-        "all",
-        "Candidates that pay: all, the target alone, or the wrong ones alone. With grpo, options.scale_by_std true and "
-        "no other term but exact_hit, a cost on the target alone is divided out again.",
-    )
+    of: Literal["all", "hit", "wrong"] = setting("all", positions.PAYING)
 
 
 def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContext, options: Config) -> torch.Tensor:
