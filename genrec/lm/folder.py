@@ -104,7 +104,24 @@ def load_causal_model(folder: Path, device: torch.device, dtype: torch.dtype, qu
         trust_remote_code=False,
         **options,
     )
-    return model if quantize else model.to(device)
+    if not quantize:
+        return model.to(device)
+    _keep_packing(model)
+    return model
+
+
+def _keep_packing(model: Any) -> None:
+    """Leave 4-bit weights as they are stored in evaluation mode too.
+
+    On CPUs with bfloat16 instructions bitsandbytes repacks them in place at the first forward outside of training: the
+    scales are rounded to bfloat16, so a search would score with other weights than the ones that are trained, and
+    widths that are no multiple of 32 fail.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def save_model(folder: Path, model: Any, tokenizer_files: Path | None = None) -> None:

@@ -1,7 +1,10 @@
 """Forked processes joined in one gloo group: data-parallel training without Ray, fast enough for every test run."""
 
 import multiprocessing
+import os
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +33,19 @@ def in_processes(meeting: Path, function: Callable[[], object], num_processes: i
 
 
 def _run(meeting: Path, rank: int, num_processes: int, function: Callable[[], object]) -> None:
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=num_processes)
-    function()
-    torch.distributed.destroy_process_group()
+    """The life of a child. It leaves by `os._exit`: exit hooks of the parent (Prefect's wait for threads that a fork
+    does not copy) would end it with 1 whatever it did."""
+    code = 1
+    try:
+        torch.set_num_threads(1)
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{meeting}", rank=rank, world_size=num_processes
+        )
+        function()
+        torch.distributed.destroy_process_group()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
