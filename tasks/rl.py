@@ -11,7 +11,7 @@ def _reads(config: Config) -> dict[str, Any]:
     return {**config.rl.key_slice(), "seed": config.seed}
 
 
-@stage("rl", version=2, reads=_reads)
+@stage("rl", version=3, reads=_reads)
 def rl(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact) -> dict[str, Any]:
     """Sharpen the ranking with rewards; returns the SFT model where validation does not improve."""
     from tasks.parallel import train

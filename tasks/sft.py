@@ -15,7 +15,7 @@ def _takes_over(config: Config) -> str | None:
     return "weights" if "weights" in config.service.keep else None
 
 
-@stage("sft", version=2, reads=_reads, takes_over=_takes_over, same_settings=False)
+@stage("sft", version=3, reads=_reads, takes_over=_takes_over, same_settings=False)
 def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artifact) -> dict[str, Any]:
     """Teach the model to write the next item's semantic id, from the base or from the model in service."""
     from genrec.sft.train import train_sft

@@ -141,7 +141,7 @@ def _search(
             if siblings is None:
                 siblings = Siblings(policy.body, policy.prompt_embeds(prompts), prompts.attention_mask)
                 hidden = siblings.last_hidden.unsqueeze(1)
-                dense = policy.dense_prefixes(siblings.last_hidden, prompts.histories) if policy.dense_weight else None
+                dense = policy.dense_prefixes(siblings.last_hidden, prompts) if policy.dense_weight else None
             else:
                 hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
             log_probs = policy.level_logits(hidden, heads[level]).log_softmax(-1)

@@ -13,6 +13,7 @@ from genrec import variants
 from genrec.errors import DataError
 from genrec.lm import adapter, views
 from genrec.lm.items import ItemVectors
+from genrec.lm.layout import PromptBatch
 from genrec.lm.prefixes import PrefixLogProbs
 from genrec.lm.vocab import SidVocabulary
 
@@ -92,19 +93,25 @@ class ItemPart:
         embedding = self.causal_model.get_input_embeddings()
         return adapter.token_rows(embedding, self.vocab.first_token_id, self.vocab.end_token_id)
 
+    @property
+    def successor_window(self) -> int:
+        """How many items behind a history count as its successors; 0 where no transition table joins the search."""
+        table = self.items.successors if self.items is not None and self.dense_weight else None
+        return 0 if table is None or not self.successor_share else int(table.window)
+
     def item_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """The dense head: float32 [..., N], the last hidden state of a history, [..., D], against every item's vector."""
         with self.precision():
             table = self._item_vectors().table(self._code_rows())
             return (hidden @ table.to(hidden.dtype).T).float()
 
-    def dense_prefixes(self, hidden: torch.Tensor, histories: torch.Tensor) -> PrefixLogProbs:
+    def dense_prefixes(self, hidden: torch.Tensor, prompts: PromptBatch) -> PrefixLogProbs:
         """What the dense head says about every prefix of the catalogue's ids, from last hidden states [B, D].
 
-        `histories` int64[B, H], newest item first and padded with -1, is what the transition table goes by.
+        The transition table goes by the histories of the prompts.
         """
         items = self._item_vectors()
         log_probs = self.item_logits(hidden).log_softmax(-1)
         if self.successor_share and items.successors is not None:
-            log_probs = items.successors.mix(log_probs, histories, self.successor_share)
+            log_probs = items.successors.mix(log_probs, prompts.histories, self.successor_share, prompts.following)
         return PrefixLogProbs(items.trie, log_probs)

@@ -24,6 +24,7 @@ class PromptBatch(NamedTuple):
     input_ids: torch.Tensor  # int64[B, P]
     attention_mask: torch.Tensor  # int64[B, P], 0 at padding
     histories: torch.Tensor  # int64[B, H], the items themselves, newest first, padded with -1
+    following: torch.Tensor | None = None  # int64[B, F], what came next in a training sequence, padded with -1
 
 
 def left_padded(

@@ -148,16 +148,23 @@ class Policy(ItemPart):
 
     # ---- inputs -------------------------------------------------------------------------------------------------------
 
-    def prompts(self, histories: Sequence[np.ndarray | list[int]], sids: np.ndarray) -> PromptBatch:
+    def prompts(
+        self,
+        histories: Sequence[np.ndarray | list[int]],
+        sids: np.ndarray,
+        following: np.ndarray | None = None,
+    ) -> PromptBatch:
         """BOS and the last `max_history` items (oldest first) through the history view, padded on the left.
 
-        `sids` is int[N, L], row i being item i. An empty history is BOS alone. Tensors are on the
+        `sids` is int[N, L], row i being item i. `following` int64[B, F] is for histories cut from the training
+        sequences: the items behind them, padded with -1. An empty history is BOS alone. Tensors are on the
         device of the model; the view knows what the ids stand for.
         """
         cut = [np.asarray(h, dtype=np.int64)[-self.max_history :] for h in histories]
         ids, mask = self.view.prompt_ids(self, cut, sids)
         newest = layout.newest_first(cut)
-        return PromptBatch(*(torch.from_numpy(array).to(self.device) for array in (ids, mask, newest)))
+        arrays = (ids, mask, newest, *([] if following is None else [following]))
+        return PromptBatch(*(torch.from_numpy(array).to(self.device) for array in arrays))
 
     def prompt_embeds(self, prompts: PromptBatch) -> torch.Tensor:
         """The model's input for prompts, [B, P, D], differentiable."""
@@ -236,7 +243,7 @@ class Policy(ItemPart):
         logits, hidden = self.candidate_logits(prompts, sids)
         chosen = logits.log_softmax(-1).gather(-1, sids.clamp_min(0).unsqueeze(-1)).squeeze(-1)
         if self.dense_weight:
-            dense = self.dense_prefixes(hidden[:, 0, 0], prompts.histories)
+            dense = self.dense_prefixes(hidden[:, 0, 0], prompts)
             chosen = (1 - self.dense_weight) * chosen + self.dense_weight * dense.path(sids.clamp_min(0))
         return chosen.masked_fill(sids < 0, 0.0), hidden
 

@@ -24,13 +24,17 @@ class Successors(nn.Module):
     targets: torch.Tensor  # int64[E]
     weights: torch.Tensor  # float32[E]
     decay: torch.Tensor  # float32[]
+    window: torch.Tensor  # int64[]
 
-    def __init__(self, starts: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, decay: float) -> None:
+    def __init__(
+        self, starts: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, decay: float, window: int
+    ) -> None:
         super().__init__()
         self.register_buffer("starts", starts)
         self.register_buffer("targets", targets)
         self.register_buffer("weights", weights)
         self.register_buffer("decay", torch.tensor(decay))
+        self.register_buffer("window", torch.tensor(window))
 
     @classmethod
     def of_tensors(cls, tensors: dict[str, torch.Tensor], prefix: str) -> "Successors | None":
@@ -39,7 +43,7 @@ class Successors(nn.Module):
         if f"{prefix}starts" not in tensors:
             return None
         starts, targets, weights = (torch.empty_like(tensors[prefix + name]) for name in names)
-        return cls(starts, targets, weights, decay=0.0)
+        return cls(starts, targets, weights, decay=0.0, window=0)
 
     @classmethod
     def count(
@@ -67,11 +71,22 @@ class Successors(nn.Module):
             torch.from_numpy(key[kept] % num_items),
             torch.from_numpy(weight[kept].astype(np.float32)),
             decay,
+            window,
         )
 
-    def mix(self, item_log_probs: torch.Tensor, histories: torch.Tensor, share: float) -> torch.Tensor:
+    def mix(
+        self,
+        item_log_probs: torch.Tensor,
+        histories: torch.Tensor,
+        share: float,
+        following: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """log q, float32[B, N], from the dense head's (normalised, differentiable) and `histories` int64[B, H], newest
         item first, padded with -1. A row whose history was followed by nothing in training stays as it is.
+
+        `following` int64[B, F], padded with -1, are the items that came next in the training sequence a history was
+        cut from. The steps to them are taken out, as if the table had been counted when the history ended: with the
+        answer in the table, a training prompt would be far easier than a customer's.
         """
         table = torch.zeros_like(item_log_probs, requires_grad=False)
         rows, columns = (histories >= 0).nonzero(as_tuple=True)
@@ -84,7 +99,20 @@ class Successors(nn.Module):
         values = self.weights[edge] * (self.decay**columns).repeat_interleave(counts)
         flat = rows.repeat_interleave(counts) * table.shape[1] + self.targets[edge]
         table.view(-1).index_add_(0, flat, values.to(table.dtype))
+        if following is not None:
+            self._take_out(table, histories, following)
         mass = table.sum(1, keepdim=True)
         share_of = torch.where(mass > 0, share, 0.0)
         mixed = (1 - share_of) * item_log_probs.exp() + share_of * table / mass.clamp_min(torch.finfo(table.dtype).tiny)
         return mixed.clamp_min(torch.finfo(table.dtype).tiny).log()
+
+    def _take_out(self, table: torch.Tensor, histories: torch.Tensor, following: torch.Tensor) -> None:
+        """Subtract from `table` float32[B, N] what the steps from the histories to the items behind them added."""
+        for age in range(min(int(self.window), histories.shape[1])):
+            for ahead in range(min(int(self.window) - age, following.shape[1])):
+                rows = ((histories[:, age] >= 0) & (following[:, ahead] >= 0)).nonzero().squeeze(1)
+                place = (rows, following[rows, ahead])
+                before = table[place]
+                left = before - self.decay**age / (age + ahead + 1)
+                # What only rounding left over must not become the whole distribution when it is scaled to 1.
+                table[place] = torch.where(left > 1e-5 * before, left, 0.0)

@@ -131,7 +131,9 @@ class Learner:
         batches = []
         for rows in self.workers.share(list(kept.split(size))):
             histories = [prompts.histories[i] for i in rows.tolist()]
-            batches.append(Batch(self.policy.prompts(histories, self.sids), self.context.sids[items[rows]], rows))
+            following = None if prompts.following is None else prompts.following[rows.cpu().numpy()]
+            batch = self.policy.prompts(histories, self.sids, following)
+            batches.append(Batch(batch, self.context.sids[items[rows]], rows))
         return batches
 
     @torch.no_grad()

@@ -20,21 +20,28 @@ class PromptSet(NamedTuple):
     histories: list[np.ndarray]  # int64 items each, oldest first, not cut to max_history
     target: np.ndarray  # int64[B]
     target_event: np.ndarray | None = None  # int64[B], place in `PromptSource.event_names`
+    following: np.ndarray | None = None  # int64[B, F], the target and the items behind it, padded with -1
 
     def banned(self) -> list[np.ndarray]:
         """Items a recommendation list leaves out: those of the history, but never the target (repeat purchases)."""
         return [h[h != t] for h, t in zip(self.histories, self.target, strict=True)]
 
     def part(self, start: int, stop: int) -> "PromptSet":
-        event = None if self.target_event is None else self.target_event[start:stop]
-        return PromptSet(self.position[start:stop], self.histories[start:stop], self.target[start:stop], event)
+        event, following = (None if a is None else a[start:stop] for a in (self.target_event, self.following))
+        return PromptSet(
+            self.position[start:stop], self.histories[start:stop], self.target[start:stop], event, following
+        )
 
 
 class PromptSource:
     """Draws the prompts of any step as a pure function of (seed, step): nothing to save for a resume."""
 
-    def __init__(self, sequences: Path, seed: int) -> None:
-        """sequences: train.parquet of the prepare stage. Raises DataError when no user has two training items."""
+    def __init__(self, sequences: Path, seed: int, num_following: int = 0) -> None:
+        """sequences: train.parquet of the prepare stage. num_following: items from the target on that travel with a
+        prompt, for a policy that counted transitions in these sequences.
+
+        Raises DataError when no user has two training items.
+        """
         table = read_table(sequences, SEQUENCES, columns=["items", "events"])
         column = table["items"].combine_chunks()
         offsets = column.offsets.to_numpy().astype(np.int64)
@@ -44,7 +51,7 @@ class PromptSource:
         self.events = events.indices.to_numpy(zero_copy_only=False).astype(np.int64)
         long_enough = np.diff(offsets) >= 2
         self.starts, self.lengths = offsets[:-1][long_enough], np.diff(offsets)[long_enough]
-        self.seed = seed
+        self.seed, self.num_following = seed, num_following
         if not len(self.starts):
             raise DataError(f"{sequences.name}: no user has two training items, so there is no prompt to learn from")
 
@@ -65,4 +72,10 @@ class PromptSource:
         starts = self.starts[users]
         histories = [self.items[a:b] for a, b in zip(starts, starts + cuts, strict=True)]
         places = starts + cuts
-        return PromptSet(np.arange(num_prompts), histories, self.items[places], self.events[places])
+        following = self._following(places, starts + self.lengths[users]) if self.num_following else None
+        return PromptSet(np.arange(num_prompts), histories, self.items[places], self.events[places], following)
+
+    def _following(self, places: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Items int64[B, F] at `places` and behind them, up to the `ends` of the sequences; -1 from there on."""
+        behind = places[:, None] + np.arange(self.num_following)
+        return np.where(behind < ends[:, None], self.items[np.minimum(behind, len(self.items) - 1)], -1)

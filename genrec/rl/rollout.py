@@ -92,7 +92,7 @@ def generate(
     at temperature 1, in every mode.
     """
     rollout = config.rollout
-    batch = policy.prompts(prompts.histories, sids)
+    batch = policy.prompts(prompts.histories, sids, prompts.following)
     banned = prompts.banned() if rollout.seen_items == "drop" else None
     if rollout.mode == "beam":
         found = policy.beam_search(batch, trie, config.group_size, banned=banned)

@@ -65,8 +65,8 @@ def train_rl(
     Returns {improved, best_step, steps, stop_reason, valid, valid_sft, first, last, ...}: without an improvement on
     validation the weights written are those of the SFT model. Raises ConfigError, DataError or TrainingError.
     """
-    source = PromptSource(prepared / "train.parquet", seed)
     policy, trie, table = load_policy(sft, base, sids, config, max_history)
+    source = PromptSource(prepared / "train.parquet", seed, policy.successor_window)
     context = read_context(prepared / "catalogue.parquet", table, source.event_names, policy.device)
     terms = build_terms(config.rewards)
     try_rewards(terms, context, config.group_size)

@@ -158,6 +158,17 @@ def test_prompts_are_cut_from_training_sequences(tmp_path):
     assert seen == {11, 12, 13, 31, 41, 42}  # every training item that has a history
 
 
+def test_what_follows_a_prompt_travels_with_it(tmp_path):
+    sequences = [[10, 11, 12, 13], [30, 31], [40, 41, 42]]
+    path = write_sequences(tmp_path / "train.parquet", sequences)
+    for step in range(20):
+        prompts = PromptSource(path, seed=3, num_following=2).draw(step, 3).part(0, 2)
+        for history, following in zip(prompts.histories, prompts.following, strict=True):
+            sequence = next(s for s in sequences if s[0] == history[0])
+            assert following.tolist() == [*sequence, -1, -1][len(history) : len(history) + 2]
+    assert PromptSource(path, seed=3).draw(0, 3).following is None
+
+
 def test_prompts_visit_every_user_once_an_epoch_and_repeat_exactly(tmp_path):
     path = write_sequences(tmp_path / "train.parquet", [[u * 10 + i for i in range(5)] for u in range(7)])
     source, again = PromptSource(path, seed=1), PromptSource(path, seed=1)

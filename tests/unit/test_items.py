@@ -122,6 +122,32 @@ def test_transitions_are_mixed_in_as_probabilities_and_where_there_are_none_noth
     torch.testing.assert_close(mixed[0].exp(), 0.7 * before[0].exp() + 0.3 * table / table.sum())
 
 
+@pytest.mark.parametrize("cut", [1, 2, 3])
+def test_what_came_next_is_taken_out_as_if_it_had_not_been_counted(cut):
+    sequences = [[0, 1, 2, 6, 7], [4, 1, 2, 0], [3, 2, 6, 1], [1, 0, 6]]
+    whole, short = (np.array(rows[0]) for rows in (sequences, [sequences[0][:cut]]))
+
+    def table(first):
+        rows = [list(first), *sequences[1:]]
+        offsets = np.cumsum([0, *map(len, rows)])
+        return Successors.count(np.concatenate(rows), offsets, NUM_ITEMS, window=3, decay=0.6)
+
+    before = torch.randn(1, NUM_ITEMS).log_softmax(-1)
+    history = torch.from_numpy(short[::-1].copy())[None]
+    following = torch.from_numpy(np.append(whole[cut : cut + 3], [-1]))[None]
+    mixed = table(whole).mix(before, history, 0.5, following)
+    torch.testing.assert_close(mixed, table(short).mix(before, history, 0.5), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(mixed, table(whole).mix(before, history, 0.5), atol=1e-2)
+
+
+def test_a_table_that_knew_nothing_but_the_answer_is_left_with_nothing():
+    offsets = np.array([0, 3])
+    table = Successors.count(np.array([0, 1, 2]), offsets, NUM_ITEMS, window=5, decay=0.6)
+    before = torch.randn(1, NUM_ITEMS).log_softmax(-1)
+    mixed = table.mix(before, torch.tensor([[0, -1]]), 0.5, torch.tensor([[1, 2, -1]]))
+    torch.testing.assert_close(mixed, before)
+
+
 def test_only_the_strongest_successors_are_kept(monkeypatch):
     monkeypatch.setattr("genrec.lm.successors.MAX_SUCCESSORS", 1)
     table = successors()
