@@ -48,10 +48,10 @@ class RlConfig(Chosen):
     rollout: Annotated[RolloutConfig, BeforeValidator(_mode)] = Field(
         default_factory=RolloutConfig, description="Generation of candidates."
     )
-    num_steps: int = Field(60, ge=0, le=1_000_000, description="Updates, at most; 0 returns the SFT model.")
+    num_steps: int = Field(240, ge=0, le=1_000_000, description="Updates, at most; 0 returns the SFT model.")
     prompts_per_step: int = Field(128, ge=1, description="Prompts behind one update.")
     micro_batch_size: int = Field(64, ge=1, description="Prompts in one forward of the learner.")
-    learning_rate: float = Field(1e-4, gt=0, le=1, description="Learning rate of AdamW.")
+    learning_rate: float = Field(3e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     kl_coef: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the SFT model.")
     kl_target: float | None = Field(
@@ -61,7 +61,9 @@ class RlConfig(Chosen):
         "keeps the weight fixed.",
     )
     max_kl: float = Field(
-        1.0, gt=0, description="Stop when the KL divergence from the SFT model, nats a token, is above."
+        10.0,
+        gt=0,
+        description="Stop when the KL divergence from the SFT model, nats a token over the candidates, is above.",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
     empty_groups: Literal["repair", "skip", "keep"] = Field(
@@ -79,8 +81,8 @@ class RlConfig(Chosen):
         min_length=1,
         description="Terms of the reward, added up by weight.",
     )
-    eval_every: int = Field(10, ge=1, description="Steps between validations; the best checkpoint wins.")
-    patience: int = Field(4, ge=1, description="Validations without a better NDCG@10 before stopping.")
+    eval_every: int = Field(20, ge=1, description="Steps between validations; the best checkpoint wins.")
+    patience: int = Field(3, ge=1, description="Validations without a better NDCG@10 before stopping.")
     max_valid_users: int = Field(4000, ge=1, description="Validation users decoded at each check (as in sft).")
     num_learners: int = Field(
         1,

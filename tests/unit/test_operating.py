@@ -55,7 +55,7 @@ def test_every_recipe_fits_every_preset_and_explicit_settings_win(preset, recipe
 
 
 def test_every_preset_is_a_file_and_every_config_that_stands_alone_is_a_preset():
-    assert {p.stem for p in CONF.glob("*.yaml")} - set(PRESETS) <= {"a100", "cpu"}
+    assert {p.stem for p in CONF.glob("*.yaml")} - set(PRESETS) <= {"a100", "cpu", "generative"}
     assert all((CONF / f"{preset}.yaml").is_file() for preset in PRESETS)
 
 
