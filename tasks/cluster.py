@@ -24,6 +24,7 @@ from tasks.worker_log import LogReader, log_to
 _POLL_S = 0.25
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|AUTH|KEY")
 _OBJECT_STORE_BYTES = 1 << 30
+_START_ATTEMPTS = 3
 _started_here = False
 _stays = 0  # blocks in which Ray outlives the runs
 _connecting = threading.Lock()
@@ -55,18 +56,37 @@ def _connect(resources: ResourcesConfig) -> None:
         if address:
             ray.init(address=address, **common)
         else:
-            ray.init(
-                num_cpus=resources.num_cpus or os.cpu_count(),
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _node_ip_address="127.0.0.1",
-                **common,
-            )
+            _start(num_cpus=resources.num_cpus or os.cpu_count(), **common)
     except ConnectionError as error:
         raise GenrecError(
             f"Ray cluster {address}: cannot be reached ({error}); unset RAY_ADDRESS to run here"
         ) from None
     _started_here = True
+
+
+def _start(**options: Any) -> None:
+    """Start Ray here. It gives its processes half a minute to come up, which a busy machine may overrun: tried again."""
+    import ray
+
+    for left in reversed(range(_START_ATTEMPTS)):
+        try:
+            ray.init(
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **options,
+            )
+            return
+        except Exception as error:  # Ray raises nothing more special than this
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+            if not left:
+                raise GenrecError(
+                    f"Ray did not start in {_START_ATTEMPTS} attempts of 30 s each; the machine may be overloaded, or "
+                    "another program may keep it from opening ports on 127.0.0.1"
+                ) from error
+        watcher().message("Ray did not come up in 30 s; trying again")
 
 
 def disconnect() -> None:
