@@ -136,15 +136,19 @@ def _search(
     steps = torch.empty(num_rows, 1, 0, device=device)
     hidden = torch.empty(0)
     dense: PrefixLogProbs | None = None
+    half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=policy.autocast or policy.half_search)
     with policy.inference():
         heads = policy.head_rows()
         for level in range(trie.num_levels):
             if siblings is None:
-                siblings = _read(policy, prompts, width * (trie.num_levels - 1))
+                embeds = policy.prompt_embeds(prompts)
+                with half:
+                    siblings = _read(policy, embeds, prompts.attention_mask, width * (trie.num_levels - 1))
                 hidden = siblings.last_hidden.unsqueeze(1)
                 dense = policy.dense_prefixes(siblings.last_hidden, prompts.histories) if policy.dense_weight else None
             else:
-                hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
+                with half:
+                    hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
             codes, states = trie.children(level, state, restriction)
             log_probs = policy.level_logits(hidden, heads[level]).log_softmax(-1).gather(2, codes.clamp_min(0))
             if dense is not None:
@@ -160,13 +164,14 @@ def _search(
     return _candidates(trie.items(state), sids, steps, width)
 
 
-def _read(policy: "Policy", prompts: PromptBatch, capacity: int) -> Siblings | FusedSiblings:
+def _read(
+    policy: "Policy", embeds: torch.Tensor, attention_mask: torch.Tensor, capacity: int
+) -> Siblings | FusedSiblings:
     """The prompts as the model reads them, with room for `capacity` sibling tokens."""
-    embeds = policy.prompt_embeds(prompts)
     if not fits(policy.body):
-        return Siblings(policy.body, embeds, prompts.attention_mask)
-    dtype = torch.bfloat16 if policy.autocast else torch.float32
-    return FusedSiblings(policy.body, embeds, prompts.attention_mask, capacity, dtype)
+        return Siblings(policy.body, embeds, attention_mask)
+    dtype = torch.bfloat16 if policy.autocast or policy.half_search else torch.float32
+    return FusedSiblings(policy.body, embeds, attention_mask, capacity, dtype)
 
 
 def _candidates(items: torch.Tensor, sids: torch.Tensor, steps: torch.Tensor, width: int) -> Candidates:
