@@ -37,6 +37,11 @@ class EvaluateConfig(Section):
         default_factory=lambda: [RecallConfig(name=name) for name in _BASELINES],
         description="Baselines fitted on the same split and ranked beside the models; by default all there are.",
     )
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="bf16 decodes with the model's products in bfloat16, on devices that have them in hardware; heads and "
+        "scores stay fp32.",
+    )
     head_share: float = Field(
         0.2, gt=0, lt=1, description="Share of the items, most popular first, that count as head."
     )

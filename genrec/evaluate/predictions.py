@@ -20,7 +20,7 @@ from genrec.columns import ragged, read_sids
 from genrec.config import EvaluateConfig, RecallConfig
 from genrec.errors import DataError
 from genrec.evaluate.metrics import target_ranks
-from genrec.lm.policy import Candidates, Policy
+from genrec.lm.policy import Candidates, Policy, computes_bf16
 from genrec.lm.trie import Trie
 from genrec.progress import Progress, silent
 
@@ -84,6 +84,7 @@ def decode_shard(
     rows = read_test(prepared, *bounds)
     table = read_sids(sids)
     policy = Policy.load(model, base, device=device)
+    policy.half_search = config.precision == "bf16" and computes_bf16(policy.device)
     trie = Trie.from_sids(table, policy.vocab.num_codes, device=policy.device)
     # Rows of similar length share a batch: less padding, same results.
     order = np.argsort([min(len(h), policy.max_history) for h in rows.histories], kind="stable")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from genrec.lm.fused import FusedSiblings, fits
 from genrec.lm.layout import PromptBatch, Siblings
 from genrec.lm.prefixes import PrefixLogProbs
 from genrec.lm.trie import Restriction, Trie
@@ -18,7 +19,8 @@ from genrec.progress import Progress, silent
 if TYPE_CHECKING:
     from genrec.lm.policy import Policy
 
-# (log-probs [B, n, K], allowed [B, n, K], scores [B, n]) -> parents, codes (int64[B, W]) and dead (bool[B, W])
+# What follows n prefixes, at most C codes each: (log-probs [B, n, C], allowed [B, n, C], scores [B, n]) -> parents and
+# places among the C (int64[B, W]), and dead (bool[B, W])
 _Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
 
 
@@ -40,7 +42,7 @@ def beam_search(
     def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
         totals = (scores.unsqueeze(-1) + log_probs).masked_fill_(~allowed, -torch.inf).flatten(1)
         best, flat = totals.topk(min(width, totals.shape[1]), dim=1)
-        return flat // trie.num_codes, flat % trie.num_codes, best == -torch.inf
+        return flat // log_probs.shape[-1], flat % log_probs.shape[-1], best == -torch.inf
 
     return _search(policy, prompts, trie, width, restriction, choose)
 
@@ -58,14 +60,14 @@ def sample(
     """`num_samples` independent draws (repeats possible) from the policy at `temperature`, restricted to the trie."""
 
     def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
-        num_rows, width, num_codes = log_probs.shape
+        num_rows, width, num_places = log_probs.shape
         logits = (log_probs / temperature).masked_fill(~allowed, -torch.inf)
         dead = ~allowed.any(-1)  # nothing to draw from: draw anything, the beam is dropped
-        weights = torch.where(dead.unsqueeze(-1), 1.0, logits.softmax(-1).nan_to_num(0.0)).reshape(-1, num_codes)
+        weights = torch.where(dead.unsqueeze(-1), 1.0, logits.softmax(-1).nan_to_num(0.0)).reshape(-1, num_places)
         draws = num_samples // width
-        code = torch.multinomial(weights, draws, replacement=True, generator=generator).reshape(num_rows, -1)
-        parent = torch.arange(width, device=code.device).repeat_interleave(draws).expand(num_rows, -1)
-        return parent, code, dead.gather(1, parent)
+        place = torch.multinomial(weights, draws, replacement=True, generator=generator).reshape(num_rows, -1)
+        parent = torch.arange(width, device=place.device).repeat_interleave(draws).expand(num_rows, -1)
+        return parent, place, dead.gather(1, parent)
 
     return _search(policy, prompts, trie, num_samples, restriction, choose)
 
@@ -107,8 +109,7 @@ class _GumbelTopK:
         dead = best == -torch.inf
         self.perturbed = best.masked_fill(dead, 0.0)
         self.log_p = log_p.flatten(1).gather(1, flat).masked_fill(dead, 0.0)
-        num_codes = log_probs.shape[-1]
-        return flat // num_codes, flat % num_codes, dead
+        return flat // log_probs.shape[-1], flat % log_probs.shape[-1], dead
 
 
 def _with_maximum(noisy: torch.Tensor, maximum: torch.Tensor) -> torch.Tensor:
@@ -128,33 +129,49 @@ def _search(
     choose: _Choose,
 ) -> Candidates:
     num_rows, device = len(prompts.input_ids), prompts.input_ids.device
-    siblings: Siblings | None = None
+    siblings: Siblings | FusedSiblings | None = None
     state = torch.zeros(num_rows, 1, dtype=torch.int64, device=device)
     parent = torch.zeros_like(state)
     sids = state.new_empty(num_rows, 1, 0)
     steps = torch.empty(num_rows, 1, 0, device=device)
     hidden = torch.empty(0)
     dense: PrefixLogProbs | None = None
+    half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=policy.autocast or policy.half_search)
     with policy.inference():
         heads = policy.head_rows()
         for level in range(trie.num_levels):
             if siblings is None:
-                siblings = Siblings(policy.body, policy.prompt_embeds(prompts), prompts.attention_mask)
+                embeds = policy.prompt_embeds(prompts)
+                with half:
+                    siblings = _read(policy, embeds, prompts.attention_mask, width * (trie.num_levels - 1))
                 hidden = siblings.last_hidden.unsqueeze(1)
                 dense = policy.dense_prefixes(siblings.last_hidden, prompts) if policy.dense_weight else None
             else:
-                hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
-            log_probs = policy.level_logits(hidden, heads[level]).log_softmax(-1)
+                with half:
+                    hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
+            codes, states = trie.children(level, state, restriction)
+            log_probs = policy.level_logits(hidden, heads[level]).log_softmax(-1).gather(2, codes.clamp_min(0))
             if dense is not None:
-                log_probs = torch.lerp(log_probs, dense.followers(level, state), policy.dense_weight or 0.0)
-            parent, code, dead = choose(log_probs, trie.allowed(level, state, restriction), steps.sum(-1))
-            step = log_probs.flatten(1).gather(1, parent * trie.num_codes + code)
+                log_probs = torch.lerp(log_probs, dense.followers(level, state, states), policy.dense_weight or 0.0)
+            parent, place, dead = choose(log_probs, codes >= 0, steps.sum(-1))
+            chosen = parent * codes.shape[2] + place
+            step, code, state = (t.flatten(1).gather(1, chosen) for t in (log_probs, codes, states))
             depth = parent.unsqueeze(-1).expand(-1, -1, level)
             steps = torch.cat([steps.gather(1, depth), step.unsqueeze(-1)], dim=2)
-            sids = torch.cat([sids.gather(1, depth), code.unsqueeze(-1)], dim=2)
-            state = trie.advance(level, state.gather(1, parent), code).masked_fill(dead, -1)
-            # Dead beams keep a finite score; trie.allowed masks whatever follows a state of -1.
+            sids = torch.cat([sids.gather(1, depth), code.clamp_min(0).unsqueeze(-1)], dim=2)
+            state = state.masked_fill(dead, -1)
+            # Dead beams keep a finite score; a state of -1 has no children.
     return _candidates(trie.items(state), sids, steps, width)
+
+
+def _read(
+    policy: "Policy", embeds: torch.Tensor, attention_mask: torch.Tensor, capacity: int
+) -> Siblings | FusedSiblings:
+    """The prompts as the model reads them, with room for `capacity` sibling tokens."""
+    if not fits(policy.body):
+        return Siblings(policy.body, embeds, attention_mask)
+    dtype = torch.bfloat16 if policy.autocast or policy.half_search else torch.float32
+    return FusedSiblings(policy.body, embeds, attention_mask, capacity, dtype)
 
 
 def _candidates(items: torch.Tensor, sids: torch.Tensor, steps: torch.Tensor, width: int) -> Candidates:

@@ -26,6 +26,7 @@ class ItemPart:
     device: Any
     causal_model: Any
     autocast: bool = False  # True: forwards run in bfloat16, log-probabilities stay float32
+    half_search: bool = False  # True: in search the body runs in bfloat16; heads and scores stay float32
     view: Any = None
     opening: np.ndarray  # int64[O], the tokens every prompt starts with: BOS and the view's instruction
     items: ItemVectors | None = None

@@ -63,7 +63,7 @@ def prompt_mask(attention_mask: torch.Tensor) -> torch.Tensor:
     return ((causal & attention_mask.bool()[:, None, :]) | itself)[:, None]
 
 
-def _last_real(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+def last_real(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
     """[B, D]: the state of each prompt's last real position; `hidden` may go on behind the prompt."""
     last = (attention_mask * torch.arange(attention_mask.shape[1], device=attention_mask.device)).argmax(1)
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
@@ -78,7 +78,7 @@ def _read(body: nn.Module, embeds: torch.Tensor, attention_mask: torch.Tensor, c
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
-    return _last_real(hidden, attention_mask)
+    return last_real(hidden, attention_mask)
 
 
 def _read_left_padded(
@@ -181,7 +181,7 @@ def candidate_hidden(
     mask[:, :, width:, width:] = own_branch
     positions = torch.cat([position_ids(attention_mask), attention_mask.sum(1, keepdim=True) + level], dim=1)
     hidden = body(inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
-    first = _last_real(hidden, attention_mask)[:, None, None].expand(-1, group, -1, -1)
+    first = last_real(hidden, attention_mask)[:, None, None].expand(-1, group, -1, -1)
     if not depth:
         return first
     rest = hidden[:, width:].reshape(num_rows, depth, group, -1).transpose(1, 2)

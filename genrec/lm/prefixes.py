@@ -20,12 +20,15 @@ class PrefixLogProbs:
             by_state = _sum_by_parent(by_state, trie.parents(level), trie.num_states(level))
             self._levels.insert(0, by_state)
 
-    def followers(self, level: int, state: torch.Tensor) -> torch.Tensor:
-        """log q(code | prefix) for every code behind `state` int64[B, W]: float32[B, W, K]; 0 where no item is."""
-        codes = torch.arange(self._trie.num_codes, device=state.device)
-        shape = (*state.shape, self._trie.num_codes)
-        reached = self._trie.advance(level, state.unsqueeze(-1).expand(shape), codes.expand(shape))
-        joint = self._levels[level + 1].gather(1, reached.clamp_min(0).flatten(1)).view(shape)
+    def followers(self, level: int, state: torch.Tensor, reached: torch.Tensor | None = None) -> torch.Tensor:
+        """log q(code | prefix) for the codes that lead from `state` int64[B, W] to the states `reached` int64[B, W, C], by
+        default for all K: float32[B, W, C]; 0 where no item is (-1).
+        """
+        if reached is None:
+            codes = torch.arange(self._trie.num_codes, device=state.device)
+            shape = (*state.shape, self._trie.num_codes)
+            reached = self._trie.advance(level, state.unsqueeze(-1).expand(shape), codes.expand(shape))
+        joint = self._levels[level + 1].gather(1, reached.clamp_min(0).flatten(1)).view(reached.shape)
         prefix = self._levels[level].gather(1, state.clamp_min(0)).unsqueeze(-1)
         return torch.where(reached < 0, 0.0, joint - prefix)
 

@@ -23,6 +23,7 @@ class _Level:
     """Transitions from the states of one level to the next level's, whose rank is the position in `keys`."""
 
     keys: torch.Tensor  # int64[S_next], sorted: state * K + code
+    codes: torch.Tensor  # int64[S_next], the code alone
     starts: torch.Tensor  # int64[S + 1], run of `keys` of each state
     table: torch.Tensor | None  # int32[S, K], next state or -1
     max_children: int
@@ -30,13 +31,13 @@ class _Level:
 
 @dataclass(frozen=True)
 class Restriction:
-    """Which transitions a row of a batch may take: `(parents, codes)` int64[B, M] by level, padded with -1.
+    """Which states a row of a batch may go to: int64[B, M] by level, padded with -1.
 
-    `banned` are taken away from every row; where `limited` bool[B] is set, only the pairs of `only` are left.
+    `banned` are taken away from every row; where `limited` bool[B] is set, only those of `only` are left.
     """
 
-    banned: list[tuple[torch.Tensor, torch.Tensor]]
-    only: list[tuple[torch.Tensor, torch.Tensor]]
+    banned: list[torch.Tensor]
+    only: list[torch.Tensor]
     limited: torch.Tensor | None
 
 
@@ -113,6 +114,7 @@ class Trie:
         levels = [
             _Level(
                 lv.keys.to(device),
+                lv.codes.to(device),
                 lv.starts.to(device),
                 None if lv.table is None else lv.table.to(device),
                 lv.max_children,
@@ -133,15 +135,30 @@ class Trie:
             reached = torch.where(lv.keys[place] == key, place, -1)
         return torch.where(state < 0, -1, reached)
 
+    def children(
+        self, level: int, state: torch.Tensor, restriction: Restriction | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The codes that may follow `state` int64[B, W], and the states they lead to: int64[B, W, C] each, in order of
+        the codes, -1 where there is none. C is the most that follow any state of this level.
+        """
+        lv = self._levels[level]
+        first = lv.starts[state.clamp_min(0)]
+        count = torch.where(state < 0, 0, lv.starts[state.clamp_min(0) + 1] - first).unsqueeze(-1)
+        first = first.unsqueeze(-1)
+        place = torch.arange(lv.max_children, device=state.device)
+        open_ = place < count
+        if restriction is not None:
+            open_ &= ~_mark(restriction.banned[level].unsqueeze(1) - first, count, lv.max_children)
+        if restriction is not None and restriction.limited is not None:
+            only = _mark(restriction.only[level].unsqueeze(1) - first, count, lv.max_children)
+            open_ &= only | ~restriction.limited[:, None, None]
+        reached = (first + place).masked_fill_(~open_, -1)
+        return lv.codes.take(reached.clamp_min(0)).masked_fill_(~open_, -1), reached
+
     def allowed(self, level: int, state: torch.Tensor, restriction: Restriction | None = None) -> torch.Tensor:
-        """Codes that may follow: bool[*state.shape, K] for `state` int64 (any shape; [B, W] with a restriction)."""
-        mask = self._followers(level, state.clamp_min(0)) & (state >= 0).unsqueeze(-1)
-        if restriction is None:
-            return mask
-        mask &= ~_mark(*restriction.banned[level], state, self.num_codes)
-        if restriction.limited is not None:
-            mask &= _mark(*restriction.only[level], state, self.num_codes) | ~restriction.limited[:, None, None]
-        return mask
+        """Codes that may follow `state` int64[B, W], as a mask: bool[B, W, K]."""
+        codes, _ = self.children(level, state, restriction)
+        return _mark(codes, torch.full_like(state, self.num_codes).unsqueeze(-1), self.num_codes)
 
     def parents(self, level: int) -> torch.Tensor:
         """For every state of `level` + 1 codes, int64[S], the state of its first `level` codes."""
@@ -182,18 +199,6 @@ class Trie:
             torch.from_numpy(limited).to(self.device),
         )
 
-    def _followers(self, level: int, state: torch.Tensor) -> torch.Tensor:
-        lv = self._levels[level]
-        if lv.table is not None:
-            return lv.table[state] >= 0
-        flat = state.reshape(-1)
-        place = lv.starts[flat][:, None] + torch.arange(lv.max_children, device=state.device)
-        inside = place < lv.starts[flat + 1][:, None]
-        code = lv.keys[place.clamp_max(len(lv.keys) - 1)] % self.num_codes
-        mask = torch.zeros(len(flat), self.num_codes + 1, dtype=torch.bool, device=state.device)
-        mask.scatter_(1, torch.where(inside, code, self.num_codes), True)  # the extra column takes the padding
-        return mask[:, :-1].reshape(*state.shape, self.num_codes)
-
     def _pairs(self, lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Distinct (row, item) pairs of ragged lists, int64 each."""
         lengths = [len(x) for x in lists]
@@ -203,23 +208,18 @@ class Trie:
         distinct = np.unique(np.repeat(np.arange(len(lists)), lengths) * self.num_items + items)
         return distinct // self.num_items, distinct % self.num_items
 
-    def _transitions(
-        self, rows: np.ndarray, items: np.ndarray, num_rows: int, full_only: bool
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """By level, the (parent, code) steps that lead to the items; with `full_only`, those whose every item is in."""
+    def _transitions(self, rows: np.ndarray, items: np.ndarray, num_rows: int, full_only: bool) -> list[torch.Tensor]:
+        """By level, the states on the way to the items of a row; with `full_only`, those whose every item is in."""
         steps = []
-        for level in range(self.num_levels):
-            num_states = self.num_states(level + 1)
-            key, count = np.unique(rows * num_states + self._paths[items, level + 1], return_counts=True)
+        for level in range(1, self.num_levels + 1):
+            num_states = self.num_states(level)
+            key, count = np.unique(rows * num_states + self._paths[items, level], return_counts=True)
             if full_only:
-                key = key[count == self._leaf_counts[level + 1][key % num_states]]
-            row, state = key // num_states, key % num_states
-            step = self._levels[level].keys.new_full((num_rows, max(1, _widest(row))), -1)
-            column = np.arange(len(row)) - np.searchsorted(row, row)
-            at = (torch.from_numpy(row).to(self.device), torch.from_numpy(column).to(self.device))
-            step[at] = self._levels[level].keys[torch.from_numpy(state).to(self.device)]
-            parent = torch.where(step < 0, -1, step // self.num_codes)
-            steps.append((parent, step.clamp_min(0) % self.num_codes))
+                key = key[count == self._leaf_counts[level][key % num_states]]
+            row = key // num_states
+            step = np.full((num_rows, max(1, _widest(row))), -1, dtype=np.int64)
+            step[row, np.arange(len(row)) - np.searchsorted(row, row)] = key % num_states
+            steps.append(torch.from_numpy(step).to(self.device))
         return steps
 
 
@@ -231,7 +231,11 @@ def _build_level(keys: np.ndarray, num_states: int, num_codes: int, dense_entrie
         dense[keys] = np.arange(len(keys))
         table = torch.from_numpy(dense.reshape(num_states, num_codes)).to(device)
     return _Level(
-        torch.from_numpy(keys).to(device), torch.from_numpy(starts).to(device), table, int(np.diff(starts).max())
+        torch.from_numpy(keys).to(device),
+        torch.from_numpy(keys % num_codes).to(device),
+        torch.from_numpy(starts).to(device),
+        table,
+        int(np.diff(starts).max()),
     )
 
 
@@ -239,9 +243,8 @@ def _widest(sorted_rows: np.ndarray) -> int:
     return int(np.bincount(sorted_rows).max()) if sorted_rows.size else 0
 
 
-def _mark(parents: torch.Tensor, codes: torch.Tensor, state: torch.Tensor, num_codes: int) -> torch.Tensor:
-    """bool[B, W, K]: True at `codes` [B, M] where the beam's state [B, W] is the step's parent [B, M]."""
-    hit = (state.unsqueeze(-1) == parents.unsqueeze(1)).to(torch.int32)
-    marks = torch.zeros(*state.shape, num_codes, dtype=torch.int32, device=state.device)
-    marks.scatter_add_(2, codes.unsqueeze(1).expand(-1, state.shape[1], -1), hit)
-    return marks > 0
+def _mark(places: torch.Tensor, count: torch.Tensor, width: int) -> torch.Tensor:
+    """bool[B, W, width]: True at those of `places` [B, W, M] that are in 0..count - 1, `count` [B, W, 1] <= width."""
+    marks = torch.zeros(*places.shape[:2], width + 1, dtype=torch.bool, device=places.device)
+    inside = (places >= 0) & (places < count)
+    return marks.scatter_(2, torch.where(inside, places, width), True)[..., :-1]  # the last column takes the rest

@@ -1,12 +1,13 @@
 """Constrained beam search: ours beside transformers' generate, in one process, on the same model and prompts.
 
-    python -m tests.bench.bench_decode [--users 256] [--items 4344] [--repeats 5] [--threads 1]
+    python -m tests.bench.bench_decode [--items 4344] [--repeats 5] [--threads 1] [--bf16]
 
 `generate` uses the prefix function a user would write (a dictionary of allowed tokens by prefix) with beam search over
 the full vocabulary; `processor` is generate with a logits processor that looks every beam's prefix up by its text and
-masks row by row, the usual way in this field. All sides get the same length-sorted batches; repeats alternate, medians are compared. Scores
-differ by construction (generate normalises over the whole vocabulary), so the agreement of the lists is checked with
-the head cut to the semantic-id rows of a level by a logits processor.
+masks row by row, the usual way in this field. Each side first picks its best batch size from `--batch-sizes`; then
+repeats alternate and medians are compared. With one thread rates are users a second of CPU time, which a busy machine
+disturbs less. Scores differ by construction (generate normalises over the whole vocabulary), so the agreement of the
+lists is checked with the head cut to the semantic-id rows of a level by a logits processor.
 """
 
 import argparse
@@ -131,79 +132,100 @@ def generate_items(policy: Policy, prompts: PromptBatch, sids: np.ndarray, way: 
     return [found[i : i + WIDTH] for i in range(0, len(found), WIDTH)]
 
 
-def limit_users_per_s(policy: Policy, prompt_tokens: float) -> tuple[float, float]:
-    """Arithmetic of the limit: MFLOP a user, and users/s at the matrix-product rate measured here and now."""
-    config = policy.model.config
-    body = sum(p.numel() for n, p in policy.model.named_parameters() if "embed_tokens" not in n)
-    tokens = prompt_tokens + (NUM_LEVELS - 1) * WIDTH
-    attention = 4 * config.num_hidden_layers * config.hidden_size * tokens * (prompt_tokens + WIDTH)
-    head = 2 * config.hidden_size * NUM_CODES * (1 + (NUM_LEVELS - 1) * WIDTH)
-    flop = 2 * body * tokens + attention / 2 + head
-    a, b = torch.randn(4096, config.hidden_size), torch.randn(config.hidden_size, 2 * config.hidden_size)
+def limit_users_per_s(policy: Policy, prompt_tokens: int, clock: Callable[[], float]) -> tuple[float, float]:
+    """Arithmetic of the limit: MFLOP a user, and users/s at the matrix-product rate measured here and now.
+
+    Counted is what a search has to multiply: of the last layer, a prompt needs keys and values of all its positions and
+    the rest of one.
+    """
+    config, layer = policy.model.config, policy.body.layers[-1]
+    weights = sum(p.numel() for p in layer.parameters() if p.ndim == 2)
+    kept = layer.self_attn.k_proj.weight.numel() + layer.self_attn.v_proj.weight.numel()
+    siblings = [WIDTH * level for level in range(1, NUM_LEVELS)]  # behind the prompt after each of the later steps
+    rows = config.num_hidden_layers * (prompt_tokens + siblings[-1]) - prompt_tokens + 1
+    products = weights * rows + kept * (prompt_tokens - 1)
+    seen = (config.num_hidden_layers - 1) * prompt_tokens**2 / 2 + prompt_tokens
+    seen += config.num_hidden_layers * sum(WIDTH * (prompt_tokens + level + 1) for level in range(len(siblings)))
+    head = config.hidden_size * NUM_CODES * (1 + siblings[-1])
+    flop = 2 * (products + 2 * config.hidden_size * seen + head)
+    dtype = torch.bfloat16 if policy.half_search else torch.float32
+    a, b = (
+        torch.randn(2048, config.hidden_size).to(dtype),
+        torch.randn(config.hidden_size, 4 * config.hidden_size).to(dtype),
+    )
     rates = []
-    for _ in range(20):
-        start = time.perf_counter()
+    for _ in range(50):
+        start = clock()
         a @ b
-        rates.append(2 * a.numel() * b.shape[1] / (time.perf_counter() - start))
+        rates.append(2 * a.numel() * b.shape[1] / (clock() - start))
     return flop / 1e6, statistics.median(rates) / flop
+
+
+def ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median over repeats: a repeat's sides run one after the other and share what the machine is doing."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32, 64, 256])
     parser.add_argument("--users", type=int, default=256, help="users decoded by ours in a repeat")
     parser.add_argument("--generate-users", type=int, default=64, help="users decoded by generate in a repeat")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--generate-batch-size", type=int, default=32)
     parser.add_argument("--items", type=int, default=4344)
     parser.add_argument("--history", type=int, default=11, help="items in every history")
     parser.add_argument("--hidden-size", type=int, default=128)
     parser.add_argument("--num-layers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="ours with evaluate.precision=bf16")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    clock = time.process_time if args.threads == 1 else time.perf_counter
 
     policy, sids = build(args.items, args.hidden_size, args.num_layers)
     trie = Trie.from_sids(sids, NUM_CODES, policy.device)
     rng = np.random.default_rng(1)
     histories = [rng.integers(0, args.items, args.history) for _ in range(args.users)]
 
-    def ours() -> int:
-        for start in range(0, args.users, args.batch_size):
-            policy.beam_search(policy.prompts(histories[start : start + args.batch_size], sids), trie, WIDTH)
-        return args.users
+    def decode(side: str, batch: list[np.ndarray]) -> None:
+        prompts = policy.prompts(batch, sids)
+        if side == "ours":
+            policy.beam_search(prompts, trie, WIDTH)
+        else:
+            generate_items(policy, prompts, sids, side)
 
-    def theirs(way: str) -> int:
-        for start in range(0, args.generate_users, args.generate_batch_size):
-            prompts = policy.prompts(histories[start : start + args.generate_batch_size], sids)
-            generate_items(policy, prompts, sids, way)
-        return args.generate_users
+    def rate(side: str, batch_size: int) -> float:
+        users = num_users[side] - num_users[side] % batch_size
+        start = clock()
+        for first in range(0, users, batch_size):
+            decode(side, histories[first : first + batch_size])
+        return users / (clock() - start)
 
     check = policy.prompts(histories[:8], sids)
     same = generate_items(policy, check, sids, "level") == policy.beam_search(check, trie, WIDTH).items.tolist()
-    sides = {"ours": ours, "generate": lambda: theirs("generate"), "processor": lambda: theirs("processor")}
-    rates: dict[str, list[float]] = {name: [] for name in sides}
+    policy.half_search = args.bf16
+    num_users = {"ours": args.users, "generate": args.generate_users, "processor": args.generate_users}
+    sizes = {side: [size for size in args.batch_sizes if size <= users] for side, users in num_users.items()}
+    tried = {side: {size: max(rate(side, size) for _ in range(2)) for size in sizes[side]} for side in sizes}
+    best = {side: max(rates, key=rates.__getitem__) for side, rates in tried.items()}
+    rates: dict[str, list[float]] = {side: [] for side in sizes}
     for _ in range(args.repeats):
-        for name, run in sides.items():
-            rates[name].append(timed(run))
-    megaflop, limit = limit_users_per_s(policy, 1 + NUM_LEVELS * args.history)
-    median = {name: statistics.median(values) for name, values in rates.items()}
+        for side in sizes:
+            rates[side].append(rate(side, best[side]))
+    megaflop, limit = limit_users_per_s(policy, 1 + NUM_LEVELS * args.history, clock)
+    median = {side: statistics.median(values) for side, values in rates.items()}
     report = {
-        "users_per_s": {name: round(value, 1) for name, value in median.items()},
-        "range": {name: [round(min(v), 1), round(max(v), 1)] for name, v in rates.items()},
-        "ratio": {name: round(median["ours"] / median[name], 1) for name in ("generate", "processor")},
+        "users_per_s": {side: round(value, 1) for side, value in median.items()},
+        "range": {side: [round(min(v), 1), round(max(v), 1)] for side, v in rates.items()},
+        "ratio": {side: round(ratio(rates["ours"], rates[side]), 1) for side in ("generate", "processor")},
+        "batch_size": best,
+        "tried": {side: {size: round(value, 1) for size, value in rates.items()} for side, rates in tried.items()},
         "limit": {"mflop_a_user": round(megaflop, 1), "users_per_s": round(limit, 1)},
         "share_of_limit": round(median["ours"] / limit, 3),
         "same_lists_as_generate": same,
         "settings": {**vars(args), "prompt_tokens": 1 + NUM_LEVELS * args.history, "beam_width": WIDTH},
     }
     print(json.dumps(report, indent=2))
-
-
-def timed(run: Callable[[], int]) -> float:
-    start = time.perf_counter()
-    users = run()
-    return users / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":

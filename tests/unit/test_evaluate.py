@@ -72,6 +72,18 @@ def test_predictions_do_not_depend_on_shards_or_batches(world, tmp_path):
     np.testing.assert_allclose(*(r["scores"].combine_chunks().flatten().to_numpy() for r in results), rtol=1e-4)
 
 
+@pytest.mark.parametrize("native", [False, True])
+def test_half_precision_is_for_devices_that_have_it(world, tmp_path, monkeypatch, native):
+    monkeypatch.setattr("genrec.evaluate.predictions.computes_bf16", lambda device: native)
+    scores = []
+    for precision in ("fp32", "bf16"):
+        decode(world, tmp_path / precision, (0, NUM_USERS), config=CONFIG.model_copy(update={"precision": precision}))
+        (part,) = (tmp_path / precision).glob("*.keep.*.parquet")
+        scores.append(schemas.read_table(part)["scores"].combine_chunks().flatten().to_numpy())
+    assert np.array_equal(*scores) != native
+    np.testing.assert_allclose(*scores, atol=0.1)
+
+
 def test_same_predictions_same_bytes(world, finished, tmp_path):
     merge(finished[0] / "parts", world[0], CONFIG, tmp_path, seed=0, baselines=finished[0] / "baselines")
     for name in ("predictions.parquet", "metrics.json"):
