@@ -16,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,10 +37,8 @@ TEXT_VOCABULARY = 2000
 MAX_HISTORY = 20
 
 
-def build(num_items: int, hidden_size: int, num_layers: int, seed: int = 0) -> tuple[Policy, np.ndarray]:
-    """A random model of the default scratch shape and random unique ids (uneven level-1 codes, as k-means gives)."""
-    from pathlib import Path
-
+def random_policy(hidden_size: int, num_layers: int, seed: int = 0) -> Policy:
+    """A random model of the default scratch shape."""
     torch.manual_seed(seed)
     vocab = SidVocabulary(NUM_LEVELS, NUM_CODES, TEXT_VOCABULARY, bos_token_id=0, pad_token_id=0)
     config = Qwen2Config(
@@ -55,16 +54,19 @@ def build(num_items: int, hidden_size: int, num_layers: int, seed: int = 0) -> t
         eos_token_id=None,
         pad_token_id=0,
     )
-    model = Qwen2ForCausalLM(config).eval()
+    meta = {"kind": "base", "adapter": "full", "vocabulary": vars(vocab), "max_history": MAX_HISTORY}
+    return Policy(Qwen2ForCausalLM(config).eval(), vocab, MAX_HISTORY, meta, Path())
+
+
+def build(num_items: int, hidden_size: int, num_layers: int, seed: int = 0) -> tuple[Policy, np.ndarray]:
+    """A random model and random unique ids (uneven level-1 codes, as k-means gives)."""
     rng = np.random.default_rng(seed)
     first = rng.zipf(1.3, 8 * num_items) % NUM_CODES
     rest = rng.integers(0, 48, (8 * num_items, NUM_LEVELS - 1))
     sids = np.unique(np.column_stack([first, rest]), axis=0)
     if len(sids) < num_items:
         sys.exit(f"only {len(sids)} distinct ids drawn; ask for fewer items")
-    sids = rng.permutation(sids)[:num_items].astype(np.int32)
-    meta = {"kind": "base", "adapter": "full", "vocabulary": vars(vocab), "max_history": MAX_HISTORY}
-    return Policy(model, vocab, MAX_HISTORY, meta, Path()), sids
+    return random_policy(hidden_size, num_layers, seed), rng.permutation(sids)[:num_items].astype(np.int32)
 
 
 class LevelNormaliser(LogitsProcessor):

@@ -3,8 +3,9 @@
     python -m tests.bench.bench_trie [--items 10000 100000 1000000 10000000] [--threads 1]
 
 Ids are uniform random and distinct, 3 levels of 256 codes: the worst case for the table, since no prefix repeats more
-than it has to. A step is `allowed` and `advance` for 128 users with 20 beams each at every level, that is what a beam
-search asks of the trie; the beams are prefixes of random items. Every size is measured in a process of its own.
+than it has to. `trie_ms` is what a beam search asks of the trie for 128 users with 20 beams each, `children` of every
+level; the beams are prefixes of random items. `search_ms` is the whole search of those users, with a random model of the
+default scratch shape and histories of 11 items. Every size is measured in a process of its own.
 """
 
 import argparse
@@ -19,8 +20,9 @@ import numpy as np
 import torch
 
 from genrec.lm.trie import Trie
+from tests.bench.bench_decode import random_policy
 
-NUM_LEVELS, NUM_CODES, USERS, BEAMS = 3, 256, 128, 20
+NUM_LEVELS, NUM_CODES, USERS, BEAMS, HISTORY = 3, 256, 128, 20, 11
 
 
 def distinct_ids(num_items: int, seed: int = 0) -> np.ndarray:
@@ -40,8 +42,8 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def step_seconds(trie: Trie, sids: np.ndarray, repeats: int = 30) -> list[float]:
-    """Median seconds of one step by level."""
+def trie_seconds(trie: Trie, sids: np.ndarray, repeats: int = 30) -> list[float]:
+    """Median seconds of `children` by level."""
     picked = np.random.default_rng(1).integers(0, len(sids), (USERS, BEAMS))
     codes = torch.from_numpy(sids[picked].astype(np.int64))
     state, medians = torch.zeros(USERS, BEAMS, dtype=torch.int64), []
@@ -49,14 +51,26 @@ def step_seconds(trie: Trie, sids: np.ndarray, repeats: int = 30) -> list[float]
         taken = []
         for _ in range(repeats):
             start = time.perf_counter()
-            trie.allowed(level, state)
-            reached = trie.advance(level, state, codes[..., level])
+            trie.children(level, state)
             taken.append(time.perf_counter() - start)
         medians.append(statistics.median(taken))
-        state = reached
+        state = trie.advance(level, state, codes[..., level])
     if not torch.equal(trie.items(state), torch.from_numpy(picked)):
         sys.exit("the trie does not lead back to the items")
     return medians
+
+
+def search_seconds(trie: Trie, sids: np.ndarray, repeats: int = 10) -> float:
+    """Median seconds of a beam search for all users."""
+    policy = random_policy(hidden_size=128, num_layers=2)
+    rng = np.random.default_rng(2)
+    prompts = policy.prompts([rng.integers(0, len(sids), HISTORY) for _ in range(USERS)], sids)
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        policy.beam_search(prompts, trie, BEAMS)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
 
 
 def measure(num_items: int) -> dict[str, object]:
@@ -66,14 +80,16 @@ def measure(num_items: int) -> dict[str, object]:
     start = time.perf_counter()
     trie = Trie.from_sids(sids, NUM_CODES)
     seconds = time.perf_counter() - start
-    steps = step_seconds(trie, sids)
+    steps = trie_seconds(trie, sids)
+    search = search_seconds(trie, sids)
     return {
         "items": len(sids),
         "build_s": round(seconds, 2),
         "peak_gib": round(peak_gib(), 2),
         "peak_gib_before": round(before, 2),
-        "step_ms_by_level": [round(1e3 * s, 3) for s in steps],
-        "search_ms": round(1e3 * sum(steps), 3),
+        "trie_ms_by_level": [round(1e3 * s, 3) for s in steps],
+        "trie_ms": round(1e3 * sum(steps), 3),
+        "search_ms": round(1e3 * search, 1),
     }
 
 
