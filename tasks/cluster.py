@@ -8,7 +8,6 @@ Ray worker imports it.
 import contextlib
 import math
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +17,11 @@ from typing import Any
 from genrec.config import ResourcesConfig, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import FileProgress, read_progress
+from genrec.redact import holds_secret, without_secrets
 from tasks.watch import watcher
 from tasks.worker_log import LogReader, log_to
 
 _POLL_S = 0.25
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|AUTH|KEY")
 _OBJECT_STORE_BYTES = 1 << 30
 _started_here = False
 _stays = 0  # blocks in which Ray outlives the runs
@@ -172,6 +171,7 @@ def run_task(
     return run_tasks(stage, function, [call], resources, work, reports_progress=True)[0]
 
 
+@without_secrets()
 def invoke(
     function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, num_threads: int, log_file: str
 ) -> Any:
@@ -206,9 +206,7 @@ def limit_threads(num_threads: int) -> None:
 def _worker_environment() -> dict[str, str]:
     # Ray writes this into its own logs: a worker gets secrets from the environment of its node, never from here.
     passed = {
-        k: v
-        for k, v in os.environ.items()
-        if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not _SECRET.search(k)
+        k: v for k, v in os.environ.items() if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not holds_secret(k)
     }
     return {
         # Threads that wait must sleep, not spin: with a busy neighbour two spinning threads on two cores train about
