@@ -134,14 +134,16 @@ def test_nothing_but_reports_is_served_beside_them(served):
             urllib.request.urlopen(base + path, timeout=10)
 
 
-def test_a_run_that_computes_shows_progress_and_the_lines_of_its_ray_workers_in_the_right_task(served):
-    run = served.start(refresh=["sft"], until="sft")
+def test_a_run_that_computes_shows_progress_and_the_lines_of_its_ray_workers_and_actors_in_the_right_task(served):
+    run = served.start(refresh=["sft", "rl"], until="rl")
     assert served.finished(run) == "Completed"
     status = served.tasks(run)
-    assert status.pop("sft") == "Completed"
+    assert {status.pop("sft"), status.pop("rl")} == {"Completed"}
     assert {status[s] for s in STAGES[:5]} == {"Cached"}
     tasks = served.call("POST", "/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
-    sft = next(t["id"] for t in tasks if t["name"] == "sft")
+    sft, rl = (next(t["id"] for t in tasks if t["name"] == name) for name in ("sft", "rl"))
+    lines = [line["message"] for line in served.logs(run) if line["task_run_id"] == rl]
+    assert any("rollout actor started in process" in line for line in lines), lines
     lines = [line["message"] for line in served.logs(run) if line["task_run_id"] == sft]
     assert any("train_sft started in process" in line for line in lines), lines
     assert any(line.startswith("sft 100%") and "loss" in line for line in lines), lines
