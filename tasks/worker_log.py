@@ -48,6 +48,7 @@ def log_to(path: Path) -> Iterator[logging.Logger]:
         yield logging.getLogger("genrec")
     finally:
         _own = None
+        logging.captureWarnings(False)  # or the next block's call would do nothing
         for name in ("genrec", None):
             logging.getLogger(name).removeHandler(handler)
         handler.close()
