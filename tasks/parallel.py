@@ -15,6 +15,7 @@ from typing import Any
 from genrec.config import Config, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import Progress, silent
+from genrec.redact import without_secrets
 from tasks.cluster import limit_threads, run_task, run_tasks
 from tasks.worker_log import beside_own, log_to
 
@@ -84,6 +85,7 @@ def run_group(
         raise _cause(error) from error
 
 
+@without_secrets()  # Ray Train writes the error of a process into logs of its own
 def in_group(settings: dict[str, Any]) -> Any:
     """What each process of the group runs."""
     from genrec.lm.parallel import Workers
