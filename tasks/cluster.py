@@ -38,6 +38,9 @@ def _connect(resources: ResourcesConfig) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = resources.ray_address or os.environ.get("RAY_ADDRESS")
+    if not address:  # else Ray takes 127.0.0.1 for the address in the network and listens on every interface
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     global _started_here
@@ -49,7 +52,6 @@ def _connect(resources: ResourcesConfig) -> None:
         "logging_level": "ERROR",
         "runtime_env": {"env_vars": _worker_environment()},
     }
-    address = resources.ray_address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
             ray.init(address=address, **common)
@@ -107,9 +109,9 @@ def run_tasks(
     `work`. The first failure ends the stage: the error a task raised is raised here as it was. `on_done` hears of every
     call that ends, by its number and, where it failed, with the error.
     """
+    connect(resources)  # before Ray is imported: it reads its environment then
     import ray
 
-    connect(resources)
     use = use or getattr(resources, stage)
     num_cpus = min(use.num_cpus, ray.cluster_resources().get("CPU", 1.0))
     num_threads = use.num_threads or max(1, math.ceil(num_cpus))
