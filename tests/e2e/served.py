@@ -75,12 +75,15 @@ class Served:
         request = urllib.request.Request(
             f"{self.url}/api{path}", None if body is None else json.dumps(body).encode(), headers, method=method
         )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text = answer.read()
-                return json.loads(text) if text else None
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+        for attempt in range(10):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    text = answer.read()
+                    return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or attempt == 9:
+                    return error.code, error.read().decode()
+                time.sleep(1)  # SQLite is busy: Prefect's client and UI ask again, too
 
     def deployment(self, name: str = "retrain") -> dict[str, Any]:
         flow = "retrain" if name == "retrain-nightly" else name
