@@ -13,6 +13,7 @@ from genrec.config import Config
 from genrec.config_load import validate
 from genrec.errors import ConfigError
 from genrec.evaluate.compare import write_comparison
+from genrec.redact import without_secrets
 from genrec.remote_store import open_store
 from genrec.store import Store
 from tasks.capacity import runs_at_once
@@ -21,6 +22,7 @@ from tasks.watch import watcher
 
 
 @flow(name="compare", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
+@without_secrets()
 def compare(configs: list[dict[str, Any]], run_id: str, seeds: int = 1) -> dict[str, Any]:
     """Run every config with every seed and write comparison.json and comparison.html under runs/<run_id>.
 

@@ -13,7 +13,12 @@ from pydantic.fields import FieldInfo
 
 from flows import recipes
 from genrec import variants
+from genrec.redact import without_secrets
 from tasks.run import STAGES
+
+# What a form is given is stored by Prefect before any of our code runs: so the server has to refuse secrets, by schema.
+_NO_PASSWORD_IN_URL = r"(?!.*://[^/\s]*@)"
+_NO_SECRET_SETTING = r"(?![\w.]*(secret|passw|credential|token(?!s)|_key|apikey|auth)\w*=)"
 
 CONF = Path(__file__).parents[1] / "conf"
 AS_IN_PRESET: Final = "as in preset"
@@ -45,7 +50,8 @@ DataPath = Annotated[
     str,
     Field(
         description="Folder with the data, on the machine that runs the stages. Empty: the preset's; the demo preset "
-        "makes its own data."
+        "makes its own data. Passwords do not belong in it, but in the environment of that machine.",
+        json_schema_extra={"pattern": f"^{_NO_PASSWORD_IN_URL}"},
     ),
 ]
 Recipe = Annotated[
@@ -106,10 +112,16 @@ Resamples = Annotated[
     int, Field(ge=0, le=100_000, description="Resamples behind the confidence intervals. 0: as in the preset.")
 ]
 AgainAlthoughStored = Annotated[bool, Field(description="Measure again although the same figures are stored.")]
-Setting = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*=.*$")]
+Setting = Annotated[
+    str,  # by json_schema_extra, because pydantic's own patterns cannot look ahead
+    Field(json_schema_extra={"pattern": f"^{_NO_PASSWORD_IN_URL}{_NO_SECRET_SETTING}[A-Za-z_][A-Za-z0-9_.]*=.*$"}),
+]
 Settings = Annotated[
     list[Setting],
-    Field(description="Any further settings, one a line, as section.setting=value. conf/README.md lists all."),
+    Field(
+        description="Any further settings, one a line, as section.setting=value. conf/README.md lists all. Passwords and "
+        "tokens are refused: they belong in the environment of the machine that runs the stages."
+    ),
 ]
 
 
@@ -132,6 +144,8 @@ def form(name: str, flow_run_name: str) -> Callable[[Callable[..., None]], Any]:
             if found and found.description:
                 lines.append(f"    {parameter}: {found.description}")
         function.__doc__ = "\n".join([what, "", "Args:", *lines])
-        return flow(name=name, flow_run_name=flow_run_name, description=what, persist_result=False)(function)
+        return flow(name=name, flow_run_name=flow_run_name, description=what, persist_result=False)(
+            without_secrets()(function)
+        )
 
     return decorate

@@ -15,6 +15,7 @@ from genrec.evaluate.report import duration
 from tasks.watch import Watcher, watching
 
 _EVERY_S = 2.0
+_IN_FULL = {"ndcg": "validation NDCG@10"}
 _LINES_PER_STAGE = 20  # of progress in the log of a stage: enough to read a training by, few enough to read
 
 
@@ -37,7 +38,7 @@ class PrefectWatcher(Watcher):
 
     def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
         share = min(1.0, done / total) if total else 0.0
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        figures = ", ".join(f"{_name(name)} {value:.4g}" for name, value in values.items())
         line = int(share * _LINES_PER_STAGE)
         if line > self._line:
             self._line = line
@@ -75,12 +76,16 @@ def _in_words(
     left = seconds * (1 - share) / share if share else None
     rows = {
         "done": f"{done:,.0f} of {total:,.0f}" + (f" ({note})" if note else ""),
-        **{name.replace("_", " "): f"{value:.4g}" for name, value in values.items()},
+        **{_name(name): f"{value:.4g}" for name, value in values.items()},
         "running for": duration(seconds),
         "left, about": duration(left) if left is not None else "unknown",
     }
     table = "\n".join(f"| {name} | {text.replace('|', '/')} |" for name, text in rows.items())
     return f"**{stage}**\n\n| | |\n|---|---|\n{table}\n"
+
+
+def _name(figure: str) -> str:
+    return _IN_FULL.get(figure, figure.replace("_", " "))
 
 
 def _log(level: int, text: str) -> None:

@@ -47,6 +47,16 @@ def end(pids: list[int], patience_s: float) -> None:
     _signal([p for p in pids if _alive(p)], signal.SIGKILL)
 
 
+def reap() -> None:
+    """Collect all dead children, adopted ones too: where process 1 collects none, they would stay in its table for ever.
+
+    For the very end: whoever waits for one of them afterwards does not learn how it ended.
+    """
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _signal(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):

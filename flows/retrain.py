@@ -11,6 +11,7 @@ from prefect import flow
 
 from genrec.config import Config
 from genrec.config_load import validate
+from genrec.redact import without_secrets
 from genrec.remote_store import open_store
 from tasks.base import base
 from tasks.baselines import baselines
@@ -28,6 +29,7 @@ from tasks.sid import sid
 
 
 @flow(name="retrain", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
+@without_secrets()
 def retrain(
     config: dict[str, Any],
     run_id: str,

@@ -5,6 +5,7 @@ On SIGTERM it ends the runs first, while the server can still be told, and then 
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from typing import Any
@@ -26,6 +27,7 @@ class EndsItsRuns(Runner):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         end(children(os.getpid()), _PATIENCE_S)
         end(descendants(os.getpid()), 2.0)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of connections to the runs that are gone now
         raise KeyboardInterrupt
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 from flows.credentials import password_file
-from flows.processes import adopt_orphans, descendants, die_with_parent, end
+from flows.processes import adopt_orphans, descendants, die_with_parent, end, reap
 from flows.report_pages import report_pages
 from flows.server import Server, is_free, only_one
 from genrec.errors import GenrecError
@@ -56,6 +56,7 @@ def serve_here(store: Path, port: int, url: str | None = None) -> None:
                 end([child for child in descendants(os.getpid()) if child == runner[0].pid], _PATIENCE_S)
             server.stop()
             end(descendants(os.getpid()), 2.0)
+            reap()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from genrec.config import Chosen, Config, OptionsError, UnknownName, options_model
 from genrec.config.presets import PRESETS
 from genrec.errors import ConfigError
+from genrec.redact import redact, settings_with_secrets
 
 
 def load_config(files: list[Path], overrides: list[str] | None = None) -> Config:
@@ -31,11 +32,19 @@ def load_config(files: list[Path], overrides: list[str] | None = None) -> Config
 
 
 def validate(data: dict[str, Any], origin: dict[tuple[str, ...], str] | None = None) -> Config:
-    """Check plain data against the schema. Raises ConfigError with one line for each problem."""
+    """Check plain data against the schema. Raises ConfigError with one line for each problem.
+
+    Secrets are refused: a config goes into manifests, reports and the Prefect database.
+    """
+    if secret := settings_with_secrets(data):
+        raise ConfigError(
+            f"{', '.join(secret)}: holds a secret (a password in a URL, or the value of a variable such as HF_TOKEN); "
+            "leave it to the environment of the machine that needs it"
+        )
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(p, data, origin or {}) for p in _problems(error))) from None
+        raise ConfigError(redact("\n".join(_explain(p, data, origin or {}) for p in _problems(error)))) from None
 
 
 def _problems(error: ValidationError) -> list[Any]:

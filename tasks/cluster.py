@@ -8,7 +8,6 @@ Ray worker imports it.
 import contextlib
 import math
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +17,11 @@ from typing import Any
 from genrec.config import ResourcesConfig, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import FileProgress, read_progress
+from genrec.redact import holds_secret, without_secrets
 from tasks.watch import watcher
 from tasks.worker_log import LogReader, log_to
 
 _POLL_S = 0.25
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|AUTH|KEY")
 _OBJECT_STORE_BYTES = 1 << 30
 _START_ATTEMPTS = 3
 _started_here = False
@@ -40,6 +39,9 @@ def _connect(resources: ResourcesConfig) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = resources.ray_address or os.environ.get("RAY_ADDRESS")
+    if not address:  # else Ray takes 127.0.0.1 for the address in the network and listens on every interface
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     global _started_here
@@ -51,7 +53,6 @@ def _connect(resources: ResourcesConfig) -> None:
         "logging_level": "ERROR",
         "runtime_env": {"env_vars": _worker_environment()},
     }
-    address = resources.ray_address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
             ray.init(address=address, **common)
@@ -128,9 +129,9 @@ def run_tasks(
     `work`. The first failure ends the stage: the error a task raised is raised here as it was. `on_done` hears of every
     call that ends, by its number and, where it failed, with the error.
     """
+    connect(resources)  # before Ray is imported: it reads its environment then
     import ray
 
-    connect(resources)
     use = use or getattr(resources, stage)
     num_cpus = min(use.num_cpus, ray.cluster_resources().get("CPU", 1.0))
     num_threads = use.num_threads or max(1, math.ceil(num_cpus))
@@ -192,6 +193,7 @@ def run_task(
     return run_tasks(stage, function, [call], resources, work, reports_progress=True)[0]
 
 
+@without_secrets()
 def invoke(
     function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, num_threads: int, log_file: str
 ) -> Any:
@@ -226,9 +228,7 @@ def limit_threads(num_threads: int) -> None:
 def _worker_environment() -> dict[str, str]:
     # Ray writes this into its own logs: a worker gets secrets from the environment of its node, never from here.
     passed = {
-        k: v
-        for k, v in os.environ.items()
-        if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not _SECRET.search(k)
+        k: v for k, v in os.environ.items() if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not holds_secret(k)
     }
     return {
         # Threads that wait must sleep, not spin: with a busy neighbour two spinning threads on two cores train about

@@ -5,16 +5,19 @@ progress and results go the same way as with one process, through the stage's fo
 joins them and brings the group down when one of them fails. Imports no Prefect: Ray workers import this.
 """
 
+import contextlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from genrec.config import Config, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import Progress, silent
+from genrec.redact import without_secrets
 from tasks.cluster import limit_threads, run_task, run_tasks
+from tasks.worker_log import beside_own, log_to
 
 
 def train(
@@ -66,6 +69,7 @@ def run_group(
             "function": function,
             "call": call,
             "progress": progress,
+            "log_file": beside_own("learner"),
             "num_threads": use.num_threads or max(1, math.floor(cpus)),
         },
         torch_config=TorchConfig(backend="nccl" if use.num_gpus >= 1 else "gloo"),  # NCCL wants a GPU each
@@ -81,13 +85,28 @@ def run_group(
         raise _cause(error) from error
 
 
+@without_secrets()  # Ray Train writes the error of a process into logs of its own
 def in_group(settings: dict[str, Any]) -> Any:
     """What each process of the group runs."""
     from genrec.lm.parallel import Workers
 
     limit_threads(settings["num_threads"])
-    progress = settings["progress"] if Workers().first else silent
-    return settings["function"](**settings["call"], progress=progress)
+    workers = Workers()
+    progress = settings["progress"] if workers.first else silent
+    with _logging(settings["log_file"], workers.rank):
+        return settings["function"](**settings["call"], progress=progress)
+
+
+@contextlib.contextmanager
+def _logging(log_file: str | None, rank: int) -> Iterator[None]:
+    """A log file of its own for each process of a group, beside that of the task that started it."""
+    if log_file is None:
+        yield
+        return
+    path = Path(log_file)
+    with log_to(path.with_stem(f"{path.stem}{rank}")) as logger:
+        logger.info("learner %d started in process %d", rank, os.getpid())
+        yield
 
 
 def _cause(error: Any) -> Exception:

@@ -3,6 +3,7 @@
 Imported by the learner's own Ray task, so no Prefect in here.
 """
 
+import itertools
 import logging
 import math
 import os
@@ -18,6 +19,7 @@ from genrec.rl.prompts import PromptSet
 from genrec.rl.rollout import Rollout, RolloutWorker, Weights, chunks, concatenate
 from genrec.rl.train import train_rl
 from tasks.cluster import limit_threads
+from tasks.worker_log import beside_own, start_logging_to
 
 _MAX_DEATHS = 3  # of actors, without a chunk in between: then it is no accident
 _LOG = logging.getLogger("genrec.rollouts")
@@ -26,9 +28,12 @@ _LOG = logging.getLogger("genrec.rollouts")
 class RolloutActor:
     """One Ray actor around a RolloutWorker."""
 
-    def __init__(self, num_threads: int, **worker: Any) -> None:
+    def __init__(self, num_threads: int, log_file: str | None, **worker: Any) -> None:
+        if log_file:
+            start_logging_to(Path(log_file))
         limit_threads(num_threads)
         self.worker = RolloutWorker.load(**worker)
+        _LOG.info("rollout actor started in process %d", os.getpid())
         self.version = -1
 
     def generate(self, weights: Weights, version: int, step: int, prompts: PromptSet) -> Rollout:
@@ -56,7 +61,8 @@ class RayRollouts:
         use = config.resources.rollout
         threads = use.num_threads or max(1, math.floor(num_cpus))
         actor = ray.remote(RolloutActor).options(num_cpus=num_cpus, num_gpus=use.num_gpus, max_restarts=0)
-        self._start: Callable[[], Any] = lambda: actor.remote(threads, **worker)
+        names = (f"actor{i}" for i in itertools.count())
+        self._start: Callable[[], Any] = lambda: actor.remote(threads, beside_own(next(names)), **worker)
         self.actors: list[Any] = [self._start() for _ in range(config.rl.num_rollout_workers)]
         self.version = 0
         self.deaths = 0  # so far

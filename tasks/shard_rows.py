@@ -9,6 +9,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
+from genrec.redact import without_secrets
+
 
 @contextlib.contextmanager
 def shard_rows(stage: str, what: str | None, num_shards: int) -> Iterator[Callable[[int, BaseException | None], None]]:
@@ -49,6 +51,7 @@ class _Ended:
         self.end = end
 
 
+@without_secrets()
 def _last_until(shard: _Ended) -> None:
     """A shard of a stage, worked on by Ray."""
     shard.end.result()

@@ -28,6 +28,7 @@ from prefect.states import Completed, State
 
 from genrec.config import Config, StageResources
 from genrec.errors import GenrecError
+from genrec.redact import without_secrets
 from genrec.store import Artifact, Store, make_key
 from tasks.cluster import run_task, run_tasks
 from tasks.gpus import gpus_of_this_machine
@@ -131,6 +132,7 @@ class Stage:
             return None, {}
         return None, {"previous": previous.key, "takes_over": how}
 
+    @without_secrets()
     def execute(self, run: Run, inputs: dict[str, Artifact]) -> Any:
         """Look the key up, compute it where it is missing; tells Prefect and the watcher which."""
         started = time.monotonic()

@@ -1,7 +1,8 @@
 """Log lines of Ray workers and actors, brought home through small files in the stage's work folder.
 
 The process that waits for the stage reads them and logs them where it logs itself: in Prefect that is the task run of
-the stage. So workers need neither Prefect nor its address nor its password.
+the stage. So workers need neither Prefect nor its address nor its password. Secrets are hidden where the line is
+written: the environment that they are from may be that worker's alone.
 """
 
 import contextlib
@@ -12,7 +13,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from genrec.redact import redact
+
 _SUFFIX = ".worker-log"
+_own: Path | None = None  # the file that this process logs to
 
 
 class _LineFile(logging.Handler):
@@ -26,7 +30,7 @@ class _LineFile(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self.sink.write(json.dumps([record.levelno, self.format(record)]) + "\n")
+            self.sink.write(json.dumps([record.levelno, redact(self.format(record))]) + "\n")
         except Exception:
             self.handleError(record)
 
@@ -38,10 +42,13 @@ class _LineFile(logging.Handler):
 @contextlib.contextmanager
 def log_to(path: Path) -> Iterator[logging.Logger]:
     """Inside the block: what `genrec` logs from INFO up, and what any library warns of, goes to the file."""
+    global _own
     handler = start_logging_to(path)
     try:
         yield logging.getLogger("genrec")
     finally:
+        _own = None
+        logging.captureWarnings(False)  # or the next block's call would do nothing
         for name in ("genrec", None):
             logging.getLogger(name).removeHandler(handler)
         handler.close()
@@ -49,6 +56,8 @@ def log_to(path: Path) -> Iterator[logging.Logger]:
 
 def start_logging_to(path: Path) -> logging.Handler:
     """For the rest of the process's life, as an actor does it."""
+    global _own
+    _own = path
     handler = _LineFile(path)
     logging.captureWarnings(True)
     own, everything = logging.getLogger("genrec"), logging.getLogger()
@@ -57,6 +66,11 @@ def start_logging_to(path: Path) -> logging.Handler:
     own.addHandler(handler)
     everything.addHandler(handler)  # its level stays: WARNING
     return handler
+
+
+def beside_own(name: str) -> str | None:
+    """A file for a process that this one starts, followed by whoever follows this one's; None where nobody does."""
+    return str(_own.with_name(f"{_own.name.removesuffix(_SUFFIX)}-{name}{_SUFFIX}")) if _own else None
 
 
 class LogReader:

@@ -4,20 +4,19 @@ import contextlib
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.extras import need
+
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PLAYWRIGHT = "playwright>=1.60,<2"
-_CACHE = Path(tempfile.gettempdir()) / f"genrec-test-playwright-{os.getuid()}"
 
 
 def chromium() -> str:
@@ -31,28 +30,14 @@ def chromium() -> str:
     return shutil.which("chromium") or pytest.skip(f"Chromium cannot be installed: {done.stderr.decode()[-200:]}")
 
 
-def playwright() -> Any:
-    """Playwright's synchronous API, from a folder of its own so that the environment stays as it is locked."""
-    if str(_CACHE) not in sys.path:
-        sys.path.append(str(_CACHE))
-    with contextlib.suppress(ImportError):
-        from playwright.sync_api import sync_playwright  # type: ignore[import-not-found]
-
-        return sync_playwright
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(_CACHE), PLAYWRIGHT]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"Playwright cannot be installed: {done.stderr[-200:]}")
-    from playwright.sync_api import sync_playwright
-
-    return sync_playwright
-
-
 @contextlib.contextmanager
 def page(profile: Path) -> Iterator[Any]:
     """A page of a browser with an empty profile; in another thread than the tests' own event loops."""
-    start, executable = playwright(), chromium()
-    with start() as driver:
+    executable = chromium()
+    need("playwright", PLAYWRIGHT)
+    from playwright.sync_api import sync_playwright  # type: ignore[import-not-found]
+
+    with sync_playwright() as driver:
         context = driver.chromium.launch_persistent_context(
             str(profile),
             executable_path=executable,

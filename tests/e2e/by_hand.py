@@ -1,6 +1,8 @@
 """What infra/compose.yaml starts in containers, started by hand: a Prefect server, a two-node Ray cluster, a worker."""
 
+import contextlib
 import json
+import os
 import secrets
 import shutil
 import signal
@@ -86,6 +88,21 @@ class ByHand(Served):
              "--object-store-memory=200000000", "--min-worker-port=21500", "--max-worker-port=21999", "--block"],
             self.ray_environment,
         )  # fmt: skip
+
+    def kill_head(self) -> None:
+        """As if its machine were gone."""
+        for pid in [self.head.pid, *descendants(self.head.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.head.wait(20)
+
+    def new_cluster(self) -> None:
+        """A head and a node in place of those that were there; a node does not live on without its head."""
+        end([self.node.pid, *descendants(self.node.pid)], 15.0)
+        self.node.wait(20)
+        self.start_head()
+        self.node = self.start_node()
+        self.wait_for_the_node()
 
     def wait_for_the_node(self) -> None:
         def here() -> bool:

@@ -1,6 +1,8 @@
 """`python -m flows serve` as a process of its own, and its API as a person or a script uses it."""
 
 import base64
+import contextlib
+import ipaddress
 import json
 import os
 import signal
@@ -73,12 +75,15 @@ class Served:
         request = urllib.request.Request(
             f"{self.url}/api{path}", None if body is None else json.dumps(body).encode(), headers, method=method
         )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                text = answer.read()
-                return json.loads(text) if text else None
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+        for attempt in range(10):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    text = answer.read()
+                    return json.loads(text) if text else None
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or attempt == 9:
+                    return error.code, error.read().decode()
+                time.sleep(1)  # SQLite is busy: Prefect's client and UI ask again, too
 
     def deployment(self, name: str = "retrain") -> dict[str, Any]:
         flow = "retrain" if name == "retrain-nightly" else name
@@ -138,6 +143,26 @@ class Served:
             self.process.send_signal(number)
         self.process.wait(90)
         return pids
+
+
+def listening(pids: list[int]) -> set[str]:
+    """The addresses at which these processes wait for connections."""
+    sockets = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    sockets.add(os.readlink(descriptor))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in sockets:
+                words = bytes.fromhex(fields[1].partition(":")[0])
+                packed = b"".join(words[i : i + 4][::-1] for i in range(0, len(words), 4))
+                address = ipaddress.ip_address(packed)
+                found.add(str(getattr(address, "ipv4_mapped", None) or address))
+    return found
 
 
 def left_over(pids: list[int], store: Path) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from tasks.run import STAGES
 from tests.e2e.by_hand import ByHand
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 CANARIES = {
     "HF_TOKEN": "hf_canary4f0c6b1dTOKEN",
@@ -66,21 +66,41 @@ def test_without_the_token_nobody_joins_the_ray_cluster(cluster):
 
 
 def test_a_node_that_is_killed_fails_the_run_and_the_next_one_goes_on_where_it_was(cluster, finished):
-    long = ["sft.epochs=60", "sft.patience=60", "sft.checkpoint_every_s=0"]
-    seen = set(_checkpoints(cluster.store))
-    run = cluster.start(settings=long, until="sft")
-    cluster.wait(lambda: set(_checkpoints(cluster.store)) - seen, "a checkpoint of sft", PATIENCE_S)
+    run = _in_training(cluster, "sft.dropout=0.11")
     for pid in _raylets(cluster.node.pid):
         os.kill(pid, signal.SIGKILL)
     ended = cluster.finished(run, PATIENCE_S)
     cluster.node.wait(60)
     cluster.wait_for_the_node()
+    _completes(cluster, run, ended)
+
+
+def test_after_the_death_of_the_head_a_retry_on_a_new_cluster_goes_on_where_it_was(cluster, finished):
+    run = _in_training(cluster, "sft.dropout=0.12")
+    cluster.kill_head()
+    ended = cluster.finished(run, PATIENCE_S)
+    cluster.new_cluster()
+    _completes(cluster, run, ended)
+
+
+def _in_training(cluster: ByHand, setting: str) -> str:
+    """A run that is in the middle of sft, with a checkpoint of its own."""
+    long = ["sft.epochs=60", "sft.patience=60", "sft.checkpoint_every_s=0", setting]
+    seen = set(_checkpoints(cluster.store))
+    run = cluster.start(settings=long, until="sft")
+    cluster.wait(lambda: set(_checkpoints(cluster.store)) - seen, "a checkpoint of sft", PATIENCE_S)
+    return run
+
+
+def _completes(cluster: ByHand, run: str, ended: str) -> None:
+    """The run, retried where it did not come to its end, completes with all before sft from the store."""
     if ended != "Completed":
         cluster.retry(run)
         cluster.wait(lambda: cluster.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
         assert cluster.finished(run, PATIENCE_S) == "Completed", cluster.output()[-3000:]
     status = cluster.tasks(run)
     assert {status[stage] for stage in STAGES[: STAGES.index("sft")]} == {"Cached"}
+    assert status["sft"] == "Completed"
 
 
 def test_no_secret_is_written_anywhere(cluster, finished):

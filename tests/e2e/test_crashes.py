@@ -60,19 +60,23 @@ def _only_sft_was_computed(up: Served, run: str) -> None:
     assert status["sft"] == "Completed"
 
 
-def test_a_failed_run_is_retried_under_its_id_and_computes_the_failed_stage_alone(crashing):
-    settings = [*tiny_settings(), *LONG, "sft.epochs=2"]
-    config = recipes.apply("default", [CONF / "demo.yaml"], settings)
-    keys = {p.name.partition("-")[0]: p.name for p in (crashing.store / "objects").iterdir()}
+def _fails_in_sft(up: Served, epochs: int) -> tuple[str, Path]:
+    """A run whose sft failed, and the file that made it fail."""
+    settings = [*LONG, f"sft.epochs={epochs}"]
+    config = recipes.apply("default", [CONF / "demo.yaml"], [*tiny_settings(), *settings])
+    keys = {p.name.partition("-")[0]: p.name for p in (up.store / "objects").iterdir()}
     reads = list(inspect.signature(sft.function).parameters)[1:]  # after the job
     inputs = {n: Artifact(keys[n], n, Path(), "", {}, 0.0) for n in reads}
-    in_the_way = crashing.store / "work" / sft.key(config, inputs)[0]
+    in_the_way = up.store / "work" / sft.key(config, inputs)[0]
     in_the_way.write_text("a file where the stage wants its folder")
+    run = up.start(settings=settings, until="sft")
+    assert up.finished(run) == "Failed"
+    assert up.tasks(run)["sft"] == "Failed"
+    return run, in_the_way
 
-    run = crashing.start(settings=[*LONG, "sft.epochs=2"], until="sft")
-    assert crashing.finished(run) == "Failed"
-    assert crashing.tasks(run)["sft"] == "Failed"
 
+def test_a_failed_run_is_retried_under_its_id_and_computes_the_failed_stage_alone(crashing):
+    run, in_the_way = _fails_in_sft(crashing, 2)
     in_the_way.unlink()
     crashing.retry(run)
     crashing.wait(lambda: crashing.state(run) == "Running", "the retry to begin")
@@ -81,7 +85,15 @@ def test_a_failed_run_is_retried_under_its_id_and_computes_the_failed_stage_alon
     assert crashing.call("GET", f"/flow_runs/{run}")["run_count"] == 2
 
 
-@pytest.mark.slow
+def test_a_fresh_run_of_the_same_parameters_as_a_failed_one_computes_the_failed_stage_alone(crashing):
+    failed, in_the_way = _fails_in_sft(crashing, 3)
+    in_the_way.unlink()
+    run = crashing.start(settings=[*LONG, "sft.epochs=3"], until="sft")
+    assert crashing.finished(run) == "Completed"
+    _only_sft_was_computed(crashing, run)
+    assert crashing.state(failed) == "Failed"
+
+
 @pytest.mark.parametrize(
     ("victim", "outcome"),
     [
@@ -113,7 +125,6 @@ def test_after_a_kill_in_the_middle_of_training_a_retry_completes_and_reuses_all
     _only_sft_was_computed(crashing, run)
 
 
-@pytest.mark.slow
 def test_a_run_outlives_the_death_of_the_prefect_server(crashing):
     run = _in_training(crashing, settings=["sft.dropout=0.16"])
     (server,) = _pids(crashing, "prefect server start")
@@ -123,7 +134,6 @@ def test_a_run_outlives_the_death_of_the_prefect_server(crashing):
     _only_sft_was_computed(crashing, run)
 
 
-@pytest.mark.slow
 def test_two_runs_fired_at_once_wait_in_line_and_the_second_finds_everything_done(crashing):
     first, second = (crashing.start(settings=[*LONG, "sft.dropout=0.17"], until="sft") for _ in range(2))
     crashing.wait(lambda: crashing.state(second) == "AwaitingConcurrencySlot", "the second to wait")
@@ -131,7 +141,6 @@ def test_two_runs_fired_at_once_wait_in_line_and_the_second_finds_everything_don
     assert sorted(crashing.tasks(run)["sft"] for run in (first, second)) == ["Cached", "Completed"]
 
 
-@pytest.mark.slow
 def test_after_a_kill_of_serve_itself_nothing_is_left_and_the_next_one_takes_up_the_run(tmp_path):
     up = Served(tmp_path)
     run = _in_training(up)
@@ -154,7 +163,6 @@ def test_after_a_kill_of_serve_itself_nothing_is_left_and_the_next_one_takes_up_
         again.stop()
 
 
-@pytest.mark.slow
 def test_the_automation_marks_a_run_crashed_whose_heartbeats_stop(crashing):
     """A run that nobody watches: made by hand, set running, and never heard of again."""
     from flows.automations import SILENCE_S

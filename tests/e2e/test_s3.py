@@ -1,4 +1,4 @@
-"""The store on S3, against an S3 server on this machine (pip install s3fs "moto[server]"; skipped without)."""
+"""The store on S3, against an S3 server on this machine (moto, installed by the test; skipped where it cannot be)."""
 
 import uuid
 
@@ -7,16 +7,19 @@ import pytest
 from genrec.errors import GenrecError
 from genrec.registry import Registry
 from genrec.remote_store import RemoteStore
+from tests.e2e.extras import need
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # pip alone takes minutes on a busy machine
 
 
 @pytest.fixture
 def machines(tmp_path, monkeypatch):
     """Two machines that share a bucket."""
-    s3fs = pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    need("s3", "s3fs>=2026.9", "moto[server]>=5.2,<6")
+    import s3fs  # type: ignore[import-not-found]
+    from moto.server import ThreadedMotoServer  # type: ignore[import-not-found]
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     for name, value in {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_DEFAULT_REGION": "us-east-1",

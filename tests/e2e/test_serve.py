@@ -7,12 +7,13 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from tasks.run import STAGES
 from tests.e2e.conftest import ROOT
-from tests.e2e.served import Served, clean_environment, left_over
+from tests.e2e.served import FINAL, Served, clean_environment, left_over, listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
 
@@ -134,22 +135,46 @@ def test_nothing_but_reports_is_served_beside_them(served):
             urllib.request.urlopen(base + path, timeout=10)
 
 
-def test_a_run_that_computes_shows_progress_and_the_lines_of_its_ray_workers_in_the_right_task(served):
-    run = served.start(refresh=["sft"], until="sft")
+def test_a_run_that_computes_shows_progress_and_the_lines_of_its_ray_workers_and_actors_in_the_right_task(served):
+    run = served.start(refresh=["sft", "rl"], until="rl")
     assert served.finished(run) == "Completed"
     status = served.tasks(run)
-    assert status.pop("sft") == "Completed"
+    assert {status.pop("sft"), status.pop("rl")} == {"Completed"}
     assert {status[s] for s in STAGES[:5]} == {"Cached"}
     tasks = served.call("POST", "/task_runs/filter", {"flow_runs": {"id": {"any_": [run]}}})
-    sft = next(t["id"] for t in tasks if t["name"] == "sft")
+    sft, rl = (next(t["id"] for t in tasks if t["name"] == name) for name in ("sft", "rl"))
+    lines = [line["message"] for line in served.logs(run) if line["task_run_id"] == rl]
+    assert any("rollout actor started in process" in line for line in lines), lines
     lines = [line["message"] for line in served.logs(run) if line["task_run_id"] == sft]
     assert any("train_sft started in process" in line for line in lines), lines
     assert any(line.startswith("sft 100%") and "loss" in line for line in lines), lines
+    assert any("validation NDCG@10 0." in line for line in lines), lines
     shown = served.call("POST", "/artifacts/filter", {"artifacts": {"task_run_id": {"any_": [sft]}}})
     assert [(a["key"], a["data"]) for a in shown] == [("progress-sft", 100)]
 
 
-@pytest.mark.slow
+def test_everything_that_serve_and_a_run_start_listens_on_loopback_ray_too(served):
+    run, seen, commands = served.start(refresh=["sid"], until="sid"), set(), set()
+
+    def over() -> bool:
+        pids = served.below()
+        seen.update(listening([served.process.pid, *pids]))
+        commands.update(name for pid in pids if (name := _command_name(pid)))
+        return served.call("GET", f"/flow_runs/{run}")["state"]["type"] in FINAL
+
+    served.wait(over, "the run to end")
+    assert served.state(run) == "Completed"
+    assert {"gcs_server", "raylet"} <= commands
+    assert seen == {"127.0.0.1"}
+
+
+def _command_name(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
 def test_evaluate_only_measures_what_is_there_and_refuses_to_train(served):
     run = served.start("evaluate-only", beam_width=21)
     assert served.finished(run) == "Completed"
@@ -157,6 +182,26 @@ def test_evaluate_only_measures_what_is_there_and_refuses_to_train(served):
     refused = served.start("evaluate-only", seed=77)
     assert served.finished(refused) == "Failed"
     assert "run retrain with the same settings first" in served.call("GET", f"/flow_runs/{refused}")["state"]["message"]
+
+
+def test_embed_only_stops_at_the_vectors(served, cached_run):
+    run = served.start("embed-only")
+    assert served.finished(run) == "Completed"
+    assert served.tasks(run) == {**dict.fromkeys(STAGES[: STAGES.index("embed") + 1], "Cached"), "report": "Completed"}
+
+
+def test_compare_recipes_lays_recipes_side_by_side_and_computes_what_differs(served, cached_run):
+    run = served.start("compare-recipes", recipes=["default", "supervised-only"])
+    assert served.finished(run) == "Completed", served.output()[-3000:]
+    body = {"artifacts": {"flow_run_id": {"any_": [run]}}}
+    found = {a["key"]: a["data"] for a in served.call("POST", "/artifacts/filter", body)}
+    compared = " ".join(str(value) for row in json.loads(found["comparison-results"]) for value in row.values())
+    assert "default" in compared
+    assert "supervised-only" in compared
+    assert found["comparison-summary"].startswith("# Comparison")
+    with urllib.request.urlopen(found["comparison-page"].partition("(")[2].rstrip(")"), timeout=10) as answer:
+        assert b"supervised-only" in answer.read()
+    assert served.tasks(run)["sft"] == "Cached"
 
 
 def test_the_command_line_joins_the_server_that_is_up(served):
@@ -183,7 +228,7 @@ def test_no_secret_is_in_the_database_the_logs_or_the_reports(served, cached_run
     assert [str(p) for p in files if secret in p.read_bytes()] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_at_the_end_no_process_is_left_and_the_next_serve_has_the_state(tmp_path, number):
     up = Served(tmp_path)
     run = up.start(seed=9, settings=["sft.epochs=200", "sft.patience=200"])
@@ -192,6 +237,8 @@ def test_at_the_end_no_process_is_left_and_the_next_serve_has_the_state(tmp_path
     pids = up.stop(number)
     assert up.process.returncode == 0, up.output()[-2000:]
     assert left_over(pids, tmp_path) == []
+    assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == [], "dead, but never collected"
+    assert "Traceback" not in up.output().partition("stopping")[2]
     again = Served(tmp_path)
     try:
         assert again.password not in again.output()

@@ -9,6 +9,7 @@ from genrec.lm import checkpoint
 from genrec.rl.train import train_rl
 from genrec.sft.train import train_sft
 from tasks.parallel import run_group, train
+from tasks.watch import Watcher, watching
 from tests.unit.rl_tiny import MAX_HISTORY
 from tests.unit.test_parallel import distance, weights
 from tests.unit.test_rl_train import make_config, run
@@ -20,6 +21,16 @@ from tests.unit.test_sft import train as train_alone
 pytestmark = pytest.mark.slow
 
 USE = StageResources(num_cpus=0.5)
+
+
+class Heard(Watcher):
+    """What a run is told of the log lines of its workers."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def worker_log(self, stage: str, level: int, text: str) -> None:
+        self.lines.append(text)
 
 
 def fail(progress):
@@ -39,7 +50,13 @@ def test_learners_in_a_ray_train_group_end_with_the_weights_of_one(ray_cluster, 
     alone = run(shop, tmp_path / "alone", config)
     call = {"config": config, **shop, "work": tmp_path / "work", "out": tmp_path / "both" / "out"}
     settings = Config.model_validate({"resources": {"rl": {"num_cpus": 0.5}}})
-    both = train("rl", train_rl, call, 2, settings, tmp_path / "stage")
+    heard = Heard()
+    with watching(heard):
+        both = train("rl", train_rl, call, 2, settings, tmp_path / "stage")
+    assert {line.partition(" in process")[0] for line in heard.lines if line.startswith("learner")} == {
+        "learner 0 started",
+        "learner 1 started",
+    }
     assert both["last"] == pytest.approx(alone["last"], abs=1e-4)
     one, several = (checkpoint.load(folder)[0] for folder in (tmp_path / "alone" / "work", tmp_path / "work"))
     one, several = checkpoint.subset(one, "weights/"), checkpoint.subset(several, "weights/")

@@ -12,6 +12,7 @@ from genrec.config import Config
 from genrec.errors import GenrecError
 from genrec.rl.rollout import RolloutWorker, get_weights
 from tasks.rollouts import RayRollouts
+from tasks.worker_log import LogReader, log_to
 from tests.unit.rl_tiny import MAX_HISTORY, tiny_policy, write_sids
 from tests.unit.test_grpo_learner import make_prompts
 
@@ -85,6 +86,17 @@ def test_actors_that_are_killed_are_replaced_and_no_candidate_changes(actors, ex
     assert equal(rollouts(1, prompts, kill), expected[1])
     assert rollouts.deaths == 2
     assert not set(ray.get([actor.pid.remote() for actor in rollouts.actors])) & set(pids)
+
+
+def test_the_lines_of_actors_are_read_with_those_of_the_task_that_started_them(actors, tmp_path):
+    reader = LogReader(tmp_path)
+    with log_to(reader.file(0)):
+        rollouts = actors(2)
+        pids = ray.get([actor.pid.remote() for actor in rollouts.actors])
+    found = [text for _, text in reader.new()]
+    assert sorted(found) == sorted(f"rollout actor started in process {pid}" for pid in pids)
+    reader.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_actors_that_cannot_start_end_the_stage_with_the_reason(ray_cluster, places, tmp_path):
