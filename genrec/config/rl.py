@@ -82,7 +82,7 @@ class RlConfig(Chosen):
         description="Terms of the reward, added up by weight.",
     )
     eval_every: int = Field(20, ge=1, description="Steps between validations; the best checkpoint wins.")
-    patience: int = Field(3, ge=1, description="Validations without a better NDCG@10 before stopping.")
+    patience: int = Field(4, ge=1, description="Validations without a better NDCG@10 before stopping.")
     max_valid_users: int = Field(4000, ge=1, description="Validation users decoded at each check (as in sft).")
     num_learners: int = Field(
         1,
