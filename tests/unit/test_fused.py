@@ -17,6 +17,8 @@ from tests.unit.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_histories, 
 NUM_ITEMS = 90
 SIDS = random_sids(NUM_ITEMS, seed=7)
 TRIE = Trie.from_sids(SIDS, NUM_CODES)
+# Over 600 random models the stock modules are within 1.3e-5 of float64, and the fused forward within 1.5e-5.
+ROUNDING = 5e-5
 SIZES = {"vocab_size": VOCAB.end_token_id, "hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 4}
 
 
@@ -77,13 +79,13 @@ def test_hidden_states_are_those_of_the_stock_modules(seed, num_layers, num_kv_h
         patch.setattr("genrec.lm.fused._TOKENS", tokens)  # slices of one row, of some and of all
         fused = FusedSiblings(policy.body, embeds, prompts.attention_mask, 12, torch.float32)
         stock = Siblings(policy.body, embeds, prompts.attention_mask)
-        torch.testing.assert_close(fused.last_hidden, stock.last_hidden, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(fused.last_hidden, stock.last_hidden, atol=ROUNDING, rtol=0)
         generator = torch.Generator().manual_seed(seed)
         for level, (before, width) in enumerate([(1, 5), (5, 7)]):
             tokens_ = policy.token_ids(torch.randint(NUM_CODES, (len(lengths), width), generator=generator), level)
             parents = torch.randint(before, (len(lengths), width), generator=generator)
             torch.testing.assert_close(
-                fused.extend(tokens_, parents), stock.extend(tokens_, parents), atol=1e-5, rtol=1e-5
+                fused.extend(tokens_, parents), stock.extend(tokens_, parents), atol=ROUNDING, rtol=0
             )
 
 
