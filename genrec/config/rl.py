@@ -53,6 +53,9 @@ class RlConfig(Chosen):
     micro_batch_size: int = Field(64, ge=1, description="Prompts in one forward of the learner.")
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="Decay a step of averaged weights, which are validated and kept; 0: no average."
+    )
     kl_coef: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the SFT model.")
     kl_target: float | None = Field(
         None,

@@ -7,6 +7,7 @@ import torch
 
 from genrec.errors import DataError
 from genrec.lm import checkpoint
+from genrec.lm.averaging import WeightAverage
 from genrec.rl.learner import Learner
 
 
@@ -24,6 +25,7 @@ class State:
     stop_reason: str | None = None
     rows: list[tuple[int, float, str, float]] = field(default_factory=list)  # as in schemas.TRAINING_LOG
     best_weights: dict[str, torch.Tensor] | None = None  # on the CPU; None: the SFT model's
+    average: WeightAverage = field(default_factory=WeightAverage)  # what is validated and kept, where there is one
 
     @classmethod
     def start(cls, hr: float, ndcg: float) -> "State":
@@ -62,6 +64,7 @@ class State:
         learned = learner.learned()
         tensors: dict[str, torch.Tensor] = {f"weights/{name}": p for name, p in learned.items()}
         tensors |= {f"best/{name}": value for name, value in (self.best_weights or {}).items()}
+        tensors |= {f"average/{name}": value for name, value in self.average.tensors.items()}
         slots = checkpoint.optimizer_tensors(learner.optimizer, learned)
         tensors |= {f"optimizer/{name}": value for name, value in slots.items()}
         plain = {f.name: getattr(self, f.name) for f in _plain_fields()}
@@ -87,8 +90,10 @@ class State:
         checkpoint.load_optimizer(learner.optimizer, learned, checkpoint.subset(tensors, "optimizer/"))
         learner.kl_coef = plain.pop("kl_coef")
         plain["rows"] = [tuple(row) for row in plain["rows"]]
-        return cls(**plain, best_weights=checkpoint.subset(tensors, "best/") or None)
+        average = {n: t.to(learner.parameters[n].device) for n, t in checkpoint.subset(tensors, "average/").items()}
+        best = checkpoint.subset(tensors, "best/") or None
+        return cls(**plain, best_weights=best, average=WeightAverage(average))
 
 
 def _plain_fields() -> list[Field]:
-    return [f for f in fields(State) if f.name != "best_weights"]
+    return [f for f in fields(State) if f.name not in ("best_weights", "average")]

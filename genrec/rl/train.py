@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from genrec.lm.averaging import WeightAverage
 from genrec.lm.parallel import Workers
 from genrec.lm.validation import Validation
 from genrec.progress import Progress, silent
@@ -84,6 +85,8 @@ def train_rl(
         state = State(stop_reason="no validation users")
         if len(validation):
             state = State.start(*_validate(validation, learner))
+        if config.ema_decay:
+            state.average = WeightAverage.of(learner.parameters)
     _train(state, learner, source, rollouts, validation, config, work, progress)
     state.restore_best(learner)
     if workers.first:
@@ -122,12 +125,14 @@ def _train(
         figures = {**learner.mean_rewards(prompts, items), **rollout_figures(rollout, groups)}
         figures |= learner.update(state.step, prompts, groups)
         state.step += 1
+        state.average.update(learner.parameters, state.step, config.ema_decay)
         epoch = state.step * config.prompts_per_step / source.num_users
         state.log(epoch, figures)
         if figures.get("kl", 0.0) > config.max_kl:
             state.stop_reason = "max_kl"
         elif state.step % config.eval_every == 0 or state.step == config.num_steps:
-            state.validated(epoch, *_validate(validation, learner), learner, config.patience)
+            with state.average.applied(learner.parameters):
+                state.validated(epoch, *_validate(validation, learner), learner, config.patience)
             if state.step == config.num_steps:
                 state.stop_reason = state.stop_reason or "num_steps"
         started = time.monotonic()

@@ -1,7 +1,5 @@
 """Where fine-tuning stands: what a checkpoint holds, which weights are best so far, and when to stop."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import torch
 from torch import nn
 
 from genrec.lm import checkpoint
+from genrec.lm.averaging import WeightAverage
 
 _TENSORS = ("best_weights", "average", "window_losses")
 
@@ -28,7 +27,7 @@ class State:
     stop_reason: str | None = None
     rows: list[list[Any]] = field(default_factory=list)  # columns of schemas.TRAINING_LOG
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)  # on the CPU
-    average: dict[str, torch.Tensor] = field(default_factory=dict)  # of the weights, where they are
+    average: WeightAverage = field(default_factory=WeightAverage)
     window_losses: torch.Tensor = field(default_factory=lambda: torch.empty(0))  # float32[W], this epoch's first pass
 
     def log(self, epoch: float, figures: dict[str, float]) -> None:
@@ -46,28 +45,9 @@ class State:
             self.stop_reason = "patience"
 
     @torch.no_grad()
-    def update_average(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
-        """Move the average, if there is one, towards the weights; the decay grows with the steps, so it starts warm."""
-        decay = min(decay, self.step / (self.step + 10))
-        for name, mean in self.average.items():
-            mean.lerp_(parameters[name].to(mean.dtype), 1 - decay)
-
-    @contextlib.contextmanager
-    def averaged(self, parameters: dict[str, nn.Parameter]) -> Iterator[None]:
-        """Inside, the parameters hold the averaged weights, if there are any."""
-        current = {name: parameters[name].data for name in self.average}
-        try:
-            for name, mean in self.average.items():
-                parameters[name].data = mean
-            yield
-        finally:
-            for name, weights in current.items():
-                parameters[name].data = weights
-
-    @torch.no_grad()
     def restore_best(self, parameters: dict[str, nn.Parameter]) -> None:
         """Put the best weights into the model; without any validation the last ones (their average, if kept)."""
-        for name, weights in (self.best_weights or self.average).items():
+        for name, weights in (self.best_weights or self.average.tensors).items():
             parameters[name].copy_(weights)
 
     def save(self, work: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
@@ -76,7 +56,7 @@ class State:
         tensors |= {f"best/{name}": t for name, t in self.best_weights.items()}
         tensors |= {f"optimizer/{name}": t for name, t in checkpoint.optimizer_tensors(optimizer, parameters).items()}
         tensors |= {f"random/{name}": t for name, t in checkpoint.random_tensors().items()}
-        tensors |= {f"average/{name}": t for name, t in self.average.items()}
+        tensors |= {f"average/{name}": t for name, t in self.average.tensors.items()}
         tensors["window_losses"] = self.window_losses
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _TENSORS}
         checkpoint.save(work, tensors, plain)
@@ -97,4 +77,4 @@ class State:
         checkpoint.restore_random(checkpoint.subset(tensors, "random/"))
         best = checkpoint.subset(tensors, "best/")
         average = {name: t.to(parameters[name].device) for name, t in checkpoint.subset(tensors, "average/").items()}
-        return cls(**plain, best_weights=best, average=average, window_losses=tensors["window_losses"])
+        return cls(**plain, best_weights=best, average=WeightAverage(average), window_losses=tensors["window_losses"])

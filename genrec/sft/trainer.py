@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from genrec import variants
 from genrec.errors import TrainingError
+from genrec.lm.averaging import WeightAverage
 from genrec.lm.parallel import Workers
 from genrec.lm.policy import Policy
 from genrec.lm.validation import Validation
@@ -70,8 +71,8 @@ class Trainer:
     def fit(self, validation: Validation, work: Path, progress: Progress = silent) -> None:
         """Train to the last epoch or until validation stops improving, from the checkpoint in `work` if there is one."""
         self.state = state = State.resume(work, self.parameters, self.optimizer) or State()
-        if self.config.ema_decay and not state.average:
-            state.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+        if self.config.ema_decay and not state.average.tensors:
+            state.average = WeightAverage.of(self.parameters)
         if not len(state.window_losses):
             state.window_losses = torch.zeros(len(self.windows))
         clock = _CheckpointClock(self.config.checkpoint_every_s)
@@ -83,7 +84,7 @@ class Trainer:
                 parts = self.step(rows, rate)
                 state.step += 1
                 state.batch += 1
-                state.update_average(self.parameters, self.config.ema_decay)
+                state.average.update(self.parameters, state.step, self.config.ema_decay)
                 if state.step % log_every == 0:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
@@ -94,7 +95,7 @@ class Trainer:
             if state.epoch == self.config.epochs:
                 state.stop_reason = "epochs"
             if len(validation):
-                with state.averaged(self.parameters):
+                with state.average.applied(self.parameters):
                     hr, value = validation(self.policy) if self.workers.first else (0.0, 0.0)
                     hr, value = self.workers.sum_floats((hr, value), self.policy.device)
                     state.validated(hr, value, self.parameters, self.config.patience)

@@ -12,6 +12,7 @@ from genrec.evaluate.sections import training_plots
 from genrec.lm import adapter
 from genrec.lm.policy import Policy
 from genrec.rl.groups import form_groups
+from genrec.rl.learner import Learner
 from genrec.rl.rewards import exact_hit
 from genrec.rl.rollout import Rollout, RolloutWorker, chunks, concatenate
 from genrec.rl.train import LOG_FILE, rollout_figures, train_rl
@@ -125,7 +126,8 @@ PPO = {
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"rollout": "gumbel", "options": {"inner_steps": 2}, "target_anchor": 0.1}, PPO]
+    "settings",
+    [{}, {"rollout": "gumbel", "options": {"inner_steps": 2}, "target_anchor": 0.1, "ema_decay": 0.8}, PPO],
 )
 def test_a_killed_run_resumes_bit_by_bit(shop, tmp_path, settings):
     config = make_config(**settings)
@@ -143,6 +145,34 @@ def test_a_killed_run_resumes_bit_by_bit(shop, tmp_path, settings):
     assert steps[0] in range(2, 9)  # from a checkpoint, not from the start
     assert got == expected
     assert contents(tmp_path / "cut" / "out") == contents(tmp_path / "whole" / "out")
+
+
+def test_the_average_of_the_weights_is_what_is_validated_and_kept(shop, tmp_path, monkeypatch):
+    walked, seen = [], []
+
+    def update(self, *arguments):
+        figures = Learner.update(self, *arguments)
+        walked.append({name: p.detach().clone() for name, p in self.parameters.items()})
+        return figures
+
+    def validate(validation, learner):
+        seen.append({name: p.detach().clone() for name, p in learner.parameters.items()})
+        return 0.1 * len(seen), 0.1 * len(seen)  # every checkpoint is better than the one before
+
+    monkeypatch.setattr("genrec.rl.train.Learner", type("Watched", (Learner,), {"update": update}))
+    monkeypatch.setattr("genrec.rl.train._validate", validate)
+    run(shop, tmp_path, make_config(ema_decay=0.8))
+    assert len(walked) == 12
+    assert len(seen) == 4
+    expected = seen[0]  # the SFT model
+    for step, weights in enumerate(walked, 1):
+        decay = min(0.8, step / (step + 10))
+        expected = {name: decay * expected[name] + (1 - decay) * w for name, w in weights.items()}
+    kept = Policy.load(tmp_path / "out").trainable_parameters()
+    for name, weights in expected.items():
+        torch.testing.assert_close(seen[-1][name], weights)
+        assert torch.equal(kept[name], seen[-1][name])
+    assert any(not torch.equal(walked[-1][name], weights) for name, weights in kept.items())
 
 
 def test_a_finished_work_folder_gives_the_same_result_again(shop, tmp_path):

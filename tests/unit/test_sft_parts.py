@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from genrec.config import SftConfig
+from genrec.lm.averaging import WeightAverage
 from genrec.sft import code_rows
 from genrec.sft.losses import cross_entropy
 from genrec.sft.optim import learning_rate, make_optimizer
@@ -64,17 +65,16 @@ def test_norms_and_biases_are_not_decayed():
 
 def test_averaged_weights_follow_their_formula_and_step_aside():
     parameters = {"w": torch.nn.Parameter(torch.zeros(2))}
-    state = State(average={"w": torch.zeros(2)})
+    average = WeightAverage.of(parameters)
     expected = 0.0
     for step in range(1, 40):
         with torch.no_grad():
             parameters["w"].fill_(float(step))
-        state.step = step
-        state.update_average(parameters, 0.7)
+        average.update(parameters, step, 0.7)
         decay = min(0.7, step / (step + 10))
         expected = decay * expected + (1 - decay) * step
-    assert state.average["w"].tolist() == pytest.approx([expected] * 2)
-    with state.averaged(parameters):
+    assert average.tensors["w"].tolist() == pytest.approx([expected] * 2)
+    with average.applied(parameters):
         assert parameters["w"].tolist() == pytest.approx([expected] * 2)
     assert parameters["w"].tolist() == [39.0, 39.0]
 

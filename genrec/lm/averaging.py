@@ -1,0 +1,42 @@
+"""A moving average of the weights that training walks through: steadier than the weights of any one step
+(Polyak and Juditsky 1992; Izmailov et al. 2018, arXiv 1803.05407).
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import nn
+
+
+class WeightAverage:
+    """Averaged weights by name, on the device of the parameters; empty where no average is kept."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor] | None = None) -> None:
+        self.tensors = dict(tensors or {})
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, nn.Parameter]) -> "WeightAverage":
+        """An average that starts at the weights as they are."""
+        return cls({name: p.detach().clone() for name, p in parameters.items()})
+
+    @torch.no_grad()
+    def update(self, parameters: Mapping[str, nn.Parameter], step: int, decay: float) -> None:
+        """Move the average, if there is one, towards the weights behind optimizer step `step` (1-based); the decay grows
+        with the steps, so it starts warm.
+        """
+        decay = min(decay, step / (step + 10))
+        for name, mean in self.tensors.items():
+            mean.lerp_(parameters[name].to(mean.dtype), 1 - decay)
+
+    @contextlib.contextmanager
+    def applied(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
+        """Inside, the parameters hold the averaged weights, if there are any."""
+        current = {name: parameters[name].data for name in self.tensors}
+        try:
+            for name, mean in self.tensors.items():
+                parameters[name].data = mean
+            yield
+        finally:
+            for name, weights in current.items():
+                parameters[name].data = weights
