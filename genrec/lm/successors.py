@@ -83,12 +83,23 @@ class Successors(nn.Module):
     ) -> torch.Tensor:
         """log q, float32[B, N], from the dense head's (normalised, differentiable) and `histories` int64[B, H], newest
         item first, padded with -1. A row whose history was followed by nothing in training stays as it is.
+        `following` as in `scores`.
+        """
+        table = self.scores(histories, following).to(item_log_probs.dtype)
+        mass = table.sum(1, keepdim=True)
+        share_of = torch.where(mass > 0, share, 0.0)
+        mixed = (1 - share_of) * item_log_probs.exp() + share_of * table / mass.clamp_min(torch.finfo(table.dtype).tiny)
+        return mixed.clamp_min(torch.finfo(table.dtype).tiny).log()
+
+    def scores(self, histories: torch.Tensor, following: torch.Tensor | None = None) -> torch.Tensor:
+        """Weight of every item as a successor, float32[B, N], of `histories` int64[B, H], newest item first, padded
+        with -1 (anywhere: a place is an age).
 
         `following` int64[B, F], padded with -1, are the items that came next in the training sequence a history was
         cut from. The steps to them are taken out, as if the table had been counted when the history ended: with the
         answer in the table, a training prompt would be far easier than a customer's.
         """
-        table = torch.zeros_like(item_log_probs, requires_grad=False)
+        table = torch.zeros(len(histories), len(self.starts) - 1, device=histories.device)
         rows, columns = (histories >= 0).nonzero(as_tuple=True)
         source = histories[rows, columns]
         counts = self.starts[source + 1] - self.starts[source]
@@ -101,10 +112,7 @@ class Successors(nn.Module):
         table.view(-1).index_add_(0, flat, values.to(table.dtype))
         if following is not None:
             self._take_out(table, histories, following)
-        mass = table.sum(1, keepdim=True)
-        share_of = torch.where(mass > 0, share, 0.0)
-        mixed = (1 - share_of) * item_log_probs.exp() + share_of * table / mass.clamp_min(torch.finfo(table.dtype).tiny)
-        return mixed.clamp_min(torch.finfo(table.dtype).tiny).log()
+        return table
 
     def _take_out(self, table: torch.Tensor, histories: torch.Tensor, following: torch.Tensor) -> None:
         """Subtract from `table` float32[B, N] what the steps from the histories to the items behind them added."""

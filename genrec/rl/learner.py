@@ -84,9 +84,7 @@ class Learner:
     def mean_rewards(self, prompts: PromptSet, items: torch.Tensor) -> dict[str, float]:
         """Mean rewards (see `compose`) of candidates int64[B, G] as they were generated: a repair would hide misses."""
         target = torch.from_numpy(prompts.target).to(items.device)
-        return mean_rewards(
-            self.terms, items, target, self.context.for_prompts(prompts.histories, prompts.target_event)
-        )
+        return mean_rewards(self.terms, items, target, self._context(prompts))
 
     def update(self, step: int, prompts: PromptSet, groups: Groups) -> dict[str, float]:
         """Train on the groups of a step (tensors on the policy's device); returns the figures of the update.
@@ -95,8 +93,7 @@ class Learner:
         inner step: candidates come from the very weights the step starts with, so computing them again would only
         repeat the forward.
         """
-        context = self.context.for_prompts(prompts.histories, prompts.target_event)
-        rewards = total_reward(self.terms, groups.items, groups.target, context)
+        rewards = total_reward(self.terms, groups.items, groups.target, self._context(prompts))
         figures = {"updated_groups": float(groups.kept.sum())}
         if not groups.kept.any():
             return figures
@@ -109,6 +106,9 @@ class Learner:
             figures |= self._optimizer_step(step, inner, batches, groups, judged, values, reference, old)
         self._control_kl(figures["kl"])
         return figures | ({"kl_coef": self.kl_coef} if self.config.kl_target is not None else {})
+
+    def _context(self, prompts: PromptSet) -> RewardContext:
+        return self.context.for_prompts(prompts.histories, prompts.target_event, prompts.following)
 
     def _control_kl(self, kl: float) -> None:
         """Move the coefficient towards the target: at most 2% a step, up while the divergence is above it."""

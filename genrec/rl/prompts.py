@@ -38,7 +38,7 @@ class PromptSource:
 
     def __init__(self, sequences: Path, seed: int, num_following: int = 0) -> None:
         """sequences: train.parquet of the prepare stage. num_following: items from the target on that travel with a
-        prompt, for a policy that counted transitions in these sequences.
+        prompt, for a policy that counted transitions in these sequences and for rewards that look ahead.
 
         Raises DataError when no user has two training items.
         """
@@ -49,6 +49,7 @@ class PromptSource:
         events = table["events"].combine_chunks().values.dictionary_encode()
         self.event_names = tuple(events.dictionary.to_pylist())
         self.events = events.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        self.sequences = (self.items, offsets)  # sequence i is items[offsets[i]:offsets[i + 1]]
         long_enough = np.diff(offsets) >= 2
         self.starts, self.lengths = offsets[:-1][long_enough], np.diff(offsets)[long_enough]
         self.seed, self.num_following = seed, num_following

@@ -20,7 +20,7 @@ from genrec.progress import Progress, silent
 from genrec.rl.groups import Groups, form_groups
 from genrec.rl.learner import Learner
 from genrec.rl.prompts import PromptSource
-from genrec.rl.rewards.compose import build_terms, notes, try_rewards
+from genrec.rl.rewards.compose import build_terms, notes, num_following, prepare, try_rewards
 from genrec.rl.rewards.context import read_context
 from genrec.rl.rollout import (
     LocalRollouts,
@@ -67,9 +67,11 @@ def train_rl(
     validation the weights written are those of the SFT model. Raises ConfigError, DataError or TrainingError.
     """
     policy, trie, table = load_policy(sft, base, sids, config, max_history)
-    source = PromptSource(prepared / "train.parquet", seed, policy.successor_window)
-    context = read_context(prepared / "catalogue.parquet", table, source.event_names, policy.device)
     terms = build_terms(config.rewards)
+    ahead = max(policy.successor_window, num_following(terms))
+    source = PromptSource(prepared / "train.parquet", seed, ahead)
+    context = read_context(prepared / "catalogue.parquet", table, source.event_names, policy.device, source.sequences)
+    terms = prepare(terms, context)
     try_rewards(terms, context, config.group_size)
     validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
     workers = Workers()

@@ -8,7 +8,7 @@ import torch
 from genrec import variants
 from genrec.rl.rewards import exact_hit
 from genrec.rl.rewards.compose import PACKAGE
-from genrec.rl.rewards.context import RewardContext
+from genrec.rl.rewards.context import RewardContext, Sequences
 
 NUM_ITEMS, NUM_CODES = 40, 4
 
@@ -17,7 +17,12 @@ NUM_ITEMS, NUM_CODES = 40, 4
 def reward(request):
     module = variants.load(PACKAGE, request.param)
     options = module.Config()
-    return lambda candidates, target, context: module.reward(candidates, target, context, options)
+
+    def call(candidates, target, context):
+        prepared = module.prepare(context, options) if hasattr(module, "prepare") else None
+        return module.reward(candidates, target, context._replace(prepared=prepared), options)
+
+    return call
 
 
 def make_batch(seed: int, num_prompts: int = 12, group_size: int = 6):
@@ -29,6 +34,9 @@ def make_batch(seed: int, num_prompts: int = 12, group_size: int = 6):
     target[hit] = candidates[hit, torch.randint(0, group_size - 1, (int(hit.sum()),), generator=generator)]
     candidates[::4, -1] = -1
     sids = torch.stack([torch.arange(NUM_ITEMS) // NUM_CODES**level % NUM_CODES for level in (2, 1, 0)], dim=1)
+    following = torch.cat([target[:, None], order[:, 1 : group_size - 2]], dim=1)  # some candidates come later
+    following[1::3, -1] = -1
+    sequences = torch.randint(0, NUM_ITEMS, (60, 10), generator=generator)
     context = RewardContext(
         sids,
         torch.randint(0, 9, (NUM_ITEMS,), generator=generator),
@@ -36,8 +44,10 @@ def make_batch(seed: int, num_prompts: int = 12, group_size: int = 6):
             [torch.zeros(NUM_ITEMS), torch.randint(1, 5, (NUM_ITEMS,), generator=generator)], 1
         ).long(),
         event_names=("click", "purchase", "review"),
-        history=order[:, group_size - 2 : group_size + 3].masked_fill(torch.arange(5) == 4, -1),
+        sequences=Sequences(sequences.flatten(), torch.arange(0, 601, 10)),
+        history=order[:, group_size - 2 : group_size + 3].masked_fill(torch.arange(5) == 0, -1),
         target_event=torch.randint(0, 3, (num_prompts,), generator=generator),
+        following=following,
     )
     return candidates, target, context
 

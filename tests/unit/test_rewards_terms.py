@@ -15,13 +15,15 @@ from genrec.rl.rewards import (
     category_diversity,
     compose,
     exact_hit,
+    later_items,
     new_item,
     prefix_credit,
     rank_linear,
     rank_log,
     rank_penalty,
+    transitions,
 )
-from genrec.rl.rewards.context import RewardContext, read_context
+from genrec.rl.rewards.context import RewardContext, Sequences, read_context
 from tests.unit.rl_tiny import NUM_ITEMS, write_prepared
 from tests.unit.rl_tiny import SIDS as TINY_SIDS
 
@@ -112,17 +114,66 @@ def test_behaviour_pays_purchases_over_clicks_and_charges_repeats():
     assert values.tolist() == [[3, -0.5, 0], [-0.5, 1, 0], [0.25, 0, 0]]
 
 
-def test_rewards_say_what_the_data_keeps_them_from_doing():
-    terms = compose.build_terms(
-        [RewardConfig(name=n) for n in ("behaviour", "category_diversity", "new_item", "exact_hit")]
+def test_later_items_pays_less_for_what_came_later():
+    context = CONTEXT.for_prompts([np.array([1])] * 2, None, np.array([[0, 3, 4, 3], [2, -1, -1, -1]]))
+    candidates = torch.tensor([[4, 0, 3, 2, -1], [0, 1, 2, 3, -1]])
+    options = later_items.Config(discount=0.4)
+    values = later_items.reward(candidates, torch.tensor([0, 2]), context, options)
+    assert values[0].tolist() == pytest.approx([0.16, 0, 0.4, 0, 0])  # item 3 came twice: the first time counts
+    assert values[1].tolist() == [0] * 5
+    near = later_items.reward(candidates, torch.tensor([0, 2]), context, later_items.Config(discount=0.4, horizon=1))
+    assert near[0].tolist() == pytest.approx([0, 0, 0.4, 0, 0])
+    assert later_items.num_following(options) == 8
+
+
+def transitions_reward(sequences, histories, following, candidates, **settings):
+    options = transitions.Config(**settings)
+    offsets = np.cumsum([0, *map(len, sequences)])
+    context = CONTEXT._replace(
+        sequences=Sequences(torch.tensor([i for s in sequences for i in s]), torch.from_numpy(offsets))
     )
-    blind = CONTEXT._replace(event_names=("review",), train_counts=torch.full((5,), 50))
-    said = compose.notes(terms, blind)
-    assert set(said) == {"behaviour", "category_diversity", "new_item"}
+    context = context._replace(prepared=transitions.prepare(context, options))
+    context = context.for_prompts([np.array(h) for h in histories], None, following)
+    target = torch.zeros(len(candidates), dtype=torch.long)
+    return transitions.reward(torch.tensor(candidates), target, context, options), context
+
+
+def test_transitions_pay_in_proportion_to_what_followed_the_history():
+    sequences = [[0, 1], [0, 1], [0, 2], [3, 2, 4]]  # weights: 0 -> 1: 2, 0 -> 2: 1, 3 -> 2: 1, 3 -> 4: 1/2, 2 -> 4: 1
+    values, _ = transitions_reward(sequences, [[0], [3, 0], [1]], None, [[1, 2, 4, -1]] * 3, credit=0.8, decay=0.5)
+    assert values[0].tolist() == pytest.approx([0.8, 0.4, 0, 0])
+    assert values[1].tolist() == pytest.approx([0.8, 0.8 * 1.5 / 2, 0.8 * 0.25 / 2, 0])  # the older item counts half
+    assert values[2].tolist() == [0] * 4  # nothing ever followed item 1
+
+
+def test_transitions_never_pay_for_the_step_the_prompt_was_cut_from():
+    sequences = [[0, 1, 4], [0, 2]]
+    following = np.array([[1, 4]])  # the prompt is the first sequence, cut behind item 0
+    values, _ = transitions_reward(sequences, [[0]], following, [[1, 2, 4]], credit=1.0)
+    assert values[0].tolist() == [0, 1, 0]
+    leaky, _ = transitions_reward(sequences, [[0]], None, [[1, 2, 4]], credit=1.0)
+    assert leaky[0].tolist() == pytest.approx([1, 1, 0.5])
+
+
+def test_the_strongest_successor_is_sought_outside_of_the_history():
+    sequences = [[0, 3], [0, 3], [0, 3], [0, 1]]
+    values, _ = transitions_reward(sequences, [[3, 0]], None, [[1, 3, 2]], credit=1.0)
+    assert values[0].tolist() == [1, 1, 0]  # item 3, three times as strong, is known already and earns no more than all
+
+
+def test_rewards_say_what_the_data_keeps_them_from_doing():
+    names = ("behaviour", "category_diversity", "new_item", "exact_hit", "later_items", "transitions")
+    terms = compose.build_terms([RewardConfig(name=n) for n in names])
+    short = Sequences(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2, 3]))
+    blind = CONTEXT._replace(event_names=("review",), train_counts=torch.full((5,), 50), sequences=short)
+    said = compose.notes(compose.prepare(terms, blind), blind)
+    assert set(said) == {*names} - {"exact_hit"}
     assert "event types: review" in said["behaviour"]
     assert "no categories" in said["category_diversity"]
-    rich = SHOP._replace(event_names=("click", "review"))
-    assert compose.notes(terms, rich) == {}
+    rich = SHOP._replace(
+        event_names=("click", "review"), sequences=Sequences(torch.tensor([0, 1, 2]), torch.tensor([0, 3]))
+    )
+    assert compose.notes(compose.prepare(terms, rich), rich) == {}
 
 
 def test_facts_of_the_catalogue_are_read_by_item(tmp_path):

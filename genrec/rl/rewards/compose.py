@@ -24,11 +24,25 @@ class Term(NamedTuple):
     weight: float
     module: ModuleType
     options: Any
+    prepared: Any = None  # see `prepare`
 
 
 def build_terms(configs: "Sequence[RewardConfig]") -> tuple[Term, ...]:
     """The terms a config lists, in its order."""
     return tuple(Term(c.name, c.weight, *variants.build(PACKAGE, c.name, c.options)) for c in configs)
+
+
+def prepare(terms: tuple[Term, ...], context: RewardContext) -> tuple[Term, ...]:
+    """The same terms, each with what its module's optional function `prepare` makes of the catalogue's facts, once."""
+    return tuple(
+        t._replace(prepared=t.module.prepare(context, t.options)) if hasattr(t.module, "prepare") else t for t in terms
+    )
+
+
+def num_following(terms: tuple[Term, ...]) -> int:
+    """Items of the training sequence, from the target on, that the rewards want to see (`num_following` of a module)."""
+    wanted = (t.module.num_following(t.options) for t in terms if hasattr(t.module, "num_following"))
+    return max(wanted, default=0)
 
 
 def labels(terms: tuple[Term, ...]) -> list[str]:
@@ -40,7 +54,7 @@ def labels(terms: tuple[Term, ...]) -> list[str]:
 def notes(terms: tuple[Term, ...], context: RewardContext) -> dict[str, str]:
     """By label, what the data keeps a reward from doing; a reward module says so in an optional function `note`."""
     said = {
-        label: term.module.note(context, term.options)
+        label: term.module.note(context._replace(prepared=term.prepared), term.options)
         for label, term in zip(labels(terms), terms, strict=True)
         if hasattr(term.module, "note")
     }
@@ -57,7 +71,7 @@ def term_rewards(
     """
     parts = []
     for term in terms:
-        values = term.module.reward(candidates, target, context, term.options)
+        values = term.module.reward(candidates, target, context._replace(prepared=term.prepared), term.options)
         _check(term.name, values, candidates)
         parts.append((term.weight * values.float()).masked_fill(candidates < 0, 0.0))
     return torch.stack(parts)
@@ -91,7 +105,8 @@ def try_rewards(terms: tuple[Term, ...], context: RewardContext, group_size: int
     items[2, -1] = -1
     event = torch.arange(3, device=device) % len(context.event_names) if context.event_names else None
     history = torch.stack([items[0, :1], target[1:2], items[1, :1]])
-    total_reward(terms, items, target, context._replace(history=history, target_event=event))
+    following = torch.stack([target, items[:, 0]], dim=1)
+    total_reward(terms, items, target, context._replace(history=history, target_event=event, following=following))
 
 
 def _check(name: str, values: Any, candidates: torch.Tensor) -> None:
