@@ -43,7 +43,13 @@ REWARDS: dict[str, list[Any]] = {
     "default, category_diversity 0.2": ["exact_hit", "rank_penalty", "category_diversity"],
     "default, new_item": ["exact_hit", "rank_penalty", "new_item"],
     "behaviour": ["behaviour"],
+    "default, later_items": ["exact_hit", "rank_penalty", "later_items"],
+    "default, transitions": ["exact_hit", "rank_penalty", {"name": "transitions", "weight": 0.5}],
+    "default, later_items, transitions": [
+        "exact_hit", "rank_penalty", "later_items", {"name": "transitions", "weight": 0.5},
+    ],
 }  # fmt: skip
+NEED_NO_HIT = {"later_items", "transitions"}  # they tell candidates apart without one: no group is skipped
 HEAD_SHARE = 0.2
 
 
@@ -102,6 +108,7 @@ def last_policy(inputs: Inputs, work: Path) -> Policy:
 
 def train(inputs: Inputs, judge: Judge, rewards: list[Any], args: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Figures of the last weights, and the gate's choice."""
+    names = {term if isinstance(term, str) else term["name"] for term in rewards}
     config = RlConfig.model_validate(
         {
             "rewards": rewards,
@@ -110,7 +117,7 @@ def train(inputs: Inputs, judge: Judge, rewards: list[Any], args: argparse.Names
             "patience": 10_000,
             "max_kl": 1e9,
             "max_valid_users": args.users,
-            "empty_groups": args.empty_groups,
+            "empty_groups": "keep" if names & NEED_NO_HIT else args.empty_groups,
         }
     )
     with tempfile.TemporaryDirectory() as name:
