@@ -54,7 +54,11 @@ class RlConfig(Chosen):
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     ema_decay: float = Field(
-        0.0, ge=0, lt=1, description="Decay a step of averaged weights, which are validated and kept; 0: no average."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of averaged weights, which are validated and kept, at most: it grows with the updates as "
+        "step / (step + 10). 0: no average.",
     )
     kl_coef: float = Field(1e-3, ge=0, description="Weight of the KL divergence from the SFT model.")
     kl_target: float | None = Field(

@@ -116,7 +116,11 @@ class SftConfig(Section):
         "each epoch): shorter histories, and later ones for long sequences.",
     )
     ema_decay: float = Field(
-        0.0, ge=0, lt=1, description="Decay a step of averaged weights, which are validated and kept; 0: no average."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Decay of averaged weights, which are validated and kept, at most: it grows with the steps as "
+        "step / (step + 10). 0: no average.",
     )
     sid_rows: Literal["base", "vectors"] = Field(
         "base",

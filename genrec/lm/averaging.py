@@ -1,5 +1,5 @@
-"""A moving average of the weights that training walks through: steadier than the weights of any one step
-(Polyak and Juditsky 1992; Izmailov et al. 2018, arXiv 1803.05407).
+"""An exponential moving average of the weights that training walks through: steadier than those of any one step
+(Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780, section 2).
 """
 
 import contextlib
@@ -22,8 +22,9 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, parameters: Mapping[str, nn.Parameter], step: int, decay: float) -> None:
-        """Move the average, if there is one, towards the weights behind optimizer step `step` (1-based); the decay grows
-        with the steps, so it starts warm.
+        """Move the average, if there is one, towards the weights behind update `step` (1-based).
+
+        The decay grows as step / (step + 10) up to `decay`, so that the start is forgotten.
         """
         decay = min(decay, step / (step + 10))
         for name, mean in self.tensors.items():

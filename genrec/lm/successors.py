@@ -115,12 +115,22 @@ class Successors(nn.Module):
         return table
 
     def _take_out(self, table: torch.Tensor, histories: torch.Tensor, following: torch.Tensor) -> None:
-        """Subtract from `table` float32[B, N] what the steps from the histories to the items behind them added."""
-        for age in range(min(int(self.window), histories.shape[1])):
-            for ahead in range(min(int(self.window) - age, following.shape[1])):
-                rows = ((histories[:, age] >= 0) & (following[:, ahead] >= 0)).nonzero().squeeze(1)
-                place = (rows, following[rows, ahead])
+        """Subtract from `table` float32[B, N] what the steps to `following` items added to the successors of a history:
+        those that start in the history, and, where items repeat, those that start behind it at an item it holds.
+        """
+        window = int(self.window)
+        ages = self.decay ** torch.arange(histories.shape[1], device=histories.device)
+        near = histories[:, :window].flip(1)
+        sequence = torch.cat([near, following], dim=1)  # oldest first
+        for later in range(following.shape[1]):
+            item = following[:, later]
+            for distance in range(1, min(window, near.shape[1] + later) + 1):
+                source = sequence[:, near.shape[1] + later - distance]
+                rows = ((source >= 0) & (item >= 0) & (source != item)).nonzero().squeeze(1)
+                # The edge was counted once and joins once for every time that its source is in the history.
+                joined = ((histories[rows] == source[rows, None]) * ages).sum(1)
+                place = (rows, item[rows])
                 before = table[place]
-                left = before - self.decay**age / (age + ahead + 1)
+                left = before - joined / distance
                 # What only rounding left over must not become the whole distribution when it is scaled to 1.
                 table[place] = torch.where(left > 1e-5 * before, left, 0.0)

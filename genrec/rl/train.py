@@ -87,8 +87,8 @@ def train_rl(
         state = State(stop_reason="no validation users")
         if len(validation):
             state = State.start(*_validate(validation, learner))
-        if config.ema_decay:
-            state.average = WeightAverage.of(learner.parameters)
+    if config.ema_decay and not state.average.tensors:
+        state.average = WeightAverage.of(learner.parameters)
     _train(state, learner, source, rollouts, validation, config, work, progress)
     state.restore_best(learner)
     if workers.first:

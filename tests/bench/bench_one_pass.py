@@ -2,7 +2,7 @@
 
     python -m tests.bench.bench_one_pass [--set shop] [--epochs 10] [--seeds 2]
 
-Both train the default small model (semantic ids alone: 128 wide, 2 layers, dropout .2) on every target of the same
+Both train the default small model (semantic ids alone: 128 wide, 2 layers, dropout .3) on every target of the same
 training sequences as often, in the same way but for how targets lie in batches: windows of whole histories with a loss
 at every item, or a row a target that holds its history. An optimizer step of either sees as many targets on average.
 Validated on the same users after every pass (full catalogue, history left out); test targets are not looked at. Rates

@@ -6,7 +6,8 @@ Needs a store in which a run got as far as the sft stage (`python -m flows run -
 model is taken, or the one whose key is given. Every row trains for the same number of steps and shows the weights of
 the last one, without the gate that would hand the fine-tuned model back: the table is about the rewards, good or bad.
 The gate's own choice stands beside it. Hit rate, NDCG and the figures of the lists are those of the evaluation, at 10,
-on validation users with items of the history left out. Prints a Markdown table.
+on validation users with items of the history left out. Rewards that need no hit (later_items, transitions) keep the
+groups without one, and so does a row of the default beside them. Prints a Markdown table.
 """
 
 import argparse
@@ -43,13 +44,14 @@ REWARDS: dict[str, list[Any]] = {
     "default, category_diversity 0.2": ["exact_hit", "rank_penalty", "category_diversity"],
     "default, new_item": ["exact_hit", "rank_penalty", "new_item"],
     "behaviour": ["behaviour"],
+    "default, no group skipped": ["exact_hit", "rank_penalty"],
     "default, later_items": ["exact_hit", "rank_penalty", "later_items"],
     "default, transitions": ["exact_hit", "rank_penalty", {"name": "transitions", "weight": 0.5}],
     "default, later_items, transitions": [
         "exact_hit", "rank_penalty", "later_items", {"name": "transitions", "weight": 0.5},
     ],
 }  # fmt: skip
-NEED_NO_HIT = {"later_items", "transitions"}  # they tell candidates apart without one: no group is skipped
+KEEP = ("no group skipped", "later_items", "transitions")  # rows that train on groups without a hit too
 HEAD_SHARE = 0.2
 
 
@@ -106,9 +108,10 @@ def last_policy(inputs: Inputs, work: Path) -> Policy:
     return policy
 
 
-def train(inputs: Inputs, judge: Judge, rewards: list[Any], args: argparse.Namespace, seed: int) -> dict[str, Any]:
+def train(
+    inputs: Inputs, judge: Judge, rewards: list[Any], keep: bool, args: argparse.Namespace, seed: int
+) -> dict[str, Any]:
     """Figures of the last weights, and the gate's choice."""
-    names = {term if isinstance(term, str) else term["name"] for term in rewards}
     config = RlConfig.model_validate(
         {
             "rewards": rewards,
@@ -117,7 +120,7 @@ def train(inputs: Inputs, judge: Judge, rewards: list[Any], args: argparse.Names
             "patience": 10_000,
             "max_kl": 1e9,
             "max_valid_users": args.users,
-            "empty_groups": "keep" if names & NEED_NO_HIT else args.empty_groups,
+            "empty_groups": "keep" if keep else args.empty_groups,
         }
     )
     with tempfile.TemporaryDirectory() as name:
@@ -165,7 +168,9 @@ def main() -> None:
     )
     rows: dict[str, list[dict[str, Any]]] = {"none (SFT)": [judge(inputs.policy())]}
     for label, rewards in REWARDS.items():
-        rows[label] = [train(inputs, judge, rewards, args, seed) for seed in args.seeds]
+        rows[label] = [
+            train(inputs, judge, rewards, any(name in label for name in KEEP), args, seed) for seed in args.seeds
+        ]
         print(f"  {label}: done", file=sys.stderr, flush=True)
     print(show(rows))
 

@@ -60,7 +60,8 @@ def test_gradients_add_up_and_missing_ones_stay_missing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "remote"), [({"options": {"inner_steps": 2}, "target_anchor": 0.1}, True), (PPO, False)]
+    ("settings", "remote"),
+    [({"options": {"inner_steps": 2}, "target_anchor": 0.1, "ema_decay": 0.3}, True), (PPO, False)],
 )
 def test_learners_that_share_the_updates_end_with_the_weights_of_one(shop, tmp_path, settings, remote):
     config = make_config(**settings, num_steps=4, eval_every=2, learning_rate=1e-3)

@@ -155,6 +155,12 @@ def test_transitions_never_pay_for_the_step_the_prompt_was_cut_from():
     assert leaky[0].tolist() == pytest.approx([1, 1, 0.5])
 
 
+def test_transitions_without_their_table_are_an_error_and_no_zero():
+    context = CONTEXT._replace(sequences=Sequences(torch.tensor([0, 1]), torch.tensor([0, 2])))
+    with pytest.raises(ValueError, match="call prepare first"):
+        transitions.reward(torch.tensor([[1]]), torch.tensor([1]), context, transitions.Config())
+
+
 def test_the_strongest_successor_is_sought_outside_of_the_history():
     sequences = [[0, 3], [0, 3], [0, 3], [0, 1]]
     values, _ = transitions_reward(sequences, [[3, 0]], None, [[1, 3, 2]], credit=1.0)

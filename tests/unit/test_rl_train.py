@@ -127,7 +127,7 @@ PPO = {
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"rollout": "gumbel", "options": {"inner_steps": 2}, "target_anchor": 0.1, "ema_decay": 0.8}, PPO],
+    [{}, {"rollout": "gumbel", "options": {"inner_steps": 2}, "target_anchor": 0.1, "ema_decay": 0.3}, PPO],
 )
 def test_a_killed_run_resumes_bit_by_bit(shop, tmp_path, settings):
     config = make_config(**settings)
@@ -161,18 +161,24 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(shop, tmp_path
 
     monkeypatch.setattr("genrec.rl.train.Learner", type("Watched", (Learner,), {"update": update}))
     monkeypatch.setattr("genrec.rl.train._validate", validate)
-    run(shop, tmp_path, make_config(ema_decay=0.8))
+    run(shop, tmp_path, make_config(ema_decay=0.3))
     assert len(walked) == 12
     assert len(seen) == 4
     expected = seen[0]  # the SFT model
     for step, weights in enumerate(walked, 1):
-        decay = min(0.8, step / (step + 10))
+        decay = min(0.3, step / (step + 10))
         expected = {name: decay * expected[name] + (1 - decay) * w for name, w in weights.items()}
     kept = Policy.load(tmp_path / "out").trainable_parameters()
     for name, weights in expected.items():
         torch.testing.assert_close(seen[-1][name], weights)
         assert torch.equal(kept[name], seen[-1][name])
     assert any(not torch.equal(walked[-1][name], weights) for name, weights in kept.items())
+
+
+def test_rewards_from_the_training_sequences_reach_the_learner(shop, tmp_path):
+    run(shop, tmp_path, make_config(rewards=["exact_hit", "later_items", "transitions"], empty_groups="keep"))
+    for name in ("later_items", "transitions"):
+        assert max(log_values(tmp_path, f"reward_{name}").values()) > 0
 
 
 def test_a_finished_work_folder_gives_the_same_result_again(shop, tmp_path):

@@ -40,7 +40,7 @@ def prepare(terms: tuple[Term, ...], context: RewardContext) -> tuple[Term, ...]
 
 
 def num_following(terms: tuple[Term, ...]) -> int:
-    """Items of the training sequence, from the target on, that the rewards want to see (`num_following` of a module)."""
+    """Items of the training sequence, from the target on, that the rewards want to see."""
     wanted = (t.module.num_following(t.options) for t in terms if hasattr(t.module, "num_following"))
     return max(wanted, default=0)
 

@@ -11,7 +11,10 @@ from genrec.schemas import CATALOGUE, read_table
 
 
 class Sequences(NamedTuple):
-    """The training sequences, one behind the other: sequence i is items[offsets[i]:offsets[i + 1]], oldest item first."""
+    """The training sequences, one behind the other: sequence i is items[offsets[i]:offsets[i + 1]], oldest item first.
+
+    On the CPU: only what a reward prepares of them is needed at every step.
+    """
 
     items: torch.Tensor  # int64[E]
     offsets: torch.Tensor  # int64[S + 1]
@@ -20,8 +23,8 @@ class Sequences(NamedTuple):
 class RewardContext(NamedTuple):
     """Facts about the catalogue, the same for every batch, and about the B prompts of a batch (`for_prompts`).
 
-    N items, L levels, C categories of an item at most, H items of a history at most, F following ones. All tensors are on one device.
-    Nothing in it comes from validation or test interactions.
+    N items, L levels, C categories of an item at most, H items of a history at most, F following ones. All tensors but
+    `sequences` are on one device. Nothing in it comes from validation or test interactions.
     """
 
     sids: torch.Tensor  # int64[N, L], row i is the semantic id of item i
@@ -89,5 +92,5 @@ def read_context(
         torch.from_numpy(table["train_count"].to_numpy().astype(np.int64)).to(device),
         torch.from_numpy(categories).to(device) if width else None,
         event_names,
-        None if sequences is None else Sequences(*(torch.from_numpy(a).to(device) for a in sequences)),
+        None if sequences is None else Sequences(*(torch.from_numpy(a) for a in sequences)),
     )

@@ -17,7 +17,7 @@ from genrec.variants import setting
 @dataclass(frozen=True)
 class Config:
     discount: float = setting(
-        0.5, "Credit of the item after the target; each later one earns this much less.", gt=0, lt=1
+        0.5, "Credit of the item after the target; each place further multiplies it by this.", gt=0, lt=1
     )
     horizon: int = setting(7, "Items after the target that earn something.", ge=1, le=1000)
 
@@ -30,7 +30,7 @@ def num_following(options: Config) -> int:
 def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContext, options: Config) -> torch.Tensor:
     """Discounted by how much later an item was taken.
 
-    candidates: int64[B, G] items, -1 where there is none (credit 0). target: int64[B] items (not used: see `exact_hit`).
+    candidates: int64[B, G] items, -1 where there is none (credit 0). target: int64[B] items, not used.
     Returns float32[B, G]: r_i = discount ** j if candidate i came j places after the target (1 <= j <= horizon; of
     several places the first), else 0.
     """
