@@ -210,10 +210,18 @@ def _figure(height_in: float) -> tuple[Figure, Axes]:
 
 def _legend(axes: Axes, entries: int) -> None:
     """Above the plot, where it hides no data; a single series is named by the plot's caption."""
-    if entries > 1:
-        axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1.0), ncols=min(entries, 3), borderaxespad=0.3, columnspacing=1.2
-        )
+    if entries <= 1:
+        return
+    lengths = [len(label) for label in axes.get_legend_handles_labels()[1]]
+    # A legend wider than the figure would leave the axes no room: fewer columns for longer names.
+    columns = next((n for n in (3, 2) if n <= entries and _legend_width_in(lengths, n) < _WIDTH_IN), 1)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.3, columnspacing=1.2)
+
+
+def _legend_width_in(lengths: list[int], columns: int) -> float:
+    """Inches that a legend of labels of these lengths takes, about: a name's letters, its line and the gap."""
+    rows = -(-len(lengths) // columns)
+    return sum(0.075 * max(lengths[start : start + rows]) + 0.6 for start in range(0, len(lengths), rows)) + 0.6
 
 
 def _moving_mean(y: np.ndarray, window: int) -> np.ndarray:

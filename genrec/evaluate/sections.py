@@ -162,7 +162,9 @@ def training_plots(stage: str, folder: Path) -> list[Plot]:
 
 
 def _plain(name: str) -> str:
-    return name.removeprefix("valid_").upper() if name.startswith("valid_") and "@" in name else name.replace("_", " ")
+    if name.startswith("valid_") and "@" in name:
+        return name.removeprefix("valid_").upper()
+    return name.removeprefix("reward_").replace("_", " ")
 
 
 # ---- data, semantic ids, examples -------------------------------------------------------------------------------------

@@ -24,6 +24,12 @@ MAKERS = {
 }
 
 
+@pytest.mark.parametrize("names", [["reward " + "x" * n for n in (0, 9, 12, 11, 11)], ["x" * 40, "y"], ["a", "b"]])
+def test_names_of_any_length_leave_room_for_the_curves(names, recwarn):
+    plots.line_plot("p", {name: ([1, 2], [0.1, 0.2]) for name in names}, "step")
+    assert [str(w.message) for w in recwarn if "constrained_layout" in str(w.message)] == []
+
+
 @pytest.mark.parametrize("kind", MAKERS)
 def test_a_plot_is_one_well_formed_svg_element(kind):
     svg = MAKERS[kind]()
