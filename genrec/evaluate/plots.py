@@ -221,7 +221,7 @@ def _legend(axes: Axes, entries: int) -> None:
 def _legend_width_in(lengths: list[int], columns: int) -> float:
     """Inches that a legend of labels of these lengths takes, about: a name's letters, its line and the gap."""
     rows = -(-len(lengths) // columns)
-    return sum(0.075 * max(lengths[start : start + rows]) + 0.6 for start in range(0, len(lengths), rows)) + 0.6
+    return sum(0.08 * max(lengths[start : start + rows]) + 0.6 for start in range(0, len(lengths), rows)) + 0.6
 
 
 def _moving_mean(y: np.ndarray, window: int) -> np.ndarray:

@@ -282,7 +282,7 @@ def test_every_figure_of_the_log_that_tells_how_it_went_is_plotted(shop, tmp_pat
     plots = {plot["title"]: plot["svg"] for plot in training_plots("rl", tmp_path / "out")}
     wanted = {"Reward", "Hit rate", "KL divergence", "Entropy", "Distinct items", "Value loss", "Validation"}
     assert set(plots) == wanted
-    assert all(label in plots["Reward"] for label in ("reward exact hit", "reward rank log"))
+    assert all(label in plots["Reward"] for label in ("exact hit", "rank log"))
 
 
 def test_progress_shows_the_figures_of_a_step(shop, tmp_path):
