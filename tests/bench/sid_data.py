@@ -18,12 +18,12 @@ def data_sets() -> dict[str, DataConfig]:
     return found
 
 
-def prepared(name: str, folder: Path) -> Path:
-    """A folder with catalogue.parquet, train.parquet, ... and vectors.parquet (LSA of all text); made once."""
+def prepared(name: str, folder: Path, data: DataConfig | None = None) -> Path:
+    """The set `name`, or `data` under that name: a folder with catalogue.parquet, train.parquet, ... and vectors.parquet (LSA of all text); made once."""
     ready = folder / name
     if (ready / "vectors.parquet").is_file():
         return ready
-    config = Config(data=data_sets()[name])
+    config = Config(data=data or data_sets()[name])
     parts, read, indexed, slices = (folder / f"{name}-{part}" for part in ("parts", "ingest", "index", "slices"))
     for path in (parts, read, indexed, slices, ready):
         path.mkdir(parents=True, exist_ok=True)
