@@ -143,7 +143,7 @@ def _search(
             if siblings is None:
                 embeds = policy.prompt_embeds(prompts)
                 with half:
-                    siblings = _read(policy, embeds, prompts.attention_mask, width * (trie.num_levels - 1))
+                    siblings = _read(policy, prompts, embeds, width * (trie.num_levels - 1))
                 hidden = siblings.last_hidden.unsqueeze(1)
                 dense = policy.dense_prefixes(siblings.last_hidden, prompts) if policy.dense_weight else None
             else:
@@ -164,14 +164,12 @@ def _search(
     return _candidates(trie.items(state), sids, steps, width)
 
 
-def _read(
-    policy: "Policy", embeds: torch.Tensor, attention_mask: torch.Tensor, capacity: int
-) -> Siblings | FusedSiblings:
+def _read(policy: "Policy", prompts: PromptBatch, embeds: torch.Tensor, capacity: int) -> Siblings | FusedSiblings:
     """The prompts as the model reads them, with room for `capacity` sibling tokens."""
     if not fits(policy.body):
-        return Siblings(policy.body, embeds, attention_mask)
+        return Siblings(policy.body, embeds, prompts.attention_mask)
     dtype = torch.bfloat16 if policy.autocast or policy.half_search else torch.float32
-    return FusedSiblings(policy.body, embeds, attention_mask, capacity, dtype)
+    return FusedSiblings(policy.body, prompts.input_ids, embeds, prompts.attention_mask, capacity, dtype)
 
 
 def _candidates(items: torch.Tensor, sids: torch.Tensor, steps: torch.Tensor, width: int) -> Candidates:

@@ -57,9 +57,16 @@ class FusedSiblings:
     """A prompt batch under search, as `Siblings`: B prompts of P positions, then up to `capacity` sibling tokens."""
 
     def __init__(
-        self, body: Any, embeds: torch.Tensor, attention_mask: torch.Tensor, capacity: int, dtype: torch.dtype
+        self,
+        body: Any,
+        ids: torch.Tensor,
+        embeds: torch.Tensor,
+        attention_mask: torch.Tensor,
+        capacity: int,
+        dtype: torch.dtype,
     ) -> None:
-        """Run prompts of embeddings [B, P, D]. `last_hidden`, [B, D], is the final state of each prompt's last position.
+        """Run prompts of embeddings [B, P, D]; where `ids` int64[B, P] are equal, so are they. `last_hidden`, [B, D], is the
+        final state of each prompt's last position.
 
         Products with weights are taken in `dtype`; norms, attention and the residual stream are float32.
         """
@@ -77,7 +84,12 @@ class FusedSiblings:
         shape = (len(self._layers), 2, num_rows, self._num_keys, self._used + capacity, self._dim)
         self._cache = embeds.new_empty(shape)  # keys and values
         self._ancestors = self._lengths.new_empty(num_rows, 1, 0)  # columns of the cache
-        self.last_hidden = torch.cat([self._read(embeds[rows], rows) for rows in self._slices(self._used)])
+        found, words = ids.unique(return_inverse=True)
+        example = words.new_empty(len(found)).scatter_(0, words.flatten(), torch.arange(words.numel()))
+        first = self._first_states(embeds.flatten(0, 1)[example])
+        self.last_hidden = torch.cat(
+            [self._read(embeds[rows], words[rows], first, rows) for rows in self._slices(self._used)]
+        )
 
     @torch.autocast("cpu", enabled=False)
     def extend(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
@@ -92,11 +104,8 @@ class FusedSiblings:
         mask[:, :, : self._real.shape[1]].masked_fill_(self._real.unsqueeze(1), 0.0)
         mask.scatter_(2, self._ancestors, 0.0)
         turns = self._turns[self._lengths + depth]
-        # A level has few tokens and beams repeat them: the first product is taken once of each.
         first, last = int(token_ids.min()), int(token_ids.max())
-        table = self._product(
-            self._normed(self._embedding[first : last + 1]), self._layers[0].qkv, self._layers[0].bias
-        )
+        table = self._first_states(self._embedding[first : last + 1])
         parts = [
             self._extend(token_ids[rows], table[token_ids[rows] - first], mask[rows], turns[rows], rows)
             for rows in self._slices(width)
@@ -109,7 +118,16 @@ class FusedSiblings:
         return (slice(start, start + step) for start in range(0, len(self._real), step))
 
     @torch.autocast("cpu", enabled=False)
-    def _read(self, embeds: torch.Tensor, rows: slice) -> torch.Tensor:
+    def _first_states(self, embeds: torch.Tensor) -> torch.Tensor:
+        """Queries, keys and values of the first layer, [T, (H + 2V) * d], before their turns.
+
+        Prompts and beams repeat their tokens: this product is taken once of each.
+        """
+        return self._product(self._normed(embeds), self._layers[0].qkv, self._layers[0].bias)
+
+    @torch.autocast("cpu", enabled=False)
+    def _read(self, embeds: torch.Tensor, words: torch.Tensor, first: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Final states of some prompts; `words` int64[b, P] are their rows in the table `first` of `_first_states`."""
         real, width = self._real[rows], embeds.shape[1]
         whole = bool(real.all())
         mask = None if whole else prompt_mask(real)
@@ -117,18 +135,26 @@ class FusedSiblings:
         split = self._num_queries * self._dim
         hidden, causal = embeds.clone(), whole
         for index, layer in enumerate(self._layers):
-            normed = self._normed(hidden)
-            if index < len(self._layers) - 1:
-                states = self._turned(self._product(normed, layer.qkv, layer.bias), turns)
-                queries, kept = states[..., :split], states[..., split:]
-            else:  # of the last layer, keys and values, and the state of one position
-                kept = self._turned(
-                    self._product(normed, layer.qkv[:, split:], layer.bias[split:]), turns[..., split // 2 :]
-                )
-                hidden, normed = (last_real(t, real).unsqueeze(1) for t in (hidden, normed))
-                queries = self._product(normed, layer.qkv[:, :split], layer.bias[:split])
-                queries = self._turned(queries, self._turns[self._lengths[rows] - 1, : split // 2])
+            final = index == len(self._layers) - 1  # of it, keys and values, and the state of one position
+            if index == 0:
+                queries, kept = functional.embedding(words, first).tensor_split([split], dim=-1)
+                if final:
+                    queries = last_real(queries, real).unsqueeze(1)
+            elif final:
+                normed = self._normed(hidden)
+                kept = self._product(normed, layer.qkv[:, split:], layer.bias[split:])
+                newest = last_real(normed, real).unsqueeze(1)
+                queries = self._product(newest, layer.qkv[:, :split], layer.bias[:split])
+            else:
+                states = self._product(self._normed(hidden), layer.qkv, layer.bias)
+                queries, kept = states.tensor_split([split], dim=-1)
+            query_turns = turns[..., : split // 2]
+            if final:
+                hidden = last_real(hidden, real).unsqueeze(1)
+                query_turns = self._turns[self._lengths[rows] - 1, : split // 2]
                 mask, causal = None if whole else real[:, None, None], False
+            self._turned(queries, query_turns)
+            self._turned(kept, turns[..., split // 2 :])
             keys, values = self._keep(kept, index, rows, 0)
             mixed = functional.scaled_dot_product_attention(
                 self._heads(queries).transpose(1, 2),

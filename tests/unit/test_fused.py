@@ -77,7 +77,7 @@ def test_hidden_states_are_those_of_the_stock_modules(seed, num_layers, num_kv_h
     embeds = policy.prompt_embeds(prompts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genrec.lm.fused._TOKENS", tokens)  # slices of one row, of some and of all
-        fused = FusedSiblings(policy.body, embeds, prompts.attention_mask, 12, torch.float32)
+        fused = FusedSiblings(policy.body, prompts.input_ids, embeds, prompts.attention_mask, 12, torch.float32)
         stock = Siblings(policy.body, embeds, prompts.attention_mask)
         torch.testing.assert_close(fused.last_hidden, stock.last_hidden, atol=ROUNDING, rtol=0)
         generator = torch.Generator().manual_seed(seed)
