@@ -138,7 +138,7 @@ def limit_users_per_s(policy: Policy, prompt_tokens: int, clock: Callable[[], fl
     """Arithmetic of the limit: MFLOP a user, and users/s at the matrix-product rate measured here and now.
 
     Counted is what a search has to multiply: of the last layer, a prompt needs keys and values of all its positions and
-    the rest of one.
+    the rest of one; queries, keys and values of the first layer depend on the token alone and are shared by a batch.
     """
     config, layer = policy.model.config, policy.body.layers[-1]
     weights = sum(p.numel() for p in layer.parameters() if p.ndim == 2)
@@ -146,6 +146,8 @@ def limit_users_per_s(policy: Policy, prompt_tokens: int, clock: Callable[[], fl
     siblings = [WIDTH * level for level in range(1, NUM_LEVELS)]  # behind the prompt after each of the later steps
     rows = config.num_hidden_layers * (prompt_tokens + siblings[-1]) - prompt_tokens + 1
     products = weights * rows + kept * (prompt_tokens - 1)
+    if config.num_hidden_layers > 1:
+        products -= (kept + layer.self_attn.q_proj.weight.numel()) * (prompt_tokens + siblings[-1])
     seen = (config.num_hidden_layers - 1) * prompt_tokens**2 / 2 + prompt_tokens
     seen += config.num_hidden_layers * sum(WIDTH * (prompt_tokens + level + 1) for level in range(len(siblings)))
     head = config.hidden_size * NUM_CODES * (1 + siblings[-1])
