@@ -2,8 +2,8 @@
 
 from typing import Any
 
-# A look at the result in about a quarter of the time: fewer passes (which need less dropout), fewer updates and a smaller
-# sample of validation users.
+# A look at the result in about a quarter of the time: fewer passes (which need less dropout), fewer updates and a
+# smaller sample of validation users.
 QUICK: dict[str, Any] = {
     "sft": {"epochs": 3, "dropout": 0.1, "max_valid_users": 1000},
     "rl": {"num_steps": 15},

@@ -65,8 +65,8 @@ class FusedSiblings:
         capacity: int,
         dtype: torch.dtype,
     ) -> None:
-        """Run prompts of embeddings [B, P, D]; where `ids` int64[B, P] are equal, so are they. `last_hidden`, [B, D], is the
-        final state of each prompt's last position.
+        """Run prompts of embeddings [B, P, D]; where `ids` int64[B, P] are equal, so are they. `last_hidden`, [B, D],
+        is the final state of each prompt's last position.
 
         Products with weights are taken in `dtype`; norms, attention and the residual stream are float32.
         """

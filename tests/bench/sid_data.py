@@ -19,7 +19,9 @@ def data_sets() -> dict[str, DataConfig]:
 
 
 def prepared(name: str, folder: Path, data: DataConfig | None = None) -> Path:
-    """The set `name`, or `data` under that name: a folder with catalogue.parquet, train.parquet, ... and vectors.parquet (LSA of all text); made once."""
+    """The set `name`, or `data` under that name: a folder with catalogue.parquet, train.parquet, ... and
+    vectors.parquet (LSA of all text); made once.
+    """
     ready = folder / name
     if (ready / "vectors.parquet").is_file():
         return ready

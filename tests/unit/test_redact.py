@@ -18,7 +18,7 @@ def environment(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "genrec:canary-password")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/run/secrets/ray-token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "keys/ray-token")
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
 
 
@@ -29,7 +29,7 @@ def environment(monkeypatch):
         ("password canary-password", "password ***"),
         (f"cannot read {URL}", "cannot read s3://***@bucket/x"),
         ("https://h/x?X-Amz-Signature=abc&part=1", "https://h/x?X-Amz-Signature=***&part=1"),
-        ("a token of /run/secrets/ray-token is false", "a token of /run/secrets/ray-token is false"),
+        ("a token of keys/ray-token is false", "a token of keys/ray-token is false"),
         ("mail a@b, path /x/y@z, s3://bucket/a@b", "mail a@b, path /x/y@z, s3://bucket/a@b"),
     ],
 )
