@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows import environment
+from flows.serve import environment
 from genrec.config import Config
-from genrec.config_load import load_config
+from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
-from genrec.remote_store import is_url, local_root
+from genrec.store.remote import is_url, local_root
 
 app = typer.Typer(
     help="genrec: from raw reviews to a generative recommender.",
@@ -146,7 +146,7 @@ def serve(
         named = store or Config.model_fields["store"].default
         root = local_root(named)
         environment.prepare(root, debug=True)
-        from flows.serve import serve_here
+        from flows.serve.serve import serve_here
 
         serve_here(root, port, named if is_url(named) else None)
 
@@ -162,7 +162,7 @@ def deploy(
     with _short_errors(debug):
         if "PREFECT_API_URL" not in os.environ:
             raise GenrecError("PREFECT_API_URL is not set; set it to the server's address, or use serve on one machine")
-        from flows.deploy import deploy as put_on_pool
+        from flows.serve.deploy import deploy as put_on_pool
 
         out.print(f"deployments  {', '.join(put_on_pool(pool))}", soft_wrap=True)
         out.print(f"start a worker with: prefect worker start --pool {pool}", soft_wrap=True)
@@ -246,7 +246,7 @@ def _run_id(name: str, store: str) -> str:
 @contextlib.contextmanager
 def _prefect(checked: Config) -> Iterator[Callable[[], None]]:
     """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts."""
-    from flows.server import api
+    from flows.serve.server import api
 
     with api(local_root(checked.store) / "prefect") as server:
         yield server.wait_until_healthy if server else lambda: None
@@ -255,7 +255,7 @@ def _prefect(checked: Config) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def _terminal() -> Iterator[None]:
     from flows.console import Terminal
-    from tasks.watch import watching
+    from tasks.ray.watch import watching
 
     with Terminal(out) as terminal, watching(terminal):
         yield
@@ -273,7 +273,7 @@ def _run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
 
 def _print_report(report: dict[str, Any], store: Path) -> None:
     from flows.console import table
-    from genrec.evaluate.report import terminal_rows
+    from genrec.report.report import terminal_rows
 
     columns, rows = terminal_rows(report)
     if rows:

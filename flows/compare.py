@@ -7,18 +7,18 @@ from typing import Any
 
 from prefect import flow
 
-from flows.publish import publish_comparison
 from flows.retrain import retrain
+from flows.serve.publish import publish_comparison
 from genrec.config import Config
-from genrec.config_load import validate
+from genrec.config.load import validate
 from genrec.errors import ConfigError
-from genrec.evaluate.compare import write_comparison
+from genrec.measure.compare import write_comparison
 from genrec.redact import without_secrets
-from genrec.remote_store import open_store
-from genrec.store import Store
-from tasks.capacity import runs_at_once
-from tasks.cluster import staying_connected
-from tasks.watch import watcher
+from genrec.store.local import Store
+from genrec.store.remote import open_store
+from tasks.ray.capacity import runs_at_once
+from tasks.ray.cluster import staying_connected
+from tasks.ray.watch import watcher
 
 
 @flow(name="compare", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)

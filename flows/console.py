@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tasks.ray.watch import Watcher
 from tasks.run import STAGES
-from tasks.watch import Watcher
 
 _WIDTH = max(len(s) for s in STAGES)
 

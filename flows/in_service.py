@@ -8,9 +8,9 @@ from rich.console import Console
 
 from genrec.config import Config
 from genrec.errors import GenrecError
-from genrec.registry import Record, Registry, names
-from genrec.remote_store import open_store
-from genrec.store import Store
+from genrec.store.local import Store
+from genrec.store.registry import Record, Registry, names
+from genrec.store.remote import open_store
 
 
 def show(out: Console, name: str, store: str | None) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from genrec.config import Config
-from genrec.config_load import load_config
+from genrec.config.load import load_config
 
 _CONF = Path(__file__).parents[1] / "conf"
 RECIPES: dict[str, list[str]] = {

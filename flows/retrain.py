@@ -10,22 +10,22 @@ from typing import Any
 from prefect import flow
 
 from genrec.config import Config
-from genrec.config_load import validate
+from genrec.config.load import validate
 from genrec.redact import without_secrets
-from genrec.remote_store import open_store
-from tasks.base import base
-from tasks.baselines import baselines
-from tasks.cluster import disconnect
-from tasks.embed import embed
-from tasks.evaluate import evaluate
-from tasks.ingest import ingest
-from tasks.prepare import prepare
-from tasks.promote import in_service, promote
-from tasks.report import report
-from tasks.rl import rl
+from genrec.store.remote import open_store
+from tasks.ray.cluster import disconnect
 from tasks.run import STAGES, ReachedEnd, Run, check_stage, stages_to_refresh
-from tasks.sft import sft
-from tasks.sid import sid
+from tasks.stages.base import base
+from tasks.stages.baselines import baselines
+from tasks.stages.embed import embed
+from tasks.stages.evaluate import evaluate
+from tasks.stages.ingest import ingest
+from tasks.stages.prepare import prepare
+from tasks.stages.promote import in_service, promote
+from tasks.stages.report import report
+from tasks.stages.rl import rl
+from tasks.stages.sft import sft
+from tasks.stages.sid import sid
 
 
 @flow(name="retrain", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)

@@ -4,7 +4,7 @@ A variant is one file. A module of a package is a variant when it defines a clas
 that holds its settings; the module's name is its name in the YAML:
 
     sid:
-      method: rqkmeans            # genrec/sid/rqkmeans.py
+      method: rqkmeans            # genrec/sid/tokenizers/rqkmeans.py
       options: {num_iterations: 25}
 
 The list of variants is the listing of the package: no registry to edit, and no dotted path from the YAML is ever

@@ -6,7 +6,7 @@ from typing import Any
 
 from genrec.config import Config
 from genrec.errors import ConfigError
-from genrec.store import Artifact, Store
+from genrec.store.local import Artifact, Store
 
 STAGES = ("ingest", "prepare", "embed", "sid", "base", "sft", "rl", "baselines", "evaluate")
 _BEFORE_BASELINES = ("ingest", "prepare", "embed")  # the stages whose artifacts the baselines are made of
@@ -28,7 +28,7 @@ class Run:
     compute: frozenset[str] | None = None  # stages that may be computed; None: all
     records: list[dict[str, Any]] = field(default_factory=list)
     previous: dict[str, Artifact] = field(default_factory=dict)  # of the model in service, where it is taken over
-    promotion: dict[str, Any] | None = None  # what became of the model: see tasks/promote.py
+    promotion: dict[str, Any] | None = None  # what became of the model: see tasks/stages/promote.py
     artifacts: dict[str, Artifact] = field(default_factory=dict)  # of the stages that are done
     started_at: float = field(default_factory=time.time)
 

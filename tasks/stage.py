@@ -29,12 +29,12 @@ from prefect.states import Completed, State
 from genrec.config import Config, StageResources
 from genrec.errors import GenrecError
 from genrec.redact import without_secrets
-from genrec.store import Artifact, Store, make_key
-from tasks.cluster import run_task, run_tasks
-from tasks.gpus import gpus_of_this_machine
+from genrec.store.local import Artifact, Store, make_key
+from tasks.ray.cluster import run_task, run_tasks
+from tasks.ray.gpus import gpus_of_this_machine
+from tasks.ray.shard_rows import shard_rows
+from tasks.ray.watch import watcher
 from tasks.run import ReachedEnd, Run
-from tasks.shard_rows import shard_rows
-from tasks.watch import watcher
 
 
 @dataclass(frozen=True)

@@ -27,15 +27,15 @@ def ray_cluster():
     """Ray with two cores on this machine; `disconnect` leaves it alone."""
     import ray
 
-    from tasks.cluster import connect, disconnect
+    from tasks.ray.cluster import connect, disconnect
 
     connect(_resources())
     disconnect_only_if_started = ray.is_initialized()
-    import tasks.cluster
+    import tasks.ray.cluster
 
-    tasks.cluster._started_here = False
+    tasks.ray.cluster._started_here = False
     yield disconnect_only_if_started
-    tasks.cluster._started_here = True
+    tasks.ray.cluster._started_here = True
     disconnect()
 
 

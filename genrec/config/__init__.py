@@ -1,7 +1,7 @@
 """The typed configuration: every setting of the pipeline, its default, its bounds and what it means.
 
 One section per stage. YAML files are data only; later files and `--set a.b=c` override earlier ones
-(`genrec.config_load`). A section is also what a stage's cache key is made of, so a setting that cannot change
+(`genrec.config.load`). A section is also what a stage's cache key is made of, so a setting that cannot change
 the result (a worker count, the batch size of inference) is declared with `knob` and stays out of the key.
 """
 

@@ -10,7 +10,7 @@ from genrec.config.section import Chosen, Section, _options, knob
 class EmbedConfig(Chosen):
     """Item text to vectors."""
 
-    method: str = Field("lsa", description="Encoder: a module of genrec/embed.")
+    method: str = Field("lsa", description="Encoder: a module of genrec/embed/encoders.")
     fields: list[Literal["title", "brand", "categories", "description"]] = Field(
         default=["title", "brand", "categories", "description"],
         min_length=1,
@@ -20,7 +20,7 @@ class EmbedConfig(Chosen):
     num_shards: int = knob(2, "Ray workers that encode side by side (where the encoder can be sharded).", ge=1, le=1024)
     batch_tokens: int = knob(16384, "Padded tokens in one batch of a transformer encoder.", ge=64)
 
-    variant_package: ClassVar[str] = "genrec.embed"
+    variant_package: ClassVar[str] = "genrec.embed.encoders"
 
 
 class FusionConfig(Section):
@@ -42,7 +42,7 @@ class FusionConfig(Section):
 class SidConfig(Chosen):
     """Vectors to semantic ids."""
 
-    method: str = Field("rqkmeans", description="Tokenizer: a module of genrec/sid.")
+    method: str = Field("rqkmeans", description="Tokenizer: a module of genrec/sid/tokenizers.")
     num_levels: int = Field(3, ge=1, le=8, description="Levels of codes that the tokenizer learns.")
     num_codes: int = Field(256, ge=1, le=32768, description="Codes a level.")
     options: dict[str, Any] = _options()
@@ -63,4 +63,4 @@ class SidConfig(Chosen):
         """Tokens of a semantic id."""
         return self.num_levels + (self.deduplicate == "extra_token")
 
-    variant_package: ClassVar[str] = "genrec.sid"
+    variant_package: ClassVar[str] = "genrec.sid.tokenizers"

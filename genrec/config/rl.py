@@ -10,11 +10,11 @@ from genrec.config.section import Chosen, Section, _options, _rewards_from_names
 class RewardConfig(Chosen):
     """One term of the reward."""
 
-    name: str = Field(description="Reward: a module of genrec/rl/rewards.")
+    name: str = Field(description="Reward: a module of genrec/train/rl/rewards.")
     weight: float = Field(1.0, description="Factor of this term in the sum.")
     options: dict[str, Any] = _options()
 
-    variant_package: ClassVar[str] = "genrec.rl.rewards"
+    variant_package: ClassVar[str] = "genrec.train.rl.rewards"
     variant_field: ClassVar[str] = "name"
 
 
@@ -43,7 +43,7 @@ def _mode(value: Any) -> Any:
 class RlConfig(Chosen):
     """Reinforcement learning on top of the SFT model."""
 
-    algorithm: str = Field("grpo", description="Algorithm: a module of genrec/rl.")
+    algorithm: str = Field("grpo", description="Algorithm: a module of genrec/train/rl/algorithms.")
     group_size: int = Field(16, ge=2, le=1024, description="Candidates generated for a prompt.")
     rollout: Annotated[RolloutConfig, BeforeValidator(_mode)] = Field(
         default_factory=RolloutConfig, description="Generation of candidates."
@@ -104,5 +104,5 @@ class RlConfig(Chosen):
     )
     checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)
 
-    variant_package: ClassVar[str] = "genrec.rl"
+    variant_package: ClassVar[str] = "genrec.train.rl.algorithms"
     variant_field: ClassVar[str] = "algorithm"

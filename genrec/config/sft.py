@@ -10,30 +10,30 @@ from genrec.config.section import Chosen, Section, _named, _options, knob
 class ViewConfig(Chosen):
     """How the items of a history become positions of the model's input."""
 
-    name: str = Field("item_tokens", description="View: a module of genrec/lm/views.")
+    name: str = Field("item_tokens", description="View: a module of genrec/model/views.")
     options: dict[str, Any] = _options()
 
-    variant_package: ClassVar[str] = "genrec.lm.views"
+    variant_package: ClassVar[str] = "genrec.model.views"
     variant_field: ClassVar[str] = "name"
 
 
 class LossConfig(Chosen):
     """What a wrong code costs."""
 
-    name: str = Field("cross_entropy", description="Loss: a module of genrec/sft/losses.")
+    name: str = Field("cross_entropy", description="Loss: a module of genrec/train/sft/losses.")
     options: dict[str, Any] = _options()
 
-    variant_package: ClassVar[str] = "genrec.sft.losses"
+    variant_package: ClassVar[str] = "genrec.train.sft.losses"
     variant_field: ClassVar[str] = "name"
 
 
 class SamplerConfig(Chosen):
     """Which training samples count more than once."""
 
-    name: str = Field("uniform", description="Sampler: a module of genrec/sft/samplers.")
+    name: str = Field("uniform", description="Sampler: a module of genrec/train/sft/samplers.")
     options: dict[str, Any] = _options()
 
-    variant_package: ClassVar[str] = "genrec.sft.samplers"
+    variant_package: ClassVar[str] = "genrec.train.sft.samplers"
     variant_field: ClassVar[str] = "name"
 
 

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genrec import schemas, variants
+from genrec import tables, variants
 from genrec.config import DataConfig
 from genrec.data.amazon import listing
 from genrec.data.quarantine import MAX_RECORD_CHARS, POSITION_LIMIT
@@ -90,11 +90,11 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     items, item_repeats = _without_repeats(_rows(parts, counts, "items"), ["item_id"], "duplicate_item")
     quarantine = pl.concat([_bad(parts, counts), repeats, item_repeats]).sort("part", "line", maintain_order=True)
     # Written first: whoever is told that too much is wrong wants to see what.
-    _write(quarantine, out / "quarantine.parquet", schemas.QUARANTINE)
+    _write(quarantine, out / "quarantine.parquet", tables.QUARANTINE)
     _check_share(quarantine, counts, config)
     interactions = interactions.sort("user_id", "timestamp", "part", "line")
-    _write(interactions, out / "interactions.parquet", schemas.INTERACTIONS)
-    _write(items.sort("item_id"), out / "items.parquet", schemas.ITEMS)
+    _write(interactions, out / "interactions.parquet", tables.INTERACTIONS)
+    _write(items.sort("item_id"), out / "items.parquet", tables.ITEMS)
     return _summary(interactions, items, quarantine)
 
 
@@ -212,5 +212,5 @@ def _write(frame: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     names = schema.names
     frame = frame.select(pl.col(name).cast(pl.String) if name == "file" else pl.col(name) for name in names)
-    tables = [slice_.to_arrow().cast(schema) for slice_ in frame.iter_slices(1 << 20)]
-    schemas.write_table(pa.concat_tables(tables) if tables else schema.empty_table(), path, schema)
+    chunks = [slice_.to_arrow().cast(schema) for slice_ in frame.iter_slices(1 << 20)]
+    tables.write_table(pa.concat_tables(chunks) if chunks else schema.empty_table(), path, schema)

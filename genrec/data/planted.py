@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genrec import schemas
+from genrec import tables
 
 
 def planted_structure(prepared: Path, k: int = 10) -> dict[str, float]:
@@ -15,7 +15,7 @@ def planted_structure(prepared: Path, k: int = 10) -> dict[str, float]:
     """
     from scipy import sparse
 
-    num_items = schemas.read_table(prepared / "catalogue.parquet").num_rows
+    num_items = tables.read_table(prepared / "catalogue.parquet").num_rows
     train = [np.asarray(row, np.int64) for row in _column(prepared / "train.parquet", "items")]
     histories = [np.asarray(row, np.int64) for row in _column(prepared / "test.parquet", "history")]
     targets = np.asarray(_column(prepared / "test.parquet", "target"))
@@ -39,7 +39,7 @@ def planted_structure(prepared: Path, k: int = 10) -> dict[str, float]:
 
 
 def _column(path: Path, name: str) -> list:
-    return schemas.read_table(path, columns=[name])[name].to_pylist()
+    return tables.read_table(path, columns=[name])[name].to_pylist()
 
 
 def _incidence(rows: list[np.ndarray], num_items: int):  # type: ignore[no-untyped-def]  # a scipy sparse array

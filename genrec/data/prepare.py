@@ -13,14 +13,14 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from genrec import schemas
+from genrec import tables
 from genrec.config import PrepareConfig
 from genrec.data.kcore import k_core
 from genrec.data.quarantine import POSITION_LIMIT
 from genrec.errors import DataError
 
 TRAIN, VALID, TEST = 0, 1, 2
-TABLES = {"train": schemas.SEQUENCES, "valid": schemas.TARGETS, "test": schemas.TARGETS}
+TABLES = {"train": tables.SEQUENCES, "valid": tables.TARGETS, "test": tables.TARGETS}
 EVENTS = pa.schema(  # of the index: sorted by user, then time
     [
         pa.field("user", pa.int32(), nullable=False),
@@ -49,8 +49,8 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
     catalogue = _catalogue(events, part, ingest / "items.parquet")
     events = events.with_columns(pl.Series("part", part))
     _write(events, out / "events.parquet", EVENTS)
-    _write(users, out / "users.parquet", schemas.USERS)
-    _write(catalogue, out / "catalogue.parquet", schemas.CATALOGUE)
+    _write(users, out / "users.parquet", tables.USERS)
+    _write(catalogue, out / "catalogue.parquet", tables.CATALOGUE)
     summary = {
         "users": users.height,
         "items": catalogue.height,
@@ -169,19 +169,19 @@ def _catalogue(events: pl.DataFrame, part: np.ndarray, items: Path) -> pl.DataFr
 def build_shard(indexed: Path, config: PrepareConfig, shard: int, num_shards: int, out: Path) -> None:
     """Write the sequences and targets of the users of one slice (`shard` of `num_shards`) to `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    users = schemas.read_table(indexed / "users.parquet", schemas.USERS)
+    users = tables.read_table(indexed / "users.parquet", tables.USERS)
     low, high = (users.num_rows * s // num_shards for s in (shard, shard + 1))
     in_slice = (pl.col("user") >= low) & (pl.col("user") < high)
     events = pl.scan_parquet(indexed / "events.parquet").filter(in_slice).collect()
     first_row = np.searchsorted(events["user"].to_numpy(), np.arange(low, high + 1))
     part = events["part"].to_numpy()
-    tables = {
+    by_name = {
         "train": _sequences(events.filter(pl.col("part") == TRAIN), users),
         "valid": _targets(events, np.flatnonzero(part == VALID), first_row, low),
         "test": _targets(events, np.flatnonzero(part == TEST), first_row, low),
     }
-    for name, table in tables.items():
-        schemas.write_table(table, out / f"{name}-{shard:05d}.parquet", TABLES[name])
+    for name, table in by_name.items():
+        tables.write_table(table, out / f"{name}-{shard:05d}.parquet", TABLES[name])
 
 
 def _sequences(events: pl.DataFrame, users: pa.Table) -> pa.Table:
@@ -190,7 +190,7 @@ def _sequences(events: pl.DataFrame, users: pa.Table) -> pa.Table:
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     lists = [pa.ListArray.from_arrays(offsets, _arrow(events, name)) for name in ("item", "event", "timestamp")]
     names = users["user_id"].take(pa.array(number, pa.int64()))
-    return pa.Table.from_arrays([pa.array(number, pa.int32()), names, *lists], schema=schemas.SEQUENCES)
+    return pa.Table.from_arrays([pa.array(number, pa.int32()), names, *lists], schema=tables.SEQUENCES)
 
 
 def _targets(events: pl.DataFrame, rows: np.ndarray, first_row: np.ndarray, low: int) -> pa.Table:
@@ -207,7 +207,7 @@ def _targets(events: pl.DataFrame, rows: np.ndarray, first_row: np.ndarray, low:
         pa.ListArray.from_arrays(offsets, columns[name].take(pa.array(taken, pa.int64()))) for name in ("item", "event")
     ]
     target = [columns[name].take(pa.array(rows, pa.int64())) for name in ("user", "item", "event", "timestamp")]
-    return pa.Table.from_arrays([target[0], *history, *target[1:]], schema=schemas.TARGETS)
+    return pa.Table.from_arrays([target[0], *history, *target[1:]], schema=tables.TARGETS)
 
 
 def _arrow(events: pl.DataFrame, name: str) -> pa.Array:
@@ -227,13 +227,13 @@ def merge_shards(indexed: Path, parts: Path, out: Path) -> dict[str, Any]:
         paths = sorted(parts.glob(f"{name}-*.parquet"))
         if not paths:
             raise DataError(f"{parts}: no {name} parts to merge")
-        table = pa.concat_tables([schemas.read_table(path, schema) for path in paths]).combine_chunks()
-        schemas.write_table(table, out / f"{name}.parquet", schema)
+        table = pa.concat_tables([tables.read_table(path, schema) for path in paths]).combine_chunks()
+        tables.write_table(table, out / f"{name}.parquet", schema)
         rows[name] = table.num_rows
     for name in ("catalogue.parquet", "users.parquet"):
         shutil.copyfile(indexed / name, out / name)
     summary = json.loads((indexed / "index.json").read_text())
-    train_events = int(schemas.read_table(out / "catalogue.parquet")["train_count"].to_numpy().sum())
+    train_events = int(tables.read_table(out / "catalogue.parquet")["train_count"].to_numpy().sum())
     targets = rows["valid"] + rows["test"]
     return {
         **summary,
@@ -246,4 +246,4 @@ def merge_shards(indexed: Path, parts: Path, out: Path) -> dict[str, Any]:
 
 
 def _write(frame: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
-    schemas.write_table(frame.select(schema.names).to_arrow().cast(schema), path, schema)
+    tables.write_table(frame.select(schema.names).to_arrow().cast(schema), path, schema)

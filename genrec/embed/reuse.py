@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genrec import variants
-from genrec.embed.stage import PACKAGE, VECTORS_FILE, read_item_vectors, read_texts
+from genrec.embed.vectors import PACKAGE, VECTORS_FILE, read_item_vectors, read_texts
 
 if TYPE_CHECKING:
     from genrec.config import EmbedConfig

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from genrec.errors import ConfigError, DataError, TrainingError
-from genrec.lm.seeding import seeded
 from genrec.recall.sasrec_model import SasRec
 from genrec.recall.scorer import Held, History, Training, incidence, rank_unknown_last, unit_rows
+from genrec.seeding import seeded
 
 if TYPE_CHECKING:
     from genrec.recall.sasrec import Config

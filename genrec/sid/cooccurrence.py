@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genrec.errors import DataError
-from genrec.schemas import read_table
+from genrec.tables import read_table
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from genrec.sid.neighbours import prefix_agreement
-from genrec.sid.spread import cluster_sizes, popularity_spread, sequence_length
+from genrec.sid.quantize.spread import cluster_sizes, popularity_spread, sequence_length
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -77,7 +77,7 @@ def quality_report(
         `largest_collision` the most items with one raw id, `cluster_sizes` is of the raw codes, `largest_cells` lists
         the fullest prefixes of each length below T, `examples` shows items that share their first one or two codes;
         `prefix_agreement`, `popularity` and `sequence_length` are explained in `genrec.sid.neighbours` and
-        `genrec.sid.spread`.
+        `genrec.sid.quantize.spread`.
     """
     num_levels = final.shape[1]
     padded = np.pad(raw, ((0, 0), (0, num_levels - raw.shape[1])))

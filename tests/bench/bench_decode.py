@@ -28,9 +28,9 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from genrec.lm.policy import Policy, PromptBatch
-from genrec.lm.trie import Trie
-from genrec.lm.vocab import SidVocabulary
+from genrec.model.policy import Policy, PromptBatch
+from genrec.model.vocab import SidVocabulary
+from genrec.search.trie import Trie
 
 NUM_LEVELS, NUM_CODES, WIDTH = 3, 256, 20
 TEXT_VOCABULARY = 2000

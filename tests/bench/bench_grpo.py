@@ -25,15 +25,15 @@ import numpy as np
 import torch
 
 from genrec.config import RlConfig
-from genrec.lm.parallel import Workers
-from genrec.lm.policy import Policy
-from genrec.lm.trie import Trie
-from genrec.rl.groups import form_groups
-from genrec.rl.learner import Learner
-from genrec.rl.prompts import PromptSet
-from genrec.rl.rewards.compose import build_terms
-from genrec.rl.rewards.context import RewardContext
-from genrec.rl.rollout import LocalRollouts, RolloutWorker
+from genrec.model.policy import Policy
+from genrec.search.trie import Trie
+from genrec.train.rl.groups import form_groups
+from genrec.train.rl.learner import Learner
+from genrec.train.rl.prompts import PromptSet
+from genrec.train.rl.rewards.compose import build_terms
+from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.rollout import LocalRollouts, RolloutWorker
+from genrec.train.workers import Workers
 from tests.bench.bench_decode import NUM_CODES, NUM_LEVELS, build
 
 GROUP, KL, RATE = 16, 1e-3, 1e-5

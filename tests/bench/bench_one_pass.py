@@ -23,12 +23,12 @@ import numpy as np
 import torch
 
 from genrec.config import BaseConfig, DataConfig, SftConfig, SidConfig
-from genrec.lm.base import build_base
-from genrec.schemas import TRAINING_LOG, read_table
-from genrec.sft import train
-from genrec.sft.trainer import Trainer
-from genrec.sft.windows import Windows
-from genrec.sid.stage import assign
+from genrec.model.base import build_base
+from genrec.sid.assign import assign
+from genrec.tables import TRAINING_LOG, read_table
+from genrec.train.sft import train
+from genrec.train.sft.trainer import Trainer
+from genrec.train.sft.windows import Windows
 from tests.bench.bench_training import one_row_a_target
 from tests.bench.sid_data import data_sets, prepared
 

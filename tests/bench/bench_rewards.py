@@ -19,18 +19,18 @@ from typing import Any
 
 import torch
 
-from genrec.columns import read_sids
+from genrec import metrics
 from genrec.config import RlConfig
-from genrec.evaluate import metrics
-from genrec.evaluate.lists import ListMetrics
-from genrec.lm import checkpoint, folder
-from genrec.lm.decode import rank_users
-from genrec.lm.policy import Policy
-from genrec.lm.trie import Trie
-from genrec.lm.validation import BEAM_WIDTH, CUTOFF, Validation
-from genrec.rl.train import train_rl
-from genrec.schemas import CATALOGUE, read_table
-from genrec.store import Store
+from genrec.measure.lists import ListMetrics
+from genrec.model import folder
+from genrec.model.policy import Policy
+from genrec.search.decode import rank_users
+from genrec.search.trie import Trie
+from genrec.store.local import Store
+from genrec.tables import CATALOGUE, read_sids, read_table
+from genrec.train import checkpoint
+from genrec.train.rl.train import train_rl
+from genrec.train.validation import BEAM_WIDTH, CUTOFF, Validation
 
 REWARDS: dict[str, list[Any]] = {
     "exact_hit": ["exact_hit"],

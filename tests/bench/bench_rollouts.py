@@ -21,15 +21,15 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from genrec import schemas
+from genrec import tables
 from genrec.config import Config, ResourcesConfig
-from genrec.lm.parallel import Workers
-from genrec.rl.groups import form_groups
-from genrec.rl.learner import Learner
-from genrec.rl.prompts import PromptSet
-from genrec.rl.rewards.compose import build_terms
-from genrec.rl.rewards.context import RewardContext
-from genrec.rl.rollout import LocalRollouts, Rollouts, RolloutWorker, get_weights
+from genrec.train.rl.groups import form_groups
+from genrec.train.rl.learner import Learner
+from genrec.train.rl.prompts import PromptSet
+from genrec.train.rl.rewards.compose import build_terms
+from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.rollout import LocalRollouts, Rollouts, RolloutWorker, get_weights
+from genrec.train.workers import Workers
 from tests.bench.bench_decode import MAX_HISTORY, build
 from tests.bench.bench_grpo import GROUP, make_prompts
 
@@ -38,9 +38,9 @@ def write_model(folder: Path, num_items: int) -> dict[str, Any]:
     """A random policy and its ids, as a rollout actor reads them."""
     policy, sids = build(num_items, 128, 2)
     policy.save(folder / "sft", kind="sft")
-    schema = schemas.sids_schema(sids.shape[1])
+    schema = tables.sids_schema(sids.shape[1])
     columns = {"item": list(range(num_items)), "sid": sids.tolist(), "raw": sids.tolist()}
-    schemas.write_table(pa.table(columns, schema=schema), folder / "sids.parquet", schema)
+    tables.write_table(pa.table(columns, schema=schema), folder / "sids.parquet", schema)
     return {"sft": folder / "sft", "base": None, "sids": folder / "sids.parquet"}
 
 
@@ -61,7 +61,7 @@ class Side:
     def _rollouts(self, local: RolloutWorker, worker: dict[str, Any], num_workers: int) -> Rollouts:
         if not num_workers:
             return LocalRollouts(local, Workers())
-        from tasks.rollouts import RayRollouts
+        from tasks.ray.rollouts import RayRollouts
 
         return RayRollouts(self.config, 1.0, worker)
 
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
     torch.set_num_threads(1)
-    from tasks.cluster import connect, disconnect
+    from tasks.ray.cluster import connect, disconnect
 
     connect(ResourcesConfig(num_cpus=max(args.workers)))
     rates: dict[str, dict[int, list[float]]] = {"generate": {}, "step": {}}

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 
 from genrec.config import BaseConfig, SftConfig, SidConfig
-from genrec.lm.base import build_base
-from genrec.sft.train import train_sft
-from genrec.sid.stage import assign
+from genrec.model.base import build_base
+from genrec.sid.assign import assign
+from genrec.train.sft.train import train_sft
 from tests.bench.sid_data import data_sets, prepared
 
 FUSED = {"weight": 0.5}

@@ -20,10 +20,10 @@ from transformers import Trainer as TransformersTrainer
 from transformers import TrainingArguments
 
 from genrec.config import SftConfig
-from genrec.lm.policy import Policy
-from genrec.sft.train import add_items
-from genrec.sft.trainer import Trainer
-from genrec.sft.windows import Windows, make_windows, shuffled_batches
+from genrec.model.policy import Policy
+from genrec.train.sft.train import add_items
+from genrec.train.sft.trainer import Trainer
+from genrec.train.sft.windows import Windows, make_windows, shuffled_batches
 from tests.bench.bench_decode import MAX_HISTORY, build
 
 NUM_ITEMS, BATCH = 4344, 64

@@ -19,7 +19,7 @@ import time
 import numpy as np
 import torch
 
-from genrec.lm.trie import Trie
+from genrec.search.trie import Trie
 from tests.bench.bench_decode import random_policy
 
 NUM_LEVELS, NUM_CODES, USERS, BEAMS, HISTORY = 3, 256, 128, 20, 11

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from genrec import variants
-from genrec.sft import losses, samplers
+from genrec.train.sft import losses, samplers
 
 
 @pytest.fixture(params=variants.names(losses.PACKAGE))

@@ -312,7 +312,7 @@ def test_figures_on_real_reviews_are_reproduced(shared_data):
     """HR@10 and NDCG@10, leave-one-out, fitted on training events only, seen items dropped."""
     import polars as pl
 
-    from genrec.evaluate.metrics import hit, ndcg, target_ranks
+    from genrec.metrics import hit, ndcg, target_ranks
 
     events = pl.read_parquet(shared_data / "scientific" / "interactions.parquet").sort("user_id", "timestamp")
     events = events.with_columns(item=pl.col("item_id").rank("dense").cast(pl.Int32) - 1)

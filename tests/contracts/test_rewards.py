@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from genrec import variants
-from genrec.rl.rewards import exact_hit
-from genrec.rl.rewards.compose import PACKAGE
-from genrec.rl.rewards.context import RewardContext, Sequences
+from genrec.train.rl.rewards import exact_hit
+from genrec.train.rl.rewards.compose import PACKAGE
+from genrec.train.rl.rewards.context import RewardContext, Sequences
 
 NUM_ITEMS, NUM_CODES = 40, 4
 

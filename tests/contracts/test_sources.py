@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from genrec import schemas, variants
+from genrec import tables, variants
 from genrec.config import DataConfig
 from genrec.data import ingest
 from genrec.data.quarantine import REASONS
@@ -76,9 +76,9 @@ def test_the_same_input_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", SOURCES)
 def test_artifacts_match_their_schemas_and_are_sorted(name: str, tmp_path: Path) -> None:
     summary = run_ingest(sample(name, tmp_path / "in"), tmp_path)
-    interactions = schemas.read_table(tmp_path / "ingest/interactions.parquet", schemas.INTERACTIONS)
-    items = schemas.read_table(tmp_path / "ingest/items.parquet", schemas.ITEMS)
-    schemas.read_table(tmp_path / "ingest/quarantine.parquet", schemas.QUARANTINE)
+    interactions = tables.read_table(tmp_path / "ingest/interactions.parquet", tables.INTERACTIONS)
+    items = tables.read_table(tmp_path / "ingest/items.parquet", tables.ITEMS)
+    tables.read_table(tmp_path / "ingest/quarantine.parquet", tables.QUARANTINE)
     order = list(zip(interactions["user_id"].to_pylist(), interactions["timestamp"].to_pylist(), strict=True))
     assert order == sorted(order)
     assert summary["interactions"] == interactions.num_rows

@@ -10,8 +10,8 @@ from genrec import variants
 from genrec.config import SidConfig
 from genrec.errors import DataError
 from genrec.progress import silent
-from genrec.sid.stage import assign
-from genrec.sid.tokenizer import PACKAGE, load_tokenizer, save_tokenizer
+from genrec.sid.assign import assign
+from genrec.sid.quantize.tokenizer import PACKAGE, load_tokenizer, save_tokenizer
 from tests.unit.sid_samples import clustered, write_inputs
 
 TOKENIZERS = variants.names(PACKAGE)

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from flows.processes import descendants, end
-from flows.server import free_port
+from flows.serve.processes import descendants, end
+from flows.serve.server import free_port
 from tests.e2e.conftest import ROOT
 from tests.e2e.served import Served, clean_environment
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from genrec.config import Config
-from genrec.config_load import load_config
+from genrec.config.load import load_config
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "tests" / "tiny.yaml"

@@ -17,8 +17,8 @@ from typing import Any
 
 import yaml
 
-from flows.processes import descendants
-from flows.server import free_port, is_free
+from flows.serve.processes import descendants
+from flows.serve.server import free_port, is_free
 from tests.e2e.conftest import ROOT, SHOP, TINY
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from flows import recipes
-from flows.forms import CONF
-from genrec.store import Artifact
-from tasks.rl import rl
+from flows.serve.forms import CONF
+from genrec.store.local import Artifact
 from tasks.run import STAGES
+from tasks.stages.rl import rl
 from tests.e2e.browser import page as browser_page
 from tests.e2e.served import Served, tiny_settings
 

@@ -123,7 +123,7 @@ def test_no_secret_is_written_anywhere(cluster, finished):
 
 
 def test_commands_hold_no_secret_that_others_on_the_machine_could_read(cluster):
-    from flows.processes import descendants
+    from flows.serve.processes import descendants
 
     values = [*CANARIES.values(), cluster.password.partition(":")[2], cluster.ray_token]
     for process in cluster.others:
@@ -140,7 +140,7 @@ def _checkpoints(store: Path):
 
 
 def _raylets(pid: int) -> list[int]:
-    from flows.processes import descendants
+    from flows.serve.processes import descendants
 
     found = []
     for below in descendants(pid):

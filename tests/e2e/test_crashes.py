@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from flows import recipes
-from flows.forms import CONF
-from genrec.store import Artifact
+from flows.serve.forms import CONF
+from genrec.store.local import Artifact
 from tasks.run import STAGES
-from tasks.sft import sft
+from tasks.stages.sft import sft
 from tests.e2e.served import Served, left_over, tiny_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # on a busy machine, seconds become minutes
@@ -101,7 +101,7 @@ def test_a_fresh_run_of_the_same_parameters_as_a_failed_one_computes_the_failed_
         ("ray::sft", "Failed"),
         ("raylet/raylet", "Failed, Crashed or Completed"),  # a worker that is near its end may still deliver
         ("gcs_server", "Failed, Crashed or Completed"),
-        ("flows.runner", "Crashed"),
+        ("flows.serve.runner", "Crashed"),
     ],
 )
 def test_after_a_kill_in_the_middle_of_training_a_retry_completes_and_reuses_all_before(crashing, victim, outcome):
@@ -110,7 +110,7 @@ def test_after_a_kill_in_the_middle_of_training_a_retry_completes_and_reuses_all
         "ray::sft": 0.12,
         "raylet/raylet": 0.13,
         "gcs_server": 0.14,
-        "flows.runner": 0.15,
+        "flows.serve.runner": 0.15,
     }
     run = _in_training(crashing, settings=[f"sft.dropout={dropout[victim]}"])
     for pid in _pids(crashing, victim) or pytest.fail(f"no process {victim}"):
@@ -165,7 +165,7 @@ def test_after_a_kill_of_serve_itself_nothing_is_left_and_the_next_one_takes_up_
 
 def test_the_automation_marks_a_run_crashed_whose_heartbeats_stop(crashing):
     """A run that nobody watches: made by hand, set running, and never heard of again."""
-    from flows.automations import SILENCE_S
+    from flows.serve.automations import SILENCE_S
 
     run = crashing.call("POST", f"/deployments/{crashing.deployment('embed-only')['id']}/create_flow_run", {
         "parameters": {}, "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": "2099-01-01T00:00:00Z"}},

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from genrec.columns import read_sids
-from genrec.registry import Registry
-from genrec.schemas import read_table
-from genrec.store import Store
+from genrec.store.local import Store
+from genrec.store.registry import Registry
+from genrec.tables import read_sids, read_table
 from tests.e2e.conftest import run_flow, tiny_config
 
 NUM_USERS, NUM_ITEMS = 60, 60

@@ -55,7 +55,7 @@ def test_a_second_run_is_cached_and_never_starts_ray(store, monkeypatch):
     def no_ray(resources):
         raise AssertionError("Ray was started")
 
-    monkeypatch.setattr("tasks.cluster.connect", no_ray)
+    monkeypatch.setattr("tasks.ray.cluster.connect", no_ray)
     report = run_flow(tiny_config(store), "second")
     assert _status(report) == dict.fromkeys(STAGES, "cached")
     assert (store / "runs" / "latest").resolve() == (store / "runs" / "second").resolve()

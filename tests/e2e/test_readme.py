@@ -64,7 +64,7 @@ def test_a_command_of_the_readme_runs(command, shops, store, monkeypatch):
         if "conf/demo.yaml" in arguments:
             small += [part for override in SHOP for part in ("--set", override)]
         if "conf/a100.yaml" in arguments:  # a 3B model and a GPU are not at hand: the overlay must load and check
-            from genrec.config_load import load_config
+            from genrec.config.load import load_config
 
             files = [Path(b) for a, b in itertools.pairwise(arguments) if a == "--config"]
             assert load_config(files).base.model == "Qwen/Qwen2.5-3B"

@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 
-from genrec.config_load import load_config
+from genrec.config.load import load_config
 from tests.e2e.conftest import ROOT, SHOP, TINY
 
 pytestmark = pytest.mark.timeout(900)  # the fixture trains four models: minutes where other work keeps the cores busy

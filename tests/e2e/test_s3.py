@@ -5,8 +5,8 @@ import uuid
 import pytest
 
 from genrec.errors import GenrecError
-from genrec.registry import Registry
-from genrec.remote_store import RemoteStore
+from genrec.store.registry import Registry
+from genrec.store.remote import RemoteStore
 from tests.e2e.extras import need
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # pip alone takes minutes on a busy machine

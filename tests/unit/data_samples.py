@@ -43,13 +43,13 @@ def run_prepare(ingested: Path, config: PrepareConfig, folder: Path, num_shards:
 
 def write_ingested(folder: Path, events: list[tuple[str, str, int]]) -> Path:
     """An ingest artifact with (user, item, timestamp) purchases and no metadata."""
-    from genrec import schemas
+    from genrec import tables
 
     folder.mkdir(parents=True, exist_ok=True)
     frame = pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").with_columns(
         pl.lit("purchase").alias("event"), pl.lit(None, dtype=pl.Float32).alias("rating")
     )
     frame = frame.sort("user_id", "timestamp", maintain_order=True)
-    schemas.write_table(frame.to_arrow(), folder / "interactions.parquet", schemas.INTERACTIONS)
-    schemas.write_table(schemas.ITEMS.empty_table(), folder / "items.parquet", schemas.ITEMS)
+    tables.write_table(frame.to_arrow(), folder / "interactions.parquet", tables.INTERACTIONS)
+    tables.write_table(tables.ITEMS.empty_table(), folder / "items.parquet", tables.ITEMS)
     return folder

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from genrec import schemas
+from genrec import tables
 from genrec.config import BaseConfig, EvaluateConfig, ScratchConfig
-from genrec.lm.base import build_base
-from genrec.lm.policy import Policy
-from genrec.sid.stage import write_sids
+from genrec.model.base import build_base
+from genrec.model.policy import Policy
+from genrec.sid.assign import write_sids
 
 NUM_ITEMS, NUM_USERS, NUM_CODES, MAX_HISTORY = 30, 12, 8, 4
 CONFIG = EvaluateConfig(
@@ -38,7 +38,7 @@ def write_prepared(folder: Path, seed: int = 0) -> Path:
         "train_count": counts.astype(np.int32),
         "first_timestamp": np.zeros(NUM_ITEMS, dtype=np.int64),
     }
-    schemas.write_table(pa.table(catalogue), folder / "catalogue.parquet", schemas.CATALOGUE)
+    tables.write_table(pa.table(catalogue), folder / "catalogue.parquet", tables.CATALOGUE)
     train = {
         "user": np.arange(NUM_USERS, dtype=np.int32),
         "user_id": [f"u{u}" for u in range(NUM_USERS)],
@@ -46,8 +46,8 @@ def write_prepared(folder: Path, seed: int = 0) -> Path:
         "events": [["click"] * (len(s) - 2) for s in sequences],
         "timestamps": [list(range(len(s) - 2)) for s in sequences],
     }
-    table = pa.table({f.name: pa.array(train[f.name], f.type) for f in schemas.SEQUENCES}, schema=schemas.SEQUENCES)
-    schemas.write_table(table, folder / "train.parquet", schemas.SEQUENCES)
+    table = pa.table({f.name: pa.array(train[f.name], f.type) for f in tables.SEQUENCES}, schema=tables.SEQUENCES)
+    tables.write_table(table, folder / "train.parquet", tables.SEQUENCES)
     for name, last in (("valid", 2), ("test", 1)):
         rows = {
             "user": list(range(NUM_USERS)),
@@ -57,8 +57,8 @@ def write_prepared(folder: Path, seed: int = 0) -> Path:
             "target_event": ["click"] * NUM_USERS,
             "timestamp": [0] * NUM_USERS,
         }
-        table = pa.table({f.name: pa.array(rows[f.name], f.type) for f in schemas.TARGETS}, schema=schemas.TARGETS)
-        schemas.write_table(table, folder / f"{name}.parquet", schemas.TARGETS)
+        table = pa.table({f.name: pa.array(rows[f.name], f.type) for f in tables.TARGETS}, schema=tables.TARGETS)
+        tables.write_table(table, folder / f"{name}.parquet", tables.TARGETS)
     return folder
 
 

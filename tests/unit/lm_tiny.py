@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from genrec.lm import adapter
-from genrec.lm.policy import Policy
-from genrec.lm.vocab import SidVocabulary
+from genrec.model import adapter
+from genrec.model.policy import Policy
+from genrec.model.vocab import SidVocabulary
 
 NUM_CODES = 6
 MAX_HISTORY = 5

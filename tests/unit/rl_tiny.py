@@ -7,10 +7,10 @@ import pyarrow as pa
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from genrec import schemas
-from genrec.lm.policy import Policy
-from genrec.lm.trie import Trie
-from genrec.lm.vocab import SidVocabulary
+from genrec import tables
+from genrec.model.policy import Policy
+from genrec.model.vocab import SidVocabulary
+from genrec.search.trie import Trie
 
 NUM_ITEMS, NUM_LEVELS, NUM_CODES = 24, 3, 4
 MAX_HISTORY = 4
@@ -47,8 +47,8 @@ def tiny_trie() -> Trie:
 
 def write_sids(path: Path, sids: np.ndarray = SIDS) -> Path:
     columns = {"item": list(range(len(sids))), "sid": sids.tolist(), "raw": sids.tolist()}
-    schema = schemas.sids_schema(sids.shape[1])
-    schemas.write_table(pa.table(columns, schema=schema), path, schema)
+    schema = tables.sids_schema(sids.shape[1])
+    tables.write_table(pa.table(columns, schema=schema), path, schema)
     return path
 
 
@@ -80,9 +80,9 @@ def write_prepared(folder: Path, sequences: list[list[int]], valid: list[tuple[l
         "first_timestamp": [0] * NUM_ITEMS,
     }
     for name, columns, schema in (
-        ("train", train, schemas.SEQUENCES),
-        ("valid", targets, schemas.TARGETS),
-        ("catalogue", catalogue, schemas.CATALOGUE),
+        ("train", train, tables.SEQUENCES),
+        ("valid", targets, tables.TARGETS),
+        ("catalogue", catalogue, tables.CATALOGUE),
     ):
-        schemas.write_table(pa.table(columns, schema=schema), folder / f"{name}.parquet", schema)
+        tables.write_table(pa.table(columns, schema=schema), folder / f"{name}.parquet", schema)
     return folder

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from genrec.embed.stage import write_item_vectors
+from genrec.embed.vectors import write_item_vectors
 from tests.unit.embed_tiny import catalogue_of
 
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from genrec.errors import DataError
-from genrec.lm import adapter, folder
-from genrec.lm.policy import Policy
-from genrec.lm.trie import Trie
+from genrec.model import adapter, folder
+from genrec.model.policy import Policy
+from genrec.search.trie import Trie
 from tests.unit.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_sids, tiny_policy
 
 SIDS = random_sids(20, seed=0)

@@ -6,11 +6,11 @@ from torch.nn import functional
 
 from genrec.config import AlignmentConfig, SftConfig
 from genrec.errors import DataError
-from genrec.lm.base import train_tokenizer
-from genrec.lm.vocab import SidVocabulary
-from genrec.sft.alignment import Alignment
-from genrec.sft.trainer import Trainer
-from genrec.sft.windows import make_windows
+from genrec.model.base import train_tokenizer
+from genrec.model.vocab import SidVocabulary
+from genrec.train.sft.alignment import Alignment
+from genrec.train.sft.trainer import Trainer
+from genrec.train.sft.windows import make_windows
 from tests.unit.lm_tiny import random_sids, tiny_policy
 
 NUM_ITEMS, NUM_CODES = 12, 4

@@ -7,9 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 
-from genrec.sid import balance
-from genrec.sid.balance import Bounds, Distances, assign_within_bounds, fit_prices, settle_greedily, size_bounds
-from genrec.sid.balanced_kmeans import balanced_kmeans, halved_centroids, means, squared_norms
+from genrec.sid.quantize import balance
+from genrec.sid.quantize.balance import (
+    Bounds,
+    Distances,
+    assign_within_bounds,
+    fit_prices,
+    settle_greedily,
+    size_bounds,
+)
+from genrec.sid.quantize.balanced_kmeans import balanced_kmeans, halved_centroids, means, squared_norms
 from tests.unit.sid_samples import clustered
 
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
-from genrec import schemas
+from genrec import tables
 from genrec.config import BaseConfig, ScratchConfig
 from genrec.errors import ConfigError
-from genrec.lm.base import build_base, train_tokenizer
-from genrec.lm.policy import Policy
+from genrec.model.base import build_base, train_tokenizer
+from genrec.model.policy import Policy
 
 SMALL = ScratchConfig(vocab_size=320, hidden_size=16, num_layers=1, num_heads=2, num_kv_heads=1, intermediate_size=16)
 NUM_CODES = 8
@@ -28,7 +28,7 @@ def catalogue(tmp_path):
         "first_timestamp": [0] * 40,
     }
     path = tmp_path / "catalogue.parquet"
-    schemas.write_table(pa.table(columns), path, schemas.CATALOGUE)
+    tables.write_table(pa.table(columns), path, tables.CATALOGUE)
     return path
 
 

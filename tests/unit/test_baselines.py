@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from genrec import schemas
-from genrec.embed.stage import write_item_vectors
-from genrec.evaluate.baselines import baseline_predictions, finish, rank_baseline, read_training
-from genrec.evaluate.stage import merge
+from genrec import tables
+from genrec.embed.vectors import write_item_vectors
+from genrec.measure.baselines import baseline_predictions, finish, rank_baseline, read_training
+from genrec.measure.evaluation import merge
 from genrec.progress import silent
 from tests.unit.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, write_prepared
 
@@ -27,10 +27,10 @@ def world(tmp_path):
 
 def test_a_fit_sees_training_events_only(world):
     data = read_training(world[0], world[1], 3, silent)
-    train = schemas.read_table(world[0] / "train.parquet")
+    train = tables.read_table(world[0] / "train.parquet")
     assert [s.tolist() for s in data.sequences] == train["items"].to_pylist()
     assert [t.tolist() for t in data.timestamps] == train["timestamps"].to_pylist()
-    valid = schemas.read_table(world[0] / "valid.parquet")
+    valid = tables.read_table(world[0] / "valid.parquet")
     assert data.validation.targets.tolist() == valid["target"].to_pylist()
     assert (data.num_items, data.vectors.shape, data.seed) == (NUM_ITEMS, (NUM_ITEMS, 4), 3)
 
@@ -71,7 +71,7 @@ def test_a_progress_bar_of_a_baseline_ends_at_one(world, tmp_path):
 
 
 def test_no_validation_rows_is_no_crash(world, tmp_path):
-    table = schemas.read_table(world[0] / "valid.parquet", schemas.TARGETS)
-    schemas.write_table(table.slice(0, 0), world[0] / "valid.parquet", schemas.TARGETS)
+    table = tables.read_table(world[0] / "valid.parquet", tables.TARGETS)
+    tables.write_table(table.slice(0, 0), world[0] / "valid.parquet", tables.TARGETS)
     assert read_training(world[0], None, 0, silent).validation is None
     assert rank_baseline(*world, 2, 0, tmp_path)["users"] == NUM_USERS

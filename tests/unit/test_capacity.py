@@ -2,9 +2,9 @@
 
 import pytest
 
-from genrec.config_load import load_config
+from genrec.config.load import load_config
 from genrec.errors import ConfigError
-from tasks.capacity import needs, runs_at_once
+from tasks.ray.capacity import needs, runs_at_once
 
 
 @pytest.fixture(autouse=True)

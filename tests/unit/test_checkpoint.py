@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genrec.errors import DataError
-from genrec.lm import checkpoint
+from genrec.train import checkpoint
 
 
 def test_tensors_and_state_come_back_as_they_were(tmp_path):
@@ -25,7 +25,7 @@ def test_a_crash_while_saving_leaves_the_checkpoint_before(tmp_path, monkeypatch
     def crash(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("genrec.lm.checkpoint.os.replace", crash)
+    monkeypatch.setattr("genrec.train.checkpoint.os.replace", crash)
     with pytest.raises(KeyboardInterrupt):
         checkpoint.save(tmp_path, {"x": torch.ones(2)}, {"step": 2})
     tensors, state = checkpoint.load(tmp_path)

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from genrec.config import Config
 from genrec.errors import DataError
-from genrec.evaluate import compare_words
-from genrec.evaluate.collect import collect
-from genrec.evaluate.compare import compare_reports, write_comparison
-from genrec.evaluate.compare_stats import Ranks, difference, figure, resampled, same_rows
-from genrec.evaluate.metrics import ndcg
-from genrec.evaluate.predictions import read_test, write_counts, write_part
-from genrec.evaluate.stage import merge
+from genrec.measure.compare import compare_reports, write_comparison
+from genrec.measure.compare_stats import Ranks, difference, figure, resampled, same_rows
+from genrec.measure.evaluation import merge
+from genrec.measure.predictions import read_test, write_counts, write_part
+from genrec.metrics import ndcg
+from genrec.report import compare_words
+from genrec.report.collect import collect
 from tests.unit.evaluate_tiny import CONFIG, HOSTILE, NUM_ITEMS, NUM_USERS, write_prepared
 from tests.unit.test_report import Tags
 

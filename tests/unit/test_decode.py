@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.lm.decode import rank_users
-from genrec.lm.trie import Trie
+from genrec.search.decode import rank_users
+from genrec.search.trie import Trie
 from tests.unit.lm_tiny import (
     MAX_HISTORY,
     NUM_CODES,

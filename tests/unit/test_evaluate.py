@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from genrec import schemas
-from genrec.columns import ragged, read_sids
+from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.errors import DataError
-from genrec.evaluate.baselines import baseline_predictions
-from genrec.evaluate.metrics import hit, ndcg, target_ranks
-from genrec.evaluate.predictions import (
+from genrec.measure.baselines import baseline_predictions
+from genrec.measure.evaluation import merge
+from genrec.measure.predictions import (
     baseline_names,
     count_invalid,
     decode_shard,
@@ -21,8 +20,9 @@ from genrec.evaluate.predictions import (
     shards,
     write_part,
 )
-from genrec.evaluate.stage import merge
-from genrec.evaluate.verdict import compare_models, planted_structure, verdict
+from genrec.measure.verdict import compare_models, planted_structure, verdict
+from genrec.metrics import hit, ndcg, target_ranks
+from genrec.tables import ragged, read_sids
 from tests.unit.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, write_model, write_prepared, write_sid_artifact
 
 
@@ -47,7 +47,7 @@ def finished(world, tmp_path_factory):
         decode(world, root / "parts", (0, NUM_USERS), name)
     baseline_predictions(world[0], CONFIG, root / "baselines")
     summary = merge(root / "parts", world[0], CONFIG, root / "out", seed=0, baselines=root / "baselines")
-    table = schemas.read_table(root / "out" / "predictions.parquet", schemas.PREDICTIONS)
+    table = tables.read_table(root / "out" / "predictions.parquet", tables.PREDICTIONS)
     return root, json.loads((root / "out" / "metrics.json").read_text()), summary, table
 
 
@@ -66,7 +66,7 @@ def test_predictions_do_not_depend_on_shards_or_batches(world, tmp_path):
     results = []
     for name in ("one", "many"):
         merge(tmp_path / name, world[0], CONFIG, tmp_path / f"{name}-out", seed=0)
-        results.append(schemas.read_table(tmp_path / f"{name}-out" / "predictions.parquet"))
+        results.append(tables.read_table(tmp_path / f"{name}-out" / "predictions.parquet"))
     for column in ("model", "seen_items", "user", "target", "rank", "items"):
         assert results[0][column].to_pylist() == results[1][column].to_pylist()
     np.testing.assert_allclose(*(r["scores"].combine_chunks().flatten().to_numpy() for r in results), rtol=1e-4)
@@ -74,12 +74,12 @@ def test_predictions_do_not_depend_on_shards_or_batches(world, tmp_path):
 
 @pytest.mark.parametrize("native", [False, True])
 def test_half_precision_is_for_devices_that_have_it(world, tmp_path, monkeypatch, native):
-    monkeypatch.setattr("genrec.evaluate.predictions.computes_bf16", lambda device: native)
+    monkeypatch.setattr("genrec.measure.predictions.computes_bf16", lambda device: native)
     scores = []
     for precision in ("fp32", "bf16"):
         decode(world, tmp_path / precision, (0, NUM_USERS), config=CONFIG.model_copy(update={"precision": precision}))
         (part,) = (tmp_path / precision).glob("*.keep.*.parquet")
-        scores.append(schemas.read_table(part)["scores"].combine_chunks().flatten().to_numpy())
+        scores.append(tables.read_table(part)["scores"].combine_chunks().flatten().to_numpy())
     assert np.array_equal(*scores) != native
     np.testing.assert_allclose(*scores, atol=0.1)
 
@@ -116,7 +116,7 @@ def test_metrics_equal_those_computed_row_by_row(finished):
 
 
 def test_slices_split_the_targets_by_training_popularity(world, finished):
-    counts = schemas.read_table(world[0] / "catalogue.parquet")["train_count"].to_numpy()
+    counts = tables.read_table(world[0] / "catalogue.parquet")["train_count"].to_numpy()
     cold = int((counts[read_test(world[0]).targets] == 0).sum())
     metrics = finished[1]["metrics"]
     assert max(entry["hr@5"] for entry in metrics.values()) > 0
@@ -161,8 +161,8 @@ def test_no_predictions_is_an_error(world, tmp_path):
 
 def test_no_test_rows_is_an_error(world, tmp_path):
     prepared = shutil.copytree(world[0], tmp_path / "prepared")
-    table = schemas.read_table(prepared / "test.parquet", schemas.TARGETS)
-    schemas.write_table(table.slice(0, 0), prepared / "test.parquet", schemas.TARGETS)
+    table = tables.read_table(prepared / "test.parquet", tables.TARGETS)
+    tables.write_table(table.slice(0, 0), prepared / "test.parquet", tables.TARGETS)
     assert shards(prepared, 4) == []
     with pytest.raises(DataError, match="no test row"):
         merge(tmp_path / "parts", prepared, CONFIG, tmp_path / "out", seed=0)
@@ -183,19 +183,19 @@ def test_baselines_never_learn_from_validation_or_test(world, tmp_path):
     """The same lists come out when validation and test targets are other items."""
     prepared = shutil.copytree(world[0], tmp_path / "prepared")
     for name in ("valid", "test"):
-        table = schemas.read_table(prepared / f"{name}.parquet", schemas.TARGETS)
+        table = tables.read_table(prepared / f"{name}.parquet", tables.TARGETS)
         targets = (table["target"].to_numpy() + 1) % NUM_ITEMS
         table = table.set_column(3, table.schema.field("target"), [targets])
-        schemas.write_table(table, prepared / f"{name}.parquet", schemas.TARGETS)
+        tables.write_table(table, prepared / f"{name}.parquet", tables.TARGETS)
     lists = []
     for i, folder in enumerate((world[0], prepared)):
         baseline_predictions(folder, CONFIG, tmp_path / str(i))
         files = sorted((tmp_path / str(i)).glob("*.parquet"))
-        lists.append([schemas.read_table(f)["items"].to_pylist() for f in files])
+        lists.append([tables.read_table(f)["items"].to_pylist() for f in files])
     assert lists[0] == lists[1]
     assert len(lists[0]) == 6
-    counts = schemas.read_table(world[0] / "catalogue.parquet")["train_count"].to_numpy()
-    popular = schemas.read_table(tmp_path / "0" / "popularity.keep.0000000000.parquet")["items"].to_pylist()
+    counts = tables.read_table(world[0] / "catalogue.parquet")["train_count"].to_numpy()
+    popular = tables.read_table(tmp_path / "0" / "popularity.keep.0000000000.parquet")["items"].to_pylist()
     assert popular == [np.argsort(-counts, kind="stable")[: CONFIG.beam_width].tolist()] * NUM_USERS
 
 
@@ -217,14 +217,14 @@ def test_a_part_keeps_lists_ranks_and_scores(world, tmp_path):
     rows = read_test(world[0], 0, 2)
     items = np.array([[rows.targets[0], 3, -1], [-1, -1, -1]], dtype=np.int32)
     write_part(tmp_path, "sft", "drop", 0, rows, items, np.where(items >= 0, -1.5, -np.inf))
-    table = schemas.read_table(tmp_path / "sft.drop.0000000000.parquet", schemas.PREDICTIONS)
+    table = tables.read_table(tmp_path / "sft.drop.0000000000.parquet", tables.PREDICTIONS)
     assert table["rank"].to_pylist() == [0, -1] == target_ranks(items, rows.targets).tolist()
     assert table["items"].to_pylist() == [[rows.targets[0], 3], []]
     assert table["scores"].to_pylist() == [[-1.5, -1.5], []]
 
 
 def test_ragged_columns_survive_empty_rows_and_slices(world):
-    table = schemas.read_table(world[0] / "test.parquet", columns=["history"])
+    table = tables.read_table(world[0] / "test.parquet", columns=["history"])
     expected = table["history"].to_pylist()
     assert [h.tolist() for h in ragged(table["history"])] == expected
     assert [h.tolist() for h in ragged(table.slice(3, 4)["history"])] == expected[3:7]

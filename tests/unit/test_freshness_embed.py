@@ -7,8 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from genrec.config import EmbedConfig
-from genrec.embed import lsa, reuse
-from genrec.embed.stage import encode_shard, read_item_vectors, split_texts, write_vectors
+from genrec.embed import reuse
+from genrec.embed.encoders import lsa
+from genrec.embed.vectors import encode_shard, read_item_vectors, split_texts, write_vectors
 from genrec.errors import DataError
 from genrec.progress import silent
 from tests.unit.embed_tiny import WORDS, catalogue_of, save_tiny

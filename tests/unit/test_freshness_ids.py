@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genrec.columns import read_sids
 from genrec.config import SidConfig
-from genrec.embed.stage import write_item_vectors
-from genrec.sid.keep import KNOWN_FILE, CannotKeep, keep_ids
-from genrec.sid.new_items import extend
-from genrec.sid.stage import assign
+from genrec.embed.vectors import write_item_vectors
+from genrec.sid.assign import assign
+from genrec.sid.daily.keep import KNOWN_FILE, CannotKeep, keep_ids
+from genrec.sid.daily.new_items import extend
+from genrec.tables import read_sids
 from tests.unit.embed_tiny import catalogue_of
 from tests.unit.sid_samples import clustered
 

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from genrec.lm import decode
-from genrec.lm.fused import FusedSiblings, fits
-from genrec.lm.layout import PromptBatch, Siblings
-from genrec.lm.policy import Policy
-from genrec.lm.trie import Trie
+from genrec.model.policy import Policy
+from genrec.search import decode
+from genrec.search.fused import FusedSiblings, fits
+from genrec.search.layout import PromptBatch, Siblings
+from genrec.search.trie import Trie
 from tests.unit.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_histories, random_sids, tiny_policy
 
 NUM_ITEMS = 90
@@ -76,7 +76,7 @@ def test_hidden_states_are_those_of_the_stock_modules(seed, num_layers, num_kv_h
         prompts = PromptBatch(*(t.gather(1, order) for t in prompts[:2]), prompts.histories)
     embeds = policy.prompt_embeds(prompts)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("genrec.lm.fused._TOKENS", tokens)  # slices of one row, of some and of all
+        patch.setattr("genrec.search.fused._TOKENS", tokens)  # slices of one row, of some and of all
         fused = FusedSiblings(policy.body, prompts.input_ids, embeds, prompts.attention_mask, 12, torch.float32)
         stock = Siblings(policy.body, embeds, prompts.attention_mask)
         torch.testing.assert_close(fused.last_hidden, stock.last_hidden, atol=ROUNDING, rtol=0)
@@ -126,7 +126,7 @@ def test_other_models_are_searched_through_their_own_modules(make, reads):
 
 
 def test_a_model_too_large_to_gather_is_searched_through_its_own_modules(reads, monkeypatch):
-    monkeypatch.setattr("genrec.lm.fused._MAX_WEIGHTS", 1000)
+    monkeypatch.setattr("genrec.search.fused._MAX_WEIGHTS", 1000)
     policy = dense_policy()
     policy.beam_search(policy.prompts([np.array([3])], SIDS), TRIE, 5)
     assert reads == [Siblings]

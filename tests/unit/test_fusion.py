@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from genrec.config import FusionConfig, SidConfig
 from genrec.errors import DataError
-from genrec.schemas import SEQUENCES, write_table
+from genrec.sid.assign import assign
 from genrec.sid.cooccurrence import cooccurrence_counts, ppmi, ppmi_embedding
 from genrec.sid.fusion import Fusion, fused_vectors
-from genrec.sid.stage import assign
+from genrec.tables import SEQUENCES, write_table
 from tests.unit.sid_samples import clustered, write_inputs
 
 

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from genrec.config_load import load_config
-from genrec.store import Store
-from tasks import gpus
-from tasks.gpus import devices, gpus_of_this_machine, wants_gpus
-from tasks.watch import Watcher, watching
+from genrec.config.load import load_config
+from genrec.store.local import Store
+from tasks.ray import gpus
+from tasks.ray.gpus import devices, gpus_of_this_machine, wants_gpus
+from tasks.ray.watch import Watcher, watching
 
 GPU = load_config([], ["resources.sft.num_gpus=1", "resources.rollout.num_gpus=0.5", "resources.evaluate.num_gpus=1"])
 CPU = load_config([], [])

@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 
 from genrec.errors import DataError
-from genrec.rl import grpo
-from genrec.rl.groups import form_groups
-from genrec.rl.objective import Tokens
-from genrec.rl.prompts import PromptSource
-from genrec.schemas import SEQUENCES, write_table
+from genrec.tables import SEQUENCES, write_table
+from genrec.train.rl.algorithms import grpo
+from genrec.train.rl.groups import form_groups
+from genrec.train.rl.objective import Tokens
+from genrec.train.rl.prompts import PromptSource
 
 OPTIONS = grpo.Config()
 

@@ -6,14 +6,14 @@ import torch
 
 from genrec.config import RlConfig
 from genrec.errors import TrainingError
-from genrec.rl import grpo
-from genrec.rl.groups import form_groups
-from genrec.rl.learner import Learner
-from genrec.rl.objective import Tokens
-from genrec.rl.prompts import PromptSet
-from genrec.rl.rewards.compose import build_terms
-from genrec.rl.rewards.context import RewardContext
-from genrec.rl.rollout import RolloutWorker
+from genrec.train.rl.algorithms import grpo
+from genrec.train.rl.groups import form_groups
+from genrec.train.rl.learner import Learner
+from genrec.train.rl.objective import Tokens
+from genrec.train.rl.prompts import PromptSet
+from genrec.train.rl.rewards.compose import build_terms
+from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.rollout import RolloutWorker
 from tests.unit.rl_tiny import NUM_CODES, NUM_ITEMS, SIDS, VOCAB, tiny_policy, tiny_trie
 
 CONTEXT = RewardContext(torch.from_numpy(SIDS).long(), torch.ones(NUM_ITEMS, dtype=torch.long))

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.__main__ import app
-from genrec.remote_store import open_store
+from genrec.store.remote import open_store
 from tasks.run import STAGES
 
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import DataError
-from genrec.lm.base import train_tokenizer
-from genrec.lm.items import ItemVectors
-from genrec.lm.policy import Policy
-from genrec.lm.prefixes import PrefixLogProbs
-from genrec.lm.successors import Successors
-from genrec.lm.trie import Trie
-from genrec.lm.vocab import SidVocabulary
+from genrec.model.base import train_tokenizer
+from genrec.model.item_head import ItemVectors
+from genrec.model.policy import Policy
+from genrec.model.prefixes import PrefixLogProbs
+from genrec.model.transitions import Successors
+from genrec.model.vocab import SidVocabulary
+from genrec.search.trie import Trie
 from tests.unit.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_histories, random_sids, tiny_policy
 
 NUM_ITEMS, WIDTH = 40, 16
@@ -150,7 +150,7 @@ def test_a_table_that_knew_nothing_but_the_answer_is_left_with_nothing():
 
 
 def test_only_the_strongest_successors_are_kept(monkeypatch):
-    monkeypatch.setattr("genrec.lm.successors.MAX_SUCCESSORS", 1)
+    monkeypatch.setattr("genrec.model.transitions.MAX_SUCCESSORS", 1)
     table = successors()
     assert table.starts.diff()[:6].tolist() == [1, 1, 0, 1, 0, 1]
     assert table.targets[0] == 1

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from genrec.config import Config
-from genrec.config_load import load_config
-from genrec.store import Artifact
+from genrec.config.load import load_config
+from genrec.store.local import Artifact
 from tasks.run import STAGES
 
 # stage -> the stages it reads
@@ -43,7 +43,7 @@ OWNERS = {
 def keys(config: Config) -> dict[str, str]:
     artifacts: dict[str, Artifact] = {}
     for name in STAGES:
-        stage = getattr(importlib.import_module(f"tasks.{name}"), name)
+        stage = getattr(importlib.import_module(f"tasks.stages.{name}"), name)
         key, _, _ = stage.key(config, {n: artifacts[n] for n in READS[name]})
         artifacts[name] = Artifact(key, name, Path(), "", {}, 0.0)
     return {name: a.key for name, a in artifacts.items()}

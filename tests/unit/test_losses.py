@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.sft.losses import cross_entropy, focal
-from genrec.sft.samplers import hard_examples, tail
+from genrec.train.sft.losses import cross_entropy, focal
+from genrec.train.sft.samplers import hard_examples, tail
 
 
 def test_focal_loss_of_known_probabilities():

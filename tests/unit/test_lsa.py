@@ -3,8 +3,8 @@
 import numpy as np
 import pyarrow.parquet as pq
 
-from genrec.embed import lsa
-from genrec.embed.text import item_texts
+from genrec.embed.encoders import lsa
+from genrec.embed.texts import item_texts
 
 
 def test_terms_are_words_and_pairs_that_cross_neither_lines_nor_categories():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from genrec.evaluate.metrics import coverage, hit, metric_names, ndcg, popularity_groups, row_metrics, target_ranks
+from genrec.metrics import coverage, hit, metric_names, ndcg, popularity_groups, row_metrics, target_ranks
 
 RANKS = np.array([0, 1, 4, 5, -1])
 

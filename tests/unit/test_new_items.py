@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from genrec.columns import read_sids
 from genrec.config import SidConfig
 from genrec.errors import DataError
-from genrec.sid.new_items import MIN_NEW_ITEMS, drift, extend
-from genrec.sid.stage import assign
+from genrec.sid.assign import assign
+from genrec.sid.daily.new_items import MIN_NEW_ITEMS, drift, extend
+from genrec.tables import read_sids
 from tests.unit.sid_samples import clustered, write_inputs
 
 VECTORS = clustered(500, 8, 40, seed=0, noise=0.5)

@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 import pytest
 
 from flows import recipes
-from flows.credentials import auth_string, password_file
-from flows.forms import AS_IN_PRESET, CONF, PRESETS, settings_of
-from flows.processes import children, descendants, end
-from flows.report_pages import report_pages
-from flows.server import only_one, served
+from flows.serve.credentials import auth_string, password_file
+from flows.serve.forms import AS_IN_PRESET, CONF, PRESETS, settings_of
+from flows.serve.processes import children, descendants, end
+from flows.serve.report_pages import report_pages
+from flows.serve.server import only_one, served
 from genrec.errors import GenrecError
-from tasks.worker_log import LogReader, log_to
+from tasks.ray.worker_log import LogReader, log_to
 
 
 def test_a_password_is_made_once_and_read_again(tmp_path):
@@ -67,7 +67,7 @@ def test_only_fields_that_were_filled_in_become_settings():
 
 
 def test_the_deployments_take_their_defaults_from_the_presets():
-    from flows import deployments
+    from flows.serve import deployments
 
     for flow in (deployments.retrain, deployments.compare_recipes, deployments.evaluate_only, deployments.embed_only):
         assert all(p.default is not inspect.Parameter.empty for p in inspect.signature(flow.fn).parameters.values())
@@ -80,7 +80,7 @@ def test_worker_logs_come_home_whole_in_order_and_once(tmp_path):
     with log_to(reader.file(0)) as logger:
         logger.info("one %d", 1)
         assert list(reader.new()) == [(logging.INFO, "one 1")]
-        logging.getLogger("genrec.sft").warning("two")
+        logging.getLogger("genrec.train.sft").warning("two")
         logging.getLogger("elsewhere").info("not ours and no warning")
         with warnings.catch_warnings():
             warnings.simplefilter("always")
@@ -139,8 +139,8 @@ def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):
 
 
 def test_a_plot_on_its_own_has_a_value_for_every_colour_it_names():
-    from flows.publish import _standalone
-    from genrec.evaluate import plots
+    from flows.serve.publish import _standalone
+    from genrec.report import plots
 
     made = _standalone(plots.line_plot("loss", {"train": ([0.0, 1.0], [2.0, 1.0])}, "step"))
     used = set(re.findall(r"var\((--[\w-]+)\)", made))

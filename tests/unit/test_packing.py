@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.sft.windows import make_windows, micro_batches, shuffled_batches
+from genrec.train.sft.windows import make_windows, micro_batches, shuffled_batches
 
 SEQUENCES = st.lists(st.integers(0, 40), min_size=1, max_size=12)
 

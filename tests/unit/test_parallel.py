@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from genrec.lm import checkpoint
-from genrec.lm.parallel import Workers, _buckets
-from genrec.rl.rollout import RolloutWorker
-from genrec.rl.train import train_rl
+from genrec.train import checkpoint
+from genrec.train.rl.rollout import RolloutWorker
+from genrec.train.rl.train import train_rl
+from genrec.train.workers import Workers, _buckets
 from tests.unit.processes import in_processes
 from tests.unit.rl_tiny import MAX_HISTORY
 from tests.unit.test_rl_train import PPO, contents, log_values, make_config, run
@@ -36,7 +36,7 @@ def test_one_process_is_the_first_and_shares_with_nobody():
 
 
 def test_buckets_keep_order_and_type(monkeypatch):
-    monkeypatch.setattr("genrec.lm.parallel._BUCKET", 10)
+    monkeypatch.setattr("genrec.train.workers._BUCKET", 10)
     shapes = [(4, torch.float32), (4, torch.float32), (4, torch.float32), (2, torch.float64), (30, torch.float64)]
     parameters = [torch.nn.Parameter(torch.zeros(n, dtype=dtype)) for n, dtype in shapes]
     assert [[p.numel() for p in bucket] for bucket in _buckets(parameters)] == [[4, 4], [4], [2], [30]]

@@ -6,8 +6,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from genrec.evaluate import plots
-from genrec.evaluate.plots import Interval
+from genrec.report import plots
+from genrec.report.plots import Interval
 
 HOSTILE = '<script>"x"</script>&$x_1$'
 ROWS = [Interval("sft", 0.1, 0.08, 0.12, True), Interval(HOSTILE, 0.05, 0.04, 0.06)]

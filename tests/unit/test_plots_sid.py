@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from genrec.config import SidConfig
-from genrec.evaluate.plots_sid import sid_plots
-from genrec.sid.stage import assign
+from genrec.report.plots_sid import sid_plots
+from genrec.sid.assign import assign
 from tests.unit.sid_samples import clustered, write_inputs
 from tests.unit.test_fusion import write_train
 

@@ -9,14 +9,14 @@ import torch
 from hypothesis import given, settings
 
 from genrec.config import RlConfig
-from genrec.rl import ppo
-from genrec.rl.groups import form_groups
-from genrec.rl.learner import Learner
-from genrec.rl.objective import Tokens
-from genrec.rl.prompts import PromptSet
-from genrec.rl.rewards.compose import build_terms
-from genrec.rl.rollout import RolloutWorker
-from genrec.rl.value_head import ValueHead
+from genrec.train.rl.algorithms import ppo
+from genrec.train.rl.groups import form_groups
+from genrec.train.rl.learner import Learner
+from genrec.train.rl.objective import Tokens
+from genrec.train.rl.prompts import PromptSet
+from genrec.train.rl.rewards.compose import build_terms
+from genrec.train.rl.rollout import RolloutWorker
+from genrec.train.rl.value_head import ValueHead
 from tests.unit.rl_tiny import SIDS, tiny_policy, tiny_trie
 from tests.unit.test_grpo_learner import CONTEXT, make_groups, make_prompts
 

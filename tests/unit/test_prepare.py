@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec import schemas
+from genrec import tables
 from genrec.config import DataConfig, PrepareConfig
 from genrec.data.kcore import k_core
 from genrec.data.prepare import TEST, TRAIN, VALID, global_time, leave_one_out
@@ -89,8 +89,8 @@ def test_splits_are_disjoint_complete_and_in_order(
         return
     index = pl.read_parquet(folder / "index/events.parquet")
     train, valid, test = (
-        schemas.read_table(folder / f"prepared/{name}.parquet", schema).to_pylist()
-        for name, schema in (("train", schemas.SEQUENCES), ("valid", schemas.TARGETS), ("test", schemas.TARGETS))
+        tables.read_table(folder / f"prepared/{name}.parquet", schema).to_pylist()
+        for name, schema in (("train", tables.SEQUENCES), ("valid", tables.TARGETS), ("test", tables.TARGETS))
     )
     rows = [(row["user"], item) for row in train for item in row["items"]]
     rows += [(row["user"], row["target"]) for row in valid + test]
@@ -106,7 +106,7 @@ def test_splits_are_disjoint_complete_and_in_order(
     if split == "global_time":
         newest = max(t for row in train for t in row["timestamps"])
         assert all(row["timestamp"] > newest for row in valid + test)
-    catalogue = schemas.read_table(folder / "prepared/catalogue.parquet", schemas.CATALOGUE).to_pydict()
+    catalogue = tables.read_table(folder / "prepared/catalogue.parquet", tables.CATALOGUE).to_pydict()
     counts = Counter(item for row in train for item in row["items"])
     assert catalogue["item"] == list(range(summary["items"]))
     assert catalogue["item_id"] == sorted(catalogue["item_id"])
@@ -133,8 +133,8 @@ def test_the_number_of_shards_changes_nothing(tmp_path: Path, split: str) -> Non
 def test_ties_in_time_stay_in_file_order(tmp_path: Path) -> None:
     events = [("u", item, T0_MS) for item in ("z", "a", "m", "b")]
     run_prepare(write_ingested(tmp_path / "ingest", events), PrepareConfig(k_core=1), tmp_path)
-    names = schemas.read_table(tmp_path / "prepared/catalogue.parquet")["item_id"].to_pylist()
-    test = schemas.read_table(tmp_path / "prepared/test.parquet").to_pylist()
+    names = tables.read_table(tmp_path / "prepared/catalogue.parquet")["item_id"].to_pylist()
+    test = tables.read_table(tmp_path / "prepared/test.parquet").to_pylist()
     assert [names[i] for i in [*test[0]["history"], test[0]["target"]]] == ["z", "a", "m", "b"]
 
 
@@ -143,15 +143,15 @@ def test_short_users_are_trained_on_and_never_predicted(tmp_path: Path) -> None:
     summary = run_prepare(write_ingested(tmp_path / "ingest", events), PrepareConfig(k_core=1), tmp_path)
     assert (summary["users"], summary["valid_targets"], summary["test_targets"]) == (3, 1, 1)
     assert summary["train_events"] == 4
-    train = schemas.read_table(tmp_path / "prepared/train.parquet").to_pylist()
+    train = tables.read_table(tmp_path / "prepared/train.parquet").to_pylist()
     assert [(row["user_id"], len(row["items"])) for row in train] == [("a", 2), ("b", 1), ("c", 1)]
 
 
 def _ingest_rows(folder: Path, rows: list[tuple[str, str, int, str, float | None]]) -> Path:
     folder.mkdir()
-    frame = pl.DataFrame(rows, schema=schemas.INTERACTIONS.names, orient="row", infer_schema_length=None)
-    schemas.write_table(frame.to_arrow(), folder / "interactions.parquet", schemas.INTERACTIONS)
-    schemas.write_table(schemas.ITEMS.empty_table(), folder / "items.parquet", schemas.ITEMS)
+    frame = pl.DataFrame(rows, schema=tables.INTERACTIONS.names, orient="row", infer_schema_length=None)
+    tables.write_table(frame.to_arrow(), folder / "interactions.parquet", tables.INTERACTIONS)
+    tables.write_table(tables.ITEMS.empty_table(), folder / "items.parquet", tables.ITEMS)
     return folder
 
 

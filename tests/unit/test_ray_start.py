@@ -5,7 +5,7 @@ import ray
 
 from genrec.config import ResourcesConfig
 from genrec.errors import GenrecError
-from tasks import cluster
+from tasks.ray import cluster
 
 TOO_LATE = Exception("The current node timed out during startup. This could happen because ...")
 

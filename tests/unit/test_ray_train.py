@@ -5,11 +5,11 @@ from safetensors.torch import load_file
 
 from genrec.config import Config, StageResources
 from genrec.errors import GenrecError, TrainingError
-from genrec.lm import checkpoint
-from genrec.rl.train import train_rl
-from genrec.sft.train import train_sft
-from tasks.parallel import run_group, train
-from tasks.watch import Watcher, watching
+from genrec.train import checkpoint
+from genrec.train.rl.train import train_rl
+from genrec.train.sft.train import train_sft
+from tasks.ray.parallel import run_group, train
+from tasks.ray.watch import Watcher, watching
 from tests.unit.rl_tiny import MAX_HISTORY
 from tests.unit.test_parallel import distance, weights
 from tests.unit.test_rl_train import make_config, run
@@ -35,7 +35,7 @@ class Heard(Watcher):
 
 def fail(progress):
     """What every process does: one meets bad data, the others wait for it."""
-    from genrec.lm.parallel import Workers
+    from genrec.train.workers import Workers
 
     workers = Workers()
     if workers.rank == 1:

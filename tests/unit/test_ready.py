@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from genrec.config import Config, EmbedConfig
-from genrec.embed.stage import needs_no_text, read_item_vectors, write_ready_vectors
+from genrec.embed.vectors import needs_no_text, read_item_vectors, write_ready_vectors
 from genrec.errors import DataError, GenrecError
-from tasks.embed import embed
+from tasks.stages.embed import embed
 from tests.unit.embed_tiny import catalogue_of
 
 IDS = ["i2", "i0", "x9", "i1"]

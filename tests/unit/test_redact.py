@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from genrec.config_load import load_config
+from genrec.config.load import load_config
 from genrec.errors import ConfigError, DataError, GenrecError
 from genrec.redact import redact, without_secrets
 

@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from genrec import schemas
+from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.errors import DataError, GenrecError
-from genrec.evaluate.incumbent import RANKS, compare, in_words, keep_ranks, translate_test_rows
-from genrec.evaluate.metrics import ndcg
-from genrec.evaluate.predictions import decode_shard, read_test
-from genrec.registry import CURRENT, Registry, names
-from genrec.store import Store
+from genrec.measure.incumbent import RANKS, compare, in_words, keep_ranks, translate_test_rows
+from genrec.measure.predictions import decode_shard, read_test
+from genrec.metrics import ndcg
+from genrec.store.local import Store
+from genrec.store.registry import CURRENT, Registry, names
 from tests.unit.evaluate_tiny import write_model, write_prepared, write_sid_artifact
 
 
@@ -84,7 +84,7 @@ def test_a_name_that_is_no_name_is_refused(store, name):
 
 def _test_rows(folder, item_ids, rows):
     folder.mkdir()
-    schemas.write_table(
+    tables.write_table(
         pa.table(
             {
                 "item": pa.array(range(len(item_ids)), pa.int32()),
@@ -96,10 +96,10 @@ def _test_rows(folder, item_ids, rows):
             }
         ),
         folder / "catalogue.parquet",
-        schemas.CATALOGUE,
+        tables.CATALOGUE,
     )
     histories = [[item_ids.index(i) for i in h] for h, _ in rows]
-    schemas.write_table(
+    tables.write_table(
         pa.table(
             {
                 "user": pa.array(range(len(rows)), pa.int32()),
@@ -111,7 +111,7 @@ def _test_rows(folder, item_ids, rows):
             }
         ),
         folder / "test.parquet",
-        schemas.TARGETS,
+        tables.TARGETS,
     )
     return folder
 
@@ -136,23 +136,23 @@ def test_a_model_on_the_rows_it_was_made_for_scores_the_same_in_service(tmp_path
     for folder, name in ((prepared, "rl"), (tmp_path / "same", "in_service")):
         decode_shard(folder, sids, model, None, name, config, bounds, tmp_path / "parts")
     keep_ranks(tmp_path / "parts", tmp_path / "same", config, tmp_path)
-    expected = schemas.read_table(tmp_path / "parts" / "rl.drop.0000000000.parquet")["rank"]
-    assert schemas.read_table(tmp_path / "ranks.parquet", RANKS)["rank"].to_pylist() == expected.to_pylist()
+    expected = tables.read_table(tmp_path / "parts" / "rl.drop.0000000000.parquet")["rank"]
+    assert tables.read_table(tmp_path / "ranks.parquet", RANKS)["rank"].to_pylist() == expected.to_pylist()
 
 
 def _evaluated(folder, new, old, users=None):
     """An evaluate artifact whose last model has these ranks, and ranks of a model in service."""
     folder.mkdir(exist_ok=True)
     users = np.arange(len(new)) if users is None else users
-    tables = []
+    frames = []
     for model, ranks in (("sft", np.zeros(len(new), int)), ("rl", new)):
         for protocol in ("drop", "keep"):
             shown = ranks if protocol == "drop" else np.full(len(new), -1)
             columns = {"model": [model] * len(new), "seen_items": [protocol] * len(new), "rank": shown, "user": users,
                        "target": users, "items": [[]] * len(new), "scores": [[]] * len(new)}  # fmt: skip
-            tables.append(pa.table(columns).select(schemas.PREDICTIONS.names).cast(schemas.PREDICTIONS))
-    schemas.write_table(pa.concat_tables(tables), folder / "predictions.parquet", schemas.PREDICTIONS)
-    schemas.write_table(
+            frames.append(pa.table(columns).select(tables.PREDICTIONS.names).cast(tables.PREDICTIONS))
+    tables.write_table(pa.concat_tables(frames), folder / "predictions.parquet", tables.PREDICTIONS)
+    tables.write_table(
         pa.table({"user": users, "rank": old}).select(RANKS.names).cast(RANKS), folder / "ranks.parquet", RANKS
     )
     return folder

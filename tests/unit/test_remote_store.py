@@ -6,9 +6,9 @@ import fsspec
 import pytest
 
 from genrec.errors import ConfigError, GenrecError
-from genrec.registry import Registry
-from genrec.remote_store import RemoteStore, local_root, open_store
-from genrec.store import MANIFEST, Store
+from genrec.store.local import MANIFEST, Store
+from genrec.store.registry import Registry
+from genrec.store.remote import RemoteStore, local_root, open_store
 
 MORE = {"version": 1, "config_slice": {"a": 1}, "inputs": {}, "summary": {"n": 3}, "seconds": 0.5}
 

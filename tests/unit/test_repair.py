@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import DataError
+from genrec.sid.quantize.tokenizer import Tokenizer
 from genrec.sid.repair import check_capacity, repair
-from genrec.sid.tokenizer import Tokenizer
 
 
 def problem(num_items, num_levels, num_codes, dim=3, seed=0, num_distinct=None):

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from genrec import schemas
+from genrec import tables
 from genrec.config import Config
-from genrec.evaluate.baselines import baseline_predictions
-from genrec.evaluate.predictions import decode_shard
-from genrec.evaluate.report import duration, terminal_rows, write_report
-from genrec.evaluate.sections import read_log, sid_examples
-from genrec.evaluate.stage import merge
+from genrec.measure.baselines import baseline_predictions
+from genrec.measure.evaluation import merge
+from genrec.measure.predictions import decode_shard
+from genrec.report.report import duration, terminal_rows, write_report
+from genrec.report.sections import read_log, sid_examples
 from tests.unit.evaluate_tiny import (
     CONFIG,
     HOSTILE,
@@ -30,18 +30,18 @@ def write_ingest(folder):
     folder.mkdir()
     interactions = {"user_id": ["u"] * 3, "item_id": ["i"] * 3, "timestamp": [1, 2, 3], "event": ["click"] * 3}
     table = pa.table(interactions | {"rating": pa.array([None] * 3, pa.float32())})
-    schemas.write_table(table, folder / "interactions.parquet", schemas.INTERACTIONS)
-    schemas.write_table(schemas.ITEMS.empty_table(), folder / "items.parquet", schemas.ITEMS)
+    tables.write_table(table, folder / "interactions.parquet", tables.INTERACTIONS)
+    tables.write_table(tables.ITEMS.empty_table(), folder / "items.parquet", tables.ITEMS)
     bad = {"file": ["f"] * 3, "line": [1, 2, 3], "reason": ["bad_json", HOSTILE, "bad_json"]}
     table = pa.table(bad | {"detail": [HOSTILE] * 3, "record": [HOSTILE] * 3})
-    schemas.write_table(table, folder / "quarantine.parquet", schemas.QUARANTINE)
+    tables.write_table(table, folder / "quarantine.parquet", tables.QUARANTINE)
     return folder
 
 
 def write_log(folder, names):
     rows = [(step, step / 4, name, 1 / step) for name in names for step in range(1, 9)] + [(9, 2.0, names[0], np.nan)]
-    columns = dict(zip(schemas.TRAINING_LOG.names, zip(*rows, strict=True), strict=True))
-    schemas.write_table(pa.table(columns), folder / "training_log.parquet", schemas.TRAINING_LOG)
+    columns = dict(zip(tables.TRAINING_LOG.names, zip(*rows, strict=True), strict=True))
+    tables.write_table(pa.table(columns), folder / "training_log.parquet", tables.TRAINING_LOG)
 
 
 @pytest.fixture(scope="module")

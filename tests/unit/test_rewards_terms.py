@@ -9,8 +9,8 @@ import torch
 from genrec import variants
 from genrec.config import RewardConfig
 from genrec.errors import TrainingError
-from genrec.rl import grpo
-from genrec.rl.rewards import (
+from genrec.train.rl.algorithms import grpo
+from genrec.train.rl.rewards import (
     behaviour,
     category_diversity,
     compose,
@@ -23,7 +23,7 @@ from genrec.rl.rewards import (
     rank_penalty,
     transitions,
 )
-from genrec.rl.rewards.context import RewardContext, Sequences, read_context
+from genrec.train.rl.rewards.context import RewardContext, Sequences, read_context
 from tests.unit.rl_tiny import NUM_ITEMS, write_prepared
 from tests.unit.rl_tiny import SIDS as TINY_SIDS
 

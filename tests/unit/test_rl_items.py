@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.lm.items import ItemVectors
-from genrec.lm.policy import Policy
+from genrec.model.item_head import ItemVectors
+from genrec.model.policy import Policy
 from tests.unit.rl_tiny import NUM_CODES, NUM_ITEMS, SIDS, tiny_policy
 from tests.unit.test_rl_train import contents, make_config, run
 from tests.unit.test_rl_train import shop as shop  # the fixture

@@ -8,15 +8,15 @@ import torch
 
 from genrec.config import RlConfig
 from genrec.errors import ConfigError, DataError, TrainingError
-from genrec.evaluate.sections import training_plots
-from genrec.lm import adapter
-from genrec.lm.policy import Policy
-from genrec.rl.groups import form_groups
-from genrec.rl.learner import Learner
-from genrec.rl.rewards import exact_hit
-from genrec.rl.rollout import Rollout, RolloutWorker, chunks, concatenate
-from genrec.rl.train import LOG_FILE, rollout_figures, train_rl
-from genrec.schemas import TRAINING_LOG, read_table
+from genrec.model import adapter
+from genrec.model.policy import Policy
+from genrec.report.sections import training_plots
+from genrec.tables import TRAINING_LOG, read_table
+from genrec.train.rl.groups import form_groups
+from genrec.train.rl.learner import Learner
+from genrec.train.rl.rewards import exact_hit
+from genrec.train.rl.rollout import Rollout, RolloutWorker, chunks, concatenate
+from genrec.train.rl.train import LOG_FILE, rollout_figures, train_rl
 from tests.unit.rl_tiny import (
     MAX_HISTORY,
     META,
@@ -159,8 +159,8 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(shop, tmp_path
         seen.append({name: p.detach().clone() for name, p in learner.parameters.items()})
         return 0.1 * len(seen), 0.1 * len(seen)  # every checkpoint is better than the one before
 
-    monkeypatch.setattr("genrec.rl.train.Learner", type("Watched", (Learner,), {"update": update}))
-    monkeypatch.setattr("genrec.rl.train._validate", validate)
+    monkeypatch.setattr("genrec.train.rl.train.Learner", type("Watched", (Learner,), {"update": update}))
+    monkeypatch.setattr("genrec.train.rl.train._validate", validate)
     run(shop, tmp_path, make_config(ema_decay=0.3))
     assert len(walked) == 12
     assert len(seen) == 4

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from genrec.config import RlConfig
-from genrec.rl.prompts import PromptSet
-from genrec.rl.rollout import RolloutWorker, chunks, concatenate, get_weights
+from genrec.train.rl.prompts import PromptSet
+from genrec.train.rl.rollout import RolloutWorker, chunks, concatenate, get_weights
 from tests.unit.rl_tiny import NUM_ITEMS, SIDS, tiny_policy, tiny_trie
 
 MODES = ["beam", "sample", "gumbel"]

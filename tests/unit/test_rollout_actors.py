@@ -10,9 +10,9 @@ import ray
 
 from genrec.config import Config
 from genrec.errors import GenrecError
-from genrec.rl.rollout import RolloutWorker, get_weights
-from tasks.rollouts import RayRollouts
-from tasks.worker_log import LogReader, log_to
+from genrec.train.rl.rollout import RolloutWorker, get_weights
+from tasks.ray.rollouts import RayRollouts
+from tasks.ray.worker_log import LogReader, log_to
 from tests.unit.rl_tiny import MAX_HISTORY, tiny_policy, write_sids
 from tests.unit.test_grpo_learner import make_prompts
 

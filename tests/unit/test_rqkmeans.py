@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.sid import rqkmeans
-from genrec.sid.kmeans import distinct_rows, kmeans
+from genrec.sid.quantize.kmeans import distinct_rows, kmeans
+from genrec.sid.tokenizers import rqkmeans
 from tests.unit.sid_samples import clustered
 
 

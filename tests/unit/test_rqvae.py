@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from genrec.errors import ConfigError, TrainingError
-from genrec.sid import rqvae
-from genrec.sid.rqvae import Config, quantize
+from genrec.sid.tokenizers import rqvae
+from genrec.sid.tokenizers.rqvae import Config, quantize
 from tests.unit.sid_samples import clustered
 
 SMALL = Config(latent_dim=8, hidden_dims=(32,), epochs=60, warmup_epochs=10, batch_size=128, eval_every=10)

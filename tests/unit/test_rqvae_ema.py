@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from genrec.errors import TrainingError
-from genrec.sid import rqvae_ema
-from genrec.sid.autoencoder import Inputs
 from genrec.sid.quality import collision_rate, perplexity
-from genrec.sid.rqvae_ema import Config
+from genrec.sid.quantize.autoencoder import Inputs
+from genrec.sid.tokenizers import rqvae_ema
+from genrec.sid.tokenizers.rqvae_ema import Config
 from tests.unit.sid_samples import clustered
 
 SMALL = Config(latent_dim=8, hidden_dims=(32,), epochs=40, warmup_epochs=10, batch_size=128, eval_every=10)

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from genrec import schemas
+from genrec import tables
 from genrec.config import SftConfig
-from genrec.embed.stage import write_item_vectors
+from genrec.embed.vectors import write_item_vectors
 from genrec.errors import DataError, TrainingError
-from genrec.lm.items import ItemVectors
-from genrec.lm.policy import Policy
-from genrec.sft.train import train_sft
-from genrec.sft.trainer import Trainer
-from genrec.sft.windows import make_windows
+from genrec.model.item_head import ItemVectors
+from genrec.model.policy import Policy
+from genrec.train.sft.train import train_sft
+from genrec.train.sft.trainer import Trainer
+from genrec.train.sft.windows import make_windows
 from tests.bench.bench_training import one_row_a_target
 from tests.unit.rl_tiny import (
     MAX_HISTORY,
@@ -103,7 +103,7 @@ def test_it_learns_which_item_follows(files):
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
-    monkeypatch.setattr("genrec.sft.trainer._CheckpointClock.is_due", lambda self: True)  # after every step
+    monkeypatch.setattr("genrec.train.sft.trainer._CheckpointClock.is_due", lambda self: True)  # after every step
     whole = train(files, name="whole", work="work_whole")
     for kill_at in (5, 17):  # in the middle of two epochs
 
@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
 
 
 def test_the_8_bit_optimizer_trains_and_resumes_to_the_same_bits(files, monkeypatch):
-    monkeypatch.setattr("genrec.sft.trainer._CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.sft.trainer._CheckpointClock.is_due", lambda self: True)
 
     def run(name, **more):
         config = CONFIG.model_copy(update={"optimizer": "paged_adamw_8bit", "epochs": 3})
@@ -150,7 +150,7 @@ def test_a_finished_run_is_not_trained_again(files):
 
 def test_the_log_follows_training(files):
     summary = train(files)
-    log = schemas.read_table(files / "out" / "training_log.parquet", schemas.TRAINING_LOG).to_pylist()
+    log = tables.read_table(files / "out" / "training_log.parquet", tables.TRAINING_LOG).to_pylist()
     figures = {name: [row for row in log if row["name"] == name] for name in {row["name"] for row in log}}
     assert {"loss", "loss_level_0", "learning_rate", "valid_ndcg@10", "valid_hr@10"} <= set(figures)
     assert [row["epoch"] for row in figures["valid_ndcg@10"]] == [1.0, 2.0, 3.0]
@@ -181,7 +181,7 @@ def test_adapters_train_and_reload(files, mode):
     summary = train(files, config)
     assert 0 < summary["trainable_share"] < 1
     assert not (files / "out" / "model.safetensors").exists()
-    log = schemas.read_table(files / "out" / "training_log.parquet").to_pylist()
+    log = tables.read_table(files / "out" / "training_log.parquet").to_pylist()
     losses = [row["value"] for row in log if row["name"] == "loss"]
     assert losses[-1] < 0.9 * losses[0]
     assert Policy.load(files / "out", files / "base").has_adapter
@@ -190,7 +190,7 @@ def test_adapters_train_and_reload(files, mode):
 def test_bf16_and_recomputation_train_as_well(files):
     config = CONFIG.model_copy(update={"precision": "bf16", "gradient_checkpointing": True, "micro_batch_size": 8})
     train(files, config)
-    log = schemas.read_table(files / "out" / "training_log.parquet").to_pylist()
+    log = tables.read_table(files / "out" / "training_log.parquet").to_pylist()
     losses = [row["value"] for row in log if row["name"] == "loss"]
     assert losses[-1] < 0.9 * losses[0]
 
@@ -222,7 +222,7 @@ def test_a_target_that_counts_double_pulls_twice_as_hard(monkeypatch):
     config = CONFIG.model_copy(update={"dropout": 0.0})
     weights = np.ones(NUM_ITEMS, np.float32)
     weights[5] = 2.0
-    monkeypatch.setattr("genrec.sft.samplers.uniform.target_weights", lambda counts, options: weights)
+    monkeypatch.setattr("genrec.train.sft.samplers.uniform.target_weights", lambda counts, options: weights)
     trainer = make_trainer(config)
     rows = np.arange(12)
     weighted = trainer.accumulate(rows)
@@ -233,7 +233,7 @@ def test_a_target_that_counts_double_pulls_twice_as_hard(monkeypatch):
 
 
 def test_hard_examples_are_read_again_in_the_same_epoch_and_a_resumed_run_reads_the_same(files, monkeypatch):
-    monkeypatch.setattr("genrec.sft.trainer._CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.sft.trainer._CheckpointClock.is_due", lambda self: True)
     config = SftConfig(**{**CONFIG.model_dump(), "sampler": "hard_examples", "epochs": 2})
     seen = []
     accumulate = Trainer.accumulate
@@ -287,7 +287,7 @@ def test_text_without_vectors_is_a_clear_error(files):
 
 
 def test_the_average_is_validated_kept_and_resumed(files, monkeypatch):
-    monkeypatch.setattr("genrec.sft.trainer._CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.sft.trainer._CheckpointClock.is_due", lambda self: True)
     config = CONFIG.model_copy(update={"ema_decay": 0.9, "item_dropout": 0.2, "reverse_share": 0.3})
     whole = train(files, config, name="whole", work="work_whole")
 

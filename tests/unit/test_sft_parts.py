@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from genrec.config import SftConfig
-from genrec.lm.averaging import WeightAverage
-from genrec.sft import code_rows
-from genrec.sft.losses import cross_entropy
-from genrec.sft.optim import learning_rate, make_optimizer
-from genrec.sft.state import State
+from genrec.train.averaging import WeightAverage
+from genrec.train.sft import code_rows
+from genrec.train.sft.losses import cross_entropy
+from genrec.train.sft.optim import learning_rate, make_optimizer
+from genrec.train.sft.state import State
 from tests.unit.rl_tiny import (
     NUM_CODES,
     NUM_ITEMS,

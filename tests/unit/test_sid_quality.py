@@ -8,14 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from genrec.config import SidConfig
-from genrec.embed.stage import write_item_vectors
+from genrec.embed.vectors import write_item_vectors
 from genrec.errors import DataError
-from genrec.schemas import sids_schema
+from genrec.sid.assign import assign
 from genrec.sid.neighbours import cooccurrence_neighbours, prefix_agreement, text_neighbours
 from genrec.sid.quality import collision_rate, fan_out, perplexity, quality_report, utilization
-from genrec.sid.spread import cluster_sizes, popularity_spread, sequence_length
-from genrec.sid.stage import assign
-from genrec.sid.tokenizer import load_tokenizer
+from genrec.sid.quantize.spread import cluster_sizes, popularity_spread, sequence_length
+from genrec.sid.quantize.tokenizer import load_tokenizer
+from genrec.tables import sids_schema
 from tests.unit.embed_tiny import catalogue_of
 from tests.unit.sid_samples import clustered, write_inputs
 
@@ -122,8 +122,8 @@ def test_damaged_tokenizers_are_named(tmp_path):
 
 
 def test_real_items_that_share_two_codes_share_their_category(shared_data, tmp_path):
-    from genrec.embed import lsa
-    from genrec.embed.text import item_texts
+    from genrec.embed.encoders import lsa
+    from genrec.embed.texts import item_texts
 
     catalogue = pq.read_table(shared_data / "scientific" / "items.parquet").slice(0, 1000)
     texts, inverse = item_texts(catalogue, ["title", "categories"])

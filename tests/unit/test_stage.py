@@ -4,7 +4,7 @@ import pytest
 
 from genrec.config import Config
 from genrec.errors import ConfigError
-from genrec.store import Store
+from genrec.store.local import Store
 from tasks.run import STAGES, Run, stages_to_refresh
 from tasks.stage import Stage
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import GenrecError
-from genrec.store import MANIFEST, Disk, Store, make_key
+from genrec.store.local import MANIFEST, Disk, Store, make_key
 
 COMMIT = {"version": 1, "config_slice": {"a": 1}, "inputs": {}, "summary": {"rows": 2}, "seconds": 0.5}
 
@@ -110,7 +110,7 @@ def test_a_disk_error_leaves_no_partial_entry(tmp_path_factory, fail_at, error):
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from genrec.store import Disk, Store
+from genrec.store.local import Disk, Store
 at = int(sys.argv[2])
 class Killing(Disk):
     n = 0

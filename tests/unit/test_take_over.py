@@ -3,9 +3,9 @@
 import pytest
 
 from genrec.config import Config
-from genrec.config_load import load_config
+from genrec.config.load import load_config
 from genrec.errors import ConfigError
-from genrec.store import Store
+from genrec.store.local import Store
 from tasks.run import Run
 from tasks.stage import Stage
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModel, AutoTokenizer
 
-from genrec.embed import transformer
-from genrec.embed.transformer import Config, encode, length_batches
+from genrec.embed.encoders import transformer
+from genrec.embed.encoders.transformer import Config, encode, length_batches
 from genrec.errors import ConfigError
 from tests.unit.embed_tiny import WORDS, save_tiny
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import DataError
-from genrec.lm.trie import Trie
+from genrec.search.trie import Trie
 from tests.unit.lm_tiny import random_sids
 
 CATALOGUES = st.builds(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from genrec.config import SidConfig
 from genrec.errors import DataError
-from genrec.sid.churn import churn, churn_between
-from genrec.sid.stage import assign, write_sids
+from genrec.sid.assign import assign, write_sids
+from genrec.sid.daily.churn import churn, churn_between
 from genrec.sid.unique import count_within
 from tests.unit.embed_tiny import catalogue_of
 from tests.unit.sid_samples import clustered, write_inputs

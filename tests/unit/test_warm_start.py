@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from genrec.errors import DataError
-from genrec.lm.items import ItemVectors
-from genrec.lm.policy import Policy
-from genrec.sft.warm_start import WarmStart, load_weights
+from genrec.model.item_head import ItemVectors
+from genrec.model.policy import Policy
+from genrec.train.sft.warm_start import WarmStart, load_weights
 from tests.unit import lm_tiny
 from tests.unit.rl_tiny import NUM_ITEMS, SIDS, tiny_policy
 

@@ -1,0 +1,31 @@
+"""The deployments on a work pool, for Prefect workers on other machines; `serve` (flows/serve/serve.py) needs none of this."""
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectNotFound
+
+from flows.serve.automations import HEARTBEAT_S, install
+from flows.serve.deployments import deployments
+from genrec.errors import GenrecError
+
+
+def deploy(pool: str) -> list[str]:
+    """Make the work pool where it is missing, put every deployment on it, and install the automation for dead runs.
+
+    Returns the names of the deployments. Raises GenrecError for a pool of another type than process.
+    """
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_work_pool(pool)
+        except ObjectNotFound:
+            found = client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    if found.type != "process":
+        raise GenrecError(f"work pool {pool!r} is of type {found.type}; name one of type process, or a new one")
+    made = deployments()
+    for deployment in made:
+        # Without heartbeats the automation would take every run for dead.
+        deployment.job_variables = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}}
+        deployment.work_pool_name = pool
+        deployment.apply()
+    install()
+    return [deployment.name for deployment in made]

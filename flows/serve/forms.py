@@ -1,0 +1,151 @@
+"""The fields of the forms in the Prefect UI: drop-downs, bounds, and descriptions for someone new to the project."""
+
+import inspect
+import json
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
+
+from prefect import flow
+from pydantic import Field
+from pydantic.fields import FieldInfo
+
+from flows import recipes
+from genrec import variants
+from genrec.redact import without_secrets
+from tasks.run import STAGES
+
+# What a form is given is stored by Prefect before any of our code runs: so the server has to refuse secrets, by schema.
+_NO_PASSWORD_IN_URL = r"(?!.*://[^/\s]*@)"
+_NO_SECRET_SETTING = r"(?![\w.]*(secret|passw|credential|token(?!s)|_key|apikey|auth)\w*=)"
+
+CONF = Path(__file__).parents[2] / "conf"
+AS_IN_PRESET: Final = "as in preset"
+PRESETS = ("demo", "table", "amazon2023")
+
+if TYPE_CHECKING:
+    _Preset: TypeAlias = str
+    _Source: TypeAlias = str
+    _Recipe: TypeAlias = str
+    _Stage: TypeAlias = str
+else:
+    _Preset = Literal[PRESETS]
+    _Source = Literal[AS_IN_PRESET, *variants.names("genrec.data.sources")]
+    _Recipe = Literal[recipes.names()]
+    _Stage = Literal[STAGES]
+
+Preset = Annotated[
+    _Preset,
+    Field(
+        description="Settings to start from. demo: a small made-up shop, done in minutes, needs no data. table: your "
+        "own events and items as Parquet or CSV. amazon2023: one category of Amazon Reviews 2023."
+    ),
+]
+Source = Annotated[
+    _Source,
+    Field(description="Format of the data; `as in preset` is right unless the preset is laid over other data."),
+]
+DataPath = Annotated[
+    str,
+    Field(
+        description="Folder with the data, on the machine that runs the stages. Empty: the preset's; the demo preset "
+        "makes its own data. Passwords do not belong in it, but in the environment of that machine.",
+        json_schema_extra={"pattern": f"^{_NO_PASSWORD_IN_URL}"},
+    ),
+]
+Recipe = Annotated[
+    _Recipe,
+    Field(description="How to train. " + "; ".join(f"{n}: {w}" for n, w in recipes.IN_WORDS.items()) + "."),
+]
+Recipes = Annotated[
+    list[_Recipe],
+    Field(min_length=1, max_length=10, description="The ways to train that are laid side by side."),
+]
+Seed = Annotated[
+    int,
+    Field(ge=0, le=2**31 - 1, description="Seed of training: the same seed and data give the same model."),
+]
+Seeds = Annotated[
+    int, Field(ge=1, le=100, description="Runs of each recipe, with seeds in a row: figures are means over them.")
+]
+Refresh = Annotated[
+    list[_Stage],
+    Field(
+        description="Stages to compute again although their result is stored. Normally empty: a stage whose data or "
+        "settings changed is computed by itself."
+    ),
+]
+Until = Annotated[_Stage, Field(description="Stop after this stage. evaluate is the last: nothing is left out.")]
+Epochs = Annotated[
+    int, Field(ge=0, le=10_000, description="Passes over the users in fine-tuning, at most. 0: as in the preset.")
+]
+RlSteps = Annotated[
+    int,
+    Field(
+        ge=-1,
+        le=1_000_000,
+        description="Updates of reinforcement learning, at most. 0: none at all. -1: as in the preset.",
+    ),
+]
+TakeOver = Annotated[
+    list[Literal["vectors", "ids", "weights"]],
+    Field(
+        description="What to take over from the model in service. vectors: of texts that did not change. ids: of known "
+        "items, while their codebooks fit. weights: train on from that model (needs ids). Empty: start afresh."
+    ),
+]
+Promote = Annotated[
+    bool,
+    Field(
+        description="Put the new model in service at the end unless it is worse than the one there on the same test rows."
+    ),
+]
+BeamWidth = Annotated[
+    int, Field(ge=0, le=1000, description="Recommendations searched for each user (beams). 0: as in the preset.")
+]
+SeenItems = Annotated[
+    Literal["as in preset", "drop", "keep"],
+    Field(description="Whether items that a user already had may be recommended to them (keep) or not (drop)."),
+]
+Resamples = Annotated[
+    int, Field(ge=0, le=100_000, description="Resamples behind the confidence intervals. 0: as in the preset.")
+]
+AgainAlthoughStored = Annotated[bool, Field(description="Measure again although the same figures are stored.")]
+Setting = Annotated[
+    str,  # by json_schema_extra, because pydantic's own patterns cannot look ahead
+    Field(json_schema_extra={"pattern": f"^{_NO_PASSWORD_IN_URL}{_NO_SECRET_SETTING}[A-Za-z_][A-Za-z0-9_.]*=.*$"}),
+]
+Settings = Annotated[
+    list[Setting],
+    Field(
+        description="Any further settings, one a line, as section.setting=value. conf/README.md lists all. Passwords and "
+        "tokens are refused: they belong in the environment of the machine that runs the stages."
+    ),
+]
+
+
+def settings_of(**fields: object) -> list[str]:
+    """Overrides of the fields that were filled in: `sft__epochs=3` becomes `sft.epochs=3`."""
+    return [f"{n.replace('__', '.')}={json.dumps(v)}" for n, v in fields.items() if v not in (None, "", AS_IN_PRESET)]
+
+
+def form(name: str, flow_run_name: str) -> Callable[[Callable[..., None]], Any]:
+    """A flow whose form shows the descriptions of its parameters' types.
+
+    Prefect takes descriptions from an `Args:` section of the docstring, and not from `Annotated`: so make one of them.
+    """
+
+    def decorate(function: Callable[..., None]) -> Any:
+        what = inspect.getdoc(function) or ""
+        lines = []
+        for parameter, hint in typing.get_type_hints(function, include_extras=True).items():
+            found = next((m for m in typing.get_args(hint) if isinstance(m, FieldInfo)), None)
+            if found and found.description:
+                lines.append(f"    {parameter}: {found.description}")
+        function.__doc__ = "\n".join([what, "", "Args:", *lines])
+        return flow(name=name, flow_run_name=flow_run_name, description=what, persist_result=False)(
+            without_secrets()(function)
+        )
+
+    return decorate

@@ -1,0 +1,49 @@
+"""The process that starts the runs of the deployments; a child of `serve` (flows/serve/serve.py) in a session of its own.
+
+On SIGTERM it ends the runs first, while the server can still be told, and then itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from typing import Any
+
+from prefect.runner import Runner
+
+from flows.serve.automations import crash_abandoned_runs, install
+from flows.serve.deployments import TAG, deployments
+from flows.serve.processes import adopt_orphans, children, descendants, end
+
+_PATIENCE_S = 20.0  # a run that is stopped has this long to report its end and to shut Ray down
+_RUNS_AT_ONCE = 2
+
+
+class EndsItsRuns(Runner):
+    """Prefect's runner kills its runs when it is cancelled, and the server would believe them running for ever."""
+
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end(children(os.getpid()), _PATIENCE_S)
+        end(descendants(os.getpid()), 2.0)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of connections to the runs that are gone now
+        raise KeyboardInterrupt
+
+
+def main() -> None:
+    adopt_orphans()
+    made = deployments()
+    install()
+    crash_abandoned_runs(TAG)
+    runner = EndsItsRuns(pause_on_shutdown=False, limit=_RUNS_AT_ONCE)
+    for deployment in made:
+        runner.add_deployment(deployment)
+    print(f"deployments  {', '.join(d.name for d in made)}")
+    print("Ctrl-C stops everything; finished stages and checkpoints are kept", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(runner.start())
+
+
+if __name__ == "__main__":
+    main()

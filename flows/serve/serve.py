@@ -1,0 +1,102 @@
+"""One box, one command: a Prefect server with its UI on loopback, and the deployments behind it, until Ctrl-C.
+
+This process only watches over two others, each in a session of its own so that Ctrl-C reaches none but this one: the
+server (flows/serve/server.py) and the runner (flows/serve/runner.py). One that dies is started again; at the end the runner goes
+first, with its runs, then the server.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from flows.serve.credentials import password_file
+from flows.serve.processes import adopt_orphans, descendants, die_with_parent, end, reap
+from flows.serve.report_pages import report_pages
+from flows.serve.server import Server, is_free, only_one
+from genrec.errors import GenrecError
+
+_LOOK_EVERY_S = 0.5
+_PATIENCE_S = 40.0
+_TRIES = 3  # a server or runner that dies this often within a minute is not started again
+
+
+def serve_here(store: Path, port: int, url: str | None = None) -> None:
+    """Start the server, serve the deployments, and at the end take down all of it, runs included. Blocks.
+
+    `store` is a folder, or what stages the store at `url` on this machine. Raises GenrecError when this store is served already, when the port is taken, or when a process does not stay up.
+    """
+    home = store.absolute() / "prefect"
+    with only_one(home, f"http://127.0.0.1:{port}"):
+        for needed in (port, port + 1):
+            if not is_free(needed):
+                raise GenrecError(f"port {needed} is taken by another program: stop that or pass another --port")
+        os.environ["GENREC_STORE"] = url or str(store.absolute())
+        adopt_orphans()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        server, runner = Server(home, port), None
+        try:
+            with report_pages(store.absolute() / "runs", port + 1) as address:
+                os.environ["GENREC_REPORTS_URL"] = address
+                server.wait_until_healthy()
+                _greet(server)
+                runner = _start_runner()
+                _watch_over(server, runner)
+        except KeyboardInterrupt:
+            print("\nstopping", flush=True)
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # `make` and an impatient finger send it twice
+            if runner:
+                end([child for child in descendants(os.getpid()) if child == runner[0].pid], _PATIENCE_S)
+            server.stop()
+            end(descendants(os.getpid()), 2.0)
+            reap()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _greet(server: Server) -> None:
+    print(f"Prefect UI   {server.url}")
+    if server.auth_is_new:
+        print(f"password     {server.auth}   (the UI asks for it once; kept in {password_file(server.home)})")
+    else:
+        print(f"password     in {password_file(server.home)}")
+    sys.stdout.flush()
+
+
+def _start_runner() -> list[subprocess.Popen]:
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "flows.serve.runner"], start_new_session=True, preexec_fn=die_with_parent
+        )
+    ]
+
+
+def _watch_over(server: Server, runner: list[subprocess.Popen]) -> None:
+    """Start what died again, for ever. Raises GenrecError for what does not stay up."""
+    deaths: list[float] = []
+    while True:
+        time.sleep(_LOOK_EVERY_S)
+        dead = [name for name, p in (("server", server.process), ("runner", runner[0])) if p.poll() is not None]
+        if not dead:
+            continue
+        deaths = [d for d in deaths if time.monotonic() - d < 60] + [time.monotonic()]
+        if len(deaths) > _TRIES:
+            raise GenrecError(f"the Prefect {dead[0]} does not stay up; the server's log is {server.log}")
+        print(f"the Prefect {dead[0]} died; starting it again", flush=True)
+        if "server" in dead:
+            server.start()
+            with contextlib.suppress(GenrecError):
+                server.wait_until_healthy()
+        else:
+            kept = {server.process.pid, *descendants(server.process.pid)}
+            end([p for p in descendants(os.getpid()) if p not in kept], 2.0)  # its runs, adopted when it died
+            runner[:] = _start_runner()

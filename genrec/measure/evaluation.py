@@ -1,0 +1,200 @@
+"""The evaluate stage: parts of predictions and the baselines in, predictions.parquet and metrics.json out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from genrec import tables
+from genrec.config import EvaluateConfig
+from genrec.errors import DataError
+from genrec.measure import bootstrap
+from genrec.measure.lists import ListMetrics
+from genrec.measure.predictions import PROTOCOLS, TestRows, baseline_names, read_counts, read_parts, read_test
+from genrec.measure.verdict import TRAINED, compare_models, verdict
+from genrec.metrics import metric_names, popularity_groups, row_metrics
+
+_DIGITS = 6  # of figures in metrics.json: what is beyond depends on the BLAS, not on the data
+
+
+def headline_k(config: EvaluateConfig) -> int:
+    """The cut-off of comparisons, slices and coverage: 10 where it is configured, else the largest."""
+    return 10 if 10 in config.ks else max(config.ks)
+
+
+def merge(
+    parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, seed: int, baselines: Path | None = None
+) -> dict:
+    """Join the parts of all models found in the folders `parts` and `baselines` and measure them.
+
+    Writes predictions.parquet (tables.PREDICTIONS; by model, protocol, test row) and metrics.json with
+
+    - metrics {model: {"hr@5", "hr@5_ci": [low, high], ..., "coverage@10" and the others of
+      `genrec.measure.lists`, "slices": {"head" | "tail" | "cold":
+      {"targets", "hr@10", "hr@10_ci", ...}}, "seen_kept": {the same without slices}}} (`seen_dropped` where
+      `config.seen_items` is keep),
+    - comparisons and verdict (`genrec.measure.verdict`), decode {"invalid": {model: count}} and protocol.
+
+    Returns a summary, in which alone speeds stand: the artifact has the same bytes for the same predictions.
+    Raises DataError when a shard is missing, there is no test row or no model.
+    """
+    rows = read_test(prepared)
+    if not len(rows):
+        raise DataError(f"{prepared / 'test.parquet'}: no test row; no user has enough events (lower prepare.k_core?)")
+    counts: list[dict] = []
+    folders: dict[str, Path] = {}
+    for folder in (parts, *([baselines] if baselines is not None else [])):
+        counted = read_counts(folder)
+        counts += counted
+        folders |= {c["model"]: folder for c in counted}
+    models = [m for m in (*TRAINED, *baseline_names(config.baselines)) if m in folders]
+    if not models:
+        raise DataError(f"{parts}: no predictions to merge")
+    table = tables.read_table(prepared / "catalogue.parquet", columns=["train_count", "categories"])
+    catalogue = table["train_count"].to_numpy()
+
+    out.mkdir(parents=True, exist_ok=True)
+    listed = ListMetrics(table, headline_k(config), config.head_share)
+    folders = {model: folders[model] for model in models}
+    ranks, about_lists = _join(folders, rows, config, listed, out / "predictions.parquet")
+    metrics, comparisons = measure(ranks, rows, catalogue, config, seed)
+    for (model, protocol), figures in about_lists.items():
+        _at(metrics[model], protocol, config).update({n: round(value, _DIGITS) for n, value in figures.items()})
+    invalid = {m: int(sum(c["invalid"] for c in counts if c["model"] == m)) for m in models}
+    result = {
+        "metrics": metrics,
+        "comparisons": comparisons,
+        "verdict": verdict(metrics, comparisons, TRAINED, headline_k(config), config.confidence),
+        "decode": {"invalid": invalid},
+        "protocol": protocol_of(prepared, rows, catalogue, config),
+    }
+    (out / "metrics.json").write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
+    return _summary(result, counts, config)
+
+
+def _join(
+    folders: dict[str, Path], rows: TestRows, config: EvaluateConfig, listed: ListMetrics, path: Path
+) -> tuple[dict[tuple[str, str], NDArray[np.int32]], dict[tuple[str, str], dict[str, float]]]:
+    """Write predictions.parquet from each model's folder; give ranks and list metrics by (model, protocol)."""
+    ranks, figures = {}, {}
+    with pq.ParquetWriter(path, tables.PREDICTIONS, compression="zstd") as writer:
+        for model, folder in folders.items():
+            for protocol in PROTOCOLS:
+                table = read_parts(folder, model, protocol, rows)
+                writer.write_table(table)
+                ranks[model, protocol] = table["rank"].to_numpy()
+                figures[model, protocol] = listed(_first_k(table, headline_k(config)))
+    return ranks, figures
+
+
+def _first_k(table: pa.Table, k: int) -> NDArray[np.int32]:
+    """The first k items of each list, int32 [n, k], -1 where a list is shorter."""
+    lists = table["items"].combine_chunks()
+    lengths = lists.value_lengths().to_numpy()
+    rows = np.repeat(np.arange(len(lists)), lengths)
+    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    first = np.full((len(lists), k), -1, dtype=np.int32)
+    first[rows[place < k], place[place < k]] = lists.flatten().to_numpy()[place < k]
+    return first
+
+
+def _at(entry: dict, protocol: str, config: EvaluateConfig) -> dict:
+    """The part of a model's entry for a protocol: the headline protocol is the entry itself."""
+    if protocol == config.seen_items:
+        return entry
+    return entry.setdefault("seen_kept" if protocol == "keep" else "seen_dropped", {})
+
+
+def measure(
+    ranks: dict[tuple[str, str], NDArray[np.int32]],
+    rows: TestRows,
+    train_counts: NDArray[np.integer],
+    config: EvaluateConfig,
+    seed: int,
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
+    """Metrics with intervals by model, and paired comparisons, from ranks int32 [n] by (model, protocol).
+
+    One bootstrap serves everything: a column of row values for each figure, all summed under the same resamples.
+    """
+    k = headline_k(config)
+    masks = {"": np.ones(len(rows), dtype=bool)}
+    groups = popularity_groups(train_counts, config.head_share)
+    masks |= {name: mask[rows.targets] for name, mask in groups.items() if mask[rows.targets].any()}
+    columns: dict[tuple[str, str, str, str], NDArray[np.float64]] = {}  # (model, protocol, slice, metric)
+    for (model, protocol), model_ranks in ranks.items():
+        values = dict(zip(metric_names(config.ks), row_metrics(model_ranks, config.ks).T, strict=True))
+        columns |= {(model, protocol, "", metric): value for metric, value in values.items()}
+        if protocol == config.seen_items:
+            for name in list(masks)[1:]:
+                columns |= {(model, protocol, name, m): values[m] * masks[name] for m in (f"hr@{k}", f"ndcg@{k}")}
+    keys, names = list(columns), list(masks)
+    stacked = np.stack([*columns.values(), *(m.astype(np.float64) for m in masks.values())], axis=1)
+    per_user = bootstrap.sums_by_user(rows.users, stacked)
+    sums = bootstrap.resampled_sums(per_user, config.num_bootstrap, seed)
+    total = per_user.sum(axis=0)
+
+    metrics: dict[str, dict[str, Any]] = {}
+    samples: dict[tuple[str, str], NDArray[np.float64]] = {}  # headline figures by (model, metric), for pairs
+    for column, (model, protocol, slice_, metric) in enumerate(keys):
+        weight = len(keys) + names.index(slice_)
+        resampled = bootstrap.ratio(sums[:, column], sums[:, weight])
+        entry = _at(metrics.setdefault(model, {}), protocol, config)
+        if slice_:
+            targets = int(masks[slice_].sum())
+            entry = entry.setdefault("slices", {}).setdefault(slice_, {"targets": targets})
+        elif protocol == config.seen_items and metric in (f"hr@{k}", f"ndcg@{k}"):
+            samples[model, metric] = resampled
+        entry[metric] = round(float(total[column] / total[weight]), _DIGITS)
+        entry[f"{metric}_ci"] = [round(x, _DIGITS) for x in bootstrap.interval(resampled, config.confidence)]
+    return metrics, compare_models(metrics, samples, TRAINED, k, config.confidence, _DIGITS)
+
+
+def protocol_of(
+    prepared: Path, rows: TestRows, train_counts: NDArray[np.integer], config: EvaluateConfig
+) -> dict[str, Any]:
+    """How the figures were made, as data."""
+    return {
+        "candidates": "full catalogue",
+        "num_candidates": len(train_counts),
+        "test_rows": len(rows),
+        "test_users": len(np.unique(rows.users)),
+        "level": "item",
+        "decoding": "beam search constrained to the ids of the catalogue",
+        "beam_width": config.beam_width,
+        "ks": list(config.ks),
+        "headline_k": headline_k(config),
+        "seen_items": config.seen_items,
+        "head_share": config.head_share,
+        "intervals": f"percentile bootstrap over users, {config.num_bootstrap} resamples",
+        "confidence": config.confidence,
+        "baselines_fitted_on": "training sequences only",
+        "ties": "lower item index first",
+    }
+
+
+def _summary(result: dict, counts: list[dict], config: EvaluateConfig) -> dict:
+    k = headline_k(config)
+    wanted = (f"hr@{k}", f"hr@{k}_ci", f"ndcg@{k}", f"ndcg@{k}_ci", f"coverage@{k}")
+    trained = [c for c in counts if c["model"] in TRAINED]
+    seconds = sum(c["seconds"] for c in trained)
+    # A test row is decoded under both protocols: two lists.
+    lists = len(PROTOCOLS) * sum(c["users"] for c in trained)
+    return {
+        "models": {model: {name: entry[name] for name in wanted} for model, entry in result["metrics"].items()},
+        "decode": {
+            "users_per_s_by_model": {
+                model: len(PROTOCOLS)
+                * sum(c["users"] for c in trained if c["model"] == model)
+                / sum(c["seconds"] for c in trained if c["model"] == model)
+                for model in dict.fromkeys(c["model"] for c in trained)
+            },
+            "users_per_s": lists / seconds if seconds else None,
+            "seconds": seconds,
+            "invalid": sum(result["decode"]["invalid"].values()),
+        },
+        "verdict": result["verdict"],
+    }

@@ -1,0 +1,73 @@
+"""LoRA and QLoRA adapters that also train the semantic-id rows of the embedding and of the output head."""
+
+from typing import Any
+
+import torch
+
+from genrec.model.vocab import SidVocabulary
+from genrec.seeding import seeded
+
+
+def attach(
+    model: Any, vocab: SidVocabulary, *, rank: int, alpha: int, dropout: float, seed: int, trainable_rows: bool = True
+) -> Any:
+    """Put a LoRA adapter (Hu et al. 2021) on every linear layer of the body; returns the PEFT model.
+
+    The rows of the semantic-id tokens start from nothing a pretrained model knows, so with `trainable_rows` they are
+    trained outright and saved with the adapter; a head that is not tied to the embedding gets its own.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    indices = list(range(vocab.first_token_id, vocab.end_token_id))
+    rows = {"embed_tokens": indices}
+    if not model.config.tie_word_embeddings:
+        rows["lm_head"] = indices
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        bias="none",
+        task_type="CAUSAL_LM",
+        trainable_token_indices=rows if trainable_rows else None,
+    )
+    with seeded(seed):
+        return get_peft_model(model, config)
+
+
+def token_rows(module: Any, first: int, end: int) -> torch.Tensor:
+    """The rows `first:end` of an embedding or output head, [end - first, D], as the forward would use them.
+
+    When an adapter trains exactly these rows it holds them itself, in order; asking the wrapped module for its weight
+    would copy the whole matrix first.
+    """
+    tokens = getattr(module, "token_adapter", None)
+    if tokens is None:
+        return module.weight[first:end]
+    if tokens.disable_adapters or not tokens.active_adapters:
+        return tokens.get_base_layer().weight[first:end]
+    return tokens.trainable_tokens_delta[tokens.active_adapters[0]]
+
+
+def weight_bytes(model: Any) -> int:
+    """Bytes that the weights take where they are, packed 4-bit ones and their scales included; tied ones once."""
+    tensors = {p.data_ptr(): p for p in (*model.parameters(), *model.buffers())}
+    total = sum(t.numel() * t.element_size() for t in tensors.values())
+    for parameter in tensors.values():
+        state = getattr(parameter, "quant_state", None)
+        nested = (state, getattr(state, "state2", None))
+        scales = [getattr(s, name, None) for s in nested for name in ("absmax", "code", "offset")]
+        total += sum(s.numel() * s.element_size() for s in scales if isinstance(s, torch.Tensor))
+    return int(total)
+
+
+def trainable_share(model: Any) -> float:
+    """Trainable parameters divided by all, an adapter's own included; packed 4-bit weights count as two a byte."""
+    trainable = total = 0
+    for parameter in model.parameters():
+        count = parameter.numel()
+        if type(parameter).__name__ == "Params4bit":
+            count *= 2 * parameter.element_size()
+        total += count
+        trainable += count if parameter.requires_grad else 0
+    return trainable / total

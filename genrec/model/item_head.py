@@ -1,0 +1,104 @@
+"""Items as vectors: what the history view `item_tokens` reads and the dense head ranks.
+
+An item's vector is the sum of the model's own embeddings of its semantic id, of its projected text vector and, where
+asked for, of an embedding of its own. It lives in `items.safetensors` of a model folder, with the catalogue's codes
+and text vectors, so that a model can be used without the artifacts it was trained on.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional
+
+from genrec.errors import DataError
+from genrec.model.transitions import Successors
+from genrec.search.trie import Trie
+
+FILE = "items.safetensors"
+
+
+class ItemVectors(nn.Module):
+    """Vectors of N items from codes of L levels, text vectors of V dimensions and ids; D is the model's width."""
+
+    codes: torch.Tensor
+    text: torch.Tensor | None
+
+    def __init__(self, codes: np.ndarray, num_codes: int, width: int, text: np.ndarray | None, ids: bool) -> None:
+        """`codes` int[N, L]; `text` float[N, V] or None; `ids` adds an embedding [N, D].
+
+        Text vectors are scaled to length 1; new weights are as wide as a transformer's embeddings (0.02).
+        Raises DataError when the text vectors are not one an item.
+        """
+        super().__init__()
+        if text is not None and len(text) != len(codes):
+            raise DataError(
+                f"{len(text)} text vectors for {len(codes)} semantic ids; recompute the embed and sid stages"
+            )
+        self.num_codes = num_codes
+        self.register_buffer("codes", torch.from_numpy(np.array(codes, dtype=np.int64)))
+        scaled = None
+        if text is not None:
+            scaled = functional.normalize(torch.from_numpy(np.array(text, dtype=np.float32)), dim=1)
+        self.register_buffer("text", scaled)
+        self.projection = nn.Linear(scaled.shape[1], width, bias=False) if scaled is not None else None
+        self.ids = nn.Embedding(len(codes), width) if ids else None
+        for module in (self.projection, self.ids):
+            if module is not None:
+                nn.init.normal_(module.weight, std=0.02)
+        self.successors: Successors | None = None  # joins the dense head in search
+        self._trie: Trie | None = None
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def forward(self, items: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """float32 [..., D] of item numbers int64[...]; `rows` [L * K, D] are the embeddings of the codes, by level."""
+        return self._assemble(self.codes[items], items, rows)
+
+    def table(self, rows: torch.Tensor) -> torch.Tensor:
+        """All items at once: float32 [N, D]."""
+        return self._assemble(self.codes, None, rows)
+
+    def _assemble(self, codes: torch.Tensor, items: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor:
+        offsets = torch.arange(codes.shape[-1], device=codes.device) * self.num_codes
+        total = functional.embedding(codes + offsets, rows).sum(-2).float()
+        if self.projection is not None and self.text is not None:
+            total = total + self.projection(self.text if items is None else self.text[items])
+        if self.ids is not None:
+            total = total + (self.ids.weight if items is None else self.ids(items))
+        return total
+
+    @property
+    def trie(self) -> Trie:
+        """The trie of the catalogue's codes, on the device of the module."""
+        if self._trie is None or self._trie.device != self.codes.device:
+            self._trie = Trie.from_sids(self.codes.cpu().numpy(), self.num_codes, self.codes.device)
+        return self._trie
+
+    def save(self, folder: Path) -> None:
+        """Write `items.safetensors`."""
+        tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
+        save_file(tensors, str(folder / FILE), metadata={"num_codes": str(self.num_codes)})
+
+    @classmethod
+    def load(cls, folder: Path, num_codes: int) -> "ItemVectors":
+        """What `save` wrote. Raises DataError when the file is missing or does not hold item vectors."""
+        path = folder / FILE
+        try:
+            tensors = load_file(str(path))
+            codes = tensors["codes"].numpy()
+            text = tensors["text"].numpy() if "text" in tensors else None
+            parts = [tensors[n].shape[-2 if n.startswith("projection") else -1] for n in _WEIGHTS if n in tensors]
+            found = cls(codes, num_codes, parts[0] if parts else 1, text, "ids.weight" in tensors)
+            found.successors = Successors.of_tensors(tensors, "successors.")
+            found.load_state_dict(tensors)
+        except (FileNotFoundError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
+            raise DataError(f"{path}: not readable as item vectors ({error}); recompute the sft stage") from error
+        return found
+
+
+_WEIGHTS = ("projection.weight", "ids.weight")

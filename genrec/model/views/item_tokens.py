@@ -1,0 +1,52 @@
+"""The history as items: one position an item, the sum of its semantic-id embeddings and its projected text vector.
+
+A third of the length of `sid_tokens` (3 levels); as in SASRec-like recommenders over content (UniSRec, LIGER).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from genrec.search import layout
+from genrec.variants import setting
+
+if TYPE_CHECKING:
+    from genrec.model.policy import Policy
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the view; what an item's vector is made of is set by `sft.item_vectors`."""
+
+    instruction: str = setting("", "Words before the history, for instruction-tuned bases; empty: none.")
+
+
+class View:
+    """BOS, the instruction, then one vector an item, oldest first. Ids are item numbers; -1 - t is the token t."""
+
+    def __init__(self, options: Config) -> None:
+        self.options = options
+
+    def prompt_ids(
+        self, policy: "Policy", histories: list[np.ndarray], sids: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        policy.check_catalogue(sids)
+        items = np.concatenate(histories) if histories else np.empty(0, np.int64)
+        lengths = np.array([len(h) for h in histories], dtype=np.int64)
+        return layout.left_padded(items, lengths, -1 - policy.opening, -1 - policy.vocab.pad_token_id)
+
+    def embed(self, policy: "Policy", ids: torch.Tensor) -> torch.Tensor:
+        words = policy.body.get_input_embeddings()((-1 - ids).clamp_min(0))
+        vectors = policy.item_inputs(ids.clamp_min(0)).to(words.dtype)
+        return torch.where((ids < 0).unsqueeze(-1), words, vectors)
+
+    def sequence_hidden(self, policy: "Policy", codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
+        if items is None:
+            raise ValueError("item_tokens needs the item numbers beside their codes")
+        opening = torch.from_numpy(-1 - policy.opening).to(items.device)
+        history = torch.cat([opening.expand(len(items), -1), items[:, :-1]], dim=1)
+        tokens = policy.token_ids(codes)[:, :, :-1]  # the last level's token is never an input
+        siblings = policy.body.get_input_embeddings()(tokens)
+        return layout.branched_hidden(policy.body, self.embed(policy, history), siblings)

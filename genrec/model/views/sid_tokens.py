@@ -1,0 +1,42 @@
+"""The history as text: one position a semantic-id token, L an item; for pretrained models and small ones alike."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from genrec.search import layout
+from genrec.variants import setting
+
+if TYPE_CHECKING:
+    from genrec.model.policy import Policy
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the view."""
+
+    instruction: str = setting("", "Words before the history, for instruction-tuned bases; empty: none.")
+
+
+class View:
+    """BOS, the instruction, then the semantic ids of the items, oldest first. Ids are token ids."""
+
+    def __init__(self, options: Config) -> None:
+        self.options = options
+
+    def prompt_ids(
+        self, policy: "Policy", histories: list[np.ndarray], sids: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        items = np.concatenate(histories) if histories else np.empty(0, np.int64)
+        tokens = policy.vocab.token_ids(sids[items]).reshape(-1)
+        lengths = np.array([len(h) for h in histories], dtype=np.int64) * policy.vocab.num_levels
+        return layout.left_padded(tokens, lengths, policy.opening, policy.vocab.pad_token_id)
+
+    def embed(self, policy: "Policy", ids: torch.Tensor) -> torch.Tensor:
+        return policy.body.get_input_embeddings()(ids)
+
+    def sequence_hidden(self, policy: "Policy", codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
+        opening = torch.from_numpy(policy.opening).to(codes.device)
+        return layout.sequence_hidden(policy.body, policy.token_ids(codes), opening)

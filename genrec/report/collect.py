@@ -1,0 +1,190 @@
+"""The facts of a run, read from its artifacts: what report.json holds.
+
+A run may have stopped early: a section is there when its stage is.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from genrec import tables
+from genrec.measure.verdict import planted_structure
+from genrec.sid.quality import collision_rate
+from genrec.tables import read_sids
+
+_MANIFEST = "manifest.json"  # the store's; holds the stage's summary
+
+
+class RunRecord(TypedDict):
+    """What a report is made of. `artifacts` maps a stage to its finished folder; missing stages did not run."""
+
+    run_id: str
+    config: dict[str, Any]  # the whole configuration as plain data
+    stages: Sequence[Mapping[str, Any]]  # name, key, status (computed | cached), seconds, reason
+    artifacts: Mapping[str, Path | str]
+    summaries: NotRequired[Mapping[str, Mapping[str, Any]]]  # by stage; else read from the artifact's manifest
+    started_at_unix_s: NotRequired[int]
+    promotion: NotRequired[Mapping[str, Any]]  # promoted, in_service (run id), why: what became of the model
+
+
+def collect(run: RunRecord) -> dict[str, Any]:
+    """report.json as data.
+
+    Always: run_id, name, stages, config (and started_at_unix_s where given). With their stages: data (users, items, interactions, split, quarantined by
+    reason), sid (method, items, collision_rate_raw, collision_rate, utilization by level), training {sft, rl},
+    metrics, comparisons, verdict (sentences), decode (users_per_s, invalid) and protocol.
+    """
+    folders = {stage: Path(folder) for stage, folder in run["artifacts"].items()}
+    summaries = {stage: _summary(stage, folder, run) for stage, folder in folders.items()}
+    report: dict[str, Any] = {"run_id": run["run_id"], "name": run["config"].get("name", run["run_id"])}
+    if "started_at_unix_s" in run:
+        report["started_at_unix_s"] = run["started_at_unix_s"]
+    report["stages"] = [dict(stage) for stage in run["stages"]]
+    if "ingest" in folders:
+        report["data"] = _data(folders, summaries, run["config"])
+    if "sid" in folders:
+        report["sid"] = _sid(folders["sid"], summaries["sid"], run["config"])
+    training = {stage: summaries[stage] for stage in ("sft", "rl") if stage in folders}
+    if training:
+        report["training"] = training
+    if "baselines" in folders:
+        report["baselines"] = summaries["baselines"].get("baselines", {})
+    if "evaluate" in folders:
+        report |= _evaluation(folders["evaluate"], summaries["evaluate"], run["config"])
+    if "promotion" in run:
+        report["promotion"] = dict(run["promotion"])
+        report["verdict"] = [*report.get("verdict", []), _promotion_in_words(run["promotion"])]
+    report["config"] = run["config"]
+    return report
+
+
+def _promotion_in_words(promotion: Mapping[str, Any]) -> str:
+    if promotion["promoted"]:
+        return f"In service from now on: {promotion['why']}."
+    return f"Not promoted, {promotion['in_service']} stays in service: {promotion['why']}."
+
+
+def _summary(stage: str, folder: Path, run: RunRecord) -> dict[str, Any]:
+    given = run.get("summaries", {}).get(stage)
+    if given is not None:
+        return dict(given)
+    manifest = folder / _MANIFEST
+    return json.loads(manifest.read_text()).get("summary") or {} if manifest.is_file() else {}
+
+
+def _data(folders: dict[str, Path], summaries: dict[str, dict], config: dict[str, Any]) -> dict[str, Any]:
+    reasons = tables.read_table(folders["ingest"] / "quarantine.parquet", columns=["reason"])["reason"]
+    quarantined = {c["values"]: c["counts"] for c in reasons.value_counts().to_pylist()}
+    read = {"interactions_read": _num_rows(folders["ingest"] / "interactions.parquet")}
+    read["items_described"] = _num_rows(folders["ingest"] / "items.parquet")
+    data: dict[str, Any] = {"source": config.get("data", {}).get("source"), **read}
+    data["quarantined"] = dict(sorted(quarantined.items(), key=lambda pair: (-pair[1], pair[0])))
+    if "prepare" not in folders:
+        return data
+    prepared = folders["prepare"]
+    rows = {name: _num_rows(prepared / f"{name}.parquet") for name in ("train", "valid", "test")}
+    items = tables.read_table(prepared / "train.parquet", columns=["items"])["items"]
+    train_events = sum(len(chunk.flatten()) for chunk in items.chunks)
+    found = {
+        "users": rows["train"],
+        "items": _num_rows(prepared / "catalogue.parquet"),
+        "interactions": train_events + rows["valid"] + rows["test"],
+    }
+    # The stage knows better where the split leaves users or events out of all three files.
+    data = {name: summaries["prepare"].get(name, value) for name, value in found.items()} | data
+    data["split"] = {
+        "method": config.get("prepare", {}).get("split"),
+        "train_events": train_events,
+        "valid_targets": rows["valid"],
+        "test_targets": rows["test"],
+    }
+    return data
+
+
+def _num_rows(path: Path) -> int:
+    return pq.read_metadata(path).num_rows
+
+
+def code_counts(sids: np.ndarray, num_codes: int) -> list[np.ndarray]:
+    """Items behind each code, int [K] for every level."""
+    return [np.bincount(level, minlength=num_codes) for level in sids.T]
+
+
+def num_codes_of(config: Mapping[str, Any], sids: np.ndarray) -> int:
+    """Codes a level: as configured, and never fewer than are in use."""
+    return max(int(config.get("sid", {}).get("num_codes", 0)), int(sids.max()) + 1)
+
+
+# Taken over from the stage's summary.
+_SID_FIGURES = (
+    *("perplexity", "reconstruction_error", "moved_share", "prefix_agreement"),
+    *("text_tokens_mean", "shortened_by"),
+)
+
+
+def _sid(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    sids = read_sids(folder)
+    raw = tables.read_table(folder / "sids.parquet", columns=["raw"])["raw"].combine_chunks()
+    counts = code_counts(sids, num_codes_of(config, sids))
+    return {
+        "method": config.get("sid", {}).get("method"),
+        "items": len(sids),
+        "num_levels": sids.shape[1],
+        "num_codes": len(counts[0]),
+        "collision_rate_raw": round(collision_rate(raw.flatten().to_numpy().reshape(sids.shape)), 6),
+        "collision_rate": round(collision_rate(sids), 6),
+        "utilization": [round(float((level > 0).mean()), 6) for level in counts],
+        **{name: summary[name] for name in _SID_FIGURES if name in summary},
+    }
+
+
+def _evaluation(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    result = json.loads((folder / "metrics.json").read_text())
+    decode = {**summary.get("decode", {}), "invalid": sum(result["decode"]["invalid"].values())}
+    protocol = result["protocol"]
+    protocol["split"] = config.get("prepare", {}).get("split")
+    protocol["max_history"] = config.get("prepare", {}).get("max_history")
+    protocol["short"] = (
+        f"{_SPLIT.get(protocol['split'], 'test')}, {protocol['test_rows']:,} test rows, "
+        f"all {protocol['num_candidates']:,} items ranked, seen items {_SEEN[protocol['seen_items']]}"
+    )
+    parts = {name: result[name] for name in ("metrics", "comparisons", "verdict")}
+    if config.get("data", {}).get("source") == "synthetic":
+        planted = planted_structure(result["metrics"], result["protocol"]["headline_k"])
+        parts["verdict"] = [*result["verdict"], *([planted] if planted else [])]
+    return {**parts, "decode": decode, "protocol": protocol}
+
+
+_SPLIT = {"leave_one_out": "leave-one-out", "global_time": "global time split"}
+_SEEN = {"drop": "dropped", "keep": "kept"}
+
+
+def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
+    """The protocol as sentences for a reader who was not there."""
+    split = {
+        "leave_one_out": "The last event of each user is the test target, the one before it the validation target.",
+        "global_time": "The first 80% of all events train, the next 10% validate, the last 10% are the test targets.",
+    }
+    seen = {
+        "drop": "Items a user has met before are taken out of the ranking; figures with them kept are listed too.",
+        "keep": "Items a user has met before stay in the ranking; figures with them dropped are listed too.",
+    }
+    cutoffs = ", ".join(str(k) for k in protocol["ks"])
+    return [
+        split.get(protocol["split"] or "", "The test targets are those of test.parquet."),
+        f"{protocol['test_rows']:,} test rows of {protocol['test_users']:,} users; one relevant item a row; every one of "
+        f"the {protocol['num_candidates']:,} items of the catalogue is a candidate (no sampled negatives), and a hit is "
+        "the item itself, not an id that resembles it.",
+        f"Models read the last {protocol['max_history']} events and decode by {protocol['decoding']}, "
+        f"{protocol['beam_width']} beams. Baselines are fitted on {protocol['baselines_fitted_on']} and read the whole "
+        "history.",
+        seen[protocol["seen_items"]],
+        f"HR@k is the share of rows whose target is among the first k; NDCG@k discounts it by 1/log2(rank + 1), ranks "
+        f"counted from 1. Cut-offs: {cutoffs}.",
+        f"Intervals: {protocol['confidence']:.0%}, {protocol['intervals']}; comparisons are paired on the same resamples.",
+        f"Head items are the {protocol['head_share']:.0%} with the most training events; cold items have none.",
+    ]

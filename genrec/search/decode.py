@@ -1,0 +1,212 @@
+"""Search and sampling under the trie: three forwards for a list of items, on the layout of `genrec.search.layout`.
+
+Scores are sums of log-softmax values over the codes of a level, taken before disallowed codes are masked: a score is
+a property of the item, not of what else was allowed. With a dense head they are joined by its share of each step.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from genrec.model.prefixes import PrefixLogProbs
+from genrec.progress import Progress, silent
+from genrec.search.fused import FusedSiblings, fits
+from genrec.search.layout import PromptBatch, Siblings
+from genrec.search.trie import Restriction, Trie
+
+if TYPE_CHECKING:
+    from genrec.model.policy import Policy
+
+# What follows n prefixes, at most C codes each: (log-probs [B, n, C], allowed [B, n, C], scores [B, n]) -> parents and
+# places among the C (int64[B, W]), and dead (bool[B, W])
+_Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+class Candidates(NamedTuple):
+    """W candidates for each of B prompts; places that no item could take hold -1, log_probs 0, scores -inf."""
+
+    items: torch.Tensor  # int64[B, W]
+    sids: torch.Tensor  # int64[B, W, L]
+    log_probs: torch.Tensor  # float32[B, W, L]
+    scores: torch.Tensor  # float32[B, W] = log_probs.sum(-1)
+
+
+@torch.no_grad()
+def beam_search(
+    policy: "Policy", prompts: PromptBatch, trie: Trie, width: int, restriction: Restriction | None
+) -> Candidates:
+    """The `width` best items a beam of that width finds, best first."""
+
+    def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
+        totals = (scores.unsqueeze(-1) + log_probs).masked_fill_(~allowed, -torch.inf).flatten(1)
+        best, flat = totals.topk(min(width, totals.shape[1]), dim=1)
+        return flat // log_probs.shape[-1], flat % log_probs.shape[-1], best == -torch.inf
+
+    return _search(policy, prompts, trie, width, restriction, choose)
+
+
+@torch.no_grad()
+def sample(
+    policy: "Policy",
+    prompts: PromptBatch,
+    trie: Trie,
+    num_samples: int,
+    temperature: float,
+    generator: torch.Generator | None,
+    restriction: Restriction | None,
+) -> Candidates:
+    """`num_samples` independent draws (repeats possible) from the policy at `temperature`, restricted to the trie."""
+
+    def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
+        num_rows, width, num_places = log_probs.shape
+        logits = (log_probs / temperature).masked_fill(~allowed, -torch.inf)
+        dead = ~allowed.any(-1)  # nothing to draw from: draw anything, the beam is dropped
+        weights = torch.where(dead.unsqueeze(-1), 1.0, logits.softmax(-1).nan_to_num(0.0)).reshape(-1, num_places)
+        draws = num_samples // width
+        place = torch.multinomial(weights, draws, replacement=True, generator=generator).reshape(num_rows, -1)
+        parent = torch.arange(width, device=place.device).repeat_interleave(draws).expand(num_rows, -1)
+        return parent, place, dead.gather(1, parent)
+
+    return _search(policy, prompts, trie, num_samples, restriction, choose)
+
+
+@torch.no_grad()
+def sample_distinct(
+    policy: "Policy",
+    prompts: PromptBatch,
+    trie: Trie,
+    num_samples: int,
+    temperature: float,
+    generator: torch.Generator | None,
+    restriction: Restriction | None,
+) -> Candidates:
+    """`num_samples` different items, drawn one after the other without putting any back, in the order drawn.
+
+    The probabilities are those of `sample`. One beam search over Gumbel-perturbed scores (Kool, van Hoof & Welling
+    2019, Stochastic Beams and Where to Find Them, algorithm 1).
+    """
+    return _search(policy, prompts, trie, num_samples, restriction, _GumbelTopK(num_samples, temperature, generator))
+
+
+class _GumbelTopK:
+    """Keeps the `width` prefixes with the highest perturbed log-probability; W grows from 1 to `width`."""
+
+    def __init__(self, width: int, temperature: float, generator: torch.Generator | None) -> None:
+        self.width, self.temperature, self.generator = width, temperature, generator
+        self.log_p = self.perturbed = torch.empty(0)  # of the kept prefixes [B, W]: renormalised, and with noise
+
+    def __call__(self, log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
+        if not self.log_p.numel():
+            self.log_p = self.perturbed = torch.zeros_like(scores)
+        logits = (log_probs / self.temperature).masked_fill(~allowed, -torch.inf)
+        log_p = self.log_p.unsqueeze(-1) + logits.log_softmax(-1).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+        uniform = torch.rand(log_p.shape, generator=self.generator, device=log_p.device)
+        noisy = log_p - uniform.clamp(torch.finfo(uniform.dtype).tiny, 1 - 2**-24).log().neg().log()
+        perturbed = _with_maximum(noisy, self.perturbed.unsqueeze(-1)).masked_fill(~allowed, -torch.inf).flatten(1)
+        best, flat = perturbed.topk(min(self.width, perturbed.shape[1]), dim=1)
+        dead = best == -torch.inf
+        self.perturbed = best.masked_fill(dead, 0.0)
+        self.log_p = log_p.flatten(1).gather(1, flat).masked_fill(dead, 0.0)
+        return flat // log_probs.shape[-1], flat % log_probs.shape[-1], dead
+
+
+def _with_maximum(noisy: torch.Tensor, maximum: torch.Tensor) -> torch.Tensor:
+    """Gumbel variables [..., K] conditioned on their largest being `maximum` [..., 1] (appendix B.3, stable form)."""
+    top = noisy.amax(-1, keepdim=True)
+    below = torch.log1p(-(noisy - top).exp().clamp_max(1.0))  # -inf at the top itself
+    gap = maximum - noisy + below
+    return torch.where(noisy == top, maximum, maximum - gap.relu() - torch.log1p((-gap.abs()).exp()))
+
+
+def _search(
+    policy: "Policy",
+    prompts: PromptBatch,
+    trie: Trie,
+    width: int,
+    restriction: Restriction | None,
+    choose: _Choose,
+) -> Candidates:
+    num_rows, device = len(prompts.input_ids), prompts.input_ids.device
+    siblings: Siblings | FusedSiblings | None = None
+    state = torch.zeros(num_rows, 1, dtype=torch.int64, device=device)
+    parent = torch.zeros_like(state)
+    sids = state.new_empty(num_rows, 1, 0)
+    steps = torch.empty(num_rows, 1, 0, device=device)
+    hidden = torch.empty(0)
+    dense: PrefixLogProbs | None = None
+    half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=policy.autocast or policy.half_search)
+    with policy.inference():
+        heads = policy.head_rows()
+        for level in range(trie.num_levels):
+            if siblings is None:
+                embeds = policy.prompt_embeds(prompts)
+                with half:
+                    siblings = _read(policy, prompts, embeds, width * (trie.num_levels - 1))
+                hidden = siblings.last_hidden.unsqueeze(1)
+                dense = policy.dense_prefixes(siblings.last_hidden, prompts) if policy.dense_weight else None
+            else:
+                with half:
+                    hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
+            codes, states = trie.children(level, state, restriction)
+            log_probs = policy.level_logits(hidden, heads[level]).log_softmax(-1).gather(2, codes.clamp_min(0))
+            if dense is not None:
+                log_probs = torch.lerp(log_probs, dense.followers(level, state, states), policy.dense_weight or 0.0)
+            parent, place, dead = choose(log_probs, codes >= 0, steps.sum(-1))
+            chosen = parent * codes.shape[2] + place
+            step, code, state = (t.flatten(1).gather(1, chosen) for t in (log_probs, codes, states))
+            depth = parent.unsqueeze(-1).expand(-1, -1, level)
+            steps = torch.cat([steps.gather(1, depth), step.unsqueeze(-1)], dim=2)
+            sids = torch.cat([sids.gather(1, depth), code.clamp_min(0).unsqueeze(-1)], dim=2)
+            state = state.masked_fill(dead, -1)
+            # Dead beams keep a finite score; a state of -1 has no children.
+    return _candidates(trie.items(state), sids, steps, width)
+
+
+def _read(policy: "Policy", prompts: PromptBatch, embeds: torch.Tensor, capacity: int) -> Siblings | FusedSiblings:
+    """The prompts as the model reads them, with room for `capacity` sibling tokens."""
+    if not fits(policy.body):
+        return Siblings(policy.body, embeds, prompts.attention_mask)
+    dtype = torch.bfloat16 if policy.autocast or policy.half_search else torch.float32
+    return FusedSiblings(policy.body, prompts.input_ids, embeds, prompts.attention_mask, capacity, dtype)
+
+
+def _candidates(items: torch.Tensor, sids: torch.Tensor, steps: torch.Tensor, width: int) -> Candidates:
+    missing = items < 0
+    sids = sids.masked_fill(missing.unsqueeze(-1), -1)
+    scores = steps.sum(-1).masked_fill(missing, -torch.inf)
+    steps = steps.masked_fill(missing.unsqueeze(-1), 0.0)
+    short = width - items.shape[1]
+    if short > 0:  # fewer prefixes than beams
+        pad = torch.nn.functional.pad
+        items, scores = pad(items, (0, short), value=-1), pad(scores, (0, short), value=-torch.inf)
+        sids, steps = pad(sids, (0, 0, 0, short), value=-1), pad(steps, (0, 0, 0, short))
+    return Candidates(items, sids, steps, scores)
+
+
+def rank_users(
+    policy: "Policy",
+    histories: Sequence[np.ndarray],
+    sids: np.ndarray,
+    trie: Trie,
+    width: int,
+    *,
+    banned: Sequence[np.ndarray] | None = None,
+    batch_size: int = 256,
+    progress: Progress = silent,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Beam search for any number of users: items int64[U, W] (-1 = none) and scores float32[U, W], best first.
+
+    Users of like history length share a batch, so that little of it is padding; rows come back in the given order.
+    """
+    items = np.full((len(histories), width), -1, dtype=np.int64)
+    scores = np.full((len(histories), width), -np.inf, dtype=np.float32)
+    order = np.argsort([min(len(h), policy.max_history) for h in histories], kind="stable")
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        prompts = policy.prompts([histories[r] for r in rows], sids)
+        found = policy.beam_search(prompts, trie, width, None if banned is None else [banned[r] for r in rows])
+        items[rows], scores[rows] = found.items.cpu().numpy(), found.scores.cpu().numpy()
+        progress(start + len(rows), len(order), "decode")
+    return items, scores

@@ -1,0 +1,180 @@
+"""Ids from one day to the next: known items keep theirs, new ones get theirs from the frozen codebooks.
+
+An id that was given is never given to another item, not even when its item leaves the catalogue: it may come back. The
+codebooks are fitted anew when they cannot be kept: `keep_ids` says why.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from genrec.embed.vectors import VECTORS_FILE, read_item_vectors
+from genrec.errors import DataError
+from genrec.sid.assign import SIDS_FILE, read_inputs, summary_of, write_sids
+from genrec.sid.cooccurrence import cooccurrence_counts
+from genrec.sid.daily.new_items import QUALITY_FILE, NewIds, drift, extend
+from genrec.sid.fusion import FUSION_FILE, Fusion
+from genrec.sid.quality import quality_report
+from genrec.sid.quantize.tokenizer import META_FILE, TENSORS_FILE, load_tokenizer
+from genrec.tables import known_ids_schema, read_sids, read_table, write_table
+
+if TYPE_CHECKING:
+    from genrec.config import SidConfig
+
+KNOWN_FILE = "known.parquet"
+_SAME = 0.05  # relative distance of two vectors of one item that count as the same
+_CHANGED_SHARE = 0.5  # of the items both catalogues have: with more changes the vectors are of another space
+
+
+class CannotKeep(Exception):
+    """The codebooks have to be fitted anew; the message says why."""
+
+
+def keep_ids(
+    vectors_path: Path,
+    catalogue_path: Path,
+    config: SidConfig,
+    out: Path,
+    *,
+    previous: Path,
+    previous_catalogue: Path,
+    previous_vectors: Path,
+    train_path: Path | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Write a sid artifact for a grown catalogue into `out`, with the codebooks and the ids of an earlier one.
+
+    Args:
+        vectors_path, catalogue_path, train_path: of the new catalogue, as `genrec.sid.assign.assign` takes them.
+        config: the settings the earlier artifact was made with.
+        out: existing folder. Gets what `assign` writes and known.parquet (`genrec.tables.known_ids_schema`).
+        previous, previous_catalogue, previous_vectors: the folder of the earlier sid artifact, its catalogue.parquet,
+            and the folder of its embed artifact.
+
+    Returns:
+        The summary of `assign`, and ids "kept", num_new (items that got an id now), num_since_fit (since the codebooks
+        were fitted), and error_ratio of those (see `genrec.sid.daily.new_items.Drift`), null where it cannot be told.
+
+    Raises:
+        CannotKeep: the vectors are of another space, no ids are left, or the codebooks have drifted.
+        DataError: an artifact is missing or damaged.
+    """
+    vectors, catalogue = read_inputs(vectors_path, catalogue_path, config)
+    _check_space(vectors, catalogue, previous_vectors / VECTORS_FILE, previous_catalogue)
+    known = _known(previous, previous_catalogue)
+    place = pc.index_in(catalogue["item_id"], value_set=known["item_id"].combine_chunks())
+    is_new = pc.is_null(place).to_numpy(zero_copy_only=False)
+    if is_new.any():
+        known = _with_new(known, catalogue.filter(pa.array(is_new)), vectors[is_new], previous, device)
+        place = pc.index_in(catalogue["item_id"], value_set=known["item_id"].combine_chunks())
+    ratio = _check_drift(known, previous)
+    rows = known.take(place)
+    final, raw = _matrix(rows["sid"]), _matrix(rows["raw"])
+    for name in (TENSORS_FILE, META_FILE, FUSION_FILE):
+        if (previous / name).is_file():
+            shutil.copyfile(previous / name, out / name)
+    write_sids(final, raw, out / SIDS_FILE)
+    write_table(known, out / KNOWN_FILE, known_ids_schema(raw.shape[1], final.shape[1]))
+    report = _quality(vectors, catalogue, config, raw, final, previous, train_path, device)
+    (out / QUALITY_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    since = known.num_rows - known["squared_error"].null_count
+    kept = {"ids": "kept", "num_new": int(is_new.sum()), "num_since_fit": since, "error_ratio": ratio}
+    return {**summary_of(report), **kept}
+
+
+def _check_space(vectors: np.ndarray, catalogue: pa.Table, old_path: Path, old_catalogue: Path) -> None:
+    """Codebooks only fit vectors of the encoder they were fitted on: those of common items tell."""
+    old = read_item_vectors(old_path)
+    if old.shape[1] != vectors.shape[1]:
+        raise CannotKeep(f"the vectors have {vectors.shape[1]} dimensions, those of the ids in service {old.shape[1]}")
+    ids = read_table(old_catalogue, columns=["item_id"])["item_id"].combine_chunks()
+    place = pc.index_in(catalogue["item_id"], value_set=ids)
+    common = pc.is_valid(place).to_numpy(zero_copy_only=False)
+    if not common.any():
+        raise CannotKeep("the catalogues have no item in common")
+    before = old[place.filter(pc.is_valid(place)).to_numpy()]
+    distance = np.linalg.norm(vectors[common] - before, axis=1)
+    changed = float(np.mean(distance > _SAME * np.maximum(np.linalg.norm(before, axis=1), 1e-12)))
+    if changed > _CHANGED_SHARE:
+        raise CannotKeep(f"the vectors of {changed:.0%} of the known items are others than before")
+
+
+def _known(previous: Path, previous_catalogue: Path) -> pa.Table:
+    if (previous / KNOWN_FILE).is_file():
+        return read_table(previous / KNOWN_FILE)
+    sids = read_sids(previous)
+    raw = _matrix(read_table(previous / SIDS_FILE, columns=["raw"])["raw"])
+    levels = json.loads((previous / META_FILE).read_text())["num_levels"]
+    ids = read_table(previous_catalogue, columns=["item_id"])["item_id"]
+    return _table(ids, sids, raw[:, :levels], None)
+
+
+def _with_new(known: pa.Table, items: pa.Table, vectors: np.ndarray, previous: Path, device: str | None) -> pa.Table:
+    try:
+        new = extend(previous, vectors, _matrix(known["sid"]), device)
+    except DataError as error:
+        raise CannotKeep(f"the new items get no ids from the codebooks ({error})") from error
+    return pa.concat_tables([known, _table(items["item_id"], new.sids, new.raw, new.squared_errors)])
+
+
+def _check_drift(known: pa.Table, previous: Path) -> float | None:
+    """The error ratio of all items that came since the fit. Raises CannotKeep when the codebooks have drifted."""
+    came = known.filter(pc.is_valid(known["squared_error"]))
+    quality = json.loads((previous / QUALITY_FILE).read_text())
+    if not came.num_rows or not quality.get("held_out"):
+        return None
+    new = NewIds(_matrix(came["sid"]), _matrix(came["raw"]), came["squared_error"].to_numpy())
+    found = drift(previous, new)
+    if found.retrain:
+        raise CannotKeep("; ".join(found.reasons))
+    return round(found.error_ratio, 6)
+
+
+def _quality(
+    vectors: np.ndarray,
+    catalogue: pa.Table,
+    config: SidConfig,
+    raw: np.ndarray,
+    final: np.ndarray,
+    previous: Path,
+    train_path: Path | None,
+    device: str | None,
+) -> dict[str, Any]:
+    """As `assign` reports it. Where ids are fused, errors are of text alone: co-occurrence is of the day of the fit."""
+    tokenizer, fusion = load_tokenizer(previous, device), Fusion.load(previous)
+    read = vectors if fusion is None else fusion.fuse(vectors)
+    report = quality_report(
+        raw,
+        final,
+        config.num_codes,
+        tokenizer.residual_errors(read, raw),
+        tokenizer.residual_errors(read, final[:, : config.num_levels]),
+        catalogue,
+        text=vectors,
+        counts=None if train_path is None else cooccurrence_counts(train_path, len(vectors), config.fusion.window),
+    )
+    before = json.loads((previous / QUALITY_FILE).read_text())
+    return {"method": config.method, **report, **{n: before[n] for n in ("churn", "held_out") if n in before}}
+
+
+def _table(ids: pa.ChunkedArray, sids: np.ndarray, raw: np.ndarray, errors: np.ndarray | None) -> pa.Table:
+    schema = known_ids_schema(raw.shape[1], sids.shape[1])
+    lists = [
+        pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(m, dtype=np.int32).reshape(-1)), m.shape[1])
+        for m in (sids, raw)
+    ]
+    error = pa.nulls(len(sids), pa.float64()) if errors is None else pa.array(errors, pa.float64())
+    return pa.table([ids.combine_chunks(), *lists, error], names=schema.names).cast(schema)
+
+
+def _matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """int32 [N, L] of a column of fixed-size lists."""
+    column = column.combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), column.type.list_size)

@@ -1,0 +1,217 @@
+"""What every tokenizer is: vectors in, one code a level out, and back.
+
+A tokenizer is one module of this package with a `Config` and a function
+
+    fit(vectors, *, num_levels, num_codes, options, seed, device=None, progress=silent) -> Tokenizer
+
+    vectors: float32 [N, d], finite, N >= 1          num_levels: L           num_codes: K codes a level
+    seed: decides every random choice                device: torch device; None takes the GPU where there is one
+    raises ConfigError for options that cannot work, TrainingError where a loss stops being finite
+
+and, in `TOKENIZER`, the class that `load_tokenizer` builds from the saved tensors.
+
+Residual quantisation (arXiv 2203.01941, section 3.1; TIGER, arXiv 2305.05065, section 3.1): level l encodes what the
+levels before it left over, so codes go from coarse to fine.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from genrec import variants
+from genrec.errors import DataError
+from genrec.progress import Progress
+
+PACKAGE = "genrec.sid.tokenizers"
+TENSORS_FILE = "tokenizer.safetensors"
+META_FILE = "tokenizer.json"
+_BLOCK_ELEMENTS = 1 << 25  # entries of a distance matrix held at once (128 MiB of float32)
+
+
+class Fit(Protocol):
+    """The signature of a tokenizer module's `fit`."""
+
+    def __call__(
+        self,
+        vectors: np.ndarray,
+        *,
+        num_levels: int,
+        num_codes: int,
+        options: Any,
+        seed: int,
+        device: str | None = None,
+        progress: Progress = ...,
+    ) -> Tokenizer: ...
+
+
+def default_device(device: str | None) -> torch.device:
+    """The given device, else the GPU where there is one."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    """float32 tensor on the CPU; shares memory where it can (arrays read from Parquet are read-only: those are copied)."""
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+def nearest_codes(vectors: torch.Tensor, codebook: torch.Tensor, prices: torch.Tensor | None = None) -> torch.Tensor:
+    """int64 [N]: the row of `codebook` [K, d] nearest to each of `vectors` [N, d].
+
+    Nearest is what has the smallest squared Euclidean distance, plus the code's price [K] where prices are given.
+    """
+    half_norms = codebook.square().sum(1) / 2
+    if prices is not None:
+        half_norms = half_norms + prices / 2
+    block = max(1, _BLOCK_ELEMENTS // len(codebook))
+    return torch.cat([(half_norms - part @ codebook.T).argmin(1) for part in vectors.split(block)])
+
+
+class Tokenizer:
+    """Residual quantisation with codebooks [L, K, d]; subclasses put a learned map before and after it.
+
+    Args:
+        codebooks: float32 [num_levels, num_codes, latent_dim].
+        device: where it computes.
+        prices: float32 [num_levels, num_codes], added to squared distances when a code is chosen; None for none.
+    """
+
+    def __init__(
+        self,
+        codebooks: torch.Tensor,
+        device: str | torch.device | None = None,
+        prices: torch.Tensor | None = None,
+    ) -> None:
+        self.device = device if isinstance(device, torch.device) else default_device(device)
+        self._codebooks = codebooks.detach().float().to(self.device)
+        self._prices = None if prices is None else prices.detach().float().to(self.device)
+
+    # ---- what a subclass with a learned map overrides -------------------------------------------------------------
+    def latents(self, vectors: torch.Tensor) -> torch.Tensor:
+        """What is quantised: float32 [N, latent_dim] for vectors [N, d]. Here the vectors themselves."""
+        return vectors
+
+    def from_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Vectors [N, d] for latents [N, latent_dim]."""
+        return latents
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All state, by name; `from_tensors` builds the same tokenizer again."""
+        state = {"codebooks": self._codebooks}
+        return state if self._prices is None else {**state, "prices": self._prices}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, torch.Tensor], device: str | torch.device | None = None) -> Tokenizer:
+        return cls(tensors["codebooks"], device, tensors.get("prices"))
+
+    def encode_catalogue(self, vectors: np.ndarray) -> np.ndarray:
+        """int32 [N, num_levels]: raw codes of the catalogue the tokenizer was fitted on.
+
+        As `encode`, unless the tokenizer promises something of all items together, such as cluster sizes.
+        """
+        return self.encode(vectors)
+
+    # ---- what all share -------------------------------------------------------------------------------------------
+    @property
+    def codebooks(self) -> np.ndarray:
+        """float32 [num_levels, num_codes, latent_dim]."""
+        return self._codebooks.cpu().numpy()
+
+    @property
+    def prices(self) -> np.ndarray:
+        """float32 [num_levels, num_codes]: what a code costs beside its squared distance; zero for most tokenizers."""
+        if self._prices is None:
+            return np.zeros(self._codebooks.shape[:2], dtype=np.float32)
+        return self._prices.cpu().numpy()
+
+    @property
+    def num_levels(self) -> int:
+        return self._codebooks.shape[0]
+
+    @property
+    def num_codes(self) -> int:
+        return self._codebooks.shape[1]
+
+    @torch.no_grad()
+    def project(self, vectors: np.ndarray) -> np.ndarray:
+        """float32 [N, latent_dim]: `latents` of vectors [N, d], in blocks."""
+        return torch.cat([self.latents(part).cpu() for part in self._blocks(vectors)]).numpy()
+
+    @torch.no_grad()
+    def encode(self, vectors: np.ndarray) -> np.ndarray:
+        """int32 [N, num_levels]: the raw codes of vectors [N, d]; items may share them."""
+        rows = []
+        for part in self._blocks(vectors):
+            residual = self.latents(part)
+            codes = []
+            for level, codebook in enumerate(self._codebooks):
+                prices = None if self._prices is None else self._prices[level]
+                codes.append(nearest_codes(residual, codebook, prices))
+                residual = residual - codebook[codes[-1]]
+            rows.append(torch.stack(codes, 1).cpu())
+        return torch.cat(rows).numpy().astype(np.int32)
+
+    @torch.no_grad()
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """float32 [N, d]: the vectors that codes [N, <= num_levels] stand for; fewer levels give a coarser one."""
+        parts = []
+        for part in torch.from_numpy(codes.astype(np.int64)).split(65536):
+            summed = torch.zeros(len(part), self._codebooks.shape[2], device=self.device)
+            for level, codebook in enumerate(self._codebooks[: codes.shape[1]]):
+                summed += codebook[part[:, level].to(self.device)]
+            parts.append(self.from_latents(summed).cpu())
+        return torch.cat(parts).numpy()
+
+    def residual_errors(self, vectors: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """float64 [num_levels]: the share of the vectors' variance not explained by the first 1..L codes.
+
+        0 is perfect, 1 as good as the mean vector; above 1 is worse than the mean. All zero where vectors do not vary.
+        """
+        # About the mean, and in float64: squares of small differences of large numbers lose too much in float32.
+        variance = float(np.square(vectors - vectors.mean(axis=0, dtype=np.float64)).sum())
+        if variance <= 1e-12 * max(1.0, float(np.square(vectors, dtype=np.float64).sum())):
+            return np.zeros(self.num_levels)
+        errors = [
+            float(np.square(vectors - self.decode(codes[:, : level + 1]), dtype=np.float64).sum())
+            for level in range(self.num_levels)
+        ]
+        return np.array(errors) / variance
+
+    def _blocks(self, vectors: np.ndarray) -> list[torch.Tensor]:
+        """Vectors on the device, in blocks that do not depend on anything but their number."""
+        return [part.to(self.device) for part in as_tensor(vectors).split(65536)]
+
+
+def save_tokenizer(tokenizer: Tokenizer, method: str, folder: Path, **more: Any) -> None:
+    """Write `tokenizer.safetensors` and `tokenizer.json` (method, shape and `more`) into an existing folder."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tokenizer.tensors().items()}
+    save_file(state, folder / TENSORS_FILE)
+    levels, codes, dim = tokenizer.codebooks.shape
+    meta = {"method": method, "num_levels": levels, "num_codes": codes, "latent_dim": dim, **more}
+    (folder / META_FILE).write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n")
+
+
+def load_tokenizer(folder: Path, device: str | None = None) -> Tokenizer:
+    """The tokenizer a sid stage saved, to give ids to new items with the same codebooks.
+
+    Raises:
+        DataError: files that are missing, damaged or of an unknown method.
+    """
+    for name in (META_FILE, TENSORS_FILE):
+        if not (folder / name).is_file():
+            present = sorted(p.name for p in folder.glob("*"))
+            raise DataError(f"{folder / name}: no such file; the folder holds {present}")
+    try:
+        method = json.loads((folder / META_FILE).read_text())["method"]
+        tensors = load_file(folder / TENSORS_FILE)
+        return variants.load(PACKAGE, method).TOKENIZER.from_tensors(tensors, default_device(device))
+    except Exception as error:  # whatever the damage, the answer is the same
+        raise DataError(
+            f"{folder}: not a saved tokenizer ({type(error).__name__}: {error}); run the sid stage"
+        ) from error

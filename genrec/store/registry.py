@@ -1,0 +1,121 @@
+"""Models in service: a `current` pointer a name, with its history, in the store.
+
+    service/<name>/000001.json       one record a change, never changed afterwards
+    service/<name>/current.json      the newest record, for whoever serves the model
+
+A record holds the run and the keys of its artifacts by stage. Going back adds a record that points where an earlier one
+pointed: the history only grows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from typing import Any
+
+from genrec.errors import GenrecError
+from genrec.store.local import Store
+
+CURRENT = "current.json"
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
+_RECORD = re.compile(r"(\d{6})\.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One change of the model in service.
+
+    Args:
+        number: 1, 2, ... in the order of the changes.
+        action: promote or roll_back.
+        run_id: the run whose model is in service from now on.
+        keys: keys of its artifacts by stage.
+        why: in words.
+        figures: what the decision rests on (see `genrec.measure.incumbent.compare`), {} for one made by hand.
+        at_unix_s: when.
+    """
+
+    number: int
+    action: str
+    run_id: str
+    keys: dict[str, str]
+    why: str
+    figures: dict[str, Any]
+    at_unix_s: int
+
+
+class Registry:
+    """The models in service under one name."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        if not _NAME.fullmatch(name) or name.startswith("."):
+            raise GenrecError(f"{name!r} is no name of a model in service; it is the `name` of the runs, such as demo")
+        self.store, self.name, self.folder = store, name, f"service/{name}"
+
+    def current(self) -> Record | None:
+        """The model in service, or None."""
+        history = self.history()
+        return history[-1] if history else None
+
+    def history(self) -> list[Record]:
+        """Every change, oldest first."""
+        names = sorted(n for n in self.store.list_documents(self.folder) if _RECORD.fullmatch(n))
+        return [self._read(name) for name in names]
+
+    def promote(self, run_id: str, keys: dict[str, str], why: str, figures: dict[str, Any] | None = None) -> Record:
+        """Put a run's model in service. Raises GenrecError when an artifact of it is missing or damaged."""
+        return self._add("promote", run_id, keys, why, figures or {})
+
+    def roll_back(self, to: int | None = None) -> Record:
+        """Put the model in service back that was there before, or that of change number `to`.
+
+        Raises GenrecError when there is none, or when its artifacts are not in the store any more.
+        """
+        history = self.history()
+        if not history:
+            raise GenrecError(f"no model is in service under {self.name!r}")
+        target = _before(history) if to is None else next((r for r in history if r.number == to), None)
+        if target is None:
+            numbers = ", ".join(str(r.number) for r in history)
+            raise GenrecError(f"{self.name}: nothing to go back to; the history has the changes {numbers}")
+        why = f"back from {history[-1].run_id} to change {target.number}"
+        return self._add("roll_back", target.run_id, target.keys, why, {})
+
+    def _add(self, action: str, run_id: str, keys: dict[str, str], why: str, figures: dict[str, Any]) -> Record:
+        for stage, key in keys.items():
+            if self.store.lookup(key) is None:
+                raise GenrecError(f"{run_id}: the artifact of {stage} ({key}) is not whole in the store; run it again")
+        with self.store.lock(f"service-{self.name}"):
+            number = max((r.number for r in self.history()), default=0) + 1
+            record = Record(number, action, run_id, dict(keys), why, figures, int(time.time()))
+            text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True) + "\n"
+            self.store.write_document(f"{self.folder}/{number:06d}.json", text, new=True)
+            self.store.write_document(f"{self.folder}/{CURRENT}", text)
+        return record
+
+    def _read(self, name: str) -> Record:
+        try:
+            return Record(**json.loads(self.store.read_document(f"{self.folder}/{name}")))
+        except (ValueError, TypeError) as error:
+            raise GenrecError(
+                f"{self.folder}/{name} in the store: not a record of a model in service ({error})"
+            ) from None
+
+
+def _before(history: list[Record]) -> Record | None:
+    """What was in service before the model that is: two roll-backs in a row go back two models, not to and fro."""
+    stack: list[Record] = []
+    for record in history:
+        if record.action == "roll_back" and any(r.keys == record.keys for r in stack):
+            while stack and stack[-1].keys != record.keys:
+                stack.pop()
+        elif not stack or stack[-1].keys != record.keys:
+            stack.append(record)
+    return stack[-2] if len(stack) > 1 else None
+
+
+def names(store: Store) -> list[str]:
+    """The names that have a model in service."""
+    return sorted(store.list_folders("service"))

@@ -1,0 +1,188 @@
+"""The store on an object store (s3://, gs://, az://, ...), behind a folder on this machine that stages and caches.
+
+    <url>/objects/<key>/<upload>/...    files of an artifact, under a name of their own for each upload
+    <url>/objects/<key>.json            the commit marker: the manifest, and which upload holds its files
+    <url>/runs/<run-id>/..., <url>/service/<name>/...
+
+An object store writes an object whole or not at all and has no rename. So files go up first and the marker last: an
+artifact is there when its marker is, an upload that was cut off is never seen, and the first marker wins. What comes
+down is verified against its manifest before it is used. Stages work on local files in the staging folder: all workers
+of a run have to see it, so on several machines it has to be a shared folder (or use one as the store).
+"""
+
+import hashlib
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from genrec.errors import ConfigError, GenrecError
+from genrec.store.local import MANIFEST, Artifact, Disk, Store, mismatch
+
+STAGING = "GENREC_STAGING"
+_WHOLE_WRITES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")  # protocols that write objects atomically
+_EXTRA = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
+_KEPT_OF_A_RUN = ("*.json", "*.html", "*.svg")
+
+
+def is_url(store: str) -> bool:
+    """Whether a store is named by a URL, not a path."""
+    return "://" in store
+
+
+def local_root(store: str) -> Path:
+    """The folder on this machine: the store itself, or where it is staged (GENREC_STAGING, or the user's cache).
+
+    Raises ConfigError for a URL that cannot be a store.
+    """
+    if not is_url(store):
+        return Path(store)
+    parts = urlsplit(store)
+    if parts.scheme == "file":
+        return Path(parts.path)
+    if parts.scheme not in _WHOLE_WRITES:
+        raise ConfigError(f"store: {parts.scheme}:// does not write files whole; use one of {', '.join(_WHOLE_WRITES)}")
+    if parts.username or parts.password or parts.query:
+        raise ConfigError(
+            f"store: {parts.scheme}:// with credentials in it; give them in the environment, where they are not logged"
+        )
+    named = os.environ.get(STAGING)
+    folder = Path(named) if named else Path.home() / ".cache" / "genrec"
+    return folder / hashlib.sha256(store.rstrip("/").encode()).hexdigest()[:16]
+
+
+def open_store(store: str, disk: Disk | None = None) -> Store:
+    """The store at a path or a URL. Raises ConfigError or GenrecError when it cannot be one or cannot be reached."""
+    root = local_root(store)
+    if not is_url(store) or store.startswith("file://"):
+        return Store(root, disk)
+    return RemoteStore(store, root, disk)
+
+
+class RemoteStore(Store):
+    """A store whose truth is at a URL; `root` is this machine's staging folder."""
+
+    def __init__(self, url: str, root: Path, disk: Disk | None = None) -> None:
+        import fsspec
+
+        super().__init__(root, disk)
+        self.url = url.rstrip("/")
+        try:
+            self.fs, self.base = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+        except ImportError:
+            package = _EXTRA.get(urlsplit(url).scheme, "its fsspec package")
+            raise ConfigError(f"store {url}: {package} is not installed; pip install {package}") from None
+
+    # ---- artifacts --------------------------------------------------------------------------------------------------
+    def lookup(self, key: str) -> Artifact | None:
+        """The artifact under a key, from this machine where it has the same bytes, else fetched; verified either way."""
+        marker = self._marker(key)
+        found = super().lookup(key)
+        if marker is None:
+            if found is not None:  # the URL lost it, or is new: this machine's copy is whole
+                self._publish(key, found.path, self.manifest(found), False)
+            return found
+        if found is not None and found.digest == marker["manifest"]["digest"]:
+            return found
+        self._discard(self.object_path(key))
+        if not self._fetch(key, marker):
+            return None
+        return super().lookup(key)
+
+    def _fetch(self, key: str, marker: dict[str, Any]) -> bool:
+        manifest = marker["manifest"]
+        with self.scratch() as folder:
+            problem: str | None
+            try:
+                for name in manifest["files"]:
+                    target = folder / name
+                    if not target.resolve().is_relative_to(folder.resolve()):
+                        raise ValueError(f"{name}: leads out of the artifact")
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    self.fs.get_file(f"{self._object(key)}/{marker['upload']}/{name}", str(target))
+                problem = mismatch(folder, manifest) or ("another key" if manifest["key"] != key else None)
+            except (FileNotFoundError, ValueError) as error:
+                problem = f"{type(error).__name__}: {error}"
+            if problem:
+                self._set_marker_aside(key, problem)
+                return False
+            (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+            if not self.object_path(key).exists():
+                self.disk.rename(folder, self.object_path(key))
+                folder.mkdir()  # `scratch` removes it
+        return True
+
+    def _publish(self, key: str, folder: Path, manifest: dict[str, Any], replace: bool) -> None:
+        """Files first, the marker last. Another machine's marker wins, unless `replace`."""
+        upload = uuid.uuid4().hex
+        place = f"{self._object(key)}/{upload}"
+        for name in manifest["files"]:
+            self.fs.makedirs(f"{place}/{name}".rpartition("/")[0], exist_ok=True)
+            self.fs.put_file(str(folder / name), f"{place}/{name}")
+        marker = json.dumps({"upload": upload, "manifest": manifest}, sort_keys=True).encode()
+        try:
+            self.fs.pipe_file(f"{self._object(key)}.json", marker, mode="overwrite" if replace else "create")
+        except FileExistsError:
+            self.fs.rm(place, recursive=True)
+            return
+        for other in self._names(self._object(key)):
+            if other != upload:  # cut off, or replaced
+                self.fs.rm(f"{self._object(key)}/{other}", recursive=True)
+
+    def _marker(self, key: str) -> dict[str, Any] | None:
+        try:
+            marker = json.loads(self.fs.cat_file(f"{self._object(key)}.json"))
+            return marker if {"upload", "manifest"} <= marker.keys() else None
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            self._set_marker_aside(key, "marker is not JSON")
+            return None
+        except OSError as error:
+            raise GenrecError(f"store {self.url}: cannot be read ({type(error).__name__}: {error})") from None
+
+    def _set_marker_aside(self, key: str, problem: str) -> None:
+        place = f"{self.base}/corrupt/{key}-{uuid.uuid4().hex[:8]}"
+        self.fs.makedirs(f"{self.base}/corrupt", exist_ok=True)
+        self.fs.pipe_file(f"{place}.txt", (problem + "\n").encode())
+        self.fs.rm(f"{self._object(key)}.json")
+
+    def _object(self, key: str) -> str:
+        return f"{self.base}/objects/{key}"
+
+    # ---- runs and documents -----------------------------------------------------------------------------------------
+    def finish_run(self, run_id: str) -> None:
+        super().finish_run(run_id)
+        folder = self.root / "runs" / run_id
+        self.fs.makedirs(f"{self.base}/runs/{run_id}", exist_ok=True)
+        for path in sorted(p for pattern in _KEPT_OF_A_RUN for p in folder.glob(pattern)):
+            self.fs.put_file(str(path), f"{self.base}/runs/{run_id}/{path.name}")
+        self.write_document("runs/latest.json", json.dumps({"run_id": run_id}) + "\n")
+
+    def write_document(self, name: str, text: str, new: bool = False) -> None:
+        path = f"{self.base}/{name}"
+        self.fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        try:
+            self.fs.pipe_file(path, text.encode(), mode="create" if new else "overwrite")
+        except FileExistsError:
+            raise GenrecError(f"store {self.url}: {name} was written by another process just now; try again") from None
+
+    def read_document(self, name: str) -> str:
+        try:
+            return self.fs.cat_file(f"{self.base}/{name}").decode()
+        except FileNotFoundError:
+            raise GenrecError(f"store {self.url}: no {name} there") from None
+
+    def list_documents(self, folder: str) -> list[str]:
+        return [n for n in self._names(f"{self.base}/{folder}") if self.fs.isfile(f"{self.base}/{folder}/{n}")]
+
+    def list_folders(self, folder: str) -> list[str]:
+        return [n for n in self._names(f"{self.base}/{folder}") if self.fs.isdir(f"{self.base}/{folder}/{n}")]
+
+    def _names(self, folder: str) -> list[str]:
+        try:
+            return sorted(str(p).rstrip("/").rpartition("/")[2] for p in self.fs.ls(folder, detail=False))
+        except FileNotFoundError:
+            return []

@@ -1,0 +1,192 @@
+"""Every Parquet artifact of the pipeline, column by column. Open this file to know what any stage writes.
+
+Readers and writers go through `read_table` and `write_table`, so a file that does not match its declaration fails
+where it is written, not three stages later.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from genrec.errors import DataError
+
+# ---- ingest -----------------------------------------------------------------------------------------------------------
+INTERACTIONS = pa.schema(
+    [
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("timestamp", pa.int64(), nullable=False),  # milliseconds since 1970, or a position in the sequence
+        pa.field("event", pa.string(), nullable=False),  # click | purchase | review | a type of the source's own
+        pa.field("rating", pa.float32()),  # null where the source has none
+    ]
+)
+ITEMS = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),  # "" where the source has none
+        pa.field("description", pa.string(), nullable=False),
+        pa.field("brand", pa.string(), nullable=False),
+        pa.field("categories", pa.list_(pa.string()), nullable=False),  # general to specific
+    ]
+)
+QUARANTINE = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),  # relative to the source folder
+        pa.field("line", pa.int64(), nullable=False),  # 1-based line (JSONL, CSV) or row (Parquet)
+        pa.field("reason", pa.string(), nullable=False),  # short code, see genrec/data/quarantine.py
+        pa.field("detail", pa.string(), nullable=False),  # the offending value
+        pa.field("record", pa.string(), nullable=False),  # the row as read, cut at 500 characters
+    ]
+)
+
+# ---- prepare ----------------------------------------------------------------------------------------------------------
+CATALOGUE = pa.schema(
+    [
+        pa.field("item", pa.int32(), nullable=False),  # 0..num_items-1, row number
+        *ITEMS,
+        pa.field("train_count", pa.int32(), nullable=False),  # training events with the item; 0 = cold
+        pa.field("first_timestamp", pa.int64(), nullable=False),
+    ]
+)
+USERS = pa.schema(  # users.parquet: row i is user i, also those without training events (global_time)
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+    ]
+)
+SEQUENCES = pa.schema(  # train.parquet: what a model may learn from, one row a user, oldest first
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("items", pa.list_(pa.int32()), nullable=False),
+        pa.field("events", pa.list_(pa.string()), nullable=False),
+        pa.field("timestamps", pa.list_(pa.int64()), nullable=False),
+    ]
+)
+TARGETS = pa.schema(  # valid.parquet, test.parquet: one row a prediction to make
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field(
+            "history", pa.list_(pa.int32()), nullable=False
+        ),  # everything before, oldest first, NOT cut to max_history
+        pa.field("history_events", pa.list_(pa.string()), nullable=False),
+        pa.field("target", pa.int32(), nullable=False),
+        pa.field("target_event", pa.string(), nullable=False),
+        pa.field("timestamp", pa.int64(), nullable=False),
+    ]
+)
+
+# ---- sid --------------------------------------------------------------------------------------------------------------
+
+
+def vectors_schema(dim: int) -> pa.Schema:
+    """vectors.parquet of the embed stage: row i is item i."""
+    return pa.schema(
+        [
+            pa.field("item", pa.int32(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), dim), nullable=False),
+        ]
+    )
+
+
+def sids_schema(num_levels: int) -> pa.Schema:
+    """sids.parquet of the sid stage: row i is item i; `raw` is before collisions were repaired."""
+    return pa.schema(
+        [
+            pa.field("item", pa.int32(), nullable=False),
+            pa.field("sid", pa.list_(pa.int32(), num_levels), nullable=False),
+            pa.field("raw", pa.list_(pa.int32(), num_levels), nullable=False),
+        ]
+    )
+
+
+def known_ids_schema(num_levels: int, num_tokens: int) -> pa.Schema:
+    """known.parquet of a sid stage that kept ids: every item that got one from these codebooks, gone ones too."""
+    return pa.schema(
+        [
+            pa.field("item_id", pa.string(), nullable=False),
+            pa.field("sid", pa.list_(pa.int32(), num_tokens), nullable=False),
+            pa.field("raw", pa.list_(pa.int32(), num_levels), nullable=False),
+            pa.field("squared_error", pa.float64()),  # null for items that the codebooks were fitted on
+        ]
+    )
+
+
+# ---- sft, rl ----------------------------------------------------------------------------------------------------------
+TRAINING_LOG = pa.schema(  # long format: one row a figure
+    [
+        pa.field("step", pa.int64(), nullable=False),  # optimizer steps done
+        pa.field("epoch", pa.float64(), nullable=False),  # passes over the training users done
+        pa.field("name", pa.string(), nullable=False),  # loss, learning_rate, valid_ndcg@10, reward, kl, ...
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+
+# ---- evaluate ---------------------------------------------------------------------------------------------------------
+PREDICTIONS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("seen_items", pa.string(), nullable=False),  # drop | keep
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("target", pa.int32(), nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),  # 0-based place of the target in `items`, -1 when absent
+        pa.field("items", pa.list_(pa.int32()), nullable=False),  # best first, at most beam_width
+        pa.field("scores", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+
+
+def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
+    """Write a table that must have exactly the declared columns (cast where lossless).
+
+    Raises DataError when a column is missing, unknown, null against its declaration or not castable.
+    """
+    missing = [n for n in schema.names if n not in table.column_names]
+    unknown = [n for n in table.column_names if n not in schema.names]
+    if missing or unknown:
+        raise DataError(f"{path.name}: columns do not match the schema (missing {missing}, unknown {unknown})")
+    try:
+        table = table.select(schema.names).cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise DataError(f"{path.name}: {error}") from error
+    for field in schema:
+        if not field.nullable and table[field.name].null_count:
+            raise DataError(f"{path.name}: column {field.name} holds {table[field.name].null_count} nulls")
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet artifact; with a schema, its columns are checked by name."""
+    if not path.is_file():
+        present = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
+        raise DataError(f"{path}: no such file; the folder holds {present}")
+    table = pq.read_table(path, columns=columns)
+    if schema is not None:
+        expected = [n for n in schema.names if columns is None or n in columns]
+        if table.column_names != expected:
+            raise DataError(f"{path}: columns {table.column_names} where {expected} were expected")
+    return table
+
+
+def ragged(column: pa.ChunkedArray) -> list[NDArray[np.int32]]:
+    """A list<int32> column as numpy arrays, one a row."""
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # a column without chunks
+        return []
+    return np.split(array.flatten().to_numpy(), np.cumsum(array.value_lengths().to_numpy())[:-1]) if len(array) else []
+
+
+def read_sids(path: Path) -> NDArray[np.int32]:
+    """Final semantic ids int32 [N, L] of a sid artifact (its folder, or sids.parquet itself); row i is item i.
+
+    Raises DataError when the file is missing or its rows are out of order.
+    """
+    path = path / "sids.parquet" if path.is_dir() else path
+    table = read_table(path, columns=["item", "sid"])
+    if not np.array_equal(table["item"].to_numpy(), np.arange(table.num_rows)):
+        raise DataError(f"{path}: row i must be item i; recompute the sid stage")
+    column = table["sid"].combine_chunks()
+    return column.flatten().to_numpy().reshape(table.num_rows, -1)

@@ -1,0 +1,236 @@
+"""One update of the policy from the candidates of a step, by one process or by several that share the micro-batches.
+
+Letters: B prompts of a step, G candidates, L levels.
+"""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import nn
+
+from genrec import variants
+from genrec.errors import TrainingError
+from genrec.model.policy import Policy, PromptBatch
+from genrec.train.rl.groups import Groups
+from genrec.train.rl.objective import Estimates, Loss, Tokens
+from genrec.train.rl.prompts import PromptSet
+from genrec.train.rl.rewards.compose import Term, mean_rewards, total_reward
+from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.value_head import ValueHead
+from genrec.train.workers import Workers
+
+if TYPE_CHECKING:
+    from genrec.config import RlConfig
+
+_KL_GAIN = 0.1  # how fast the coefficient follows the target (Ziegler et al. 2019, arXiv 1909.08593, section 2.2)
+
+
+class Batch(NamedTuple):
+    """A micro-batch of kept groups, on the policy's device. b prompts; g = G, or G + 1 when the target is appended."""
+
+    prompts: PromptBatch
+    sids: torch.Tensor  # int64[b, g, L]
+    rows: torch.Tensor  # int64[b], places of the prompts in the step
+
+
+class Learner:
+    """Holds the policy, its optimizer and a frozen copy of the weights training started from (the reference).
+
+    The reference is the SFT model. Where that is an adapter, it is the adapter as it was: switched off, the frozen
+    base without any fine-tuning would be left. Raises nothing at construction; `update` raises TrainingError for a loss
+    or gradient that is not finite.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: "RlConfig",
+        terms: tuple[Term, ...],
+        context: RewardContext,
+        workers: Workers | None = None,
+    ) -> None:
+        self.policy, self.config, self.terms, self.context = policy, config, terms, context
+        self.workers = workers or Workers()
+        self.kl_coef = config.kl_coef
+        self.sids = context.sids.cpu().numpy()
+        self.algorithm, self.options = variants.build("genrec.train.rl.algorithms", config.algorithm, config.options)
+        self.parameters = policy.trainable_parameters()
+        self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.critic = None
+        if self.algorithm.NEEDS_VALUES:
+            self.critic = ValueHead(policy.causal_model.config.hidden_size).to(policy.device)
+        self.optimizer = torch.optim.AdamW(self.learned().values(), lr=config.learning_rate, weight_decay=0.0)
+
+    def learned(self) -> dict[str, nn.Parameter]:
+        """The policy's trainable weights and those of the value head, where there is one."""
+        critic = {} if self.critic is None else dict(self.critic.named_parameters())
+        return {**self.parameters, **{f"value_head.{name}": p for name, p in critic.items()}}
+
+    @contextlib.contextmanager
+    def reference_weights(self) -> Iterator[None]:
+        """Inside, the policy is the reference. Only the trainable weights are held twice, never the whole model."""
+        current = {name: p.data for name, p in self.parameters.items()}
+        try:
+            for name, parameter in self.parameters.items():
+                parameter.data = self.reference[name]
+            yield
+        finally:
+            for name, parameter in self.parameters.items():
+                parameter.data = current[name]
+
+    def mean_rewards(self, prompts: PromptSet, items: torch.Tensor) -> dict[str, float]:
+        """Mean rewards (see `compose`) of candidates int64[B, G] as they were generated: a repair would hide misses."""
+        target = torch.from_numpy(prompts.target).to(items.device)
+        return mean_rewards(self.terms, items, target, self._context(prompts))
+
+    def update(self, step: int, prompts: PromptSet, groups: Groups) -> dict[str, float]:
+        """Train on the groups of a step (tensors on the policy's device); returns the figures of the update.
+
+        Every kept prompt weighs the same, whatever the micro-batches. The old log-probabilities are those of the first
+        inner step: candidates come from the very weights the step starts with, so computing them again would only
+        repeat the forward.
+        """
+        rewards = total_reward(self.terms, groups.items, groups.target, self._context(prompts))
+        figures = {"updated_groups": float(groups.kept.sum())}
+        if not groups.kept.any():
+            return figures
+        batches = self._batches(prompts, groups)
+        values = self._values(batches, groups)
+        judged = self.algorithm.estimate(rewards, values, self._valid(groups), self.options)
+        reference = self._reference_log_probs(batches)
+        old: list[torch.Tensor] = []
+        for inner in range(self.options.inner_steps):
+            figures |= self._optimizer_step(step, inner, batches, groups, judged, values, reference, old)
+        self._control_kl(figures["kl"])
+        return figures | ({"kl_coef": self.kl_coef} if self.config.kl_target is not None else {})
+
+    def _context(self, prompts: PromptSet) -> RewardContext:
+        return self.context.for_prompts(prompts.histories, prompts.target_event, prompts.following)
+
+    def _control_kl(self, kl: float) -> None:
+        """Move the coefficient towards the target: at most 2% a step, up while the divergence is above it."""
+        if self.config.kl_target is not None:
+            error = max(-0.2, min(0.2, kl / self.config.kl_target - 1.0))
+            self.kl_coef *= 1.0 + _KL_GAIN * error
+
+    @staticmethod
+    def _valid(groups: Groups) -> torch.Tensor:
+        """bool[B, G]: the candidates that take part."""
+        return (groups.items >= 0) & groups.kept[:, None]
+
+    def _batches(self, prompts: PromptSet, groups: Groups) -> list[Batch]:
+        """This process's micro-batches of the kept groups."""
+        items = groups.items.clamp(min=0)
+        if self.config.target_anchor > 0:
+            items = torch.cat([items, groups.target[:, None]], dim=1)
+        kept = groups.kept.nonzero().squeeze(1)
+        size = self.workers.at_most(self.config.micro_batch_size, len(kept))
+        batches = []
+        for rows in self.workers.share(list(kept.split(size))):
+            histories = [prompts.histories[i] for i in rows.tolist()]
+            following = None if prompts.following is None else prompts.following[rows.cpu().numpy()]
+            batch = self.policy.prompts(histories, self.sids, following)
+            batches.append(Batch(batch, self.context.sids[items[rows]], rows))
+        return batches
+
+    @torch.no_grad()
+    def _values(self, batches: list[Batch], groups: Groups) -> torch.Tensor | None:
+        """The value head on every state of the step, float32[B, G, L] (0 for prompts left out); None without one."""
+        if self.critic is None:
+            return None
+        num_prompts, num_candidates = groups.items.shape
+        values = torch.zeros(num_prompts, num_candidates, self.context.sids.shape[1], device=groups.items.device)
+        for batch in batches:
+            hidden = self.policy.candidate_scores(batch.prompts, batch.sids)[1]
+            values[batch.rows] = self.critic(hidden[:, :num_candidates])
+        return self.workers.sum_(values)
+
+    @torch.no_grad()
+    def _reference_log_probs(self, batches: list[Batch]) -> list[torch.Tensor]:
+        with self.reference_weights():
+            return [self.policy.candidate_log_probs(batch.prompts, batch.sids) for batch in batches]
+
+    def _optimizer_step(
+        self,
+        step: int,
+        inner: int,
+        batches: list[Batch],
+        groups: Groups,
+        judged: Estimates,
+        old_values: torch.Tensor | None,
+        reference: list[torch.Tensor],
+        old: list[torch.Tensor],
+    ) -> dict[str, float]:
+        """One step of the optimizer on all micro-batches; fills `old` when inner is 0."""
+        num_prompts = int(groups.kept.sum())
+        num_candidates = groups.items.shape[1]
+        valid = self._valid(groups)
+        names = ["loss", "kl", "clipped"]
+        names += ["target_log_prob"] if self.config.target_anchor > 0 else []
+        names += ["value_loss"] if self.critic is not None else []
+        sums = dict.fromkeys(names, 0.0)
+        self.optimizer.zero_grad(set_to_none=True)
+        for place, batch in enumerate(batches):
+            log_probs, hidden = self.policy.candidate_scores(batch.prompts, batch.sids)
+            if inner == 0:
+                old.append(log_probs.detach())
+            rows = batch.rows
+            tokens = Tokens(
+                log_probs=log_probs[:, :num_candidates],
+                old_log_probs=old[place][:, :num_candidates],
+                reference_log_probs=reference[place][:, :num_candidates],
+                advantage=judged.advantage[rows],
+                valid=valid[rows],
+                values=None if self.critic is None else self._new_values(hidden[:, :num_candidates]),
+                old_values=None if old_values is None else old_values[rows],
+                returns=None if judged.returns is None else judged.returns[rows],
+            )
+            terms = self.algorithm.loss(tokens, self.options)
+            value, parts = self._objective(terms, log_probs)
+            value = value / num_prompts
+            if not torch.isfinite(value):
+                raise TrainingError(
+                    f"rl: step {step}: the loss is {value.item()} (prompts {int(rows[0])}..{int(rows[-1])} of the "
+                    "step); no weight was changed by it. Lower rl.learning_rate"
+                )
+            value.backward()
+            for name, part in {"loss": value * num_prompts, **parts}.items():
+                sums[name] += part.item() / num_prompts
+        self.workers.sum_gradients(self.learned().values())
+        totals = self.workers.sum_floats(sums.values(), self.policy.device)
+        norm = self._clip_gradients(step, inner)
+        self.optimizer.step()
+        return {**dict(zip(sums, totals, strict=True)), "grad_norm": norm}
+
+    def _new_values(self, hidden: torch.Tensor) -> torch.Tensor:
+        assert self.critic is not None
+        return self.critic(hidden if self.options.value_trains_body else hidden.detach())
+
+    def _objective(self, terms: Loss, log_probs: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """What is minimised, and its parts for the log, summed over the prompts of a micro-batch."""
+        value = (terms.policy + self.kl_coef * terms.kl).sum()
+        parts = {"kl": terms.kl.detach().sum(), "clipped": terms.clipped.sum()}
+        if terms.value is not None:
+            value = value + terms.value.sum()
+            parts["value_loss"] = terms.value.detach().sum()
+        if self.config.target_anchor > 0:
+            target_log_prob = log_probs[:, -1].mean(dim=-1).sum()  # per token, as the other terms
+            value = value - self.config.target_anchor * target_log_prob
+            parts["target_log_prob"] = target_log_prob.detach()
+        return value, parts
+
+    def _clip_gradients(self, step: int, inner: int) -> float:
+        """Clip the policy's gradient and the value head's, each for itself; returns the policy's norm before."""
+        limit = self.config.max_grad_norm
+        norms = [nn.utils.clip_grad_norm_(self.parameters.values(), limit).item()]
+        if self.critic is not None:
+            norms.append(nn.utils.clip_grad_norm_(self.critic.parameters(), limit).item())
+        if not all(math.isfinite(norm) for norm in norms):
+            raise TrainingError(
+                f"rl: step {step}: the gradient's norm is {norms[0]} (inner step {inner}); no weight was changed by "
+                "it. Lower rl.learning_rate"
+            )
+        return norms[0]

@@ -1,0 +1,221 @@
+"""Rollouts: the candidates that the policy of the moment proposes for the prompts of a step.
+
+A prompt's candidates depend on the weights, the seed, the step and the prompt's place in the step, bit by bit, not on
+how many workers share the step: a chunk of fixed size is always padded and computed as a whole, and has a random
+stream of its own.
+
+Letters: B prompts, G candidates a prompt, L levels.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+import torch
+
+from genrec.errors import ConfigError, DataError
+from genrec.model import folder
+from genrec.model.policy import Policy
+from genrec.search.trie import Trie
+from genrec.tables import read_sids
+from genrec.train.rl.prompts import PromptSet
+from genrec.train.workers import Workers
+
+if TYPE_CHECKING:
+    from genrec.config import RlConfig
+
+Weights = dict[str, np.ndarray]
+
+
+class Rollout(NamedTuple):
+    """Candidates, best first; plain numpy, so that it travels between processes."""
+
+    items: np.ndarray  # int64[B, G], -1 where the catalogue has no further item to offer
+    sids: np.ndarray  # int64[B, G, L]
+    log_probs: np.ndarray  # float32[B, G, L], of the policy that generated
+
+
+class Rollouts(Protocol):
+    """Generates the candidates of a step. `weights` gives the learner's trainable weights to whoever needs a copy."""
+
+    def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout: ...
+
+
+def load_policy(
+    sft: Path, base: Path | None, sids: Path, config: "RlConfig", max_history: int
+) -> tuple[Policy, Trie, np.ndarray]:
+    """The policy with its weights to be trained, the trie on its device, and the semantic ids int64[N, L].
+
+    Raises ConfigError when the catalogue cannot fill a group, DataError for artifacts that do not belong together.
+    """
+    table = read_sids(sids)
+    if len(table) < 2:
+        raise ConfigError(
+            f"{sids.name}: a catalogue of {len(table)} item leaves reinforcement learning nothing to choose"
+        )
+    if len(table) < config.group_size:
+        raise ConfigError(
+            f"rl.group_size is {config.group_size} but {sids.name} has only {len(table)} items to choose from; "
+            "lower rl.group_size"
+        )
+    frozen = folder.read_meta(sft).get("adapter", "full") != "full"
+    # Frozen weights may be stored in half precision; those that are trained stay in fp32.
+    dtype = torch.bfloat16 if frozen and config.precision == "bf16" else torch.float32
+    try:
+        policy = Policy.load(sft, base, dtype=dtype, max_history=max_history, trainable=True)
+    except (RuntimeError, KeyError, ValueError) as error:  # PEFT on tensors of other names or shapes
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{sft}: the weights do not fit the base model in {base} ({reason})") from error
+    if policy.vocab.num_levels != table.shape[1]:
+        raise DataError(
+            f"{sids.name} has {table.shape[1]} levels but the model in {sft} speaks {policy.vocab.num_levels}; "
+            "train it on these semantic ids"
+        )
+    policy.autocast = config.precision == "bf16"
+    policy.model.eval()  # no dropout: the policy that generates is the policy that is trained
+    return policy, Trie.from_sids(table, policy.vocab.num_codes, policy.device), table
+
+
+def generate(
+    policy: Policy,
+    trie: Trie,
+    sids: np.ndarray,
+    prompts: PromptSet,
+    config: "RlConfig",
+    generator: torch.Generator | None = None,
+) -> Rollout:
+    """`config.group_size` candidates a prompt under the trie, best first by the policy's log-probability.
+
+    sids: int[N, L]. Modes of `config.rollout`: beam takes the top of a beam search, gumbel draws different items
+    (Gumbel top-k), sample draws with replacement; draws come from `generator`. Log-probabilities are the policy's own,
+    at temperature 1, in every mode.
+    """
+    rollout = config.rollout
+    batch = policy.prompts(prompts.histories, sids, prompts.following)
+    banned = prompts.banned() if rollout.seen_items == "drop" else None
+    if rollout.mode == "beam":
+        found = policy.beam_search(batch, trie, config.group_size, banned=banned)
+    else:
+        distinct = rollout.mode == "gumbel"
+        found = policy.sample(batch, trie, config.group_size, rollout.temperature, generator, banned, distinct)
+        order = found.scores.sort(dim=1, descending=True, stable=True).indices
+        by_level = order.unsqueeze(-1).expand_as(found.sids)
+        found = type(found)(
+            found.items.gather(1, order),
+            found.sids.gather(1, by_level),
+            found.log_probs.gather(1, by_level),
+            found.scores.gather(1, order),
+        )
+    return Rollout(found.items.cpu().numpy(), found.sids.cpu().numpy(), found.log_probs.cpu().numpy())
+
+
+def chunks(prompts: PromptSet, size: int) -> list[PromptSet]:
+    """The prompts of a step in order, `size` at a time: the unit of work that goes to a worker."""
+    return [prompts.part(start, start + size) for start in range(0, len(prompts.histories), size)]
+
+
+def concatenate(parts: Sequence[Rollout]) -> Rollout:
+    """The rollouts of consecutive chunks as one."""
+    return Rollout(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+class RolloutWorker:
+    """A policy that takes new weights and generates. A plain class; the task layer makes an actor of it."""
+
+    def __init__(self, policy: Policy, trie: Trie, sids: np.ndarray, config: "RlConfig", seed: int) -> None:
+        self.policy, self.trie, self.sids, self.config, self.seed = policy, trie, sids, config, seed
+        self.parameters = policy.trainable_parameters()
+
+    @classmethod
+    def load(
+        cls, sft: Path, base: Path | None, sids: Path, config: "RlConfig", *, max_history: int, seed: int
+    ) -> "RolloutWorker":
+        """A worker of its own, from the same artifacts as the learner (see `train_rl`)."""
+        policy, trie, table = load_policy(sft, base, sids, config, max_history)
+        return cls(policy, trie, table, config, seed)
+
+    def set_weights(self, weights: Weights) -> None:
+        """Take the learner's trainable weights. Raises ValueError when names or shapes are not this policy's."""
+        set_weights(self.parameters, weights)
+
+    def generate(self, step: int, prompts: PromptSet) -> Rollout:
+        """Candidates for whole chunks of the prompts of a step (see `chunks`; the size is `config.rollout.chunk_size`).
+
+        Raises ValueError for prompts that do not start at a chunk: their random stream would be another one.
+        """
+        size = self.config.rollout.chunk_size
+        if prompts.position[0] % size:
+            raise ValueError(f"prompts start at {prompts.position[0]}, which is not a multiple of {size}")
+        return concatenate([self._generate_chunk(step, part) for part in chunks(prompts, size)])
+
+    def _generate_chunk(self, step: int, prompts: PromptSet) -> Rollout:
+        generator = None
+        if self.config.rollout.mode != "beam":
+            stream = np.random.SeedSequence([self.seed, step, int(prompts.position[0])]).generate_state(1, np.uint64)[0]
+            generator = torch.Generator(self.policy.device).manual_seed(int(stream >> 1))
+        return generate(self.policy, self.trie, self.sids, prompts, self.config, generator)
+
+
+class LocalRollouts:
+    """Rollouts in the learner's own processes, by the learner's own policy: it needs no copy of the weights."""
+
+    def __init__(self, worker: RolloutWorker, workers: Workers) -> None:
+        self.worker, self.workers = worker, workers
+
+    def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout:
+        if self.workers.size == 1:
+            return self.worker.generate(step, prompts)
+        parts = self.workers.share(chunks(prompts, self.worker.config.rollout.chunk_size))
+        found = concatenate([self.worker.generate(step, part) for part in parts]) if parts else None
+        rows = np.concatenate([np.empty(0, np.int64), *(part.position for part in parts)])
+        return gather(self.workers, found, rows, len(prompts.position), self.worker)
+
+
+class SharedRollouts:
+    """Rollouts that the first of several learner processes gets and the others are told."""
+
+    def __init__(self, rollouts: Rollouts | None, worker: RolloutWorker, workers: Workers) -> None:
+        self.rollouts, self.worker, self.workers = rollouts, worker, workers
+
+    def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout:
+        if self.workers.size == 1:
+            assert self.rollouts is not None
+            return self.rollouts(step, prompts, weights)
+        found = self.rollouts(step, prompts, weights) if self.rollouts is not None else None
+        rows = np.arange(0 if found is None else len(prompts.position))
+        return gather(self.workers, found, rows, len(prompts.position), self.worker)
+
+
+def gather(
+    workers: Workers, found: Rollout | None, rows: np.ndarray, num_prompts: int, worker: RolloutWorker
+) -> Rollout:
+    """The candidates of all prompts, of which this process has those at `rows` (the processes share them out)."""
+    group, levels = worker.config.group_size, worker.sids.shape[1]
+    shapes = {"items": (group,), "sids": (group, levels), "log_probs": (group, levels)}
+    joined = []
+    for name, shape in shapes.items():
+        dtype = np.float32 if name == "log_probs" else np.int64
+        whole = np.zeros((num_prompts, *shape), dtype=dtype)
+        if found is not None:
+            whole[rows] = getattr(found, name)
+        joined.append(workers.sum_(torch.from_numpy(whole).to(worker.policy.device)).cpu().numpy())
+    return Rollout(*joined)
+
+
+def get_weights(parameters: dict[str, torch.nn.Parameter]) -> Weights:
+    """Copies on the CPU as float32 (lossless for bf16 and fp16, which numpy does not all have)."""
+    return {name: p.detach().float().cpu().numpy().copy() for name, p in parameters.items()}
+
+
+@torch.no_grad()
+def set_weights(parameters: dict[str, torch.nn.Parameter], weights: Weights) -> None:
+    """Overwrite parameters in place. Raises ValueError when names or shapes differ."""
+    if parameters.keys() != weights.keys():
+        odd = sorted(parameters.keys() ^ weights.keys())
+        raise ValueError(f"weights do not belong to this policy: {odd[:3]} in only one of the two")
+    for name, parameter in parameters.items():
+        value = torch.as_tensor(weights[name])
+        if value.shape != parameter.shape:
+            raise ValueError(f"weight {name} has shape {tuple(value.shape)}, the policy has {tuple(parameter.shape)}")
+        parameter.copy_(value)

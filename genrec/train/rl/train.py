@@ -1,0 +1,193 @@
+"""Reinforcement learning on top of the SFT model.
+
+Each step: prompts cut from training sequences -> candidates of the policy of the moment -> groups judged by the
+rewards -> one update. Validation HR@10 and NDCG@10, measured on the SFT model first, decide what is returned: RL easily
+buys the first place with the tenth, so a checkpoint must beat the SFT model at NDCG@10 without losing HR@10.
+"""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from genrec.progress import Progress, silent
+from genrec.tables import TRAINING_LOG, write_table
+from genrec.train.averaging import WeightAverage
+from genrec.train.rl.groups import Groups, form_groups
+from genrec.train.rl.learner import Learner
+from genrec.train.rl.prompts import PromptSource
+from genrec.train.rl.rewards.compose import build_terms, notes, num_following, prepare, try_rewards
+from genrec.train.rl.rewards.context import read_context
+from genrec.train.rl.rollout import (
+    LocalRollouts,
+    Rollout,
+    Rollouts,
+    RolloutWorker,
+    SharedRollouts,
+    get_weights,
+    load_policy,
+)
+from genrec.train.rl.state import State
+from genrec.train.validation import Validation
+from genrec.train.workers import Workers
+
+if TYPE_CHECKING:
+    from genrec.config import RlConfig
+
+LOG_FILE = "training_log.parquet"
+SHOWN = ("reward", "kl", "entropy", "hit_rate", "empty_groups", "distinct_items")  # live, beside the best NDCG@10
+
+
+def train_rl(
+    prepared: Path,
+    sids: Path,
+    sft: Path,
+    base: Path | None,
+    config: "RlConfig",
+    *,
+    max_history: int,
+    seed: int,
+    work: Path,
+    out: Path,
+    rollouts: Rollouts | None = None,
+    rollouts_elsewhere: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train and write a model folder of the same kind as `sft` (weights or adapter, genrec.json) and the log.
+
+    prepared: folder with train.parquet (prompts), valid.parquet (the gate) and catalogue.parquet. sids: sids.parquet.
+    base: the folder an adapter in `sft` was trained on. work: checkpoints; a rerun with the same folder goes on where
+    it stopped. rollouts: who generates candidates; None generates here. Without validation users nothing could tell an
+    improvement, so nothing is trained.
+
+    Returns {improved, best_step, steps, stop_reason, valid, valid_sft, first, last, ...}: without an improvement on
+    validation the weights written are those of the SFT model. Raises ConfigError, DataError or TrainingError.
+    """
+    policy, trie, table = load_policy(sft, base, sids, config, max_history)
+    terms = build_terms(config.rewards)
+    ahead = max(policy.successor_window, num_following(terms))
+    source = PromptSource(prepared / "train.parquet", seed, ahead)
+    context = read_context(prepared / "catalogue.parquet", table, source.event_names, policy.device, source.sequences)
+    terms = prepare(terms, context)
+    try_rewards(terms, context, config.group_size)
+    validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
+    workers = Workers()
+    learner = Learner(policy, config, terms, context, workers)
+    worker = RolloutWorker(policy, trie, table, config, seed)
+    if rollouts is None and not rollouts_elsewhere:
+        rollouts = LocalRollouts(worker, workers)
+    else:
+        rollouts = SharedRollouts(rollouts, worker, workers)
+
+    state = State.resume(work, learner)
+    if state is None:
+        state = State(stop_reason="no validation users")
+        if len(validation):
+            state = State.start(*_validate(validation, learner))
+    if config.ema_decay and not state.average.tensors:
+        state.average = WeightAverage.of(learner.parameters)
+    _train(state, learner, source, rollouts, validation, config, work, progress)
+    state.restore_best(learner)
+    if workers.first:
+        policy.save(out, kind="rl")
+        _write_log(state, out / LOG_FILE)
+    return {**_summary(state, config, source), "reward_notes": notes(terms, context)}
+
+
+def _validate(validation: Validation, learner: Learner) -> tuple[float, float]:
+    """(HR@10, NDCG@10) of the policy; the first process measures, so that all decide alike."""
+    workers = learner.workers
+    hr, ndcg = validation(learner.policy) if workers.first else (0.0, 0.0)
+    hr, ndcg = workers.sum_floats((hr, ndcg), learner.policy.device)
+    return hr, ndcg
+
+
+def _train(
+    state: State,
+    learner: Learner,
+    source: PromptSource,
+    rollouts: Rollouts,
+    validation: Validation,
+    config: "RlConfig",
+    work: Path,
+    progress: Progress,
+) -> None:
+    saved_at, cost = time.monotonic(), 0.0
+    if state.stop_reason is None and state.step >= config.num_steps:
+        state.stop_reason = "num_steps"
+    while state.stop_reason is None:
+        prompts = source.draw(state.step, config.prompts_per_step)
+        rollout = rollouts(state.step, prompts, lambda: get_weights(learner.parameters))
+        device = learner.policy.device
+        items, target = (torch.from_numpy(a).to(device) for a in (rollout.items, prompts.target))
+        groups = form_groups(items, target, config.empty_groups)
+        figures = {**learner.mean_rewards(prompts, items), **rollout_figures(rollout, groups)}
+        figures |= learner.update(state.step, prompts, groups)
+        state.step += 1
+        state.average.update(learner.parameters, state.step, config.ema_decay)
+        epoch = state.step * config.prompts_per_step / source.num_users
+        state.log(epoch, figures)
+        if figures.get("kl", 0.0) > config.max_kl:
+            state.stop_reason = "max_kl"
+        elif state.step % config.eval_every == 0 or state.step == config.num_steps:
+            with state.average.applied(learner.parameters):
+                state.validated(epoch, *_validate(validation, learner), learner, config.patience)
+            if state.step == config.num_steps:
+                state.stop_reason = state.stop_reason or "num_steps"
+        started = time.monotonic()
+        # Never more than a tenth of the time: the checkpoint of a large model takes a while.
+        due = started - saved_at >= max(config.checkpoint_every_s, 10 * cost)
+        if learner.workers.first and (due or state.stop_reason):
+            state.save(work, learner)
+            saved_at = time.monotonic()
+            cost = saved_at - started
+        shown = {k: figures[k] for k in SHOWN if k in figures}
+        progress(state.step, config.num_steps, f"step {state.step}", **shown, ndcg=state.best_ndcg or 0.0)
+
+
+def rollout_figures(rollout: Rollout, groups: Groups) -> dict[str, float]:
+    """What the candidates of a step look like, before any repair.
+
+    hit_rate: share of groups with the target. empty_groups: their complement, also a share. distinct_items: different
+    items in the step. entropy: nats, mean over groups, of the candidates' probabilities normalised to 1 inside the
+    group; it falls towards 0 as the policy collapses to one item. mass: mean over groups
+    of the summed probabilities of the candidates (a share of all items when they are distinct, as from a beam).
+    """
+    present = rollout.items >= 0
+    scores = np.where(present, rollout.log_probs.sum(axis=-1, dtype=np.float64), -np.inf)
+    top = scores.max(axis=1, keepdims=True)
+    weight = np.exp(scores - np.where(np.isfinite(top), top, 0.0))
+    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(axis=1)
+    return {
+        "hit_rate": groups.hit.float().mean().item(),
+        "empty_groups": (~groups.hit).float().mean().item(),
+        "distinct_items": float(len(np.unique(rollout.items[present]))),
+        "entropy": float(entropy.mean()),
+        "mass": float(np.exp(scores).sum(axis=1).mean()),
+    }
+
+
+def _write_log(state: State, path: Path) -> None:
+    columns = [list(column) for column in zip(*state.rows, strict=True)]
+    table = pa.table(columns, names=TRAINING_LOG.names) if columns else TRAINING_LOG.empty_table()
+    write_table(table, path, TRAINING_LOG)
+
+
+def _summary(state: State, config: "RlConfig", source: PromptSource) -> dict[str, Any]:
+    figures = {step: {n: v for s, _, n, v in state.rows if s == step} for step in {1, state.step} if step > 0}
+    return {
+        "improved": state.best_step > 0,
+        "best_step": state.best_step,
+        "steps": state.step,
+        "stop_reason": state.stop_reason,
+        "num_users": source.num_users,
+        "num_prompts": state.step * config.prompts_per_step,
+        "valid_sft": None if state.sft_ndcg is None else {"hr@10": state.sft_hr, "ndcg@10": state.sft_ndcg},
+        "valid": None if state.best_ndcg is None else {"hr@10": state.best_hr, "ndcg@10": state.best_ndcg},
+        "first": figures.get(1, {}),
+        "last": figures.get(state.step, {}),
+    }

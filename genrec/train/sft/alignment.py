@@ -1,0 +1,123 @@
+"""Alignment of semantic ids with text: the same model writes an item's title from its id, and its id from text.
+
+For pretrained bases, which know words and must learn what the new tokens stand for (LC-Rec, arXiv 2311.09049, section
+3.3; MiniOneRec). Text of every catalogue item may be used, cold ones too: no interaction is looked at.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from genrec import tables
+from genrec.errors import DataError
+from genrec.model.policy import Policy
+
+if TYPE_CHECKING:
+    from genrec.config import AlignmentConfig
+
+# What is asked, in words, before and after the id or text that is given.
+_WORDS = {
+    "sid_to_title": ("Which product is ", "? Its title: "),
+    "title_to_sid": ("Which product has the title ", "? Its id: "),
+    "description_to_sid": ("Which product is described by ", "? Its id: "),
+}
+_IGNORED = -100  # a label that costs nothing
+
+
+class Alignment:
+    """Rows of the three objectives, tokenised once, and their loss for a random draw of them."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        tokenizer: Any,
+        titles: list[str],
+        descriptions: list[str],
+        sids: np.ndarray,
+        config: "AlignmentConfig",
+    ) -> None:
+        """`tokenizer` is the base model's; `titles` and `descriptions` are the catalogue's, row i being item i.
+
+        `sids` int64[N, L]. Raises DataError when an objective with a weight finds no text.
+        """
+        self.policy, self.config = policy, config
+        self._sids = sids
+        self._weights = {n: w for n in _WORDS if (w := getattr(config, n)) > 0}
+        self._words = {n: tokenizer(list(_WORDS[n]), add_special_tokens=False)["input_ids"] for n in _WORDS}
+        self._end = int(tokenizer.eos_token_id)
+        texts = {"sid_to_title": titles, "title_to_sid": titles, "description_to_sid": descriptions}
+        self._tokens: dict[str, list[list[int]]] = {}
+        self._items: dict[str, np.ndarray] = {}
+        for name in self._weights:
+            self._items[name] = np.flatnonzero([bool(t.strip()) for t in texts[name]])
+            if not len(self._items[name]):
+                raise DataError(f"sft.alignment.{name}: the catalogue has no text for it; set its weight to 0")
+            found = tokenizer(texts[name], add_special_tokens=False)["input_ids"]
+            self._tokens[name] = [ids[: config.max_text_tokens] for ids in found]
+
+    @classmethod
+    def load(
+        cls, policy: Policy, base: Path, catalogue: Path, sids: np.ndarray, config: "AlignmentConfig"
+    ) -> "Alignment":
+        """From the base model's folder and catalogue.parquet."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(str(base), local_files_only=True, trust_remote_code=False)
+        table = tables.read_table(catalogue, columns=["title", "description"])
+        return cls(policy, tokenizer, table["title"].to_pylist(), table["description"].to_pylist(), sids, config)
+
+    def losses(self, rng: np.random.Generator) -> torch.Tensor:
+        """The weighted loss of each objective that has a weight, for `batch_size` items of each that `rng` draws.
+
+        Text costs nats a token, an id nats an item (as in recommending). float32[number of objectives].
+        """
+        values = []
+        for name, weight in self._weights.items():
+            items = rng.choice(
+                self._items[name], size=min(self.config.batch_size, len(self._items[name])), replace=False
+            )
+            loss = self._title_loss(items) if name == "sid_to_title" else self._sid_loss(name, items)
+            values.append(weight * loss)
+        return torch.stack(values)
+
+    @property
+    def names(self) -> list[str]:
+        """The objectives behind `losses`, in its order."""
+        return list(self._weights)
+
+    def _title_loss(self, items: np.ndarray) -> torch.Tensor:
+        before, after = self._words["sid_to_title"]
+        tokens = self.policy.vocab.token_ids(self._sids[items]).tolist()
+        asked = [[*before, *sid, *after] for sid in tokens]
+        answers = [[*self._tokens["sid_to_title"][item], self._end] for item in items]
+        inputs, labels = self._rows(asked, answers)
+        with self.policy.precision():
+            hidden = self.policy.body(input_ids=inputs, use_cache=False).last_hidden_state
+            wanted = labels != _IGNORED
+            logits = self.policy.causal_model.get_output_embeddings()(hidden[wanted])
+        return functional.cross_entropy(logits.float(), labels[wanted])
+
+    def _sid_loss(self, name: str, items: np.ndarray) -> torch.Tensor:
+        before, after = self._words[name]
+        asked = [[*before, *self._tokens[name][item], *after] for item in items]
+        codes = torch.from_numpy(self._sids[items]).to(self.policy.device)
+        inputs, labels = self._rows(asked, self.policy.vocab.token_ids(self._sids[items]).tolist())
+        with self.policy.precision():
+            hidden = self.policy.body(input_ids=inputs, use_cache=False).last_hidden_state
+            logits = self.policy.level_logits(hidden[labels != _IGNORED].view(*codes.shape, -1))
+        losses = functional.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
+        return losses.view_as(codes).sum(1).mean()
+
+    def _rows(self, asked: list[list[int]], answers: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """BOS, question and answer as int64[B, T], padded on the right (where nothing real can see it), and labels."""
+        rows = [[self.policy.vocab.bos_token_id, *q, *a] for q, a in zip(asked, answers, strict=True)]
+        width = max(map(len, rows)) - 1  # the last token is never an input
+        inputs = np.full((len(rows), width), self.policy.vocab.pad_token_id, dtype=np.int64)
+        labels = np.full((len(rows), width), _IGNORED, dtype=np.int64)
+        for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+            inputs[i, : len(row) - 1] = row[:-1]
+            labels[i, len(row) - 1 - len(answer) : len(row) - 1] = answer
+        return torch.from_numpy(inputs).to(self.policy.device), torch.from_numpy(labels).to(self.policy.device)

@@ -1,0 +1,227 @@
+"""The training loop of supervised fine-tuning: epochs, optimizer steps, accumulated gradients, checkpoints."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from genrec import variants
+from genrec.errors import TrainingError
+from genrec.model.policy import Policy
+from genrec.progress import Progress, silent
+from genrec.train.averaging import WeightAverage
+from genrec.train.sft import losses, samplers
+from genrec.train.sft.alignment import Alignment
+from genrec.train.sft.optim import learning_rate, make_optimizer
+from genrec.train.sft.state import State
+from genrec.train.sft.windows import Windows, micro_batches, shuffled_batches
+from genrec.train.validation import Validation
+from genrec.train.workers import Workers
+
+if TYPE_CHECKING:
+    from genrec.config import SftConfig
+
+_LOG_POINTS = 500  # rows of each training figure in the log, about
+_SECOND_PASS, _AUGMENT, _ALIGN, _DROPOUT = 1, 2, 3, 4  # random streams of an epoch beside that of its order
+
+
+class Trainer:
+    """Optimizer steps over epochs, with gradients accumulated to the effective batch.
+
+    Inside a torch.distributed group the processes share the forwards of every batch (`genrec.train.workers`); the first
+    one validates and writes checkpoints.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        windows: Windows,
+        sids: np.ndarray,
+        config: "SftConfig",
+        seed: int,
+        alignment: Alignment | None = None,
+    ) -> None:
+        """`sids` int[N, L]. Dropout and trainable parameters of `policy` are set up here."""
+        self.alignment = alignment
+        self.workers = Workers()
+        self.policy, self.windows, self.config, self.seed = policy, windows, config, seed
+        self.codes = torch.from_numpy(sids.astype(np.int64)).to(policy.device)
+        self._loss, self._loss_options = variants.build(losses.PACKAGE, config.loss.name, config.loss.options)
+        self._sampler, self._sampler_options = variants.build(
+            samplers.PACKAGE, config.sampler.name, config.sampler.options
+        )
+        counts = np.bincount(windows.items, minlength=len(sids))
+        weights = self._sampler.target_weights(counts, self._sampler_options)
+        self._target_weights = torch.from_numpy(weights).to(policy.device)
+        policy.autocast = config.precision == "bf16"
+        policy.set_dropout(config.dropout)
+        if config.gradient_checkpointing:
+            policy.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        self.parameters = policy.trainable_parameters()
+        self.optimizer = make_optimizer(self.parameters, config)
+        num_extra = self._sampler.num_extra(len(windows), self._sampler_options)
+        self.steps_per_epoch = sum(-(-n // config.batch_size) for n in (len(windows), num_extra))
+        self.total_steps = self.steps_per_epoch * config.epochs
+        self.state = State()
+
+    def fit(self, validation: Validation, work: Path, progress: Progress = silent) -> None:
+        """Train to the last epoch or until validation stops improving, from the checkpoint in `work` if there is one."""
+        self.state = state = State.resume(work, self.parameters, self.optimizer) or State()
+        if self.config.ema_decay and not state.average.tensors:
+            state.average = WeightAverage.of(self.parameters)
+        if not len(state.window_losses):
+            state.window_losses = torch.zeros(len(self.windows))
+        clock = _CheckpointClock(self.config.checkpoint_every_s)
+        log_every = max(1, self.total_steps // _LOG_POINTS)
+        ndcg = {"ndcg": state.best_ndcg} if state.best_epoch else {}
+        while state.stop_reason is None:
+            for rows in self._remaining_batches():
+                rate = learning_rate(state.step, self.total_steps, self.config)
+                parts = self.step(rows, rate)
+                state.step += 1
+                state.batch += 1
+                state.average.update(self.parameters, state.step, self.config.ema_decay)
+                if state.step % log_every == 0:
+                    state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
+                note = f"epoch {state.epoch + 1}"
+                progress(state.step, self.total_steps, note, loss=float(parts.sum()), **ndcg)
+                if state.batch < self.steps_per_epoch and self.workers.first and clock.is_due():
+                    clock.run(lambda: state.save(work, self.parameters, self.optimizer))
+            state.epoch, state.batch = state.epoch + 1, 0
+            if state.epoch == self.config.epochs:
+                state.stop_reason = "epochs"
+            if len(validation):
+                with state.average.applied(self.parameters):
+                    hr, value = validation(self.policy) if self.workers.first else (0.0, 0.0)
+                    hr, value = self.workers.sum_floats((hr, value), self.policy.device)
+                    state.validated(hr, value, self.parameters, self.config.patience)
+                ndcg = {"ndcg": value}
+            if self.workers.first:
+                clock.run(lambda: state.save(work, self.parameters, self.optimizer))
+
+    def _remaining_batches(self) -> Iterator[np.ndarray]:
+        """Windows of the steps that this epoch still has: every window once, then the sampler's second pass."""
+        state, size, seed = self.state, self.config.batch_size, [self.seed, self.state.epoch]
+        first = shuffled_batches(np.arange(len(self.windows)), size, np.random.default_rng(seed))
+        yield from first[state.batch :]
+        again = self._sampler.second_pass(state.window_losses.numpy(), self._sampler_options)
+        second = shuffled_batches(again, size, np.random.default_rng([*seed, _SECOND_PASS]))
+        yield from second[state.batch - len(first) :]
+
+    def step(self, rows: np.ndarray, rate: float) -> torch.Tensor:
+        """One optimizer step on windows `rows`; returns the mean of each loss (see `accumulate`).
+
+        Raises TrainingError before the weights are touched when a loss or gradient is not finite.
+        """
+        self.policy.model.train()
+        if self.workers.size > 1:  # dropout of its own in every process, and the same again behind a checkpoint
+            torch.manual_seed(int(self._rng(_DROPOUT, self.workers.rank).integers(2**62)))
+        parts = self.accumulate(rows, self._rng(_AUGMENT))
+        if self.alignment is not None:
+            aligned = self.alignment.losses(self._rng(_ALIGN)) / self.workers.size  # all read the same batch of texts
+            aligned.sum().backward()
+            parts = torch.cat([parts, aligned.detach()])
+        self.workers.sum_gradients(self.parameters.values())
+        self.workers.sum_(parts)
+        norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
+        if not (torch.isfinite(parts).all() and torch.isfinite(norm)):
+            self.optimizer.zero_grad()
+            raise TrainingError(
+                f"sft: loss {parts.sum().item():.4g}, gradient norm {norm.item():.4g} at step {self.state.step} (epoch "
+                f"{self.state.epoch}, batch {self.state.batch}); lower sft.learning_rate or use sft.precision fp32"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return parts
+
+    def accumulate(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> torch.Tensor:
+        """Add the gradients of a whole batch, forward by forward.
+
+        Returns the mean loss of each level and, with a dense head, its weighted loss: float32[L] or [L + 1], in nats.
+        Alignment takes its share of the gradients, not of what is returned.
+        Every forward is divided by the weight of the targets of the whole batch, so the sum is the gradient of one big
+        forward; of several processes, each adds its share of it. `rng` draws which windows are reversed and which items
+        left out; None leaves all as they are.
+        """
+        forwards = []
+        size = self.workers.at_most(self.config.micro_batch_size, len(rows))
+        for part in micro_batches(rows, self.windows.lengths[rows], size):
+            reverse = None if rng is None else rng.random(len(part)) < self.config.reverse_share
+            arrays = self.windows.gather(part, reverse, 1 - self.config.item_dropout, self.config.crop_share, rng)
+            items, targets = (torch.from_numpy(a).to(self.policy.device) for a in arrays)
+            forwards.append((part, items, targets, self._target_weights[items[targets]]))
+        # Windows whose targets were all left out may leave a batch with nothing to learn.
+        total_weight = max(sum(float(weights.sum()) for *_, weights in forwards), torch.finfo(torch.float32).tiny)
+        total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=self.policy.device)
+        share = 1 - self.config.alignment.total
+        notes = torch.zeros(len(self.windows) if self._notes_losses() else 0)
+        for part, items, targets, weights in self.workers.share(forwards):
+            values = self._losses(items, targets)
+            self._note_losses(notes, part, values.detach(), targets)
+            weighted = (values * weights.unsqueeze(1)).sum(0) / total_weight
+            (share * weighted.sum()).backward()
+            total += weighted.detach()
+        if len(notes):
+            noted = torch.from_numpy(rows)
+            self.state.window_losses[noted] = self.workers.sum_(notes[noted].to(total.device)).cpu()
+        return total
+
+    def _losses(self, items: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """float32[T, L] or [T, L + 1] of the targets, bool[B, M], among items int64[B, M]."""
+        codes = self.codes[items]
+        hidden = self.policy.sequence_hidden(codes, items)[targets]
+        with self.policy.precision():
+            logits = self.policy.level_logits(hidden)
+        parts = self._loss.loss(logits, codes[targets], self._loss_options)
+        weight = self.config.dense_head.loss_weight
+        if not weight:
+            return parts
+        logits = self.policy.item_logits(hidden[:, 0])
+        dense = functional.cross_entropy(logits, items[targets], reduction="none")
+        return torch.cat([parts, weight * dense.unsqueeze(1)], dim=1)
+
+    def _notes_losses(self) -> bool:
+        """Whether the sampler will want the losses of this batch: it reads again, and this is the first pass."""
+        first_pass = -(-len(self.windows) // self.config.batch_size)
+        return self.steps_per_epoch > first_pass and self.state.batch < first_pass
+
+    @staticmethod
+    def _note_losses(notes: torch.Tensor, rows: np.ndarray, parts: torch.Tensor, targets: torch.Tensor) -> None:
+        """Keep each window's mean loss, for the sampler, where it asks for them."""
+        if not len(notes):
+            return
+        window = targets.nonzero()[:, 0]
+        sums = torch.zeros(len(rows), device=parts.device).index_add_(0, window, parts.sum(1))
+        notes[torch.from_numpy(rows)] = (sums / targets.sum(1).clamp_min(1)).cpu()
+
+    def _rng(self, stream: int, *more: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.state.epoch, stream, self.state.batch, *more])
+
+    def _figures(self, parts: torch.Tensor, rate: float) -> dict[str, float]:
+        names = [f"loss_level_{level}" for level in range(self.codes.shape[1])]
+        names += ["loss_dense"] if self.config.dense_head.loss_weight else []
+        names += [f"loss_{name}" for name in self.alignment.names] if self.alignment is not None else []
+        by_part = {name: float(value) for name, value in zip(names, parts, strict=True)}
+        return {"loss": float(parts.sum()), **by_part, "learning_rate": rate}
+
+
+class _CheckpointClock:
+    """Decides when a checkpoint is due: after `every_s`, but never for more than a tenth of the time."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s, self._cost, self._done_at = every_s, 0.0, time.monotonic()
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self._done_at >= max(self._every_s, 10 * self._cost)
+
+    def run(self, save: Any) -> None:
+        start = time.monotonic()
+        save()
+        self._done_at = time.monotonic()
+        self._cost = self._done_at - start

@@ -1,0 +1,83 @@
+"""Fine-tuning from the model in service: every weight that has the same name and shape there starts from it."""
+
+import dataclasses
+from pathlib import Path
+
+import pyarrow.compute as pc
+import torch
+
+from genrec.errors import DataError
+from genrec.model.policy import Policy
+from genrec.tables import read_table
+
+_ITEM_ROWS = "ids.weight"  # of the item vectors: a row an item, so catalogues decide what goes where
+
+
+@dataclasses.dataclass(frozen=True)
+class WarmStart:
+    """Where to start from.
+
+    Args:
+        model, base: folders of the earlier sft or rl artifact and of the base it was trained on.
+        catalogue: catalogue.parquet that the earlier model knows.
+    """
+
+    model: Path
+    base: Path
+    catalogue: Path
+
+
+@torch.no_grad()
+def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
+    """Overwrite the weights of `policy` (for the items of `catalogue`) by those of an earlier model.
+
+    The semantic ids of both must mean the same. Known items take their own embeddings along, new items keep fresh ones.
+
+    Returns:
+        The share of the trained numbers that were taken over, 0..1.
+
+    Raises:
+        DataError: nothing fits, or an artifact is missing or damaged.
+    """
+    earlier = Policy.load(start.model, start.base, device=policy.device)
+    wanted, found = _weights(policy), _weights(earlier)
+    taken = 0
+    for name, weight in wanted.items():
+        source = found.get(name)
+        if source is None:
+            continue
+        if name == f"items.{_ITEM_ROWS}":
+            taken += _copy_item_rows(weight, source, catalogue, start.catalogue)
+        elif source.shape == weight.shape and weight.is_floating_point():
+            weight.copy_(source)
+            taken += weight.numel()
+    total = sum(weight.numel() for weight in wanted.values())
+    if not taken:
+        raise DataError(
+            f"{start.model}: no weight fits the model that is to be trained; leave service.keep: weights out"
+        )
+    return taken / total
+
+
+def _weights(policy: Policy) -> dict[str, torch.Tensor]:
+    """What training changes: the adapter alone where there is one, else all weights; and the item vectors' own."""
+    parameters = policy.model.named_parameters()
+    found = {name: p.data for name, p in parameters if not policy.has_adapter or _of_adapter(name)}
+    if policy.items is not None:
+        found |= {f"items.{name}": p.data for name, p in policy.items.named_parameters()}
+    return found
+
+
+def _of_adapter(name: str) -> bool:
+    return any(mark in name for mark in ("lora_", "trainable_tokens_delta", "modules_to_save"))
+
+
+def _copy_item_rows(weight: torch.Tensor, source: torch.Tensor, catalogue: Path, old_catalogue: Path) -> int:
+    if weight.shape[1:] != source.shape[1:]:
+        return 0
+    ids = read_table(old_catalogue, columns=["item_id"])["item_id"].combine_chunks()
+    place = pc.index_in(read_table(catalogue, columns=["item_id"])["item_id"], value_set=ids)
+    known = torch.from_numpy(pc.is_valid(place).to_numpy(zero_copy_only=False).copy())
+    rows = torch.from_numpy(place.filter(pc.is_valid(place)).to_numpy().astype("int64"))
+    weight[known.to(weight.device)] = source[rows.to(source.device)]
+    return int(known.sum()) * weight.shape[1]

@@ -1,0 +1,41 @@
+"""Validation during training: HR@10 and NDCG@10 over the full catalogue, items of the history left out."""
+
+from pathlib import Path
+
+import numpy as np
+
+from genrec import metrics
+from genrec.model.policy import Policy
+from genrec.progress import Progress, silent
+from genrec.search.decode import rank_users
+from genrec.search.trie import Trie
+from genrec.tables import TARGETS, read_table
+
+CUTOFF = 10
+BEAM_WIDTH = 20
+_SAMPLE_SEED = 0  # not the run's seed: every model is asked about the same users
+
+
+class Validation:
+    """A fixed random sample of validation users, the same for every model and every training stage."""
+
+    def __init__(self, targets: Path, max_users: int, trie: Trie, sids: np.ndarray) -> None:
+        """`targets` is valid.parquet; `sids` int[N, L]."""
+        table = read_table(targets, TARGETS, columns=["history", "target"])
+        if table.num_rows > max_users:
+            rows = np.random.default_rng(_SAMPLE_SEED).permutation(table.num_rows)[:max_users]
+            table = table.take(np.sort(rows))
+        self.histories = [np.asarray(h, dtype=np.int64) for h in table["history"].to_pylist()]
+        self.targets = table["target"].to_numpy().astype(np.int64)
+        self.trie, self.sids = trie, sids
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __call__(self, policy: Policy, progress: Progress = silent) -> tuple[float, float]:
+        """(HR@10, NDCG@10), means over the users."""
+        items, _ = rank_users(
+            policy, self.histories, self.sids, self.trie, BEAM_WIDTH, banned=self.histories, progress=progress
+        )
+        ranks = metrics.target_ranks(items, self.targets)
+        return float(metrics.hit(ranks, CUTOFF).mean()), float(metrics.ndcg(ranks, CUTOFF).mean())

@@ -1,0 +1,268 @@
+"""The life of Ray: started on the first stage that has to compute, never by a fully cached run.
+
+Ray owns the work inside a stage, Prefect owns the stage: a lost worker fails the stage (`max_retries=0`) and Prefect
+retries it, with everything finished before it read from the store. This module imports no Prefect, because every
+Ray worker imports it.
+"""
+
+import contextlib
+import math
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from genrec.config import ResourcesConfig, StageResources
+from genrec.errors import GenrecError
+from genrec.progress import FileProgress, read_progress
+from genrec.redact import holds_secret, without_secrets
+from tasks.ray.watch import watcher
+from tasks.ray.worker_log import LogReader, log_to
+
+_POLL_S = 0.25
+_OBJECT_STORE_BYTES = 1 << 30
+_START_ATTEMPTS = 3
+_started_here = False
+_stays = 0  # blocks in which Ray outlives the runs
+_connecting = threading.Lock()
+
+
+def connect(resources: ResourcesConfig) -> None:
+    """Join the configured cluster, or start Ray on this machine. Does nothing when connected already."""
+    with _connecting:  # runs side by side in threads share one Ray
+        _connect(resources)
+
+
+def _connect(resources: ResourcesConfig) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    address = resources.ray_address or os.environ.get("RAY_ADDRESS")
+    if not address:  # else Ray takes 127.0.0.1 for the address in the network and listens on every interface
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    import ray
+
+    global _started_here
+    if ray.is_initialized():
+        return
+    watcher().message("starting Ray")
+    common: dict[str, Any] = {
+        "log_to_driver": bool(os.environ.get("GENREC_DEBUG")),
+        "logging_level": "ERROR",
+        "runtime_env": {"env_vars": _worker_environment()},
+    }
+    try:
+        if address:
+            ray.init(address=address, **common)
+        else:
+            _start(num_cpus=resources.num_cpus or os.cpu_count(), **common)
+    except ConnectionError as error:
+        raise GenrecError(
+            f"Ray cluster {address}: cannot be reached ({error}); unset RAY_ADDRESS to run here"
+        ) from None
+    _started_here = True
+
+
+def _start(**options: Any) -> None:
+    """Start Ray here. It gives its processes half a minute to come up, which a busy machine may overrun: tried again."""
+    import ray
+
+    for left in reversed(range(_START_ATTEMPTS)):
+        try:
+            ray.init(
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _node_ip_address="127.0.0.1",
+                **options,
+            )
+            return
+        except Exception as error:  # Ray raises nothing more special than this
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+            if not left:
+                raise GenrecError(
+                    f"Ray did not start in {_START_ATTEMPTS} attempts of 30 s each; the machine may be overloaded, or "
+                    "another program may keep it from opening ports on 127.0.0.1"
+                ) from error
+        watcher().message("Ray did not come up in 30 s; trying again")
+
+
+def disconnect() -> None:
+    """Leave the Ray that `connect` joined or started (then it ends); one that was there before is left alone."""
+    global _started_here
+    if _started_here and not _stays:
+        import ray
+
+        ray.shutdown()
+        _started_here = False
+
+
+@contextlib.contextmanager
+def staying_connected() -> Iterator[None]:
+    """Keep one Ray for all runs of the block: a run that ends leaves it to the others."""
+    global _stays
+    _stays += 1
+    try:
+        yield
+    finally:
+        _stays -= 1
+        disconnect()
+
+
+def run_tasks(
+    stage: str,
+    function: Callable[..., Any],
+    calls: Sequence[dict[str, Any]],
+    resources: ResourcesConfig,
+    work: Path,
+    *,
+    use: StageResources | None = None,
+    reports_progress: bool = False,
+    on_done: Callable[[int, BaseException | None], None] = lambda call, error: None,
+) -> list[Any]:
+    """Call `function(**call)` for every call, as Ray tasks side by side; results in the order of the calls.
+
+    With `reports_progress` the function gets a `progress` argument, followed from here through small files in
+    `work`. The first failure ends the stage: the error a task raised is raised here as it was. `on_done` hears of every
+    call that ends, by its number and, where it failed, with the error.
+    """
+    connect(resources)  # before Ray is imported: it reads its environment then
+    import ray
+
+    use = use or getattr(resources, stage)
+    num_cpus = min(use.num_cpus, ray.cluster_resources().get("CPU", 1.0))
+    num_threads = use.num_threads or max(1, math.ceil(num_cpus))
+    remote = ray.remote(invoke).options(
+        num_cpus=num_cpus, num_gpus=use.num_gpus, max_retries=0, name=f"{stage}:{function.__name__}"
+    )
+    files = [work / f"progress-{os.getpid()}-{i}.json" if reports_progress else None for i in range(len(calls))]
+    logs = LogReader(work)
+    refs = [
+        remote.remote(function, call, str(file) if file else None, num_threads, str(logs.file(i)))
+        for i, (call, file) in enumerate(zip(calls, files, strict=True))
+    ]
+    pending = list(refs)
+    results: dict[Any, Any] = {}
+    try:
+        with _following(stage, [f for f in files if f], len(calls)) as follow:
+            while pending:
+                finished, pending = ray.wait(pending, num_returns=1, timeout=_POLL_S)
+                for ref in finished:
+                    try:
+                        results[ref] = ray.get(ref)
+                    except Exception as error:
+                        on_done(refs.index(ref), error)
+                        raise
+                    on_done(refs.index(ref), None)
+                _pass_on(stage, logs)
+                follow(len(refs) - len(pending))
+        return [results[ref] for ref in refs]
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from (None if isinstance(error.cause, GenrecError) else error)
+    except ray.exceptions.WorkerCrashedError as error:
+        raise GenrecError(
+            f"stage {stage}: a Ray worker died ({error}); finished stages are kept, run it again"
+        ) from None
+    except (ray.exceptions.NodeDiedError, ray.exceptions.LocalRayletDiedError) as error:
+        raise GenrecError(
+            f"stage {stage}: the Ray node it ran on is gone ({str(error).splitlines()[0]}); finished stages are kept, "
+            "run it again once the node is back"
+        ) from None
+    except ray.exceptions.OutOfMemoryError:
+        raise GenrecError(
+            f"stage {stage}: out of memory; lower its batch size or resources.{stage}.num_cpus side by side"
+        ) from None
+    finally:
+        for ref in pending:  # never with force: one that finishes at that moment aborts the driver (Ray 2.60)
+            with contextlib.suppress(Exception):
+                ray.cancel(ref)
+        _pass_on(stage, logs)
+        logs.remove()
+        for file in files:
+            if file:
+                file.unlink(missing_ok=True)
+
+
+def run_task(
+    stage: str, function: Callable[..., Any], call: dict[str, Any], resources: ResourcesConfig, work: Path
+) -> Any:
+    """One call of a function that reports progress, as a Ray task with the stage's resources."""
+    return run_tasks(stage, function, [call], resources, work, reports_progress=True)[0]
+
+
+@without_secrets()
+def invoke(
+    function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, num_threads: int, log_file: str
+) -> Any:
+    """What runs in the worker: thread limits first, because two processes with two threads each on two cores crawl."""
+    limit_threads(num_threads)
+    if progress_file:
+        call = {**call, "progress": FileProgress(Path(progress_file))}
+    with log_to(Path(log_file)) as logger:
+        started = time.monotonic()
+        logger.info("%s started in process %d", function.__name__, os.getpid())
+        result = function(**call)
+        logger.info("%s finished after %.1f s", function.__name__, time.monotonic() - started)
+    return result
+
+
+def _pass_on(stage: str, logs: LogReader) -> None:
+    for level, text in logs.new():
+        watcher().worker_log(stage, level, text)
+
+
+def limit_threads(num_threads: int) -> None:
+    """Hold OpenMP, BLAS and torch of this process to a number of threads."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = str(num_threads)
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(num_threads)
+    threadpool_limits(limits=num_threads)
+
+
+def _worker_environment() -> dict[str, str]:
+    # Ray writes this into its own logs: a worker gets secrets from the environment of its node, never from here.
+    passed = {
+        k: v for k, v in os.environ.items() if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not holds_secret(k)
+    }
+    return {
+        # Threads that wait must sleep, not spin: with a busy neighbour two spinning threads on two cores train about
+        # seven times slower than one thread, two sleeping ones a little faster.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "POLARS_MAX_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        **passed,
+    }
+
+
+@contextlib.contextmanager
+def _following(stage: str, files: list[Path], num_calls: int) -> Iterator[Callable[[int], None]]:
+    """Show the sum of what all tasks report; without reports, the share of tasks that are done."""
+    latest: dict[Path, dict[str, Any]] = {}
+    last = 0.0
+
+    def follow(finished: int) -> None:
+        nonlocal last
+        if time.monotonic() - last < _POLL_S and finished < num_calls:
+            return
+        last = time.monotonic()
+        for file in files:
+            state = read_progress(file)
+            if state:
+                latest[file] = state
+        if latest:
+            done = sum(s["done"] for s in latest.values())
+            # Tasks that have not reported yet count as large as the others, so that the bar never runs ahead.
+            total = sum(s["total"] for s in latest.values()) * num_calls / len(latest)
+            newest = list(latest.values())[-1]
+            watcher().progress(stage, done, total, newest["note"], newest["values"])
+        elif not files:
+            watcher().progress(stage, finished, num_calls, "", {})
+
+    yield follow

@@ -1,0 +1,54 @@
+"""A GPU of this machine serves one stage at a time, also when two runs, each with a Ray of its own, want it.
+
+Inside one Ray, Ray deals its GPUs out. Two of them on one machine know nothing of each other: so a stage that asks for
+GPUs holds a lock in the store for every device of the machine that it could be given. On a cluster that runs join,
+there is one Ray, and no lock is taken.
+"""
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from genrec.config import Config
+from genrec.store.local import Store
+from tasks.ray.watch import watcher
+
+_USES = {
+    "rl": ("rl", "rollout"),
+    "incumbent": ("evaluate",),
+}  # the resources of a stage, where they are more than those of its own name
+
+
+def wants_gpus(config: Config, stage: str) -> bool:
+    """Whether a stage of this run asks Ray for a GPU."""
+    return any(getattr(config.resources, name).num_gpus > 0 for name in _USES.get(stage, (stage,)))
+
+
+def devices() -> list[str]:
+    """The GPUs of this machine that this process may use, by number; ["0"] where none can be found out."""
+    present = sorted(
+        (m.group(1) for p in Path("/dev").glob("nvidia*") if (m := re.fullmatch(r"nvidia(\d+)", p.name))), key=int
+    )
+    visible = [d.strip() for d in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if d.strip()]
+    if visible and all(d.isdigit() for d in visible):
+        return sorted(set(visible), key=int)
+    return present or ["0"]  # names that are no numbers may be any of them
+
+
+@contextlib.contextmanager
+def gpus_of_this_machine(store: Store, config: Config, stage: str) -> Iterator[None]:
+    """Hold the GPUs of this machine for the time of the block, where the stage wants any and Ray is this run's own."""
+    with contextlib.ExitStack() as held:
+        if wants_gpus(config, stage) and not (config.resources.ray_address or os.environ.get("RAY_ADDRESS")):
+            for device in devices():  # in one order for all: no two runs wait for each other
+                name = f"gpu-{socket.gethostname()}-{device}"
+                held.enter_context(store.lock(name, on_wait=partial(_waits, stage, device)))
+        yield
+
+
+def _waits(stage: str, device: str) -> None:
+    watcher().message(f"{stage}: another run uses GPU {device}; waiting for it")

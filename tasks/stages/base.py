@@ -1,0 +1,31 @@
+"""base: the language model to start from, with tokens for semantic ids."""
+
+from typing import Any
+
+from genrec.config import Config
+from genrec.store.local import Artifact
+from tasks.fingerprint import of_model
+from tasks.stage import Job, stage
+
+
+def _reads(config: Config) -> dict[str, Any]:
+    reads = config.base.key_slice()
+    if config.base.model != "scratch":  # the shape of a scratch model does not matter then, nor does the seed of it
+        reads = {"model": of_model(config.base.model, config.base.revision)}
+    return {**reads, "num_levels": config.sid.total_levels, "num_codes": config.sid.num_codes, "seed": config.seed}
+
+
+@stage("base", version=1, reads=_reads)
+def base(job: Job, prepare: Artifact) -> dict[str, Any]:
+    """Build or fetch the base model and add the semantic-id tokens."""
+    from genrec.model.base import build_base
+
+    return job.ray_task(
+        build_base,
+        config=job.config.base,
+        num_levels=job.config.sid.total_levels,
+        num_codes=job.config.sid.num_codes,
+        catalogue=prepare.path / "catalogue.parquet",
+        seed=job.config.seed,
+        out=job.out,
+    )

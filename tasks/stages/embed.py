@@ -1,0 +1,54 @@
+"""embed: item text to vectors, in shards of even length over Ray workers; known texts keep the vectors they had."""
+
+from pathlib import Path
+from typing import Any
+
+from genrec.config import Config
+from genrec.store.local import Artifact
+from tasks.fingerprint import of_file, of_model
+from tasks.stage import Job, stage
+
+
+def _reads(config: Config) -> dict[str, Any]:
+    reads = config.embed.key_slice()
+    if "model" in config.embed.options:
+        options = config.embed.options
+        reads["options"] = {**options, "model": of_model(options["model"], options.get("revision"))}
+    if "path" in config.embed.options:  # ready-made vectors: the file's content counts, neither its place nor the text
+        reads = {"method": config.embed.method, "file": of_file(config.embed.options["path"])}
+    return reads
+
+
+def _takes_over(config: Config) -> str | None:
+    if "vectors" not in config.service.keep or "path" in config.embed.options:
+        return None
+    return f"max_new_share={config.service.max_new_share}"
+
+
+@stage("embed", version=2, reads=_reads, takes_over=_takes_over)
+def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
+    """Encode the text of every item of the catalogue that is not encoded yet."""
+    from genrec.embed import reuse
+    from genrec.embed.vectors import encode_shard, needs_no_text, split_texts, write_ready_vectors, write_vectors
+
+    catalogue: Path = prepare.path / "catalogue.parquet"
+    config = job.config.embed
+    if needs_no_text(config):
+        return job.ray_tasks(write_ready_vectors, [{"catalogue_path": catalogue, "config": config, "out": job.out}])[0]
+    found: reuse.Reused | str = "not asked for"
+    if job.previous:
+        before = (job.previous["embed"].path, job.previous["prepare"].path / "catalogue.parquet")
+        found = reuse.known_vectors(catalogue, config, *before, job.config.service.max_new_share)
+    reused = None if isinstance(found, str) else found
+    shards = split_texts(catalogue, config, config.num_shards, reused)
+    calls: list[dict[str, Any]] = [{"texts": texts, "config": config} for texts in shards]
+    function: Any = encode_shard
+    if reuse.is_fitted(config):
+        function = reuse.fit_encoder if reused is None else reuse.fold_in
+        place = {"out": job.out} if reused is None else {"encoder": reused.encoder}
+        calls = [{**call, **place} for call in calls]
+    vectors = job.ray_tasks(function, calls, reports_progress=True, rows="texts") if calls else []
+    summary = write_vectors(catalogue, config, vectors, job.out, reused)
+    if reused is not None:
+        reuse.keep_encoder(reused, config, job.out)
+    return {**summary, "taken_over": reused is not None, **({"why": found} if job.previous and not reused else {})}

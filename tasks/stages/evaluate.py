@@ -1,0 +1,40 @@
+"""evaluate: constrained beam search of the trained models, measured beside the baselines on the same test rows."""
+
+from typing import Any
+
+from genrec.config import Config
+from genrec.store.local import Artifact
+from tasks.stage import Job, stage
+
+
+def _reads(config: Config) -> dict[str, Any]:
+    return config.evaluate.key_slice()
+
+
+@stage("evaluate", version=2, reads=_reads)
+def evaluate(
+    job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact, baselines: Artifact
+) -> dict[str, Any]:
+    """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals."""
+    from genrec.measure.evaluation import merge
+    from genrec.measure.predictions import decode_shard, shards
+
+    config = job.config.evaluate
+    common = {"prepared": prepare.path, "config": config}
+    with job.scratch() as parts:
+        calls = [
+            {
+                **common,
+                "parts": parts,
+                "sids": sid.path,
+                "model": model.path,
+                "base": base.path,
+                "name": name,
+                "bounds": b,
+            }
+            for name, model in (("sft", sft), ("rl", rl))
+            for b in shards(prepare.path, config.num_shards)
+        ]
+        job.ray_tasks(decode_shard, calls, reports_progress=True)
+        merging = {**common, "parts": parts, "baselines": baselines.path, "out": job.out, "seed": 0}
+        return job.ray_tasks(merge, [merging])[0]

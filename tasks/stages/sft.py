@@ -1,0 +1,41 @@
+"""sft: supervised fine-tuning, one pass per user; a killed run goes on from its last checkpoint."""
+
+from typing import Any
+
+from genrec.config import Config
+from genrec.store.local import Artifact
+from tasks.stage import Job, stage
+
+
+def _reads(config: Config) -> dict[str, Any]:
+    return {**config.sft.key_slice(), "seed": config.seed}
+
+
+def _takes_over(config: Config) -> str | None:
+    return "weights" if "weights" in config.service.keep else None
+
+
+@stage("sft", version=3, reads=_reads, takes_over=_takes_over, same_settings=False)
+def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artifact) -> dict[str, Any]:
+    """Teach the model to write the next item's semantic id, from the base or from the model in service."""
+    from genrec.train.sft.train import train_sft
+    from genrec.train.sft.warm_start import WarmStart
+    from tasks.ray.parallel import train
+
+    start = None
+    if job.previous and (sid.summary.get("ids") == "kept" or sid.key == job.previous["sid"].key):
+        before = job.previous
+        start = WarmStart(before["sft"].path, before["base"].path, before["prepare"].path / "catalogue.parquet")
+    call = {
+        "prepared": prepare.path,
+        "sids": sid.path / "sids.parquet",
+        "base": base.path,
+        "vectors": embed.path / "vectors.parquet",
+        "warm_start": start,
+        "config": job.config.sft,
+        "max_history": job.config.prepare.max_history,
+        "seed": job.config.seed,
+        "work": job.work,
+        "out": job.out,
+    }
+    return train("sft", train_sft, call, job.config.sft.data_parallel, job.config, job.work)
