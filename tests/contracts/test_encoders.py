@@ -1,4 +1,4 @@
-"""What every module of genrec/embed that encodes texts promises (`ready` reads vectors: tests/unit/test_ready.py)."""
+"""What every module of genrec/embed that encodes texts promises (`ready` reads vectors: tests/unit/embed/encoders/test_ready.py)."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from genrec import variants
 from genrec.config import EmbedConfig
 from genrec.embed.vectors import PACKAGE, encode_shard, needs_no_text
-from tests.unit.embed_tiny import WORDS, save_tiny
+from tests.support.embed_tiny import WORDS, save_tiny
 
 ENCODERS = [name for name in variants.names(PACKAGE) if not needs_no_text(EmbedConfig(method=name))]
 TEXTS = [" ".join(WORDS[(i * 7 + j * j) % len(WORDS)] for j in range(1 + i % 9)) for i in range(40)]

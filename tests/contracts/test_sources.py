@@ -12,7 +12,7 @@ from genrec.data import ingest
 from genrec.data.quarantine import REASONS
 from genrec.data.shards import ROW_TYPES
 from genrec.errors import DataError
-from tests.unit.data_samples import T0_MS, review, run_ingest, write_lines
+from tests.support.data_samples import T0_MS, review, run_ingest, write_lines
 
 PACKAGE = "genrec.data.sources"
 SOURCES = variants.names(PACKAGE)

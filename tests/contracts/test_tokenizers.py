@@ -12,7 +12,7 @@ from genrec.errors import DataError
 from genrec.progress import silent
 from genrec.sid.assign import assign
 from genrec.sid.quantize.tokenizer import PACKAGE, load_tokenizer, save_tokenizer
-from tests.unit.sid_samples import clustered, write_inputs
+from tests.support.sid_samples import clustered, write_inputs
 
 TOKENIZERS = variants.names(PACKAGE)
 LEVELS, CODES = 3, 8

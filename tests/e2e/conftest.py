@@ -36,7 +36,7 @@ def first_report(store, prefect_server, ray_cluster):
 @pytest.fixture(scope="module")
 def served(store, first_report):
     """`make serve` on the store with the finished tiny run, so that runs of the same settings are cached."""
-    from tests.e2e.served import Served
+    from tests.support.served import Served
 
     up = Served(store)
     yield up

@@ -15,8 +15,8 @@ from flows.serve.forms import CONF
 from genrec.store.local import Artifact
 from tasks.run import STAGES
 from tasks.stages.rl import rl
-from tests.e2e.browser import page as browser_page
-from tests.e2e.served import Served, tiny_settings
+from tests.support.browser import page as browser_page
+from tests.support.served import Served, tiny_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.run import STAGES
-from tests.e2e.by_hand import ByHand
+from tests.support.by_hand import ByHand
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -14,7 +14,7 @@ from flows.serve.forms import CONF
 from genrec.store.local import Artifact
 from tasks.run import STAGES
 from tasks.stages.sft import sft
-from tests.e2e.served import Served, left_over, tiny_settings
+from tests.support.served import Served, left_over, tiny_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # on a busy machine, seconds become minutes
 

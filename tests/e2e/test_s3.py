@@ -7,7 +7,7 @@ import pytest
 from genrec.errors import GenrecError
 from genrec.store.registry import Registry
 from genrec.store.remote import RemoteStore
-from tests.e2e.extras import need
+from tests.support.extras import need
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # pip alone takes minutes on a busy machine
 

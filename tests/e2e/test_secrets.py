@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import ROOT
-from tests.e2e.served import Served, clean_environment
+from tests.support.served import Served, clean_environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.run import STAGES
 from tests.e2e.conftest import ROOT
-from tests.e2e.served import FINAL, Served, clean_environment, left_over, listening
+from tests.support.served import FINAL, Served, clean_environment, left_over, listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
 

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 
 from tests.e2e.conftest import ROOT
-from tests.e2e.served import clean_environment
 from tests.e2e.test_command_line import _command
+from tests.support.served import clean_environment
 
 
 @pytest.mark.slow

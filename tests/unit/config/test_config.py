@@ -1,0 +1,111 @@
+"""Config: unknown keys are refused with the fix, overrides win, knobs stay out of keys."""
+
+from pathlib import Path
+
+import pytest
+
+from genrec.config import Config
+from genrec.config.load import load_config
+from genrec.errors import ConfigError
+
+CONF = Path(__file__).parents[3] / "conf"
+
+
+def _yaml(tmp_path, text, name="a.yaml"):
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.name)
+def test_every_config_in_the_repo_loads(path):
+    assert load_config([path]).name
+
+
+def test_later_files_and_overrides_win(tmp_path):
+    first = _yaml(tmp_path, "seed: 1\nsft: {epochs: 3, patience: 2}\n")
+    second = _yaml(tmp_path, "sft: {epochs: 4}\n", "b.yaml")
+    config = load_config([first, second], ["sft.patience=5", "prepare.events=[purchase]", "sft.learning_rate=1e-3"])
+    assert (config.seed, config.sft.epochs, config.sft.patience) == (1, 4, 5)
+    assert config.prepare.events == ["purchase"]
+    assert config.sft.learning_rate == 1e-3
+
+
+def test_a_typo_names_file_setting_and_what_was_meant(tmp_path):
+    path = _yaml(tmp_path, "sft: {learning_rte: 0.1}\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml: sft\.learning_rte: unknown setting; did you mean learning_rate\?"):
+        load_config([path])
+
+
+def test_a_typo_in_a_variants_options_is_explained(tmp_path):
+    path = _yaml(tmp_path, "embed: {method: lsa, options: {dimm: 3}}\n")
+    with pytest.raises(ConfigError, match=r"embed.*dimm: unknown setting; did you mean dim\?"):
+        load_config([path])
+
+
+def test_an_unknown_variant_lists_those_there_are(tmp_path):
+    path = _yaml(tmp_path, "sid: {method: rqkmean}\n")
+    with pytest.raises(
+        ConfigError, match=r"sid\.method: there is no 'rqkmean' \(did you mean rqkmeans\?\); known: .*rqvae"
+    ):
+        load_config([path])
+
+
+def test_a_value_out_of_bounds_or_of_the_wrong_type_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"--set sft\.epochs=0: sft\.epochs: .*greater than or equal to 1 \(got 0\)"):
+        load_config([], ["sft.epochs=0"])
+    with pytest.raises(ConfigError, match=r"sft\.epochs: .*valid integer.*'many'"):
+        load_config([], ["sft.epochs=many"])
+
+
+def test_a_missing_file_suggests_a_near_one(tmp_path):
+    _yaml(tmp_path, "", "demo.yaml")
+    with pytest.raises(ConfigError, match=r"dmo\.yaml: no such config file; did you mean .*demo\.yaml"):
+        load_config([tmp_path / "dmo.yaml"])
+
+
+def test_yaml_that_wants_to_run_code_is_refused(tmp_path):
+    canary = tmp_path / "canary"
+    path = _yaml(tmp_path, f"name: !!python/object/apply:os.system ['touch {canary}']\n")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config([path])
+    assert not canary.exists()
+
+
+def test_broken_yaml_names_the_line(tmp_path):
+    path = _yaml(tmp_path, "sft:\n  epochs: [1\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml:\d+: not valid YAML"):
+        load_config([path])
+
+
+def test_knobs_stay_out_of_keys_and_everything_else_is_in():
+    plain = Config().rl.key_slice()
+    assert load_config([], ["rl.num_rollout_workers=7"]).rl.key_slice() == plain
+    assert load_config([], ["rl.group_size=8"]).rl.key_slice() != plain
+    assert load_config([], ["rl.rewards=[exact_hit]"]).rl.key_slice() != plain
+
+
+def test_switching_the_variant_drops_the_options_of_the_other(tmp_path):
+    path = _yaml(tmp_path, "embed: {method: lsa, options: {dim: 64}}\n")
+    config = load_config([path], ["embed.method=transformer"])
+    assert "dim" not in config.embed.options
+    assert config.embed.options["model"]
+
+
+def test_the_config_survives_a_round_trip_as_plain_data():
+    config = load_config([], ["rl.rewards=[exact_hit]"])
+    assert Config.model_validate(config.model_dump(mode="json")) == config
+
+
+def test_a_preset_lies_over_the_files_and_under_single_settings(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("sft: {epochs: 30, patience: 3}\n")
+    quick = load_config([path], ["preset=quick", "rl.num_steps=7"])
+    assert quick.sft.epochs < 30
+    assert (quick.sft.patience, quick.rl.num_steps) == (3, 7)
+    assert load_config([path], ["sft.epochs=9", "preset=quick"]).sft.epochs == 9
+    assert load_config([path]).sft.epochs == 30
+    path.write_text("preset: quick\n")
+    assert load_config([path]).sft == quick.sft.model_copy(update={"patience": 8})
+    with pytest.raises(ConfigError, match="preset"):
+        load_config([path], ["preset=fast"])

@@ -1,0 +1,196 @@
+"""k-core, splits and sequences."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec import tables
+from genrec.config import DataConfig, PrepareConfig
+from genrec.data.kcore import k_core
+from genrec.data.prepare import TEST, TRAIN, VALID, global_time, leave_one_out
+from genrec.errors import DataError
+from tests.support.data_samples import T0_MS, run_ingest, run_prepare, write_ingested
+
+PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=90)
+DAY = 86_400_000
+
+
+def _naive_core(pairs: list[tuple[int, int]], k: int) -> list[int]:
+    kept = list(range(len(pairs)))
+    while True:
+        users = Counter(pairs[n][0] for n in kept)
+        items = Counter(pairs[n][1] for n in kept)
+        bad = next((n for n in kept if users[pairs[n][0]] < k or items[pairs[n][1]] < k), None)
+        if bad is None:
+            return kept
+        kept.remove(bad)
+
+
+@settings(max_examples=100, deadline=None)
+@given(PAIRS, st.integers(1, 5))
+def test_the_k_core_equals_the_fixpoint_of_removing_one_row_at_a_time(pairs: list[tuple[int, int]], k: int) -> None:
+    users, items = (np.array([p[side] for p in pairs], dtype=np.int64) for side in (0, 1))
+    assert np.flatnonzero(k_core(users, items, k)).tolist() == _naive_core(pairs, k)
+
+
+def test_leave_one_out_of_known_sequences() -> None:
+    users = np.repeat([0, 1, 2, 3], [1, 2, 3, 5])
+    T, V, E = TRAIN, VALID, TEST
+    assert leave_one_out(users).tolist() == [T, T, T, T, V, E, T, T, T, V, E]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 40), min_size=5, max_size=60))
+def test_global_time_keeps_ties_together_and_orders_the_parts(times: list[int]) -> None:
+    timestamps = np.array(times, dtype=np.int64)
+    try:
+        part = global_time(timestamps)
+    except DataError:
+        assert sorted(times)[len(times) * 8 // 10] == min(times)
+        return
+    for time in set(times):
+        assert len(set(part[timestamps == time])) == 1
+    order = np.argsort(timestamps, kind="stable")
+    assert (np.diff(part[order]) >= 0).all()
+    assert (part == TRAIN).sum() <= 0.8 * len(times)
+
+
+def _events(draw: st.DrawFn) -> list[tuple[str, str, int]]:
+    users = draw(st.integers(2, 9))
+    return [
+        (f"u{user}", f"i{item}", T0_MS + draw(st.integers(0, 30)) * DAY)
+        for user in range(users)
+        for item in draw(st.lists(st.integers(0, 6), min_size=0, max_size=7, unique=True))
+    ]
+
+
+EVENT_LISTS = st.composite(_events)()
+
+
+@settings(max_examples=25, deadline=None)
+@given(events=EVENT_LISTS, split=st.sampled_from(["leave_one_out", "global_time"]), k=st.integers(1, 3))
+def test_splits_are_disjoint_complete_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str, int]], split: str, k: int
+) -> None:
+    folder = tmp_path_factory.mktemp("prepare")
+    ingested = write_ingested(folder / "ingest", events)
+    config = PrepareConfig(split=split, k_core=k)
+    try:
+        summary = run_prepare(ingested, config, folder, num_shards=1)
+    except DataError as error:
+        failure = str(error)
+        pairs = [(int(user[1:]), int(item[1:])) for user, item, _ in events]
+        assert not _naive_core(pairs, k) if "k_core" in failure else "no training event" in failure
+        return
+    index = pl.read_parquet(folder / "index/events.parquet")
+    train, valid, test = (
+        tables.read_table(folder / f"prepared/{name}.parquet", schema).to_pylist()
+        for name, schema in (("train", tables.SEQUENCES), ("valid", tables.TARGETS), ("test", tables.TARGETS))
+    )
+    rows = [(row["user"], item) for row in train for item in row["items"]]
+    rows += [(row["user"], row["target"]) for row in valid + test]
+    assert len(rows) == len(set(rows)) == summary["interactions"] - summary["targets_without_history"]
+    assert set(rows) <= set(index.select("user", "item").iter_rows())
+    trained = {row["user"]: row["items"] for row in train}
+    for row in valid + test:
+        before = index.filter(pl.col("user") == row["user"])["item"].to_list()
+        assert row["history"] == before[: before.index(row["target"])] != []
+        if split == "leave_one_out":
+            assert row["history"][: len(trained[row["user"]])] == trained[row["user"]]
+            assert len(row["history"]) - len(trained[row["user"]]) == (0 if row in valid else 1)
+    if split == "global_time":
+        newest = max(t for row in train for t in row["timestamps"])
+        assert all(row["timestamp"] > newest for row in valid + test)
+    catalogue = tables.read_table(folder / "prepared/catalogue.parquet", tables.CATALOGUE).to_pydict()
+    counts = Counter(item for row in train for item in row["items"])
+    assert catalogue["item"] == list(range(summary["items"]))
+    assert catalogue["item_id"] == sorted(catalogue["item_id"])
+    assert catalogue["train_count"] == [counts[item] for item in catalogue["item"]]
+
+
+def _some_events(seed: int = 0) -> list[tuple[str, str, int]]:
+    rng = np.random.default_rng(seed)
+    pairs = {(int(u), int(i)) for u, i in zip(rng.integers(0, 20, 400), rng.integers(0, 25, 400), strict=True)}
+    return [(f"u{u}", f"i{i}", T0_MS + int(rng.integers(0, 300)) * DAY) for u, i in sorted(pairs)]
+
+
+@pytest.mark.parametrize("split", ["leave_one_out", "global_time"])
+def test_the_number_of_shards_changes_nothing(tmp_path: Path, split: str) -> None:
+    ingested = write_ingested(tmp_path / "ingest", _some_events())
+    config = PrepareConfig(split=split, k_core=2)
+    for number in (1, 3, 22):  # 22: more than there are users
+        run_prepare(ingested, config, tmp_path / str(number), number)
+    for name in ("train", "valid", "test", "catalogue", "users"):
+        bytes_of = {(tmp_path / number / f"prepared/{name}.parquet").read_bytes() for number in ("1", "3", "22")}
+        assert len(bytes_of) == 1, name
+
+
+def test_ties_in_time_stay_in_file_order(tmp_path: Path) -> None:
+    events = [("u", item, T0_MS) for item in ("z", "a", "m", "b")]
+    run_prepare(write_ingested(tmp_path / "ingest", events), PrepareConfig(k_core=1), tmp_path)
+    names = tables.read_table(tmp_path / "prepared/catalogue.parquet")["item_id"].to_pylist()
+    test = tables.read_table(tmp_path / "prepared/test.parquet").to_pylist()
+    assert [names[i] for i in [*test[0]["history"], test[0]["target"]]] == ["z", "a", "m", "b"]
+
+
+def test_short_users_are_trained_on_and_never_predicted(tmp_path: Path) -> None:
+    events = [("a", "x", T0_MS), ("a", "y", T0_MS + 1), ("b", "x", T0_MS), ("c", "x", 1), ("c", "y", 2), ("c", "z", 3)]
+    summary = run_prepare(write_ingested(tmp_path / "ingest", events), PrepareConfig(k_core=1), tmp_path)
+    assert (summary["users"], summary["valid_targets"], summary["test_targets"]) == (3, 1, 1)
+    assert summary["train_events"] == 4
+    train = tables.read_table(tmp_path / "prepared/train.parquet").to_pylist()
+    assert [(row["user_id"], len(row["items"])) for row in train] == [("a", 2), ("b", 1), ("c", 1)]
+
+
+def _ingest_rows(folder: Path, rows: list[tuple[str, str, int, str, float | None]]) -> Path:
+    folder.mkdir()
+    frame = pl.DataFrame(rows, schema=tables.INTERACTIONS.names, orient="row", infer_schema_length=None)
+    tables.write_table(frame.to_arrow(), folder / "interactions.parquet", tables.INTERACTIONS)
+    tables.write_table(tables.ITEMS.empty_table(), folder / "items.parquet", tables.ITEMS)
+    return folder
+
+
+def test_filters_drop_what_they_say(tmp_path: Path) -> None:
+    rows: list[tuple[str, str, int, str, float | None]] = [
+        ("u", "a", 1, "click", None),
+        ("u", "a", 2, "purchase", 5.0),
+        ("u", "b", 3, "purchase", 2.0),
+        ("u", "c", 4, "purchase", None),
+        ("u", "c", 5, "purchase", 4.0),
+    ]
+    ingested = _ingest_rows(tmp_path / "ingest", rows)
+    kept = lambda name, **settings: (  # noqa: E731
+        run_prepare(ingested, PrepareConfig(k_core=1, **settings), tmp_path / name)["dropped"],
+        pl.read_parquet(tmp_path / name / "index/events.parquet")["timestamp"].to_list(),
+    )
+    assert kept("all") == ({"k_core": 0, "repeat": 2}, [1, 3, 4])
+    assert kept("bought", events=["purchase"]) == ({"event": 1, "k_core": 0, "repeat": 1}, [2, 3, 4])
+    assert kept("liked", min_rating=4.0) == ({"rating": 1, "k_core": 0, "repeat": 2}, [1, 4])
+    assert kept("repeats", dedupe="none") == ({"k_core": 0}, [1, 2, 3, 4, 5])
+    with pytest.raises(DataError, match=r"no event is a 'buy'; the data has click, purchase"):
+        kept("unknown", events=["buy"])
+
+
+def test_an_empty_core_and_positions_as_times_are_clear_errors(tmp_path: Path) -> None:
+    ingested = write_ingested(tmp_path / "ingest", [("u", "a", 0), ("u", "b", 1)])
+    with pytest.raises(DataError, match=r"prepare\.k_core: no user and item is left with 5 events"):
+        run_prepare(ingested, PrepareConfig(), tmp_path / "core")
+    with pytest.raises(DataError, match=r"global_time needs times, .* set prepare\.split to leave_one_out"):
+        run_prepare(ingested, PrepareConfig(k_core=1, split="global_time"), tmp_path / "time")
+
+
+@pytest.mark.parametrize(
+    ("name", "users", "items", "interactions"), [("scientific", 8317, 4344, 58492), ("beauty", 22363, 12101, 198502)]
+)
+def test_a_five_core_of_real_reviews_survives_whole(
+    shared_data: Path, tmp_path: Path, name: str, users: int, items: int, interactions: int
+) -> None:
+    run_ingest(DataConfig(source="table", path=str(shared_data / name)), tmp_path)
+    summary = run_prepare(tmp_path / "ingest", PrepareConfig(), tmp_path)
+    assert (summary["users"], summary["items"], summary["interactions"]) == (users, items, interactions)
+    assert summary["valid_targets"] == summary["test_targets"] == users

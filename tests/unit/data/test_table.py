@@ -1,0 +1,203 @@
+"""CSV and Parquet tables: columns, units of time, rows that cannot be used."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.config import DataConfig
+from genrec.data import ingest
+from genrec.data.tables import iso_milliseconds
+from genrec.errors import DataError
+from tests.support.data_samples import T0_MS, run_ingest
+
+
+def _write(folder: Path, csv: str, items: str = "item_id,title\ni1,One\n") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "interactions.csv").write_text(csv)
+    (folder / "items.csv").write_text(items)
+    return folder
+
+
+def _read(folder: Path, share: float = 1.0, **options: object) -> tuple[pl.DataFrame, dict]:
+    config = DataConfig(source="table", path=str(folder), options=options, max_quarantine_share=share)
+    summary = run_ingest(config, folder / "run")
+    return pl.read_parquet(folder / "run/ingest/interactions.parquet"), summary
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("1600000000", "1600000001", (T0_MS, T0_MS + 1000)),
+        ("1600000000.25", "1600000001", (T0_MS + 250, T0_MS + 1000)),
+        ("1600000000000", "1600000001000", (T0_MS, T0_MS + 1000)),
+        ("1600000000000999", "1600000001000000", (T0_MS, T0_MS + 1000)),
+        ("1600000000000000000", "1600000001000000000", (T0_MS, T0_MS + 1000)),
+        ("2020-09-13T12:26:40Z", "2020-09-13 14:26:41+02:00", (T0_MS, T0_MS + 1000)),
+        ("2020-09-13", "2020-09-13T12:26:40.5", (1_599_955_200_000, T0_MS + 500)),
+        ("0", "7", (0, 7)),
+    ],
+)
+def test_units_of_time_are_recognised(tmp_path: Path, first: str, second: str, expected: tuple[int, int]) -> None:
+    _write(tmp_path, f"user_id,item_id,timestamp\nu,i1,{first}\nu,i2,{second}\n")
+    interactions, summary = _read(tmp_path)
+    assert tuple(interactions["timestamp"]) == expected
+    assert summary["timestamps"] == ("position" if expected[0] == 0 else "clock")
+
+
+def test_parquet_times_and_whole_number_ids(tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {"user_id": [7, 7], "item_id": [1, 2], "timestamp": [datetime.datetime(2020, 9, 13, 12, 26, 40)] * 2}
+    )
+    frame.write_parquet(tmp_path / "interactions.parquet")
+    pl.DataFrame({"item_id": [1, 2], "categories": [["A", "B"], None]}).write_parquet(tmp_path / "items.parquet")
+    interactions, _ = _read(tmp_path)
+    assert list(interactions.select("user_id", "item_id", "timestamp").iter_rows()) == [
+        ("7", "1", T0_MS),
+        ("7", "2", T0_MS),
+    ]
+    items = pl.read_parquet(tmp_path / "run/ingest/items.parquet")
+    assert items["categories"].to_list() == [["A", "B"], []]
+
+
+def test_parquet_row_groups_are_read_once_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = 1000
+    frame = pl.DataFrame({"user_id": [f"u{n}" for n in range(rows)], "item_id": ["i"] * rows, "timestamp": range(rows)})
+    frame.write_parquet(tmp_path / "interactions.parquet", row_group_size=100)
+    pl.DataFrame({"item_id": ["i"]}).write_parquet(tmp_path / "items.parquet")
+    config = DataConfig(source="table", path=str(tmp_path))
+    whole = run_ingest(config, tmp_path / "whole")
+    files = ingest._files(config)
+    cut = ingest.cut_into_shards(files, max_rows=250)
+    assert [shard.start for shard in cut] == [0, 2, 4, 6, 8, 0]
+    assert run_ingest(config, tmp_path / "cut", cut) == whole
+    assert whole["interactions"] == rows
+
+
+def test_columns_can_be_mapped_and_texts_split(tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        "who;what;when;kind;stars;junk\nu;i1;1;VIEW;4.5;x\nu;i2;2;;;x\n",
+        "what;cats\ni1;A > B >\n",
+    )
+    options: dict[str, Any] = {
+        "user_id": "who",
+        "item_id": "what",
+        "timestamp": "when",
+        "event": "kind",
+        "rating": "stars",
+    }
+    options |= {"categories": "cats", "delimiter": ";", "category_delimiter": ">"}
+    interactions, _ = _read(tmp_path, ignore=["junk"], **options)
+    assert list(interactions.iter_rows()) == [("u", "i1", 1, "view", 4.5), ("u", "i2", 2, "purchase", None)]
+    assert pl.read_parquet(tmp_path / "run/ingest/items.parquet")["categories"].to_list() == [["A", "B"]]
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("user_id,item_id,timestamp,ratting", r"unknown column 'ratting'\. Did you mean 'rating'\?"),
+        ("userid,item_id,timestamp", r"no column 'user_id'; .* Did you mean 'userid'\? Map it with data\.options"),
+        ("user_id,item_id,timestamp,user_id", "twice"),
+        ("", r"interactions\.csv: empty"),
+    ],
+)
+def test_unknown_and_missing_columns_are_named_with_a_guess(tmp_path: Path, header: str, message: str) -> None:
+    _write(tmp_path, header + "\n" if header else "")
+    with pytest.raises(DataError, match=message):
+        _read(tmp_path)
+
+
+def test_a_missing_file_is_named_with_what_is_there(tmp_path: Path) -> None:
+    _write(tmp_path, "user_id,item_id,timestamp\n")
+    (tmp_path / "items.csv").rename(tmp_path / "products.csv")
+    with pytest.raises(
+        DataError, match=r"no items\.parquet or items\.csv .* it holds interactions\.csv, products\.csv"
+    ):
+        _read(tmp_path)
+
+
+def test_bad_rows_of_a_csv_file_are_set_aside_with_their_lines(tmp_path: Path) -> None:
+    good = [f"u{n},i{n % 3},16000000{n:02d},4" for n in range(20)]
+    bad = [
+        ("bad_csv", "u1,i1"),
+        ("bad_csv", "u1,i1,1600000000,4,extra"),
+        ("missing_user", ",i1,1600000000,4"),
+        ("missing_item", "u1, ,1600000000,4"),
+        ("wrong_type", "u1,i1,soon,4"),
+        ("wrong_type", "u1,i1,1600000000,four"),
+        ("bad_timestamp", "u1,i1,,4"),
+        ("bad_timestamp", "u1,i1,-3,4"),
+        ("bad_rating", "u1,i1,1600000000,nan"),
+        ("duplicate_event", good[0]),
+    ]
+    lines = ["user_id,item_id,timestamp,rating", *good, *(line for _, line in bad)]
+    _write(tmp_path, "\n".join(lines) + "\n")
+    with (tmp_path / "interactions.csv").open("ab") as file:
+        file.write(b"caf\xe9,i1,1600000000,4\n")
+    interactions, _ = _read(tmp_path)
+    found = pl.read_parquet(tmp_path / "run/ingest/quarantine.parquet")
+    expected = [*((22 + n, reason) for n, (reason, _) in enumerate(bad)), (32, "bad_utf8")]
+    assert list(found.select("line", "reason").iter_rows()) == expected
+    assert interactions.height == len(good)
+    assert "caf\\xe9" in found["record"][-1]
+
+
+def test_quoted_fields_may_span_lines(tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        "user_id,item_id,timestamp\nu,i1,1\nu,,2\n",
+        'item_id,title\ni1,"two\nlines, one title"\n,"lost"\n',
+    )
+    _read(tmp_path)
+    assert pl.read_parquet(tmp_path / "run/ingest/items.parquet")["title"].to_list() == ["two\nlines, one title"]
+    found = pl.read_parquet(tmp_path / "run/ingest/quarantine.parquet").select("file", "line", "reason")
+    assert list(found.iter_rows()) == [("interactions.csv", 3, "missing_item"), ("items.csv", 4, "missing_item")]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2099, 1, 1)),
+    st.sampled_from([None, 0, 330, -480]),
+)
+def test_iso_times_agree_with_the_standard_library(moment: datetime.datetime, offset: int | None) -> None:
+    zone = datetime.UTC if offset is None else datetime.timezone(datetime.timedelta(minutes=offset))
+    aware = moment.replace(tzinfo=zone)
+    text = (moment if offset is None else aware).isoformat()
+    expected = (aware - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(milliseconds=1)
+    assert iso_milliseconds(pl.Series("t", [text, "2020-13-01", "2020-01-01T25:00", "now", None])).to_list() == [
+        expected,
+        None,
+        None,
+        None,
+        None,
+    ]
+
+
+def test_parts_that_come_later_are_read_with_the_first_file(tmp_path: Path) -> None:
+    _write(tmp_path, "user_id,item_id,timestamp\nu,i1,1600000000\n")
+    (tmp_path / "interactions-2.csv").write_text("user_id,item_id,timestamp\nu,i2,1600000001\n")
+    (tmp_path / "items-2.csv").write_text("item_id,title\ni2,Two\n")
+    before = ingest.fingerprint(DataConfig(source="table", path=str(tmp_path)))
+    (tmp_path / "interactions").mkdir()
+    pl.DataFrame({"user_id": ["v"], "item_id": ["i1"], "timestamp": [1600000002]}).write_parquet(
+        tmp_path / "interactions" / "wednesday.parquet"
+    )
+    (tmp_path / "interactions" / "notes.txt").write_text("not read")
+    after = ingest.fingerprint(DataConfig(source="table", path=str(tmp_path)))
+    assert set(after) - set(before) == {"interactions/wednesday.parquet"}
+    interactions, _ = _read(tmp_path)
+    assert sorted(interactions.select("user_id", "item_id").iter_rows()) == [("u", "i1"), ("u", "i2"), ("v", "i1")]
+    items = pl.read_parquet(tmp_path / "run/ingest/items.parquet")
+    assert dict(items.select("item_id", "title").iter_rows()) == {"i1": "One", "i2": "Two"}
+
+
+def test_a_named_file_stands_alone(tmp_path: Path) -> None:
+    _write(tmp_path, "user_id,item_id,timestamp\nu,i1,1600000000\n")
+    (tmp_path / "interactions-2.csv").write_text("user_id,item_id,timestamp\nu,i2,1600000001\n")
+    interactions, _ = _read(tmp_path, interactions="interactions.csv")
+    assert list(interactions["item_id"]) == ["i1"]

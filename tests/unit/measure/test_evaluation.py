@@ -1,0 +1,291 @@
+"""The evaluate stage: decoding in shards, joining, measuring, comparing."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from genrec import tables
+from genrec.config import EvaluateConfig
+from genrec.errors import DataError
+from genrec.measure.baselines import baseline_predictions
+from genrec.measure.evaluation import merge
+from genrec.measure.predictions import (
+    baseline_names,
+    count_invalid,
+    decode_shard,
+    read_test,
+    shards,
+    write_part,
+)
+from genrec.measure.verdict import compare_models, planted_structure, verdict
+from genrec.metrics import hit, ndcg, target_ranks
+from genrec.tables import ragged, read_sids
+from tests.support.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, write_model, write_prepared, write_sid_artifact
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Inputs of the stage: prepared data, ids, a model."""
+    root = tmp_path_factory.mktemp("world")
+    prepared = write_prepared(root / "prepared")
+    return prepared, write_sid_artifact(root / "sid"), write_model(root, prepared)
+
+
+def decode(world, parts, bounds, name="sft", config=CONFIG):
+    prepared, sids, model = world
+    return decode_shard(prepared, sids, model, None, name, config, bounds, parts, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def finished(world, tmp_path_factory):
+    """The stage's artifact with one model called both sft and rl, its result and summary."""
+    root = tmp_path_factory.mktemp("finished")
+    for name in ("sft", "rl"):
+        decode(world, root / "parts", (0, NUM_USERS), name)
+    baseline_predictions(world[0], CONFIG, root / "baselines")
+    summary = merge(root / "parts", world[0], CONFIG, root / "out", seed=0, baselines=root / "baselines")
+    table = tables.read_table(root / "out" / "predictions.parquet", tables.PREDICTIONS)
+    return root, json.loads((root / "out" / "metrics.json").read_text()), summary, table
+
+
+def test_shards_cover_every_row_once(world):
+    for num_shards in (1, 5, 100):
+        bounds = shards(world[0], num_shards)
+        assert [b for start, stop in bounds for b in range(start, stop)] == list(range(NUM_USERS))
+        assert all(stop > start for start, stop in bounds)
+        assert len(bounds) == min(num_shards, NUM_USERS)
+
+
+def test_predictions_do_not_depend_on_shards_or_batches(world, tmp_path):
+    decode(world, tmp_path / "one", (0, NUM_USERS))
+    for bounds in ((5, 12), (0, 2), (2, 5)):
+        decode(world, tmp_path / "many", bounds, config=CONFIG.model_copy(update={"batch_size": 2}))
+    results = []
+    for name in ("one", "many"):
+        merge(tmp_path / name, world[0], CONFIG, tmp_path / f"{name}-out", seed=0)
+        results.append(tables.read_table(tmp_path / f"{name}-out" / "predictions.parquet"))
+    for column in ("model", "seen_items", "user", "target", "rank", "items"):
+        assert results[0][column].to_pylist() == results[1][column].to_pylist()
+    np.testing.assert_allclose(*(r["scores"].combine_chunks().flatten().to_numpy() for r in results), rtol=1e-4)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_half_precision_is_for_devices_that_have_it(world, tmp_path, monkeypatch, native):
+    monkeypatch.setattr("genrec.measure.predictions.computes_bf16", lambda device: native)
+    scores = []
+    for precision in ("fp32", "bf16"):
+        decode(world, tmp_path / precision, (0, NUM_USERS), config=CONFIG.model_copy(update={"precision": precision}))
+        (part,) = (tmp_path / precision).glob("*.keep.*.parquet")
+        scores.append(tables.read_table(part)["scores"].combine_chunks().flatten().to_numpy())
+    assert np.array_equal(*scores) != native
+    np.testing.assert_allclose(*scores, atol=0.1)
+
+
+def test_same_predictions_same_bytes(world, finished, tmp_path):
+    merge(finished[0] / "parts", world[0], CONFIG, tmp_path, seed=0, baselines=finished[0] / "baselines")
+    for name in ("predictions.parquet", "metrics.json"):
+        assert (tmp_path / name).read_bytes() == (finished[0] / "out" / name).read_bytes()
+
+
+def test_dropped_items_never_appear_and_kept_ones_do(world, finished):
+    table, rows = finished[3], read_test(world[0])
+    for model in ("sft", "rl", "itemcf"):
+        seen = {}
+        for protocol in ("drop", "keep"):
+            lists = [r["items"] for r in table.to_pylist() if (r["model"], r["seen_items"]) == (model, protocol)]
+            seen[protocol] = sum(len(set(a) & set(b.tolist())) for a, b in zip(lists, rows.histories, strict=True))
+            assert all(len(items) == CONFIG.beam_width == len(set(items)) for items in lists)
+        assert seen["drop"] == 0
+        assert seen["keep"] > 0
+
+
+def test_metrics_equal_those_computed_row_by_row(finished):
+    _, result, _, table = finished
+    rows = [r for r in table.to_pylist() if r["seen_items"] == "drop" and r["model"] == "itemcf"]
+    ranks = np.array([r["items"].index(r["target"]) if r["target"] in r["items"] else -1 for r in rows])
+    entry = result["metrics"]["itemcf"]
+    for k in CONFIG.ks:
+        assert entry[f"hr@{k}"] == pytest.approx(hit(ranks, k).mean(), abs=1e-6)
+        assert entry[f"ndcg@{k}"] == pytest.approx(ndcg(ranks, k).mean(), abs=1e-6)
+        assert entry[f"hr@{k}_ci"][0] <= entry[f"hr@{k}"] <= entry[f"hr@{k}_ci"][1]
+    assert entry["coverage@5"] == pytest.approx(len({i for r in rows for i in r["items"][:5]}) / NUM_ITEMS, abs=1e-6)
+    assert set(entry["seen_kept"]) == {k for k in entry if k not in ("slices", "seen_kept")}
+
+
+def test_slices_split_the_targets_by_training_popularity(world, finished):
+    counts = tables.read_table(world[0] / "catalogue.parquet")["train_count"].to_numpy()
+    cold = int((counts[read_test(world[0]).targets] == 0).sum())
+    metrics = finished[1]["metrics"]
+    assert max(entry["hr@5"] for entry in metrics.values()) > 0
+    for entry in metrics.values():
+        slices = entry["slices"]
+        assert sum(s["targets"] for s in slices.values()) == NUM_USERS
+        assert slices["cold"]["targets"] == cold > 0
+        whole = sum(s["targets"] * s["hr@5"] for s in slices.values()) / NUM_USERS
+        assert whole == pytest.approx(entry["hr@5"], abs=1e-5)
+
+
+def test_a_model_compared_with_its_twin_is_level(finished):
+    twins = [c for c in finished[1]["comparisons"] if (c["model"], c["against"]) == ("rl", "sft")]
+    assert [c["metric"] for c in twins] == ["hr@5", "ndcg@5"]
+    assert all(c["difference"] == 0 and c["ci"] == [0, 0] and c["share_in_favour"] == 0.5 for c in twins)
+    assert "level with sft" in finished[1]["verdict"][-1]
+
+
+def test_every_trained_model_meets_every_baseline(finished):
+    pairs = {(c["model"], c["against"]) for c in finished[1]["comparisons"]}
+    baselines = ("popularity", "itemcf", "transitions")
+    assert pairs == {("rl", "sft")} | {(m, b) for m in ("sft", "rl") for b in baselines}
+
+
+def test_speed_is_in_the_summary_and_not_in_the_artifact(finished):
+    _, result, summary, _ = finished
+    assert summary["decode"]["users_per_s"] > 0
+    assert "seconds" not in json.dumps(result)
+    assert result["decode"]["invalid"] == dict.fromkeys(("sft", "rl", "popularity", "itemcf", "transitions"), 0)
+
+
+def test_a_missing_shard_is_an_error(world, tmp_path):
+    decode(world, tmp_path, (0, 5))
+    with pytest.raises(DataError, match=r"sft .* cover 5 rows of 1 parts, test.parquet has 12"):
+        merge(tmp_path, world[0], CONFIG, tmp_path / "out", seed=0)
+
+
+def test_no_predictions_is_an_error(world, tmp_path):
+    with pytest.raises(DataError, match="no predictions"):
+        merge(tmp_path, world[0], CONFIG, tmp_path / "out", seed=0)
+
+
+def test_no_test_rows_is_an_error(world, tmp_path):
+    prepared = shutil.copytree(world[0], tmp_path / "prepared")
+    table = tables.read_table(prepared / "test.parquet", tables.TARGETS)
+    tables.write_table(table.slice(0, 0), prepared / "test.parquet", tables.TARGETS)
+    assert shards(prepared, 4) == []
+    with pytest.raises(DataError, match="no test row"):
+        merge(tmp_path / "parts", prepared, CONFIG, tmp_path / "out", seed=0)
+
+
+def test_baselines_alone_can_be_measured(world, tmp_path):
+    config = CONFIG.model_copy(update={"seen_items": "keep"})
+    baseline_predictions(world[0], config, tmp_path)
+    merge(tmp_path, world[0], config, tmp_path / "out", seed=0)
+    result = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert result["comparisons"] == []
+    assert "baselines only" in result["verdict"][-1]
+    assert "seen_dropped" in result["metrics"]["itemcf"]
+    assert "seen_kept" not in result["metrics"]["itemcf"]
+
+
+def test_baselines_never_learn_from_validation_or_test(world, tmp_path):
+    """The same lists come out when validation and test targets are other items."""
+    prepared = shutil.copytree(world[0], tmp_path / "prepared")
+    for name in ("valid", "test"):
+        table = tables.read_table(prepared / f"{name}.parquet", tables.TARGETS)
+        targets = (table["target"].to_numpy() + 1) % NUM_ITEMS
+        table = table.set_column(3, table.schema.field("target"), [targets])
+        tables.write_table(table, prepared / f"{name}.parquet", tables.TARGETS)
+    lists = []
+    for i, folder in enumerate((world[0], prepared)):
+        baseline_predictions(folder, CONFIG, tmp_path / str(i))
+        files = sorted((tmp_path / str(i)).glob("*.parquet"))
+        lists.append([tables.read_table(f)["items"].to_pylist() for f in files])
+    assert lists[0] == lists[1]
+    assert len(lists[0]) == 6
+    counts = tables.read_table(world[0] / "catalogue.parquet")["train_count"].to_numpy()
+    popular = tables.read_table(tmp_path / "0" / "popularity.keep.0000000000.parquet")["items"].to_pylist()
+    assert popular == [np.argsort(-counts, kind="stable")[: CONFIG.beam_width].tolist()] * NUM_USERS
+
+
+def test_invalid_outputs_are_counted():
+    table = np.array([[0, 0], [0, 1], [1, 0]], dtype=np.int32)
+    items = np.array([[0, 1], [2, -1]], dtype=np.int32)
+    scores = np.array([[-1.0, -2.0], [-1.0, -np.inf]], dtype=np.float32)
+    sids = np.array([[[0, 0], [0, 1]], [[1, 0], [-1, -1]]])
+    assert count_invalid(items, scores, sids, table, None) == 0
+    assert count_invalid(items, scores, sids, table, [np.array([1, 0]), np.array([], int)]) == 2
+    assert count_invalid(items, scores, sids + 1, table, None) == 3
+    twice = np.array([[0, 0], [2, -1]], dtype=np.int32)
+    assert count_invalid(twice, scores, table[np.maximum(twice, 0)], table, None) == 1
+    unknown = np.array([[7, 1], [2, -1]], dtype=np.int32)
+    assert count_invalid(unknown, scores, sids, table, None) == 1
+
+
+def test_a_part_keeps_lists_ranks_and_scores(world, tmp_path):
+    rows = read_test(world[0], 0, 2)
+    items = np.array([[rows.targets[0], 3, -1], [-1, -1, -1]], dtype=np.int32)
+    write_part(tmp_path, "sft", "drop", 0, rows, items, np.where(items >= 0, -1.5, -np.inf))
+    table = tables.read_table(tmp_path / "sft.drop.0000000000.parquet", tables.PREDICTIONS)
+    assert table["rank"].to_pylist() == [0, -1] == target_ranks(items, rows.targets).tolist()
+    assert table["items"].to_pylist() == [[rows.targets[0], 3], []]
+    assert table["scores"].to_pylist() == [[-1.5, -1.5], []]
+
+
+def test_ragged_columns_survive_empty_rows_and_slices(world):
+    table = tables.read_table(world[0] / "test.parquet", columns=["history"])
+    expected = table["history"].to_pylist()
+    assert [h.tolist() for h in ragged(table["history"])] == expected
+    assert [h.tolist() for h in ragged(table.slice(3, 4)["history"])] == expected[3:7]
+    assert ragged(table.slice(0, 0)["history"]) == []
+
+
+def test_ids_are_read_from_the_folder_or_the_file(world):
+    ids = read_sids(world[1])
+    assert ids.shape == (NUM_ITEMS, 3)
+    np.testing.assert_array_equal(ids, read_sids(world[1] / "sids.parquet"))
+    assert len(np.unique(ids, axis=0)) == NUM_ITEMS
+
+
+def test_two_baselines_of_a_kind_have_two_names():
+    baselines = EvaluateConfig(baselines=["itemcf", {"name": "itemcf", "options": {"history_decay": 0.5}}]).baselines
+    assert baseline_names(baselines) == ["itemcf", "itemcf_2"]
+
+
+@pytest.mark.parametrize("settings", [{"ks": [50]}, {"ks": []}, {"ks": [5, 5]}, {"beam_width": 5}])
+def test_cutoffs_must_fit_the_list(settings):
+    with pytest.raises(ValidationError, match="beam_width"):
+        EvaluateConfig(**settings)
+
+
+def figures(value, spread=0.01):
+    return dict.fromkeys(("hr@10", "ndcg@10"), value) | {
+        f"{m}_ci": [value - spread, value + spread] for m in ("hr@10", "ndcg@10")
+    }
+
+
+@pytest.mark.parametrize(
+    ("gain", "noise", "expected"),
+    [
+        (0.02, 0.001, ["ahead of the strongest baseline, itemcf", "one side of zero"]),
+        (0.02, 0.1, ["ahead of", "cannot tell the two apart"]),
+        (-0.02, 0.001, ["behind the strongest baseline, itemcf, by 0.0200", "one side of zero"]),
+    ],
+)
+def test_the_verdict_says_who_is_ahead_and_whether_it_is_sure(gain, noise, expected):
+    generator = np.random.default_rng(0)
+    metrics = {"sft": figures(0.1 + gain), "popularity": figures(0.01), "itemcf": figures(0.1)}
+    samples = {
+        (m, metric): metrics[m][metric] + generator.normal(0, noise, 500)
+        for m in metrics
+        for metric in ("hr@10", "ndcg@10")
+    }
+    comparisons = compare_models(metrics, samples, ("sft", "rl"), 10, 0.95, 6)
+    text = " ".join(verdict(metrics, comparisons, ("sft", "rl"), 10, 0.95))
+    assert text.startswith("sft leads" if gain > 0 else "itemcf leads")
+    for words in expected:
+        assert words in text
+
+
+def test_the_planted_order_is_checked_and_said():
+    def metrics(popularity, itemcf, rl):
+        return {
+            m: {"hr@10": v, "ndcg@10": v / 2} for m, v in (("popularity", popularity), ("itemcf", itemcf), ("rl", rl))
+        }
+
+    said = planted_structure(metrics(0.1, 0.2, 0.3), 10)
+    assert said.startswith("Planted structure of the synthetic shop found")
+    assert "popularity 0.1000 < itemcf 0.2000 < rl 0.3000" in said
+    assert "NOT found" in planted_structure(metrics(0.1, 0.4, 0.3), 10)
+    assert planted_structure({"popularity": {}, "rl": {}}, 10) is None

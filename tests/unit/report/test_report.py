@@ -1,0 +1,198 @@
+"""The report: complete, self-contained, escaped, and shorter when a run stopped early."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from genrec import tables
+from genrec.config import Config
+from genrec.measure.baselines import baseline_predictions
+from genrec.measure.evaluation import merge
+from genrec.measure.predictions import decode_shard
+from genrec.report.report import duration, terminal_rows, write_report
+from genrec.report.sections import read_log, sid_examples
+from tests.support.evaluate_tiny import (
+    CONFIG,
+    HOSTILE,
+    NUM_ITEMS,
+    NUM_USERS,
+    write_model,
+    write_prepared,
+    write_sid_artifact,
+)
+
+
+def write_ingest(folder):
+    folder.mkdir()
+    interactions = {"user_id": ["u"] * 3, "item_id": ["i"] * 3, "timestamp": [1, 2, 3], "event": ["click"] * 3}
+    table = pa.table(interactions | {"rating": pa.array([None] * 3, pa.float32())})
+    tables.write_table(table, folder / "interactions.parquet", tables.INTERACTIONS)
+    tables.write_table(tables.ITEMS.empty_table(), folder / "items.parquet", tables.ITEMS)
+    bad = {"file": ["f"] * 3, "line": [1, 2, 3], "reason": ["bad_json", HOSTILE, "bad_json"]}
+    table = pa.table(bad | {"detail": [HOSTILE] * 3, "record": [HOSTILE] * 3})
+    tables.write_table(table, folder / "quarantine.parquet", tables.QUARANTINE)
+    return folder
+
+
+def write_log(folder, names):
+    rows = [(step, step / 4, name, 1 / step) for name in names for step in range(1, 9)] + [(9, 2.0, names[0], np.nan)]
+    columns = dict(zip(tables.TRAINING_LOG.names, zip(*rows, strict=True), strict=True))
+    tables.write_table(pa.table(columns), folder / "training_log.parquet", tables.TRAINING_LOG)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The record of a complete run."""
+    root = tmp_path_factory.mktemp("run")
+    prepared = write_prepared(root / "prepare")
+    paths = {"ingest": write_ingest(root / "ingest"), "prepare": prepared, "sid": write_sid_artifact(root / "sid")}
+    model = write_model(root / "m", prepared)
+    for stage, names in (
+        ("sft", ["loss", "valid_hr@10", "valid_ndcg@10"]),
+        ("rl", ["reward", "kl", "hit_rate", "valid_ndcg@10"]),
+    ):
+        paths[stage] = root / stage
+        paths[stage].mkdir()
+        write_log(paths[stage], names)
+        decode_shard(prepared, paths["sid"], model, None, stage, CONFIG, (0, NUM_USERS), root / "parts", device="cpu")
+    baseline_predictions(prepared, CONFIG, root / "parts")
+    paths["evaluate"] = root / "evaluate"
+    summary = merge(root / "parts", prepared, CONFIG, paths["evaluate"], seed=0)
+    (paths["rl"] / "manifest.json").write_text(json.dumps({"summary": {"improved": False}}))
+    config = Config(name="tiny").model_dump(mode="json")
+    config["data"]["path"] = HOSTILE
+    return {
+        "run_id": "20260101-tiny",
+        "config": config,
+        "stages": [
+            {"name": name, "key": f"{name}-0", "status": "cached", "seconds": 0.1, "reason": HOSTILE} for name in paths
+        ],
+        "artifacts": paths,
+        "summaries": {"evaluate": summary},
+        "started_at_unix_s": 1_767_225_600,
+    }
+
+
+@pytest.fixture(scope="module")
+def written(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    report = write_report(run, folder)
+    return report, json.loads((folder / "report.json").read_text()), (folder / "report.html").read_text()
+
+
+class Tags(HTMLParser):
+    """Start tags with their attributes, and whether every element was closed."""
+
+    VOID = frozenset({"meta", "br", "link", "img", "input"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.open = [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+
+def test_report_json_holds_what_others_rely_on(written):
+    returned, report, _ = written
+    assert returned == report
+    assert [set(s) for s in report["stages"]] == [{"name", "key", "status", "seconds", "reason"}] * 6
+    assert report["data"]["users"] == NUM_USERS
+    assert report["data"]["items"] == NUM_ITEMS
+    assert report["data"]["quarantined"] == {"bad_json": 2, HOSTILE: 1}
+    split = report["data"]["split"]
+    assert split["test_targets"] == split["valid_targets"] == NUM_USERS
+    assert report["data"]["interactions"] == split["train_events"] + 2 * NUM_USERS
+    assert report["sid"]["collision_rate"] == 0
+    assert report["sid"]["collision_rate_raw"] == pytest.approx(2 / NUM_ITEMS, abs=1e-6)
+    assert len(report["sid"]["utilization"]) == 3
+    assert list(report["metrics"]) == ["sft", "rl", "popularity", "itemcf", "transitions"]
+    assert {"hr@2", "hr@5_ci", "ndcg@5", "seen_kept"} <= set(report["metrics"]["rl"])
+    assert report["decode"]["users_per_s"] > 0
+    assert report["decode"]["invalid"] == 0
+    assert "leave-one-out" in report["protocol"]["short"]
+    assert report["training"]["rl"] == {"improved": False}, "summaries come from the manifest where none is given"
+
+
+def test_the_page_is_well_formed_and_needs_nothing_from_outside(written):
+    page = Tags(written[2])
+    assert page.open == []
+    tags = {tag for tag, _ in page.found}
+    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "form"}
+    for _, attributes in page.found:
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("href", "src", "xlink:href"):
+            assert attributes.get(name, "#").startswith("#")
+    assert not re.search(r"url\((?!#)|@import", written[2])
+
+
+def test_ids_on_the_page_are_unique(written):
+    ids = [a["id"] for _, a in Tags(written[2]).found if "id" in a]
+    assert len(ids) == len(set(ids)) > 20
+
+
+def test_text_from_data_and_config_is_escaped(written):
+    page = written[2]
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "{{ 7*7 }}" in page, "data is never rendered as a template"
+
+
+def test_every_section_of_a_complete_run_is_there(written):
+    page = written[2]
+    for anchor in ("results", "examples", "sft", "rl", "sid", "data", "stages", "protocol", "config"):
+        assert f'id="{anchor}"' in page
+    assert page.count("<svg") == 12  # 4 of metrics, 2 of sft, 4 of rl, codes, quarantine
+    assert "the SFT weights were kept" in page
+
+
+@pytest.mark.parametrize("last", ["ingest", "prepare", "sid", "sft"])
+def test_a_run_that_stopped_early_has_a_shorter_report(run, last, tmp_path):
+    order = list(run["artifacts"])
+    kept = order[: order.index(last) + 1]
+    early = run | {"artifacts": {s: run["artifacts"][s] for s in kept}, "stages": run["stages"][: len(kept)]}
+    report = write_report(early, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert Tags(page).open == []
+    assert "stopped before the evaluation" in page
+    assert ("sid" in report) == ('id="sid"' in page) == (last in ("sid", "sft"))
+    assert "metrics" not in report
+    assert terminal_rows(report) == ([], [])
+
+
+def test_terminal_rows_are_text_best_first(written):
+    columns, rows = terminal_rows(written[0])
+    assert columns[:2] == ["Model", "HR@5"]
+    assert sorted(r[0] for r in rows) == sorted(written[0]["metrics"])
+    assert all(len(r) == len(columns) and all(isinstance(c, str) for c in r) for r in rows)
+    figures = [float(r[3]) for r in rows]
+    assert figures == sorted(figures, reverse=True)
+
+
+def test_logs_leave_out_what_is_not_finite(run):
+    log = read_log(run["artifacts"]["sft"] / "training_log.parquet")
+    assert log["loss"] == (list(range(1, 9)), [1 / s for s in range(1, 9)])
+
+
+def test_id_examples_share_their_prefix(run):
+    for group in sid_examples(run["artifacts"]["sid"], run["artifacts"]["prepare"]):
+        assert all(item["sid"].startswith(group["prefix"] + "-") for item in group["items"])
+        assert 0 < len(group["items"]) <= group["size"]
+
+
+def test_durations_read_well():
+    assert [duration(s) for s in (3.21, 59.94, 245, 3720)] == ["3.2 s", "59.9 s", "4 min 05 s", "1 h 02 min"]

@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.errors import DataError
+from genrec.search.trie import Trie
+from tests.support.lm_tiny import random_sids
+
+CATALOGUES = st.builds(
+    random_sids,
+    num_items=st.integers(1, 27),
+    seed=st.integers(0, 1000),
+    num_codes=st.just(3),
+    num_levels=st.just(3),
+)
+
+
+def followers(sids: np.ndarray, prefix: tuple[int, ...], num_codes: int) -> np.ndarray:
+    """Brute force: codes that continue `prefix` in some row."""
+    mask = np.zeros(num_codes, dtype=bool)
+    mask[[row[len(prefix)] for row in sids.tolist() if tuple(row[: len(prefix)]) == prefix]] = True
+    return mask
+
+
+def walk(trie: Trie, prefix: list[int]) -> torch.Tensor:
+    state = torch.zeros(1, 1, dtype=torch.int64)
+    for level, code in enumerate(prefix):
+        state = trie.advance(level, state, torch.tensor([[code]]))
+    return state
+
+
+@settings(max_examples=40, deadline=None)
+@given(sids=CATALOGUES, dense=st.booleans())
+def test_allowed_codes_are_those_that_continue_some_item(sids, dense):
+    trie = Trie.from_sids(sids, 3, dense_entries=10**6 if dense else 0)
+    for row in sids.tolist():
+        for level in range(3):
+            found = trie.allowed(level, walk(trie, row[:level]))[0, 0].numpy()
+            np.testing.assert_array_equal(found, followers(sids, tuple(row[:level]), 3))
+
+
+@settings(max_examples=40, deadline=None)
+@given(sids=CATALOGUES, dense=st.booleans())
+def test_every_code_sequence_ends_in_its_item_or_nowhere(sids, dense):
+    trie = Trie.from_sids(sids, 3, dense_entries=10**6 if dense else 0)
+    index = {tuple(row): item for item, row in enumerate(sids.tolist())}
+    grid = torch.cartesian_prod(*[torch.arange(3)] * 3)
+    state = torch.zeros(len(grid), dtype=torch.int64)
+    for level in range(3):
+        state = trie.advance(level, state, grid[:, level])
+    assert trie.items(state).tolist() == [index.get(tuple(row), -1) for row in grid.tolist()]
+
+
+@settings(max_examples=40, deadline=None)
+@given(sids=CATALOGUES, data=st.data())
+def test_bans_and_limits_leave_exactly_the_prefixes_of_the_items_that_remain(sids, data):
+    items = st.lists(st.integers(0, len(sids) - 1), max_size=30)
+    banned = [np.array(data.draw(items), dtype=np.int64) for _ in range(2)]
+    allowed = [None, np.array(data.draw(items), dtype=np.int64)]
+    trie = Trie.from_sids(sids, 3, dense_entries=data.draw(st.sampled_from([0, 10**6])))
+    restriction = trie.restrict(banned, allowed)
+    for row in range(2):
+        remaining = set(range(len(sids)) if allowed[row] is None else allowed[row].tolist()) - set(banned[row].tolist())
+        left = sids[sorted(remaining)]
+        for prefix in {tuple(sid[:level]) for sid in sids.tolist() for level in range(3)}:
+            state = walk(trie, list(prefix)).expand(2, 1)
+            found = trie.allowed(len(prefix), state, restriction)[row, 0].numpy()
+            np.testing.assert_array_equal(found, followers(left, prefix, 3))
+
+
+def test_a_dead_state_stays_dead():
+    trie = Trie.from_sids(np.array([[0, 1], [1, 0]]), 2)
+    dead = torch.tensor([[-1]])
+    assert trie.advance(0, dead, torch.tensor([[0]])).item() == -1
+    assert not trie.allowed(1, dead).any()
+    assert trie.items(dead).item() == -1
+
+
+def test_two_items_with_one_id_are_named():
+    with pytest.raises(DataError, match=r"items 1 and 3 share the id \(2, 0, 1\)"):
+        Trie.from_sids(np.array([[0, 0, 0], [2, 0, 1], [1, 0, 0], [2, 0, 1]]), 3)
+
+
+@pytest.mark.parametrize("sids", [np.array([[0, 3]]), np.array([[-1, 0]]), np.empty((0, 3), dtype=int), np.array([1])])
+def test_unusable_ids_are_refused(sids):
+    with pytest.raises(DataError, match="semantic ids"):
+        Trie.from_sids(sids, 3)
+
+
+def test_banning_an_unknown_item_is_refused():
+    with pytest.raises(DataError, match="outside the catalogue"):
+        Trie.from_sids(np.array([[0, 1]]), 2).restrict([np.array([1])])

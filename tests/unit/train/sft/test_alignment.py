@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.nn import functional
+
+from genrec.config import AlignmentConfig, SftConfig
+from genrec.errors import DataError
+from genrec.model.base import train_tokenizer
+from genrec.model.vocab import SidVocabulary
+from genrec.train.sft.alignment import Alignment
+from genrec.train.sft.trainer import Trainer
+from genrec.train.sft.windows import make_windows
+from tests.support.lm_tiny import random_sids, tiny_policy
+
+NUM_ITEMS, NUM_CODES = 12, 4
+SIDS = random_sids(NUM_ITEMS, seed=2, num_codes=NUM_CODES).astype(np.int64)
+COLOURS = ["red", "blue", "green", "black"]
+TITLES = [f"{COLOURS[i % 4]} {('beaker', 'flask', 'funnel')[i // 4]}" for i in range(NUM_ITEMS)]
+DESCRIPTIONS = [f"A {title} of borosilicate glass" if i else "" for i, title in enumerate(TITLES)]
+TOKENIZER = train_tokenizer(TITLES + DESCRIPTIONS, 300)
+VOCAB = SidVocabulary(3, NUM_CODES, len(TOKENIZER), TOKENIZER.bos_token_id, TOKENIZER.pad_token_id)
+TOKENS = {"view": "sid_tokens", "dense_head": {"loss_weight": 0.0}, "reverse_share": 0.0, "dropout": 0.0}
+ALL = AlignmentConfig(sid_to_title=0.1, title_to_sid=0.1, description_to_sid=0.1, batch_size=NUM_ITEMS)
+
+
+def align(policy, config=ALL, titles=TITLES) -> Alignment:
+    return Alignment(policy, TOKENIZER, titles, DESCRIPTIONS, SIDS, config)
+
+
+def plain(policy, question: str, sid: np.ndarray, text: str, writes_title: bool) -> torch.Tensor:
+    """The loss of one item by the stock forward on one unpadded row."""
+    before, after = question.split("|")
+    words = [TOKENIZER(t)["input_ids"] for t in (before, text, after)]
+    tokens = VOCAB.token_ids(sid).tolist()
+    asked = [VOCAB.bos_token_id, *words[0], *(tokens if writes_title else words[1]), *words[2]]
+    answer = [*words[1], TOKENIZER.eos_token_id] if writes_title else tokens
+    logits = policy.model(input_ids=torch.tensor([asked + answer])).logits[0, len(asked) - 1 : -1]
+    if writes_title:
+        return functional.cross_entropy(logits, torch.tensor(answer), reduction="sum")
+    levels = logits[:, VOCAB.first_token_id : VOCAB.end_token_id].view(3, 3, NUM_CODES)[range(3), range(3)]
+    return functional.cross_entropy(levels, torch.from_numpy(sid), reduction="sum")
+
+
+def test_the_three_losses_are_those_of_plain_rows():
+    policy = tiny_policy(vocab=VOCAB)
+    found = align(policy).losses(np.random.default_rng(0))
+    lengths = sum(len(TOKENIZER(t)["input_ids"]) + 1 for t in TITLES)
+    written = sum(
+        plain(policy, "Which product is |? Its title: ", s, t, True) for s, t in zip(SIDS, TITLES, strict=True)
+    )
+    asked = "Which product has the title |? Its id: "
+    from_title = sum(plain(policy, asked, s, t, False) for s, t in zip(SIDS, TITLES, strict=True))
+    asked = "Which product is described by |? Its id: "
+    described = list(zip(SIDS, DESCRIPTIONS, strict=True))[1:]  # the first item has none
+    from_description = sum(plain(policy, asked, s, t, False) for s, t in described)
+    expected = torch.stack([written / lengths, from_title / NUM_ITEMS, from_description / (NUM_ITEMS - 1)])
+    torch.testing.assert_close(found, 0.1 * expected, atol=1e-4, rtol=1e-4)
+
+
+def test_training_learns_the_ids_of_titles_and_logs_each_objective():
+    policy = tiny_policy(vocab=VOCAB)
+    config = SftConfig(
+        alignment=AlignmentConfig(title_to_sid=0.5, sid_to_title=0.2, batch_size=NUM_ITEMS), batch_size=8, **TOKENS
+    )
+    windows = make_windows(np.arange(NUM_ITEMS), np.array([0, 6, NUM_ITEMS]), 5)
+    alignment = align(policy, config.alignment)
+    trainer = Trainer(policy, windows, SIDS, config, 0, alignment)
+    before = alignment.losses(np.random.default_rng(0))
+    for _ in range(80):
+        parts = trainer.step(np.arange(len(windows)), 0.01)
+    after = alignment.losses(np.random.default_rng(0))
+    assert alignment.names == ["sid_to_title", "title_to_sid"]
+    assert after[1] < 0.2 * before[1]
+    assert after[0] < 0.5 * before[0]
+    assert {"loss_sid_to_title", "loss_title_to_sid"} <= set(trainer._figures(parts, 0.01))
+
+
+def test_alignment_takes_its_share_of_the_gradients():
+    rows, grads = np.arange(2), []
+    windows = make_windows(np.arange(NUM_ITEMS), np.array([0, 6, NUM_ITEMS]), 5)
+    for weights in (AlignmentConfig(), AlignmentConfig(title_to_sid=0.3)):
+        policy = tiny_policy(vocab=VOCAB)
+        trainer = Trainer(policy, windows, SIDS, SftConfig(alignment=weights, **TOKENS), 0)
+        loss = trainer.accumulate(rows)
+        grads.append((loss, {n: p.grad for n, p in trainer.parameters.items()}))
+    torch.testing.assert_close(grads[0][0], grads[1][0])
+    for name, gradient in grads[0][1].items():
+        torch.testing.assert_close(grads[1][1][name], 0.7 * gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_a_catalogue_without_titles_and_weights_without_room_are_clear_errors():
+    with pytest.raises(DataError, match=r"sft\.alignment\.sid_to_title: the catalogue has no text"):
+        align(tiny_policy(vocab=VOCAB), titles=[""] * NUM_ITEMS)
+    with pytest.raises(ValidationError, match=r"add up to 1\.1"):
+        AlignmentConfig(sid_to_title=0.6, title_to_sid=0.5)
