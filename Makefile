@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 EXTRA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint bench serve lock manual clean
+.PHONY: help setup run test test-slow test-all lint bench serve lock manual clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,7 +31,10 @@ run: $(READY)  ## the whole pipeline on the built-in synthetic shop
 test: $(READY)  ## the default tests
 	$(BIN)/python -m pytest -q
 
-test-all: $(READY)  ## the slow tests too
+test-slow: $(READY)  ## the tests that take minutes each: crashes, the UI, a cluster, S3, secrets
+	$(BIN)/python -m pytest -m slow --durations=25
+
+test-all: $(READY)  ## both tiers
 	$(BIN)/python -m pytest -q -m "slow or not slow"
 
 lint: $(READY)  ## style, types, import contracts

@@ -24,17 +24,26 @@ def run_flow(config: Config, run_id: str, **arguments):
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("store")
+def _first_run(tmp_path_factory, prefect_server, ray_cluster):
+    """The first run of a fresh store, whichever test asks for it: (the store, the run's report)."""
+    store = tmp_path_factory.mktemp("store")
+    return store, run_flow(tiny_config(store), "first")
 
 
 @pytest.fixture(scope="session")
-def first_report(store, prefect_server, ray_cluster):
-    return run_flow(tiny_config(store), "first")
+def store(_first_run) -> Path:
+    """The store that the end-to-end tests share; it holds the finished run `first`."""
+    return _first_run[0]
+
+
+@pytest.fixture(scope="session")
+def first_report(_first_run):
+    """report.json of the run `first`, which computed every stage."""
+    return _first_run[1]
 
 
 @pytest.fixture(scope="module")
-def served(store, first_report):
+def served(store):
     """`make serve` on the store with the finished tiny run, so that runs of the same settings are cached."""
     from tests.support.served import Served
 

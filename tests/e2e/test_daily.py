@@ -1,6 +1,5 @@
 """Retraining day by day: new files are read, what is known is kept, the better model is in service."""
 
-import csv
 import json
 import random
 from pathlib import Path
@@ -11,34 +10,19 @@ from genrec.store.local import Store
 from genrec.store.registry import Registry
 from genrec.tables import read_sids, read_table
 from tests.e2e.conftest import run_flow, tiny_config
+from tests.support.shop_files import WORDS, write_items, write_purchases
 
 NUM_USERS, NUM_ITEMS = 60, 60
 KEEP = ("service.keep=[vectors, ids, weights]", "service.promote=if_not_worse", "service.max_loss=1.0")
-WORDS = ("steel", "lamp", "saw", "glue", "drill", "nut", "box", "tape")
 
 
 def _write_day(shop: Path, day: int) -> None:
     """The shop's files of one day: every user buys four items; later days have two items that were not there before."""
     draw = random.Random(day)
     items = range(NUM_ITEMS) if day == 0 else range(NUM_ITEMS + 2 * day - 2, NUM_ITEMS + 2 * day)
-    rows = [{"item_id": f"i{i}", "title": " ".join(draw.choices(WORDS, k=5)), "description": "", "brand": "b",
-             "categories": f"kind {i % 4}"} for i in items]  # fmt: skip
-    _write(shop / f"items-{day}.csv", rows)
-    events = []
-    for user in range(NUM_USERS):
-        old = [(user + 7 * day + k) % NUM_ITEMS for k in range(4)]
-        bought = [*old, *(items if day else ())]
-        events += [{"user_id": f"u{user}", "item_id": f"i{i}", "timestamp": 1600000000 + 86400 * day + 60 * n, "event": "purchase",
-                    "rating": ""} for n, i in enumerate(bought)]  # fmt: skip
-    _write(shop / f"interactions-{day}.csv", events)
-
-
-def _write(path: Path, rows: list[dict]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    with open(path, "w", newline="") as sink:
-        writer = csv.DictWriter(sink, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_items(shop / f"items-{day}.csv", {i: " ".join(draw.choices(WORDS, k=5)) for i in items})
+    known = [[(user + 7 * day + k) % NUM_ITEMS for k in range(4)] for user in range(NUM_USERS)]
+    write_purchases(shop / f"interactions-{day}.csv", [[*old, *(items if day else ())] for old in known], day)
 
 
 def _config(root: Path, *more: str):

@@ -8,6 +8,7 @@ import pytest
 from genrec.errors import GenrecError
 from tasks.run import STAGES
 from tests.e2e.conftest import run_flow, tiny_config
+from tests.support.pages import outside_addresses
 
 pytestmark = pytest.mark.usefixtures("first_report")
 
@@ -21,9 +22,30 @@ def test_every_stage_is_computed_and_reported(first_report, store):
     folder = store / "runs" / "first"
     on_disk = json.loads((folder / "report.json").read_text())
     assert on_disk == json.loads(json.dumps(first_report))
-    html = (folder / "report.html").read_text()
+
+
+def test_the_report_is_one_page_that_loads_and_runs_nothing(first_report, store):
+    html = (store / "runs" / "first" / "report.html").read_text()
     assert html.count("<svg") >= 4
-    assert "http://" not in html.replace("http://www.w3.org", "") or "src=" not in html
+    assert outside_addresses(html) == []
+    assert "<script" not in html
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<img src="http://host/a.png">',
+        '<img src="a.png">',
+        '<script src="//host/a.js"></script>',
+        '<style>@import "a.css";</style>',
+        "<p style=\"background: url('a.png')\">",
+        '<svg><use xlink:href="https://host/a.svg#b"/></svg>',
+    ],
+)
+def test_an_address_outside_a_page_is_found(html):
+    inside = '<a href="#top">x</a><img src="data:image/png;base64,AA"><svg clip-path="url(#c)" xmlns="http://www.w3.org/2000/svg">'
+    assert outside_addresses(inside) == []
+    assert len(outside_addresses(inside + html)) == 1
 
 
 def test_models_and_baselines_stand_side_by_side_with_intervals_and_no_invalid_output(first_report):
@@ -91,7 +113,7 @@ def test_until_stops_after_a_stage_and_reports_what_there_is(store):
 def test_a_run_that_failed_goes_on_at_the_failed_stage(store, tmp_path, monkeypatch, broken):
     import importlib
 
-    stage = getattr(importlib.import_module(f"tasks.{broken}"), broken)
+    stage = getattr(importlib.import_module(f"tasks.stages.{broken}"), broken)
     config = tiny_config(
         store, {"prepare": "prepare.max_history=19", "sid": "seed=5", "evaluate": "evaluate.head_share=0.3"}[broken]
     )
@@ -112,7 +134,7 @@ def test_a_run_that_failed_goes_on_at_the_failed_stage(store, tmp_path, monkeypa
 def test_two_configs_are_compared_in_one_table(store):
     from flows.compare import compare
 
-    configs = [tiny_config(store), tiny_config(store, "rl.kl_coef=0.5", "name=other")]
+    configs = [tiny_config(store), tiny_config(store, "rl.kl_coef=0.6", "name=other")]
     result = compare(configs=[c.model_dump(mode="json") for c in configs], run_id="both")
     text = json.dumps(result["rows"])
     assert "demo" in text
