@@ -1,0 +1,1 @@
+"""Item texts to vectors: texts, encoders (variants), the steps of the stage, vectors.parquet, vectors that are reused."""

@@ -1,7 +1,7 @@
-"""Vectors of texts that were embedded before: taken over from an earlier artifact, so that only new texts are encoded.
+"""Reuse of an earlier embed artifact: only texts without a vector there are encoded.
 
-An encoder that is fitted on the catalogue (LSA) is kept too, as it was fitted: new texts are folded into its space. It
-is fitted anew, and every text encoded again, once the share of texts that it was not fitted on grows too large.
+An encoder that is fitted on the catalogue (LSA) is reused too: new texts are folded into its space. It is fitted anew,
+and every text encoded again, once the share of texts that it was not fitted on grows too large.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genrec import variants
-from genrec.embed.vectors import PACKAGE, VECTORS_FILE, read_item_vectors, read_texts
+from genrec.embed.encoders import PACKAGE
+from genrec.embed.texts import read_texts
+from genrec.embed.vectors import VECTORS_FILE, read_item_vectors
+from genrec.progress import Progress
 
 if TYPE_CHECKING:
     from genrec.config import EmbedConfig
 
-HISTORY_FILE = "texts.json"  # how many texts a fitted encoder was fitted on, and how many came since
+HISTORY_FILE = "texts.json"  # number of texts the encoder was fitted on, and of those encoded since
 
 
 @dataclasses.dataclass(frozen=True)
 class Reused:
-    """What an earlier artifact has for a catalogue.
+    """The vectors of an earlier artifact, for the texts of a catalogue.
 
     Args:
-        vectors: float32 [K, d], of the texts that are known.
+        vectors: float32 [K, d], of the earlier artifact's distinct texts.
         rows: text -> row of `vectors`.
         num_new: distinct texts of the catalogue without a vector.
-        encoder: folder of the fitted encoder that new texts go through, None where none is fitted.
+        encoder: folder of the fitted encoder for new texts, None where none is fitted.
     """
 
     vectors: np.ndarray
@@ -43,10 +46,10 @@ class Reused:
 def known_vectors(
     catalogue: Path, config: EmbedConfig, previous: Path, previous_catalogue: Path, max_new_share: float
 ) -> Reused | str:
-    """What the artifact `previous` of `previous_catalogue`, made with the same settings, has for `catalogue`.
+    """The vectors of the artifact `previous` of `previous_catalogue`, with the same settings, for the texts of `catalogue`.
 
-    Returns why not, in words, where its encoder has to be fitted anew: more than `max_new_share` of all texts it has
-    met are not among those it was fitted on.
+    Returns the reason, as a sentence, where the encoder has to be fitted anew: more than `max_new_share` of all texts it
+    has encoded are not among those it was fitted on.
 
     Raises:
         DataError: a catalogue or the artifact is missing or damaged.
@@ -72,12 +75,12 @@ def known_vectors(
 
 
 def is_fitted(config: EmbedConfig) -> bool:
-    """Whether the encoder is fitted on the catalogue, not ready before it."""
+    """Whether the encoder is fitted on the catalogue, as LSA is, and not trained beforehand."""
     return hasattr(variants.load(PACKAGE, config.method), "fit")
 
 
-def fit_encoder(texts: list[str], config: EmbedConfig, out: Path, progress) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """Vectors float32 [len(texts), d] of a whole catalogue by an encoder fitted on it, which is kept in `out`."""
+def fit_encoder(texts: list[str], config: EmbedConfig, out: Path, progress: Progress) -> np.ndarray:
+    """Vectors float32 [len(texts), d] of a whole catalogue by an encoder fitted on it, which is saved in `out`."""
     module, options = variants.build(PACKAGE, config.method, config.options)
     vectors, model = module.fit(texts, options, progress)
     if model is not None:
@@ -86,15 +89,15 @@ def fit_encoder(texts: list[str], config: EmbedConfig, out: Path, progress) -> n
     return vectors
 
 
-def fold_in(texts: list[str], config: EmbedConfig, encoder: Path, progress) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """Vectors float32 [len(texts), d] of further texts by the encoder that `fit_encoder` kept."""
+def fold_in(texts: list[str], config: EmbedConfig, encoder: Path, progress: Progress) -> np.ndarray:
+    """Vectors float32 [len(texts), d] of further texts by the encoder that `fit_encoder` saved."""
     vectors = variants.load(PACKAGE, config.method).Model.load(encoder).encode(texts)
     progress(len(texts), len(texts))
     return vectors
 
 
 def keep_encoder(reused: Reused, config: EmbedConfig, out: Path) -> None:
-    """Copy a fitted encoder from the artifact it is taken over from, and count the texts that came since."""
+    """Copy the fitted encoder of the earlier artifact into `out`, and count the texts encoded since its fit."""
     if reused.encoder is None:
         return
     module = variants.load(PACKAGE, config.method)
@@ -105,8 +108,10 @@ def keep_encoder(reused: Reused, config: EmbedConfig, out: Path) -> None:
 
 
 def read_history(folder: Path) -> dict[str, int]:
+    """texts.json: num_fitted and num_since."""
     return json.loads((folder / HISTORY_FILE).read_text())
 
 
 def write_history(folder: Path, num_fitted: int, num_since: int) -> None:
+    """Write texts.json into an existing folder."""
     (folder / HISTORY_FILE).write_text(json.dumps({"num_fitted": num_fitted, "num_since": num_since}) + "\n")

@@ -1,14 +1,30 @@
 """The text of an item: what an encoder reads."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from genrec.errors import DataError
+from genrec.tables import read_table
+
+if TYPE_CHECKING:
+    from genrec.config import EmbedConfig
 
 LABELS = {"title": "Title", "brand": "Brand", "categories": "Categories", "description": "Description"}
 CATEGORY_SEPARATOR = " > "
+
+
+def read_texts(catalogue_path: Path, config: EmbedConfig) -> tuple[list[str], np.ndarray]:
+    """`item_texts` of a catalogue file. Raises DataError where it is missing, empty or lacks a field."""
+    catalogue = read_table(catalogue_path)
+    if catalogue.num_rows == 0:
+        raise DataError(f"{catalogue_path}: the catalogue is empty, there is nothing to embed")
+    return item_texts(catalogue, config.fields)
 
 
 def item_texts(catalogue: pa.Table, fields: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -29,7 +45,7 @@ def item_texts(catalogue: pa.Table, fields: Sequence[str]) -> tuple[list[str], n
         An item whose fields are all empty has the text "".
 
     Raises:
-        DataError: a field that is unknown or that the catalogue has not.
+        DataError: a field is unknown, or the catalogue lacks its column.
     """
     unknown = [name for name in fields if name not in LABELS]
     if unknown:

@@ -17,8 +17,8 @@ from genrec.config import EvaluateConfig
 from genrec.embed.vectors import read_item_vectors
 from genrec.measure.predictions import PROTOCOLS, baseline_names, read_test, write_counts, write_part
 from genrec.progress import Progress, silent
-from genrec.recall.ranking import rank
-from genrec.recall.scorer import Held, Training
+from genrec.recall.parts.ranking import rank
+from genrec.recall.parts.scorer import Held, Training
 from genrec.tables import ragged
 
 

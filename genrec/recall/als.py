@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from genrec.recall.scorer import History, Silence, Training, history_weights, incidence, rank_unknown_last
+from genrec.recall.parts.scorer import History, Training, ZeroScorer, history_weights, incidence, rank_unknown_last
 from genrec.variants import setting
 
 
@@ -49,11 +49,11 @@ class Factors:
         return rank_unknown_last(users @ self.model.item_factors.T, self.known)
 
 
-def fit(data: Training, options: Config) -> Factors | Silence:
+def fit(data: Training, options: Config) -> Factors | ZeroScorer:
     """Factorize the training events."""
     users_items = incidence(data.sequences, data.num_items)
     if not users_items.nnz:
-        return Silence(data.num_items)
+        return ZeroScorer(data.num_items)
     with threadpool_limits(1, "blas"):  # many tiny solves: the library warns where BLAS threads compete with its own
         from implicit.cpu.als import AlternatingLeastSquares
 

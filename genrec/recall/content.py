@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from genrec.errors import DataError
-from genrec.recall.scorer import ItemGraph, Training, flatten, unit_rows
+from genrec.recall.parts.scorer import ItemGraph, Training, flatten, unit_rows
 from genrec.variants import setting
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.recall.scorer import (
+from genrec.recall.parts.scorer import (
     History,
-    Silence,
     Training,
+    ZeroScorer,
     flatten,
     history_weights,
     rank_unknown_last,
@@ -52,12 +52,12 @@ class Vectors:
         return rank_unknown_last(profile @ self.vectors.T, self.known)
 
 
-def fit(data: Training, options: Config) -> Vectors | Silence:
+def fit(data: Training, options: Config) -> Vectors | ZeroScorer:
     """Train vectors on the training sequences, on one thread: more would make the result depend on their timing."""
     flatten(data.sequences, data.num_items)  # checks the items
     sentences = [[str(item) for item in sequence] for sequence in data.sequences if len(sequence) > 1]
     if not sentences:
-        return Silence(data.num_items)
+        return ZeroScorer(data.num_items)
     from gensim.models import Word2Vec
 
     model = Word2Vec(

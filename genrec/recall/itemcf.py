@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from genrec.recall.scorer import History, ItemGraph, Training, incidence
+from genrec.recall.parts.scorer import History, ItemGraph, Training, incidence
 from genrec.variants import setting
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.recall.scorer import History, Training, flatten
+from genrec.recall.parts.scorer import History, Training, flatten
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from genrec.recall.parts.scorer import Training, flatten, positions
 from genrec.recall.popularity import Popularity
-from genrec.recall.scorer import Training, flatten, positions
 from genrec.variants import setting
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from genrec.recall.scorer import ItemGraph, Training, incidence
+from genrec.recall.parts.scorer import ItemGraph, Training, incidence
 from genrec.variants import setting
 
 _BLOCK_EVENTS = 4096  # training events of the users compared with all others at once: bounds memory

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from genrec.recall.itemcf import cosine_similarity
-from genrec.recall.scorer import History, ItemGraph, Training, flatten, positions
+from genrec.recall.parts.scorer import History, ItemGraph, Training, flatten, positions
 from genrec.variants import setting
 
 

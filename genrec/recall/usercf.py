@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from genrec.recall.scorer import History, Training, history_weights, incidence
+from genrec.recall.parts.scorer import History, Training, history_weights, incidence
 from genrec.variants import setting
 
 
@@ -21,7 +21,7 @@ from genrec.variants import setting
 class Config:
     """UserCF."""
 
-    num_neighbours: int = setting(200, "Nearest users who have a say.", ge=1)
+    num_neighbours: int = setting(200, "Nearest users whose similarities are added up.", ge=1)
     history_decay: float = setting(
         0.7, "Weight of a history item in the similarity is history_decay ** age (0 is the newest).", gt=0, le=1
     )
@@ -30,10 +30,10 @@ class Config:
 class UserNeighbours:
     """Scorer over the training users."""
 
-    def __init__(self, users_items: sp.csr_array, options: Config) -> None:
+    def __init__(self, users_items: sp.csr_array, num_neighbours: int, decay: float) -> None:
         self.users_items = users_items  # float32 [U, num_items], binary
         self.num_items = users_items.shape[1]
-        self.options = options
+        self.num_neighbours, self.decay = num_neighbours, decay
         users_with = users_items.sum(axis=0)
         self.idf = np.log((1 + users_items.shape[0]) / np.maximum(users_with, 1)).astype(np.float32)
         weighted = users_items @ sp.diags_array(self.idf)
@@ -41,9 +41,9 @@ class UserNeighbours:
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items]: summed similarities of the nearest users who had the item."""
-        weights = history_weights(histories, self.num_items, self.options.history_decay)
+        weights = history_weights(histories, self.num_items, self.decay)
         profile = _unit(weights @ sp.diags_array(self.idf))
-        similarity = keep_largest(sp.csr_array(profile @ self.items_users), self.options.num_neighbours)
+        similarity = keep_largest(sp.csr_array(profile @ self.items_users), self.num_neighbours)
         return (similarity @ self.users_items).toarray().astype(np.float32, copy=False)
 
 
@@ -64,4 +64,4 @@ def keep_largest(matrix: sp.csr_array, k: int) -> sp.csr_array:
 
 def fit(data: Training, options: Config) -> UserNeighbours:
     """The training users as neighbours."""
-    return UserNeighbours(incidence(data.sequences, data.num_items), options)
+    return UserNeighbours(incidence(data.sequences, data.num_items), options.num_neighbours, options.history_decay)

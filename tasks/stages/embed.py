@@ -1,4 +1,4 @@
-"""embed: item text to vectors, in shards of even length over Ray workers; known texts keep the vectors they had."""
+"""embed: item text to vectors, in shards of even length over Ray workers; texts with a vector in the earlier artifact keep it."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ def _reads(config: Config) -> dict[str, Any]:
     if "model" in config.embed.options:
         options = config.embed.options
         reads["options"] = {**options, "model": of_model(options["model"], options.get("revision"))}
-    if "path" in config.embed.options:  # ready-made vectors: the file's content counts, neither its place nor the text
+    if "path" in config.embed.options:  # vectors from a file: its content counts, neither its path nor the items' text
         reads = {"method": config.embed.method, "file": of_file(config.embed.options["path"])}
     return reads
 
@@ -29,17 +29,17 @@ def _takes_over(config: Config) -> str | None:
 def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
     """Encode the text of every item of the catalogue that is not encoded yet."""
     from genrec.embed import reuse
-    from genrec.embed.vectors import encode_shard, needs_no_text, split_texts, write_ready_vectors, write_vectors
+    from genrec.embed.encode import encode_shard, needs_no_text, split_texts, write_ready_vectors, write_vectors
 
     catalogue: Path = prepare.path / "catalogue.parquet"
     config = job.config.embed
     if needs_no_text(config):
         return job.ray_tasks(write_ready_vectors, [{"catalogue_path": catalogue, "config": config, "out": job.out}])[0]
-    found: reuse.Reused | str = "not asked for"
+    known: reuse.Reused | str = "not asked for"
     if job.previous:
         before = (job.previous["embed"].path, job.previous["prepare"].path / "catalogue.parquet")
-        found = reuse.known_vectors(catalogue, config, *before, job.config.service.max_new_share)
-    reused = None if isinstance(found, str) else found
+        known = reuse.known_vectors(catalogue, config, *before, job.config.service.max_new_share)
+    reused = None if isinstance(known, str) else known
     shards = split_texts(catalogue, config, config.num_shards, reused)
     calls: list[dict[str, Any]] = [{"texts": texts, "config": config} for texts in shards]
     function: Any = encode_shard
@@ -51,4 +51,4 @@ def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
     summary = write_vectors(catalogue, config, vectors, job.out, reused)
     if reused is not None:
         reuse.keep_encoder(reused, config, job.out)
-    return {**summary, "taken_over": reused is not None, **({"why": found} if job.previous and not reused else {})}
+    return {**summary, "taken_over": reused is not None, **({"why": known} if job.previous and not reused else {})}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from genrec.config import Config, DataConfig
 from genrec.data import ingest, prepare
-from genrec.embed.vectors import encode_shard, split_texts, write_vectors
+from genrec.embed.encode import encode_shard, split_texts, write_vectors
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 

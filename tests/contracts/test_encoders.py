@@ -5,7 +5,8 @@ import pytest
 
 from genrec import variants
 from genrec.config import EmbedConfig
-from genrec.embed.vectors import PACKAGE, encode_shard, needs_no_text
+from genrec.embed.encode import encode_shard, needs_no_text
+from genrec.embed.encoders import PACKAGE
 from tests.support.embed_tiny import WORDS, save_tiny
 
 ENCODERS = [name for name in variants.names(PACKAGE) if not needs_no_text(EmbedConfig(method=name))]

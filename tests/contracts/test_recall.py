@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 from genrec import variants
 from genrec.config import RecallConfig
 from genrec.errors import ConfigError, DataError
-from genrec.recall.ranking import rank, top_k
-from genrec.recall.scorer import Held, Training
+from genrec.recall.parts.ranking import rank, top_k
+from genrec.recall.parts.scorer import Held, Training
 
 PACKAGE = "genrec.recall"
 NAMES = variants.names(PACKAGE)
@@ -201,7 +201,7 @@ def test_sasrec_stops_when_validation_no_longer_improves_and_keeps_its_best_epoc
     scorer = fitted("sasrec", data=data, **options)
     assert len(seen) < 60
     assert len(seen) - 1 - int(np.argmax(seen)) == 3
-    from genrec.recall.sasrec_training import ndcg_at_10
+    from genrec.recall.parts.sasrec_training import ndcg_at_10
 
     assert ndcg_at_10(scorer, held) == pytest.approx(max(seen), abs=1e-9)
 
@@ -215,10 +215,12 @@ def test_sasrec_learns_what_follows_what():
 
 
 def test_windows_of_sasrec_hold_every_transition_once():
-    from genrec.recall.sasrec_training import cut
+    from genrec.recall.parts.sasrec_training import training_windows
 
-    windows = cut([np.arange(11), np.arange(1), np.arange(2)], 5)
-    assert [w.tolist() for w in windows] == [[6, 7, 8, 9, 10], [2, 3, 4, 5, 6], [0, 1, 2], [0, 1]]
+    windows = training_windows([np.arange(11), np.arange(1), np.arange(2)], 11, 5)
+    items, real = windows.gather(np.arange(len(windows)))
+    rows = [row[kept].tolist() for row, kept in zip(items, real, strict=True)]
+    assert rows == [[6, 7, 8, 9, 10], [2, 3, 4, 5, 6], [0, 1, 2], [0, 1]]
 
 
 def test_sasrec_refuses_heads_that_do_not_divide_the_width():

@@ -8,8 +8,9 @@ import pytest
 
 from genrec.config import EmbedConfig
 from genrec.embed import reuse
+from genrec.embed.encode import encode_shard, split_texts, write_vectors
 from genrec.embed.encoders import lsa
-from genrec.embed.vectors import encode_shard, read_item_vectors, split_texts, write_vectors
+from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError
 from genrec.progress import silent
 from tests.support.embed_tiny import WORDS, catalogue_of, save_tiny

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.config import EmbedConfig
+from genrec.embed.encode import encode_shard, split_texts, write_vectors
 from genrec.embed.texts import item_texts
-from genrec.embed.vectors import encode_shard, read_item_vectors, split_texts, write_item_vectors, write_vectors
+from genrec.embed.vectors import read_item_vectors, write_item_vectors
 from genrec.errors import DataError
 from tests.support.embed_tiny import catalogue_of, save_tiny
 

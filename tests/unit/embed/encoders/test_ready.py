@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from genrec.config import Config, EmbedConfig
-from genrec.embed.vectors import needs_no_text, read_item_vectors, write_ready_vectors
+from genrec.embed.encode import needs_no_text, write_ready_vectors
+from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError, GenrecError
 from tasks.stages.embed import embed
 from tests.support.embed_tiny import catalogue_of

@@ -1,4 +1,4 @@
-"""The network of the SASRec baseline."""
+"""The network of SASRec."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""The one ranking that all baselines share: top k of a score matrix, deterministic and in bounded memory."""
+"""Ranking of the catalogue by scores, the same for all channels: deterministic top k in bounded memory."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from genrec.errors import DataError
-from genrec.recall.scorer import History, Scorer, flatten
+from genrec.recall.parts.scorer import History, Scorer, flatten
 
 
 def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
@@ -21,7 +21,7 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     width = min(k, num_items)
     if num_rows == 0 or width == 0:
         return items, values
-    # The width-th best score splits a row into sure members and ties; of the ties the lowest indices are taken.
+    # The width-th best score splits a row into entries above it and entries that equal it, of which the lowest indices are taken.
     # torch finds it about ten times faster than np.partition in rows of mostly zeros, which sparse baselines give.
     threshold = torch.topk(torch.from_numpy(scores), width, dim=1).values[:, -1:].numpy()
     chosen = scores >= threshold
@@ -30,11 +30,11 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     missing = width - np.count_nonzero(above, axis=1)[:, None]
     chosen[crowded] = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= missing))
     columns = np.nonzero(chosen)[1].reshape(num_rows, width)
-    found = np.take_along_axis(scores, columns, axis=1)
-    order = np.argsort(-found, axis=1, kind="stable")  # columns are ascending, so ties keep the lower index first
-    columns, found = np.take_along_axis(columns, order, axis=1), np.take_along_axis(found, order, axis=1)
-    items[:, :width] = np.where(np.isneginf(found), -1, columns)
-    values[:, :width] = found
+    best = np.take_along_axis(scores, columns, axis=1)
+    order = np.argsort(-best, axis=1, kind="stable")  # columns are ascending, so ties keep the lower index first
+    columns, best = np.take_along_axis(columns, order, axis=1), np.take_along_axis(best, order, axis=1)
+    items[:, :width] = np.where(np.isneginf(best), -1, columns)
+    values[:, :width] = best
     return items, values
 
 

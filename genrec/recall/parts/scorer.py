@@ -1,12 +1,12 @@
-"""What every baseline gives back, and the sparse matrices they are made of.
+"""What a channel is fitted on and what it returns, and the sparse matrices they have in common.
 
-A variant module has `Config` and
+A channel is a module of `genrec.recall` with `Config` and
 
     fit(data: Training, options: Config) -> Scorer
 
-where `data` holds the TRAINING items of each user. Test events are never passed to `fit`, validation events only as
-something to stop at; they reach a scorer as the history of a later prediction. What is heavy (torch, gensim, implicit,
-faiss) is imported inside `fit`, because reading a config imports every variant it names.
+where `data` holds the TRAINING items of each user. Test events are never passed to `fit`, validation events only for
+early stopping; they reach a scorer as the history of a later prediction. Heavy libraries (torch, gensim, implicit,
+faiss) are imported inside `fit`, because checking a config imports every channel.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Training:
-    """What a baseline may learn from. A variant takes what it needs and ignores the rest."""
+    """What a channel may learn from. Each takes what it needs and ignores the rest."""
 
     sequences: Sequence[History]  # one a user, oldest first
     num_items: int
@@ -45,7 +45,7 @@ class Training:
 
 
 class Scorer(Protocol):
-    """A fitted baseline."""
+    """A fitted channel."""
 
     num_items: int
 
@@ -68,7 +68,7 @@ def flatten(sequences: Sequence[History], num_items: int) -> tuple[NDArray[np.in
 
 
 def positions(rows: NDArray[np.int64], num_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For flattened sequences: (position from the oldest, age from the newest), both int64 [E], 0-based."""
+    """For flattened sequences: (position counted from the oldest event, age from the newest), both int64 [E], from 0."""
     lengths = np.bincount(rows, minlength=num_rows)
     starts = np.cumsum(lengths) - lengths
     position = np.arange(len(rows)) - starts[rows]
@@ -99,14 +99,14 @@ def unit_rows(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def rank_unknown_last(scores: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Give the items that are not `known` the lowest score of each row: an untrained vector says nothing of its item."""
+    """Give the items that are not `known` the lowest score of each row: their vectors were never trained."""
     if not known.all() and scores.size:
         scores[:, ~known] = np.minimum(scores[:, known].min(axis=1, keepdims=True, initial=0), 0)
     return scores
 
 
-class Silence:
-    """Scorer that knows nothing (there was nothing to learn from): zeros."""
+class ZeroScorer:
+    """Scorer fitted on no usable event: every item scores zero."""
 
     def __init__(self, num_items: int) -> None:
         self.num_items = num_items

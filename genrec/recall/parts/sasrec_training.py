@@ -1,0 +1,202 @@
+"""Training and scoring of SASRec (settings: `genrec.recall.sasrec`, network: `genrec.recall.parts.sasrec_network`)."""
+
+import copy
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from genrec import metrics
+from genrec.errors import TrainingError
+from genrec.recall.parts.sasrec_network import SasRec
+from genrec.recall.parts.scorer import Held, History, Training, flatten, rank_unknown_last
+from genrec.train.sft.windows import Windows
+
+_POOL = 32  # batches whose windows are sorted by length together: little padding, and batches stay random
+_BATCH_USERS = 512  # histories scored in one forward
+_CUTOFF = 10
+
+
+class Settings(Protocol):
+    """The settings that training reads, of `genrec.recall.sasrec.Config`."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def patience(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def reverse_share(self) -> float: ...
+    @property
+    def max_valid_users(self) -> int: ...
+
+
+class TrainedSasRec:
+    """Scorer by the last hidden state against all item vectors.
+
+    Args:
+        model: the network; `scores` wants it in evaluation mode, as `train` leaves it.
+        known: bool [num_items], items with a trained vector; the others rank last.
+        max_history: most recent items that are read.
+    """
+
+    def __init__(self, model: SasRec, known: NDArray[np.bool_], max_history: int) -> None:
+        self.model, self.known, self.max_history = model, known, max_history
+        self.num_items = len(known)
+
+    @torch.no_grad()
+    def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """float32 [b, num_items]: logits. Without text, items nobody had rank last; an empty history scores zeros."""
+        out = np.zeros((len(histories), self.num_items), dtype=np.float32)
+        vectors = self.model.item_vectors()
+        windows = latest_windows(histories, self.num_items, self.max_history)
+        filled = np.flatnonzero(windows.lengths)
+        for start in range(0, len(filled), _BATCH_USERS):
+            rows = filled[start : start + _BATCH_USERS]
+            items = torch.from_numpy(windows.gather(rows)[0]).to(vectors.device)
+            last = torch.from_numpy(windows.lengths[rows] - 1).to(vectors.device)
+            hidden = self.model(items, vectors)[torch.arange(len(rows), device=vectors.device), last]
+            out[rows] = (hidden @ vectors.T).float().cpu().numpy()
+        return rank_unknown_last(out, self.known)
+
+
+def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
+    """Train `scorer.model` in place, with early stopping on `data.validation`; it ends with the weights of the best epoch.
+
+    Without validation rows all epochs are trained and the last weights stay. Raises TrainingError when the loss is not
+    finite.
+    """
+    model = scorer.model
+    windows = training_windows(data.sequences, data.num_items, scorer.max_history + 1)
+    held = _sample(data.validation, options.max_valid_users)
+    optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.learning_rate)
+    num_batches = -(-len(windows) // options.batch_size)
+    total = num_batches * options.epochs
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+    )
+    rng = np.random.default_rng(data.seed)
+    best, best_state, since, done = -1.0, None, 0, 0
+    for epoch in range(options.epochs):
+        model.train()
+        for items, real in batches(windows, options.batch_size, options.reverse_share, rng):
+            loss = next_item_loss(model, items, real)
+            if not torch.isfinite(loss):
+                raise TrainingError(f"baseline sasrec: non-finite loss at step {done} (epoch {epoch + 1})")
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            done += 1
+            if done % 20 == 0:
+                data.progress(done, total, f"sasrec, epoch {epoch + 1}", loss=loss.item())
+        model.eval()
+        if held is None:
+            continue
+        figure = ndcg_at_10(scorer, held)
+        data.progress(done, total, f"sasrec, epoch {epoch + 1}", **{"valid_ndcg@10": figure})
+        since = 0 if figure > best else since + 1
+        if figure > best:
+            best, best_state = figure, copy.deepcopy(model.state_dict())
+        if since >= options.patience:
+            break
+    if best_state is not None:
+        model.load_state_dict(best_state)
+
+
+def next_item_loss(model: SasRec, items: NDArray[np.int64], real: NDArray[np.bool_]) -> torch.Tensor:
+    """Mean cross-entropy, in nats, over the whole catalogue at every item but the first of each window.
+
+    `items` int64 [b, n], padded on the right; `real` bool [b, n] is False at padding.
+    """
+    vectors = model.item_vectors()
+    rows, inside = torch.from_numpy(items).to(vectors.device), torch.from_numpy(real[:, 1:]).to(vectors.device)
+    hidden = model(rows[:, :-1], vectors)
+    return F.cross_entropy(hidden[inside] @ vectors.T, rows[:, 1:][inside])
+
+
+def ndcg_at_10(scorer: TrainedSasRec, held: Held) -> float:
+    """Mean NDCG@10 of validation rows, the history's items dropped; items that tie with the target rank before it."""
+    total = 0.0
+    for start in range(0, len(held.targets), _BATCH_USERS):
+        histories = held.histories[start : start + _BATCH_USERS]
+        targets = held.targets[start : start + _BATCH_USERS]
+        scores = scorer.scores(histories)
+        wanted = scores[np.arange(len(targets)), targets].copy()
+        scores[flatten(histories, scorer.num_items)] = -np.inf
+        scores[np.arange(len(targets)), targets] = -np.inf  # the target itself is not counted
+        ranks = (scores >= wanted[:, None]).sum(axis=1)
+        total += float(metrics.ndcg(ranks, _CUTOFF).sum())
+    return total / max(len(held.targets), 1)
+
+
+def latest_windows(histories: Sequence[History], num_items: int, most: int) -> Windows:
+    """One window a history: its last `most` items."""
+    rows, items = flatten(histories, num_items)
+    lengths = np.bincount(rows, minlength=len(histories))
+    end = np.cumsum(lengths)
+    start = end - np.minimum(lengths, most)
+    return Windows(items, start, end, start)
+
+
+def training_windows(sequences: Sequence[History], num_items: int, width: int) -> Windows:
+    """Windows of at most `width` items from the end backwards; neighbours share one item, so every transition is in one.
+
+    Not `make_windows` of fine-tuning: its windows overlap by half a history, which trains another model.
+    """
+    rows, items = flatten(sequences, num_items)
+    lengths = np.bincount(rows, minlength=len(sequences))
+    end = np.cumsum(lengths)
+    count = np.where(lengths > 1, -(-(lengths - 1) // (width - 1)), 0)
+    sequence = np.repeat(np.arange(len(lengths)), count)
+    index = np.arange(len(sequence)) - np.repeat(np.cumsum(count) - count, count)
+    stop = end[sequence] - index * (width - 1)
+    start = np.maximum((end - lengths)[sequence], stop - width)
+    return Windows(items, start, stop, start)
+
+
+def batches(
+    windows: Windows, size: int, reverse_share: float, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+    """Every window once in random order, in batches of similar length, a share of them reversed: (items, real) int64 and
+    bool [b, n], `real` False at padding.
+
+    Neither fine-tuning's batches nor a library's sampler (transformers' LengthGroupedSampler, torch's BatchSampler):
+    each draws other batches from a seed, and the figures of this baseline would change with them.
+    """
+    order = rng.permutation(len(windows))
+    reverse = rng.random(len(windows)) < reverse_share
+    lengths = windows.lengths
+    pools = [order[i : i + size * _POOL] for i in range(0, len(order), size * _POOL)]
+    by_length = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
+    batched = [pool[i : i + size] for pool in by_length for i in range(0, len(pool), size)]
+    for number in rng.permutation(len(batched)):
+        rows = batched[number]
+        yield windows.gather(rows, reverse[rows])
+
+
+def parameter_groups(model: SasRec, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay for the matrices of the blocks and of the projection, none for embeddings, norms and biases."""
+    decayed = [p for n, p in model.named_parameters() if p.ndim == 2 and not n.startswith(("ids.", "positions."))]
+    ids = {id(p) for p in decayed}
+    rest = [p for p in model.parameters() if id(p) not in ids]
+    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def _sample(held: Held | None, most: int) -> Held | None:
+    """A fixed random sample of validation rows with a history; None where there is none."""
+    if held is None:
+        return None
+    rows = np.array([i for i, history in enumerate(held.histories) if len(history)], dtype=np.int64)
+    rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
+    return Held([held.histories[i] for i in rows], held.targets[rows]) if len(rows) else None

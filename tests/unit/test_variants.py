@@ -1,0 +1,129 @@
+"""Variants are the modules of a package with a frozen dataclass `Config` of their own; what is broken is named."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from genrec import variants
+from genrec.config.load import load_config
+from genrec.config.section import Chosen
+from genrec.errors import ConfigError, GenrecError
+
+CONFIG = "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Config:\n    size: int = 3\n"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Writes modules into a package of its own; returns the package's name."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"room_{tmp_path.name}".replace("-", "_")
+
+    def write(**modules: str) -> str:
+        (tmp_path / name).mkdir()
+        for module, text in {"__init__": "", **modules}.items():
+            (tmp_path / name / f"{module}.py").write_text(textwrap.dedent(text))
+        return name
+
+    yield write
+    for module in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+        del sys.modules[module]
+
+
+def packages_of_variants():
+    def below(section):
+        return {s for direct in section.__subclasses__() for s in (direct, *below(direct))}
+
+    return sorted({section.variant_package for section in below(Chosen)})
+
+
+@pytest.mark.parametrize("name", packages_of_variants())
+def test_every_package_a_config_chooses_from_has_variants_that_can_be_built_with_defaults(name):
+    listed = variants.names(name)
+    assert listed
+    for variant in listed:
+        module, config = variants.build(name, variant, {})
+        assert module.__name__ == f"{name}.{variant}"
+        assert type(config).__module__ == module.__name__
+
+
+def test_a_module_with_a_config_of_its_own_is_a_variant_and_no_other(package):
+    name = package(first=CONFIG, second=CONFIG, helper="SIZE = 3\n")
+    assert variants.names(name) == ("first", "second")
+    assert variants.build(name, "first", {"size": 5})[1].size == 5
+
+
+def test_an_imported_config_makes_no_variant(package):
+    name = package(first=CONFIG, borrower="from .first import Config\n")
+    assert variants.names(name) == ("first",)
+
+
+def test_a_name_that_is_not_listed_is_not_loaded(package):
+    name = package(first=CONFIG, helper="SIZE = 3\n")
+    for wrong in ("helper", "missing", "first.Config", "../first"):
+        with pytest.raises(KeyError):
+            variants.load(name, wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        pytest.param("import no_such_library_at_all\n", "ModuleNotFoundError: .*no_such_library_at_all", id="import"),
+        pytest.param("def fit(:\n", "SyntaxError", id="syntax"),
+        pytest.param("Config = undefined\n", "NameError.*undefined", id="name"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_named_with_the_cause(package, text, why):
+    name = package(first=CONFIG, broken=text)
+    with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken cannot be imported \({why}") as caught:
+        variants.names(name)
+    assert isinstance(caught.value, GenrecError)
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("class Config:\n    size = 3\n", id="plain class"),
+        pytest.param(CONFIG.replace("(frozen=True)", ""), id="not frozen"),
+        pytest.param(CONFIG + "Base = Config\nclass Config(Base):\n    more = 1\n", id="inherits alone"),
+    ],
+)
+def test_a_config_that_is_no_frozen_dataclass_is_named(package, text):
+    name = package(broken=text)
+    with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken: Config must be a frozen dataclass"):
+        variants.names(name)
+
+
+def test_the_config_reports_a_broken_variant_and_not_an_unknown_name(package, monkeypatch):
+    name = package(broken="import no_such_library_at_all\n")
+    from genrec.config import SidConfig
+
+    monkeypatch.setattr(SidConfig, "variant_package", name)
+    with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken"):
+        load_config([], ["sid.method=broken"])
+
+
+def test_a_module_is_no_package(package):
+    with pytest.raises(ValueError, match=r"genrec\.errors is not a package"):
+        variants.names("genrec.errors")
+
+
+def test_an_unknown_name_in_a_config_lists_the_variants():
+    with pytest.raises(ConfigError, match="known: rqkmeans, rqkmeans_balanced, rqvae, rqvae_ema"):
+        load_config([], ["sid.method=parts"])
+
+
+def _loaded(code: str, *libraries: str) -> set[str]:
+    code = f"{code}\nimport sys; print(*({set(libraries)} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_the_schema_loads_no_heavy_library():
+    assert _loaded("import genrec.config", "torch", "transformers", "pyarrow", "scipy") == set()
+
+
+def test_checking_a_config_loads_none_of_the_libraries_that_single_variants_use():
+    assert _loaded("from genrec.config import Config; Config()", "faiss", "gensim", "implicit", "sklearn") == set()
