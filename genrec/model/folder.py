@@ -69,6 +69,16 @@ def load_model(
     return PeftModel.from_pretrained(base, str(folder), is_trainable=trainable, torch_device=str(device))
 
 
+def text_token_ids(folder: Path, text: str) -> list[int]:
+    """Token ids of a text by the tokenizer in a model's folder; no text needs no tokenizer."""
+    if not text:
+        return []
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
 def quiet() -> None:
     """No progress bars from transformers: stages report their own progress."""
     from transformers.utils import logging

@@ -84,8 +84,8 @@ class FusedSiblings:
         shape = (len(self._layers), 2, num_rows, self._num_keys, self._used + capacity, self._dim)
         self._cache = embeds.new_empty(shape)  # keys and values
         self._ancestors = self._lengths.new_empty(num_rows, 1, 0)  # columns of the cache
-        found, words = ids.unique(return_inverse=True)
-        example = words.new_empty(len(found)).scatter_(0, words.flatten(), torch.arange(words.numel()))
+        distinct, words = ids.unique(return_inverse=True)
+        example = words.new_empty(len(distinct)).scatter_(0, words.flatten(), torch.arange(words.numel()))
         first = self._first_states(embeds.flatten(0, 1)[example])
         self.last_hidden = torch.cat(
             [self._read(embeds[rows], words[rows], first, rows) for rows in self._slices(self._used)]

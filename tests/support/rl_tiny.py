@@ -1,4 +1,4 @@
-"""A catalogue of 24 items, a Qwen2 of a few thousand weights and prepared files, for the tests of genrec/rl."""
+"""A catalogue of 24 items, a Qwen2 of a few thousand weights and prepared files, for the tests of genrec/train."""
 
 from pathlib import Path
 
@@ -62,14 +62,6 @@ def write_prepared(folder: Path, sequences: list[list[int]], valid: list[tuple[l
         "events": [["review"] * len(s) for s in sequences],
         "timestamps": [list(range(len(s))) for s in sequences],
     }
-    targets = {
-        "user": list(range(len(valid))),
-        "history": [h for h, _ in valid],
-        "history_events": [["review"] * len(h) for h, _ in valid],
-        "target": [t for _, t in valid],
-        "target_event": ["review"] * len(valid),
-        "timestamp": [0] * len(valid),
-    }
     counts = np.bincount([i for s in sequences for i in s], minlength=NUM_ITEMS)
     catalogue = {
         "item": list(range(NUM_ITEMS)),
@@ -79,10 +71,20 @@ def write_prepared(folder: Path, sequences: list[list[int]], valid: list[tuple[l
         "train_count": counts.tolist(),
         "first_timestamp": [0] * NUM_ITEMS,
     }
-    for name, columns, schema in (
-        ("train", train, tables.SEQUENCES),
-        ("valid", targets, tables.TARGETS),
-        ("catalogue", catalogue, tables.CATALOGUE),
-    ):
+    for name, columns, schema in (("train", train, tables.SEQUENCES), ("catalogue", catalogue, tables.CATALOGUE)):
         tables.write_table(pa.table(columns, schema=schema), folder / f"{name}.parquet", schema)
+    write_targets(folder / "valid.parquet", valid)
     return folder
+
+
+def write_targets(path: Path, rows: list[tuple[list[int], int]]) -> None:
+    """valid.parquet or test.parquet of (history, target) rows."""
+    columns = {
+        "user": list(range(len(rows))),
+        "history": [h for h, _ in rows],
+        "history_events": [["review"] * len(h) for h, _ in rows],
+        "target": [t for _, t in rows],
+        "target_event": ["review"] * len(rows),
+        "timestamp": [0] * len(rows),
+    }
+    tables.write_table(pa.table(columns, schema=tables.TARGETS), path, tables.TARGETS)

@@ -55,8 +55,8 @@ class Alignment:
             self._items[name] = np.flatnonzero([bool(t.strip()) for t in texts[name]])
             if not len(self._items[name]):
                 raise DataError(f"sft.alignment.{name}: the catalogue has no text for it; set its weight to 0")
-            found = tokenizer(texts[name], add_special_tokens=False)["input_ids"]
-            self._tokens[name] = [ids[: config.max_text_tokens] for ids in found]
+            tokens = tokenizer(texts[name], add_special_tokens=False)["input_ids"]
+            self._tokens[name] = [ids[: config.max_text_tokens] for ids in tokens]
 
     @classmethod
     def load(

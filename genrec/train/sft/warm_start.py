@@ -40,10 +40,10 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
         DataError: nothing fits, or an artifact is missing or damaged.
     """
     earlier = Policy.load(start.model, start.base, device=policy.device)
-    wanted, found = _weights(policy), _weights(earlier)
+    weights, sources = _weights(policy), _weights(earlier)
     taken = 0
-    for name, weight in wanted.items():
-        source = found.get(name)
+    for name, weight in weights.items():
+        source = sources.get(name)
         if source is None:
             continue
         if name == f"items.{_ITEM_ROWS}":
@@ -51,7 +51,7 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
         elif source.shape == weight.shape and weight.is_floating_point():
             weight.copy_(source)
             taken += weight.numel()
-    total = sum(weight.numel() for weight in wanted.values())
+    total = sum(weight.numel() for weight in weights.values())
     if not taken:
         raise DataError(
             f"{start.model}: no weight fits the model that is to be trained; leave service.keep: weights out"
@@ -62,10 +62,10 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
 def _weights(policy: Policy) -> dict[str, torch.Tensor]:
     """What training changes: the adapter alone where there is one, else all weights; and the item vectors' own."""
     parameters = policy.model.named_parameters()
-    found = {name: p.data for name, p in parameters if not policy.has_adapter or _of_adapter(name)}
+    weights = {name: p.data for name, p in parameters if not policy.has_adapter or _of_adapter(name)}
     if policy.items is not None:
-        found |= {f"items.{name}": p.data for name, p in policy.items.named_parameters()}
-    return found
+        weights |= {f"items.{name}": p.data for name, p in policy.items.named_parameters()}
+    return weights
 
 
 def _of_adapter(name: str) -> bool:

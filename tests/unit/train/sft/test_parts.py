@@ -11,7 +11,7 @@ from genrec.train.averaging import WeightAverage
 from genrec.train.sft import code_rows
 from genrec.train.sft.losses import cross_entropy
 from genrec.train.sft.optim import learning_rate, make_optimizer
-from genrec.train.sft.state import State
+from genrec.train.state import State
 from tests.support.rl_tiny import (
     NUM_CODES,
     NUM_ITEMS,
@@ -109,12 +109,12 @@ def test_early_stopping_returns_the_best_weights():
     parameters = {"w": torch.nn.Parameter(torch.zeros(1))}
     state = State()
     for epoch, ndcg in enumerate([0.1, 0.3, 0.2, 0.25], start=1):
-        state.epoch = epoch
+        state.step = 10 * epoch
         with torch.no_grad():
             parameters["w"].fill_(float(epoch))
         assert state.stop_reason is None
-        state.validated(0.5, ndcg, parameters, patience=2)
+        state.validated(epoch, 0.5, ndcg, parameters, patience=2)
     assert state.stop_reason == "patience"
-    assert (state.best_epoch, state.best_ndcg) == (2, 0.3)
-    state.restore_best(parameters)
+    assert (state.best_step, state.best_epoch, state.best_ndcg) == (20, 2, 0.3)
+    state.restore_best(parameters, otherwise={})
     assert parameters["w"].item() == 2.0

@@ -5,13 +5,15 @@ import torch
 from genrec import tables
 from genrec.config import SftConfig
 from genrec.embed.vectors import write_item_vectors
-from genrec.errors import DataError, TrainingError
-from genrec.model.item_head import ItemVectors
+from genrec.errors import ConfigError, DataError, TrainingError
+from genrec.model import folder
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
-from genrec.train.sft.train import train_sft
+from genrec.search.decode import beam_search
+from genrec.train import checkpoint
 from genrec.train.sft.trainer import Trainer
-from genrec.train.sft.windows import make_windows
-from tests.bench.bench_training import one_row_a_target
+from tests.support.lm_tiny import sequence_logits
+from tests.support.rl_runs import contents
 from tests.support.rl_tiny import (
     MAX_HISTORY,
     NUM_CODES,
@@ -21,23 +23,9 @@ from tests.support.rl_tiny import (
     tiny_policy,
     tiny_trie,
     write_prepared,
-    write_sids,
+    write_targets,
 )
-
-CONFIG = SftConfig(
-    view={"name": "sid_tokens"},
-    dense_head={"loss_weight": 0.0},
-    item_vectors={"ids": False},
-    reverse_share=0.0,
-    epochs=3,
-    batch_size=8,
-    micro_batch_size=3,
-    dropout=0.2,
-    learning_rate=0.01,
-    max_valid_users=16,
-    checkpoint_every_s=0,
-)
-CYCLES = [[(start + k) % NUM_ITEMS for k in range(length)] for start in range(NUM_ITEMS) for length in (3, 8)]
+from tests.support.sft_runs import CONFIG, CYCLES, VALID, make_trainer, one_row_a_target, train
 
 
 @pytest.fixture(autouse=True)
@@ -46,34 +34,6 @@ def _one_thread():
     torch.set_num_threads(1)  # sums in one order: what "the same bits" is promised for
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def files(tmp_path):
-    valid = [([i, (i + 1) % NUM_ITEMS], (i + 2) % NUM_ITEMS) for i in range(NUM_ITEMS)]
-    write_prepared(tmp_path / "prepared", CYCLES, valid)
-    tiny_policy().save(tmp_path / "base")
-    write_sids(tmp_path / "sids.parquet")
-    return tmp_path
-
-
-def train(files, config=CONFIG, name="out", work="work", **options):
-    options = {"max_history": MAX_HISTORY, "seed": 0, **options}
-    return train_sft(
-        files / "prepared",
-        files / "sids.parquet",
-        files / "base",
-        config,
-        work=files / work,
-        out=files / name,
-        **options,
-    )
-
-
-def make_trainer(config=CONFIG) -> Trainer:
-    items = np.concatenate(CYCLES)
-    offsets = np.concatenate([[0], np.cumsum([len(c) for c in CYCLES])])
-    return Trainer(tiny_policy(), make_windows(items, offsets, MAX_HISTORY), SIDS, config, seed=0)
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch():
@@ -88,7 +48,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch():
     codes = torch.from_numpy(SIDS[CYCLES[0]]).long()[None]  # and one window by hand
     whole.optimizer.zero_grad()
     alone = whole.accumulate(np.array([0]))
-    expected = whole.policy.sequence_logits(codes).log_softmax(-1).gather(-1, codes[..., None])[..., 0].mean(1)[0]
+    expected = sequence_logits(whole.policy, codes).log_softmax(-1).gather(-1, codes[..., None])[..., 0].mean(1)[0]
     torch.testing.assert_close(alone, -expected.detach())
 
 
@@ -98,12 +58,12 @@ def test_it_learns_which_item_follows(files):
     assert summary["valid_ndcg@10"] > 0.95
     assert summary["targets"] == sum(map(len, CYCLES))
     policy = Policy.load(files / "out")
-    assert policy.meta["kind"] == "sft"
+    assert folder.read_meta(files / "out")["kind"] == "sft"
     assert policy.max_history == MAX_HISTORY
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
-    monkeypatch.setattr("genrec.train.sft.trainer._CheckpointClock.is_due", lambda self: True)  # after every step
+    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)  # after every step
     whole = train(files, name="whole", work="work_whole")
     for kill_at in (5, 17):  # in the middle of two epochs
 
@@ -122,7 +82,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
 
 
 def test_the_8_bit_optimizer_trains_and_resumes_to_the_same_bits(files, monkeypatch):
-    monkeypatch.setattr("genrec.train.sft.trainer._CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)
 
     def run(name, **more):
         config = CONFIG.model_copy(update={"optimizer": "paged_adamw_8bit", "epochs": 3})
@@ -187,12 +147,21 @@ def test_adapters_train_and_reload(files, mode):
     assert Policy.load(files / "out", files / "base").has_adapter
 
 
-def test_bf16_and_recomputation_train_as_well(files):
+def test_bf16_and_recomputation_train_as_well(files, monkeypatch):
+    monkeypatch.setattr("genrec.model.precision.computes_bf16", lambda device: True)  # a CPU may emulate it
     config = CONFIG.model_copy(update={"precision": "bf16", "gradient_checkpointing": True, "micro_batch_size": 8})
     train(files, config)
     log = tables.read_table(files / "out" / "training_log.parquet").to_pylist()
     losses = [row["value"] for row in log if row["name"] == "loss"]
     assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+def test_bf16_on_a_device_that_only_emulates_it_is_refused_before_training(files, monkeypatch, adapter):
+    monkeypatch.setattr("genrec.model.precision.computes_bf16", lambda device: False)
+    with pytest.raises(ConfigError, match=r"set sft\.precision to fp32"):
+        train(files, CONFIG.model_copy(update={"precision": "bf16", "adapter": adapter}))
+    assert not (files / "out").exists()
 
 
 def test_recomputation_changes_no_gradient():
@@ -233,7 +202,7 @@ def test_a_target_that_counts_double_pulls_twice_as_hard(monkeypatch):
 
 
 def test_hard_examples_are_read_again_in_the_same_epoch_and_a_resumed_run_reads_the_same(files, monkeypatch):
-    monkeypatch.setattr("genrec.train.sft.trainer._CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)
     config = SftConfig(**{**CONFIG.model_dump(), "sampler": "hard_examples", "epochs": 2})
     seen = []
     accumulate = Trainer.accumulate
@@ -274,10 +243,10 @@ def test_items_and_a_dense_head_learn_and_the_score_weight_is_the_best_on_valida
     assert summary["valid_ndcg@10"] == max(by_share.values()) >= by_share["0.0"] == max(by_weight.values())
     policy = Policy.load(files / "out", files / "base")
     assert policy.dense_weight == summary["dense_head"]["score_weight"]
-    assert policy.successor_share == summary["dense_head"]["successor_share"]
+    assert policy.transition_share == summary["dense_head"]["successor_share"]
     prompts = policy.prompts([[4, 5]], SIDS)
     assert prompts.input_ids.tolist() == [[-1 - VOCAB.bos_token_id, 4, 5]]
-    assert policy.beam_search(prompts, tiny_trie(), 3).items[0, 0] == 6
+    assert beam_search(policy, prompts, tiny_trie(), 3).items[0, 0] == 6
 
 
 def test_text_without_vectors_is_a_clear_error(files):
@@ -287,7 +256,7 @@ def test_text_without_vectors_is_a_clear_error(files):
 
 
 def test_the_average_is_validated_kept_and_resumed(files, monkeypatch):
-    monkeypatch.setattr("genrec.train.sft.trainer._CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)
     config = CONFIG.model_copy(update={"ema_decay": 0.9, "item_dropout": 0.2, "reverse_share": 0.3})
     whole = train(files, config, name="whole", work="work_whole")
 
@@ -316,3 +285,44 @@ def test_one_pass_per_user_gives_the_gradients_of_a_row_per_target(view):
     torch.testing.assert_close(found[0][0], found[1][0])
     for name, gradient in found[0][1].items():
         torch.testing.assert_close(found[1][1][name], gradient, atol=1e-5, rtol=1e-3)
+
+
+ITEMS_AND_DENSE_HEAD = {"view": "item_tokens", "dense_head": {"loss_weight": 1.0}, "item_vectors": {"text": False}}
+
+
+@pytest.mark.parametrize("changes", [{"ema_decay": 0.5}, ITEMS_AND_DENSE_HEAD], ids=["sid_tokens", "item_tokens"])
+def test_validation_targets_choose_a_checkpoint_and_teach_nothing(files, changes):
+    """Other validation targets, or none: the same weights after every epoch, only another choice among them."""
+    config = SftConfig(**{**CONFIG.model_dump(), "patience": 100, **changes})
+    rows = {"right": VALID, "wrong": [(h, (t + 5) % NUM_ITEMS) for h, t in VALID], "none": []}
+    for name, valid in rows.items():
+        write_targets(files / "prepared" / "valid.parquet", valid)
+        train(files, config, name=f"{name}/out", work=f"work_{name}")
+    figures = {name: read_log(files / name) for name in rows}
+    assert {k: v for k, v in figures["right"].items() if k[1].startswith("valid")} != {
+        k: v for k, v in figures["wrong"].items() if k[1].startswith("valid")
+    }
+    learned = {name: {k: v for k, v in f.items() if not k[1].startswith("valid")} for name, f in figures.items()}
+    assert learned["right"] == learned["wrong"] == learned["none"]
+    last = {name: checkpoint.subset(checkpoint.load(files / f"work_{name}")[0], "weights/") for name in rows}
+    for name in ("wrong", "none"):
+        assert all(torch.equal(weight, last["right"][key]) for key, weight in last[name].items())
+    if "view" in changes:
+        tables_ = [ItemVectors.load(files / name / "out", NUM_CODES).transitions.state_dict() for name in rows]
+        assert all(torch.equal(t, tables_[0][key]) for table in tables_ for key, t in table.items())
+
+
+def read_log(folder_):
+    """(step, figure) -> value of the training log in `folder_`/out."""
+    table = tables.read_table(folder_ / "out" / "training_log.parquet", tables.TRAINING_LOG).to_pylist()
+    return {(row["step"], row["name"]): row["value"] for row in table}
+
+
+def test_test_targets_change_no_byte(files):
+    config = SftConfig(**{**CONFIG.model_dump(), **ITEMS_AND_DENSE_HEAD})
+    summaries = []
+    for name, shift in (("a", 1), ("b", 7)):
+        write_targets(files / "prepared" / "test.parquet", [([*h, t], (t + shift) % NUM_ITEMS) for h, t in VALID])
+        summaries.append(train(files, config, name=f"{name}/out", work=f"work_{name}"))
+    assert summaries[0] == summaries[1]
+    assert contents(files / "a" / "out") == contents(files / "b" / "out")

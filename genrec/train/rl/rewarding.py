@@ -7,7 +7,7 @@ import torch
 
 from genrec import variants
 from genrec.errors import TrainingError
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.reward_context import RewardContext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A distribution over items, seen as one over semantic ids: the probability of a prefix is that of its items."""
+"""A distribution over items as one over semantic ids: the probability of a prefix is the sum over its items."""
 
 import torch
 

@@ -53,16 +53,6 @@ class RewardContext(NamedTuple):
 
         return self._replace(history=tensor(history), target_event=tensor(target_event), following=tensor(following))
 
-    def rows(self, prompts: torch.Tensor) -> "RewardContext":
-        """The context of some prompts of the batch, int64[b] or bool[B]."""
-
-        def part(tensor: torch.Tensor | None) -> torch.Tensor | None:
-            return None if tensor is None else tensor[prompts]
-
-        return self._replace(
-            history=part(self.history), target_event=part(self.target_event), following=part(self.following)
-        )
-
 
 def read_context(
     catalogue: Path,
