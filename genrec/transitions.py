@@ -11,7 +11,7 @@ def weighted_pairs(
 ) -> Iterator[tuple[float, NDArray[np.integer], NDArray[np.integer]]]:
     """Ordered pairs of events of one sequence that are at most `window` places apart, by distance 1..window.
 
-    `items` [E] are the events' items, the sequences one behind the other and oldest event first; `sequence` [E] is the
+    `items` [E] are the events' items, the sequences concatenated, oldest event first; `sequence` [E] is the
     number of the sequence an event is in. Yields (weight = 1 / distance, earlier items, later items), pairs in order.
     """
     for distance in range(1, window + 1):

@@ -1,8 +1,8 @@
-"""Model folders: what base, sft and rl leave behind, loaded and saved without ever executing data.
+"""Model folders: the artifacts of base, sft and rl, loaded and saved without ever executing data.
 
 A folder is a Hugging Face model folder (`model.safetensors`, `config.json`, tokenizer) or a PEFT adapter folder
 (`adapter_model.safetensors`, `adapter_config.json`, tokenizer), plus `genrec.json`: the kind of artifact, where the
-semantic-id tokens are, and how the adapter was made.
+semantic-id tokens are, and the kind of adapter.
 """
 
 import json

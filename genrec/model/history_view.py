@@ -34,7 +34,7 @@ class ViewedModel(Protocol):
 class HistoryView(Protocol):
     """Stateless. Every view has the setting `instruction`: the prompt's wording in one place, the same in training, search
     and reinforcement learning. A prompt opens with BOS and those words (`ViewedModel.opening`) and ends at a position
-    whose hidden state predicts level 0; candidates stand behind it as semantic-id tokens (`genrec.search.layout`).
+    whose hidden state predicts level 0; candidates follow it as semantic-id tokens (`genrec.search.layout`).
     """
 
     def prompt_ids(

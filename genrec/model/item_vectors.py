@@ -1,7 +1,7 @@
 """Items as vectors: the input of the history view `item_tokens` and the classes of the dense head.
 
-An item's vector is the sum of the model's own embeddings of its semantic id, of its projected text vector and, where
-asked for, of an embedding of its own. It lives in `items.safetensors` of a model folder, with the catalogue's codes
+An item's vector is the sum of the model's own embeddings of its semantic id, of its projected text vector and,
+optionally, of an embedding of its own. It lives in `items.safetensors` of a model folder, with the catalogue's codes
 and text vectors, so that a model can be used without the artifacts it was trained on.
 """
 

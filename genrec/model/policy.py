@@ -30,9 +30,9 @@ class Policy:
     Shapes: B prompts, P prompt positions, G candidates, W beam width, L levels, K codes, D hidden size, N items.
 
     `use_items` gives it vectors of the items, for a history view that reads them and for a dense head that ranks them
-    on the same forward. With a dense head of weight w, the score of a code behind a prefix is
-    (1 - w) log p(code) + w log q(code | prefix), q being what the dense head's softmax over the catalogue makes of a
-    prefix (the sum over its items): a score adds up to (1 - w) log p(item) + w log q(item). In search a table of
+    on the same forward. With a dense head of weight w, the score of a code after a prefix is
+    (1 - w) log p(code) + w log q(code | prefix), q being the dense head's softmax over the catalogue, summed over the
+    items of a prefix: a score adds up to (1 - w) log p(item) + w log q(item). In search a table of
     transitions may take a share of q (`genrec.model.transitions`).
     """
 
@@ -184,8 +184,8 @@ class Policy:
         """BOS and the last `max_history` items (oldest first) through the history view, padded on the left.
 
         `sids` is int[N, L], row i being item i. `following` int64[B, F] is for histories cut from the training
-        sequences: the items behind them, padded with -1. An empty history is BOS alone. Tensors are on the
-        device of the model; the view knows what the ids stand for.
+        sequences: the items after them, padded with -1. An empty history is BOS alone. Tensors are on the
+        device of the model; what an id stands for is defined by the view.
         """
         cut = [np.asarray(h, dtype=np.int64)[-self.max_history :] for h in histories]
         ids, mask = self.view.prompt_ids(self, cut, sids)
@@ -294,6 +294,6 @@ class Policy:
 
     @property
     def transition_window(self) -> int:
-        """How far behind a history its transitions reach; 0 where no transition table joins the search."""
+        """Items after a history that its transitions reach; 0 where no transition table joins the search."""
         table = self.items.transitions if self.items is not None and self.dense_weight else None
         return 0 if table is None or not self.transition_share else int(table.window)

@@ -1,6 +1,6 @@
 """A table of item-to-item transitions counted in the training sequences, mixed into the dense head's distribution.
 
-On sparse data a table of counts predicts the next item about as well as a trained model, and errs elsewhere (directed
+On sparse data a table of counts predicts the next item about as well as a trained model, with other errors (directed
 transitions beat trained models on most public sets, arXiv 2605.07125). The two are mixed as probabilities, as a
 language model is with its nearest neighbours (Khandelwal et al. 2020, Generalization through Memorization, eq. 3):
 
@@ -115,7 +115,7 @@ class Transitions(nn.Module):
 
     def _take_out(self, table: torch.Tensor, histories: torch.Tensor, following: torch.Tensor) -> None:
         """Subtract from `table` float32[B, N] what the steps to `following` items added to a history's transitions:
-        those that start in the history, and, where items repeat, those that start behind it at an item it holds.
+        those that start in the history, and, where items repeat, those that start after it at an item it holds.
         """
         window = int(self.window)
         ages = self.history_decay ** torch.arange(histories.shape[1], device=histories.device)
@@ -131,5 +131,5 @@ class Transitions(nn.Module):
                 place = (rows, item[rows])
                 before = table[place]
                 left = before - joined / distance
-                # What only rounding left over must not become the whole distribution when it is scaled to 1.
+                # A remainder of rounding alone must not become the whole distribution when it is scaled to 1.
                 table[place] = torch.where(left > 1e-5 * before, left, 0.0)

@@ -23,7 +23,7 @@ _Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tenso
 
 
 class SearchModel(Protocol):
-    """What the search asks of a model. B prompts of P positions, L levels of K codes, hidden size D."""
+    """What the search needs of a model. B prompts of P positions, L levels of K codes, hidden size D."""
 
     max_history: int  # items of a history that a prompt holds at most
     search_dtype: torch.dtype  # of the body's matrix products in a search: float32, or bfloat16
@@ -75,7 +75,7 @@ def beam_search(
 ) -> Candidates:
     """The best `width` items by constrained beam search of that width, best first, in L forwards.
 
-    `banned[b]` items are left out by the search itself, so `width` others are returned where the beam meets them;
+    `banned[b]` items are left out by the search itself, so `width` others are returned where the beam reaches them;
     `allowed[b]`, unless None, limits a row to those items (an empty one gives an empty list).
     """
 

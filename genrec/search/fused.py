@@ -1,10 +1,10 @@
 """`genrec.search.layout.Siblings` for small dense Qwen2 models on the CPU, where the small steps of the stock modules take as
 long as their matrix products.
 
-The same arithmetic in fewer passes over memory: weights of norms folded into the linear layers behind them, query, key
+The same arithmetic in fewer passes over memory: weights of norms folded into the linear layers after them, query, key
 and value (and gate and up) as one product, rotary positions as one complex product in place, keys and values written
-where attention reads them, and no row computed that nobody looks at. Rows are taken a few at a time, so that what lies
-between two products stays in the cache of a core. Weights are gathered anew for every search: reinforcement learning
+where attention reads them, and no row computed that is not used. Rows are taken a few at a time, so that what is
+computed between two products stays in the cache of a core. Weights are gathered anew for every search: reinforcement learning
 changes them in place between two searches.
 """
 
@@ -205,13 +205,13 @@ class FusedSiblings:
         return states.unflatten(-1, (-1, self._dim))
 
     def _keep(self, states: torch.Tensor, layer: int, rows: slice, start: int) -> torch.Tensor:
-        """Write keys and values [b, T, 2 * V * d] behind `start` others; all so far, [2, b, V, start + T, d]."""
+        """Write keys and values [b, T, 2 * V * d] after `start` others; all so far, [2, b, V, start + T, d]."""
         cache = self._cache[layer, :, rows, :, : start + states.shape[1]]
         cache[:, :, :, start:] = self._heads(states).unflatten(2, (2, -1)).permute(2, 0, 3, 1, 4)
         return cache
 
     def _finish(self, layer: _Layer, hidden: torch.Tensor, mixed: torch.Tensor) -> None:
-        """The rest of a layer behind its attention, `mixed` [b, T, H, d], on `hidden` [b, T, D] in place."""
+        """The rest of a layer after its attention, `mixed` [b, T, H, d], on `hidden` [b, T, D] in place."""
         flat = hidden.view(-1, hidden.shape[-1])
         _add_product(flat, mixed.reshape(len(flat), -1), layer.out)
         gate, up = torch.mm(self._normed(flat).to(layer.gate_up.dtype), layer.gate_up).chunk(2, dim=1)

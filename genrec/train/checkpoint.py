@@ -63,7 +63,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn
 def load_optimizer(
     optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Give an optimizer the state that `optimizer_tensors` took; `step` counters stay where the optimizer wants them.
+    """Give an optimizer the state that `optimizer_tensors` took; `step` counters stay where the optimizer keeps them.
 
     Going through `load_state_dict` lets the optimizer place and cast its slots itself.
     """

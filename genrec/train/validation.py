@@ -14,7 +14,7 @@ from genrec.train.learner_group import LearnerGroup
 
 CUTOFF = 10
 BEAM_WIDTH = 20
-_SAMPLE_SEED = 0  # not the run's seed: every model is asked about the same users
+_SAMPLE_SEED = 0  # not the run's seed: every model is measured on the same users
 
 
 class Validation:

@@ -11,6 +11,7 @@ from genrec import tables
 from genrec.model.policy import Policy
 from genrec.model.vocab import SidVocabulary
 from genrec.search.trie import Trie
+from tests.support.targets import write_targets
 
 NUM_ITEMS, NUM_LEVELS, NUM_CODES = 24, 3, 4
 MAX_HISTORY = 4
@@ -73,18 +74,5 @@ def write_prepared(folder: Path, sequences: list[list[int]], valid: list[tuple[l
     }
     for name, columns, schema in (("train", train, tables.SEQUENCES), ("catalogue", catalogue, tables.CATALOGUE)):
         tables.write_table(pa.table(columns, schema=schema), folder / f"{name}.parquet", schema)
-    write_targets(folder / "valid.parquet", valid)
+    write_targets(folder, "review", valid=[(user, *row) for user, row in enumerate(valid)])
     return folder
-
-
-def write_targets(path: Path, rows: list[tuple[list[int], int]]) -> None:
-    """valid.parquet or test.parquet of (history, target) rows."""
-    columns = {
-        "user": list(range(len(rows))),
-        "history": [h for h, _ in rows],
-        "history_events": [["review"] * len(h) for h, _ in rows],
-        "target": [t for _, t in rows],
-        "target_event": ["review"] * len(rows),
-        "timestamp": [0] * len(rows),
-    }
-    tables.write_table(pa.table(columns, schema=tables.TARGETS), path, tables.TARGETS)

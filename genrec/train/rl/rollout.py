@@ -1,7 +1,7 @@
-"""Rollouts: the candidates that the policy of the moment proposes for the prompts of a step.
+"""Rollouts: the candidates that the current policy generates for the prompts of a step.
 
 A prompt's candidates depend on the weights, the seed, the step and the prompt's place in the step, bit by bit, not on
-how many workers share the step: a chunk of fixed size is always padded and computed as a whole, and has a random
+the number of rollout workers: a chunk of fixed size is always padded and computed as a whole, and has a random
 stream of its own.
 
 Letters: B prompts, G candidates a prompt, L levels.
@@ -39,7 +39,7 @@ class Rollout(NamedTuple):
 
 
 class Rollouts(Protocol):
-    """Generates the candidates of a step. `weights` gives the learner's trainable weights to whoever needs a copy."""
+    """Generates the candidates of a step. `weights` gives the learner's trainable weights to other processes, which need a copy."""
 
     def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout: ...
 
@@ -129,7 +129,7 @@ def concatenate(parts: Sequence[Rollout]) -> Rollout:
 
 
 class RolloutWorker:
-    """A policy that takes new weights and generates. A plain class; the task layer makes an actor of it."""
+    """A rollout worker: a policy that takes new weights and generates. The task layer wraps it in an actor."""
 
     def __init__(self, policy: Policy, trie: Trie, sids: np.ndarray, config: "RlConfig", seed: int) -> None:
         self.policy, self.trie, self.sids, self.config, self.seed = policy, trie, sids, config, seed

@@ -1,6 +1,6 @@
 """Reinforcement learning on top of the SFT model.
 
-Each step: prompts cut from training sequences -> candidates of the policy of the moment -> groups judged by the
+Each step: prompts cut from training sequences -> candidates of the current policy -> groups scored by the
 rewards -> one update. Validation HR@10 and NDCG@10, measured on the SFT model first, decide what is returned: RL easily
 buys the first place with the tenth, so a checkpoint must beat the SFT model at NDCG@10 without losing HR@10.
 """
@@ -56,8 +56,8 @@ def train_rl(
     """Train and write a model folder of the same kind as `sft` (weights or adapter, genrec.json) and the log.
 
     prepared: folder with train.parquet (prompts), valid.parquet (the gate) and catalogue.parquet. sids: sids.parquet.
-    base: the folder an adapter in `sft` was trained on. work: checkpoints; a rerun with the same folder goes on where
-    it stopped. rollouts: who generates candidates; None generates here. Without validation users nothing could tell an
+    base: the folder an adapter in `sft` was trained on. work: checkpoints; a rerun with the same folder continues where
+    it stopped. rollouts: generates candidates; None: the learner does. Without validation users nothing could tell an
     improvement, so nothing is trained.
 
     Returns {improved, best_step, steps, stop_reason, valid, valid_sft, first, last, ...}: without an improvement on

@@ -18,7 +18,7 @@ from genrec.model.policy import Policy
 if TYPE_CHECKING:
     from genrec.config import AlignmentConfig
 
-# What is asked, in words, before and after the id or text that is given.
+# Words before and after the id or text of a question.
 _WORDS = {
     "sid_to_title": ("Which product is ", "? Its title: "),
     "title_to_sid": ("Which product has the title ", "? Its id: "),
@@ -85,7 +85,7 @@ class Alignment:
 
     @property
     def names(self) -> list[str]:
-        """The objectives behind `losses`, in its order."""
+        """The objectives of `losses`, in its order."""
         return list(self._weights)
 
     def _title_loss(self, items: np.ndarray) -> torch.Tensor:

@@ -53,7 +53,7 @@ def train_sft(
     `prepared` holds train.parquet and valid.parquet; `sids` is sids.parquet, `vectors` the vectors.parquet
     of the embed stage (for item vectors with text). `warm_start` names an earlier model whose weights are the start
     where the ids are the same. Checkpoints go to `work`, and a rerun
-    with the same folder goes on where it stopped (on one CPU thread in fp32: to the same bits). Returns a summary.
+    with the same folder continues where it stopped (on one CPU thread in fp32: to the same bits). Returns a summary.
     Inside a torch.distributed group all processes call this alike; the first one writes.
     Raises DataError for unusable inputs and TrainingError when a loss or gradient is not finite.
     """

@@ -118,7 +118,7 @@ class Trainer:
         Raises TrainingError before the weights are touched when a loss or gradient is not finite.
         """
         self.policy.model.train()
-        if self.group.size > 1:  # dropout of its own in every process, and the same again behind a checkpoint
+        if self.group.size > 1:  # other dropout in every process, the same after a resumption
             torch.manual_seed(int(self._rng(_DROPOUT, self.group.rank).integers(2**62)))
         parts = self.accumulate(rows, self._rng(_AUGMENT))
         if self.alignment is not None:
@@ -193,7 +193,7 @@ class Trainer:
 
     @staticmethod
     def _note_losses(notes: torch.Tensor, rows: np.ndarray, parts: torch.Tensor, targets: torch.Tensor) -> None:
-        """Keep each window's mean loss, for the sampler, where it asks for them."""
+        """Keep each window's mean loss, for the sampler, where it needs them."""
         if not len(notes):
             return
         window = targets.nonzero()[:, 0]

@@ -1,4 +1,4 @@
-"""Fine-tuning from the model in service: every weight that has the same name and shape there starts from it."""
+"""Fine-tuning from an earlier model: every weight of the same name and shape starts from it."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ class WarmStart:
 
     Args:
         model, base: folders of the earlier sft or rl artifact and of the base it was trained on.
-        catalogue: catalogue.parquet that the earlier model knows.
+        catalogue: catalogue.parquet that the earlier model was trained on.
     """
 
     model: Path
@@ -31,7 +31,7 @@ class WarmStart:
 def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
     """Overwrite the weights of `policy` (for the items of `catalogue`) by those of an earlier model.
 
-    The semantic ids of both must mean the same. Known items take their own embeddings along, new items keep fresh ones.
+    The semantic ids of both must mean the same. Known items keep their embeddings, new items fresh ones.
 
     Returns:
         The share of the trained numbers that were taken over, 0..1.
@@ -60,7 +60,7 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
 
 
 def _weights(policy: Policy) -> dict[str, torch.Tensor]:
-    """What training changes: the adapter alone where there is one, else all weights; and the item vectors' own."""
+    """What training changes: the adapter where there is one, else all weights, and the weights of the item vectors."""
     parameters = policy.model.named_parameters()
     weights = {name: p.data for name, p in parameters if not policy.has_adapter or _of_adapter(name)}
     if policy.items is not None:

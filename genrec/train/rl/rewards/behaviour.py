@@ -50,7 +50,7 @@ def _value(event: str, options: Config) -> float:
 
 
 def note(context: RewardContext, options: Config) -> str | None:
-    """What the data keeps this reward from doing."""
+    """Why the data leaves this reward without effect."""
     if {"click", "purchase"} & set(context.event_names):
         return None
     there = ", ".join(context.event_names) or "none"

@@ -45,5 +45,5 @@ def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContex
 
 
 def note(context: RewardContext, options: Config) -> str | None:
-    """What the data keeps this reward from doing."""
+    """Why the data leaves this reward without effect."""
     return "the catalogue names no categories, so it is 0 for every candidate" if context.categories is None else None

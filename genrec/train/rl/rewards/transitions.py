@@ -5,7 +5,7 @@ the history in training is known for every candidate. It is a relevance signal f
 learned, so that there is no model of it to fool (a reward from another recommender's scores is known to be gamed). The
 table is that of `genrec.model.transitions`; directed transitions are a strong recommender themselves (arXiv 2605.07125).
 
-The steps from a prompt's history to the items behind it are taken out of the table first, or it would hold the answer.
+The steps from a prompt's history to the items after it are subtracted from the table first: they hold the answer.
 """
 
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContex
 
 
 def note(context: RewardContext, options: Config) -> str | None:
-    """What the data keeps this reward from doing."""
+    """Why the data leaves this reward without effect."""
     table = context.prepared
     if table is None or len(table.targets):
         return None

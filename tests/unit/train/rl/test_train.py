@@ -27,8 +27,8 @@ from tests.support.rl_tiny import (
     tiny_policy,
     write_prepared,
     write_sids,
-    write_targets,
 )
+from tests.support.targets import write_targets
 
 
 def test_training_beats_the_sft_model_and_says_so(shop, tmp_path):
@@ -166,7 +166,9 @@ def test_validation_targets_teach_nothing(shop, tmp_path):
 def test_test_targets_change_no_byte(shop, tmp_path):
     summaries = []
     for name, shift in (("a", 1), ("b", 7)):
-        write_targets(shop["prepared"] / "test.parquet", [([*h, t], (t + shift) % NUM_ITEMS) for h, t in VALID])
+        valid = [(user, *row) for user, row in enumerate(VALID)]
+        test = [(user, [*history, target], (target + shift) % NUM_ITEMS) for user, history, target in valid]
+        write_targets(shop["prepared"], valid=valid, test=test)
         summaries.append(run(shop, tmp_path / name))
     assert summaries[0] == summaries[1]
     assert contents(tmp_path / "a" / "out") == contents(tmp_path / "b" / "out")
