@@ -1,4 +1,4 @@
-"""Random state for a block of code, put back behind it."""
+"""A fixed random state inside a block of code; the state outside is restored."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import torch
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Run a block from `seed`; torch's random states (CPU, current GPU) outside it do not notice."""
+    """Seed torch for a block; its random states (CPU, current GPU) are as before afterwards."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)

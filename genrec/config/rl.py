@@ -31,7 +31,7 @@ class RolloutConfig(Section):
         "drop", description="Whether items of the history leave the candidates (the target never does)."
     )
     chunk_size: int = Field(
-        32, ge=1, description="Prompts an actor takes at a time; the next chunk goes to whoever is free."
+        32, ge=1, description="Prompts an actor takes at a time; the next chunk goes to an actor that is free."
     )
 
 
@@ -49,7 +49,7 @@ class RlConfig(Chosen):
         default_factory=RolloutConfig, description="Generation of candidates."
     )
     num_steps: int = Field(240, ge=0, le=1_000_000, description="Updates, at most; 0 returns the SFT model.")
-    prompts_per_step: int = Field(128, ge=1, description="Prompts behind one update.")
+    prompts_per_step: int = Field(128, ge=1, description="Prompts of an update.")
     micro_batch_size: int = Field(64, ge=1, description="Prompts in one forward of the learner.")
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
@@ -72,7 +72,9 @@ class RlConfig(Chosen):
         gt=0,
         description="Stop when the KL divergence from the SFT model, nats a token over the candidates, is above.",
     )
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16 runs forwards under autocast; refused on a device that only emulates bfloat16."
+    )
     empty_groups: Literal["repair", "skip", "keep"] = Field(
         "skip",
         description="Groups without a hit: put the target in the place of the last candidate, skip them, or keep them "

@@ -141,14 +141,16 @@ class SftConfig(Section):
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW.")
     min_learning_rate: float = Field(1e-5, ge=0, le=1, description="Learning rate at the end of the cosine.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of all steps with rising learning rate.")
-    batch_size: int = Field(64, ge=1, description="Training windows behind one optimizer step (effective batch).")
+    batch_size: int = Field(64, ge=1, description="Training windows of an optimizer step (effective batch).")
     micro_batch_size: int = Field(
         64, ge=1, description="Windows in one forward at most; gradients add up to batch_size."
     )
     weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay (matrices only).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Dropout on embeddings, attention and residual branches.")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 runs forwards under autocast.")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16 runs forwards under autocast; refused on a device that only emulates bfloat16."
+    )
     gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
     max_valid_users: int = Field(
         4000, ge=1, description="Validation users decoded after an epoch (a fixed random sample, same for all models)."

@@ -19,8 +19,10 @@ from genrec import tables
 from genrec.config import EvaluateConfig, RecallConfig
 from genrec.errors import DataError
 from genrec.metrics import target_ranks
-from genrec.model.policy import Candidates, Policy, computes_bf16
+from genrec.model.policy import Policy
+from genrec.model.precision import compute_dtype
 from genrec.progress import Progress, silent
+from genrec.search.decode import Candidates, beam_search
 from genrec.search.trie import Trie
 from genrec.tables import ragged, read_sids
 
@@ -84,7 +86,7 @@ def decode_shard(
     rows = read_test(prepared, *bounds)
     table = read_sids(sids)
     policy = Policy.load(model, base, device=device)
-    policy.half_search = config.precision == "bf16" and computes_bf16(policy.device)
+    policy.search_dtype = compute_dtype(config.precision, policy.device, "evaluate.precision")
     trie = Trie.from_sids(table, policy.vocab.num_codes, device=policy.device)
     # Rows of similar length share a batch: less padding, same results.
     order = np.argsort([min(len(h), policy.max_history) for h in rows.histories], kind="stable")
@@ -97,7 +99,7 @@ def decode_shard(
             histories = [rows.histories[i] for i in chosen]
             banned = histories if protocol == "drop" else None
             began = time.perf_counter()
-            found = policy.beam_search(policy.prompts(histories, table), trie, config.beam_width, banned=banned)
+            found = beam_search(policy, policy.prompts(histories, table), trie, config.beam_width, banned)
             found = Candidates(*(tensor.cpu() for tensor in found))  # waits for the device, so the clock is honest
             seconds += time.perf_counter() - began
             items[chosen], scores[chosen] = found.items.numpy(), found.scores.numpy()

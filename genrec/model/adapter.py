@@ -13,8 +13,8 @@ def attach(
 ) -> Any:
     """Put a LoRA adapter (Hu et al. 2021) on every linear layer of the body; returns the PEFT model.
 
-    The rows of the semantic-id tokens start from nothing a pretrained model knows, so with `trainable_rows` they are
-    trained outright and saved with the adapter; a head that is not tied to the embedding gets its own.
+    A pretrained model has learned nothing about the semantic-id tokens, so with `trainable_rows` their rows are trained
+    in full and saved with the adapter; a head that is not tied to the embedding gets its own.
     """
     from peft import LoraConfig, get_peft_model
 

@@ -1,8 +1,8 @@
-"""Model folders: what base, sft and rl leave behind, loaded and saved without ever executing data.
+"""Model folders: the artifacts of base, sft and rl, loaded and saved without ever executing data.
 
 A folder is a Hugging Face model folder (`model.safetensors`, `config.json`, tokenizer) or a PEFT adapter folder
 (`adapter_model.safetensors`, `adapter_config.json`, tokenizer), plus `genrec.json`: the kind of artifact, where the
-semantic-id tokens are, and how the adapter was made.
+semantic-id tokens are, and the kind of adapter.
 """
 
 import json
@@ -67,6 +67,16 @@ def load_model(
         raise DataError(f"{folder}: no adapter_model.safetensors there; recompute the stage")
     base = load_causal_model(base_folder, device, dtype, quantize=mode == "qlora")
     return PeftModel.from_pretrained(base, str(folder), is_trainable=trainable, torch_device=str(device))
+
+
+def text_token_ids(folder: Path, text: str) -> list[int]:
+    """Token ids of a text by the tokenizer in a model's folder; no text needs no tokenizer."""
+    if not text:
+        return []
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def quiet() -> None:

@@ -11,44 +11,40 @@ import numpy as np
 import torch
 from torch import nn
 
+from genrec import variants
 from genrec.errors import DataError
-from genrec.model import adapter, folder
+from genrec.model import adapter, folder, views
 from genrec.model.dropout import Dropout
-from genrec.model.item_head import ItemVectors
-from genrec.model.item_part import ItemPart
+from genrec.model.history_view import HistoryView
+from genrec.model.item_vectors import ItemVectors
+from genrec.model.precision import default_device
 from genrec.model.vocab import SidVocabulary
-from genrec.search import decode, layout
-from genrec.search.decode import Candidates
+from genrec.search import layout
 from genrec.search.layout import PromptBatch
-from genrec.search.trie import Trie
-
-__all__ = ["Candidates", "Policy", "PromptBatch", "computes_bf16", "default_device"]
+from genrec.search.prefixes import PrefixLogProbs
 
 
-def default_device() -> torch.device:
-    """The first GPU when there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 in hardware; CPUs that emulate it are 30 to 90 times slower than in float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-class Policy(ItemPart):
+class Policy:
     """A transformers causal model (possibly with a PEFT adapter) that recommends items by their semantic ids.
 
     Shapes: B prompts, P prompt positions, G candidates, W beam width, L levels, K codes, D hidden size, N items.
 
     `use_items` gives it vectors of the items, for a history view that reads them and for a dense head that ranks them
-    on the same forward. With a dense head of weight w, the score of a code behind a prefix is
-    (1 - w) log p(code) + w log q(code | prefix), q being what the dense head's softmax over the catalogue makes of a
-    prefix (the sum over its items): a score adds up to (1 - w) log p(item) + w log q(item). In search a table of
+    on the same forward. With a dense head of weight w, the score of a code after a prefix is
+    (1 - w) log p(code) + w log q(code | prefix), q being the dense head's softmax over the catalogue, summed over the
+    items of a prefix: a score adds up to (1 - w) log p(item) + w log q(item). In search a table of
     transitions may take a share of q (`genrec.model.transitions`).
     """
+
+    view: HistoryView
+    opening: np.ndarray  # int64[O], the tokens every prompt starts with: BOS and the view's instruction
+    items: ItemVectors | None
+    dense_weight: float | None  # None: no dense head
+    transition_share: float = 0.0  # of the transition table in the dense head's distribution
+    forward_dtype: torch.dtype = torch.float32  # bfloat16: forwards run under autocast, log-probabilities stay float32
+    search_dtype: torch.dtype = (
+        torch.float32
+    )  # of the body's matrix products in search; bfloat16 where forwards have it
 
     def __init__(
         self, model: nn.Module, vocab: SidVocabulary, max_history: int, meta: dict[str, Any], tokenizer_files: Path
@@ -59,6 +55,7 @@ class Policy(ItemPart):
         self._meta = meta
         self._tokenizer_files = tokenizer_files
         self._dropout: Dropout | None = None
+        self._dropout_rate = 0.0
         self._offsets = torch.from_numpy(vocab.level_offsets()).to(self.device)
         view = meta.get("view", {"name": "sid_tokens", "options": {}})
         self.use_items(None, view["name"], view["options"])
@@ -91,7 +88,7 @@ class Policy(ItemPart):
             items = ItemVectors.load(folder_, policy.vocab.num_codes)
             items.requires_grad_(trainable or not policy.has_adapter)
             policy.use_items(items, **meta["view"], dense_weight=meta.get("dense_weight"))
-            policy.successor_share = meta.get("successor_share", 0.0)
+            policy.transition_share = meta.get("successor_share", 0.0)
         return policy
 
     def save(self, folder_: Path, **meta: Any) -> None:
@@ -102,15 +99,10 @@ class Policy(ItemPart):
         folder.save_model(folder_, self.model, self._tokenizer_files)
         if self.items is not None:
             self.items.save(folder_)
-            meta |= {"dense_weight": self.dense_weight, "successor_share": self.successor_share}
+            meta |= {"dense_weight": self.dense_weight, "successor_share": self.transition_share}
         folder.write_meta(folder_, {**self._meta, "max_history": self.max_history, **meta})
 
     # ---- the model ----------------------------------------------------------------------------------------------------
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        """What `genrec.json` of the loaded folder says (kind, vocabulary, adapter)."""
-        return dict(self._meta)
 
     @property
     def device(self) -> torch.device:
@@ -130,6 +122,25 @@ class Policy(ItemPart):
         """The transformer without the output head: token ids to hidden states [B, T, D]."""
         return self.causal_model.base_model
 
+    def use_items(
+        self,
+        items: ItemVectors | None,
+        name: str = "sid_tokens",
+        options: dict[str, Any] | None = None,
+        dense_weight: float | None = None,
+    ) -> None:
+        """Read histories through the view `name` (a module of genrec/model/views), with vectors of the items if given.
+
+        `dense_weight`, 0..1, is the dense head's share of a score; None goes without such a head.
+        """
+        module, settings = variants.build(views.PACKAGE, name, options or {})
+        self.view = module.View(settings)
+        words = folder.text_token_ids(self._tokenizer_files, settings.instruction)
+        self.opening = np.array([self.vocab.bos_token_id, *words], dtype=np.int64)
+        self.items = None if items is None else items.to(self.device)
+        self.dense_weight = dense_weight
+        self._meta = {**self._meta, "view": {"name": name, "options": options or {}}, "items": items is not None}
+
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Parameters that require gradients, by name, in a fixed order."""
         parameters = dict(self.model.named_parameters())
@@ -143,6 +154,13 @@ class Policy(ItemPart):
             self._dropout.remove()
         self._dropout = Dropout(self.causal_model, p) if p > 0 else None
         self._dropout_rate = p
+
+    @contextlib.contextmanager
+    def precision(self) -> Iterator[None]:
+        """bfloat16 autocast where `forward_dtype` asks for it; nothing otherwise."""
+        enabled = self.forward_dtype == torch.bfloat16
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+            yield
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
@@ -166,8 +184,8 @@ class Policy(ItemPart):
         """BOS and the last `max_history` items (oldest first) through the history view, padded on the left.
 
         `sids` is int[N, L], row i being item i. `following` int64[B, F] is for histories cut from the training
-        sequences: the items behind them, padded with -1. An empty history is BOS alone. Tensors are on the
-        device of the model; the view knows what the ids stand for.
+        sequences: the items after them, padded with -1. An empty history is BOS alone. Tensors are on the
+        device of the model; what an id stands for is defined by the view.
         """
         cut = [np.asarray(h, dtype=np.int64)[-self.max_history :] for h in histories]
         ids, mask = self.view.prompt_ids(self, cut, sids)
@@ -182,6 +200,25 @@ class Policy(ItemPart):
     def token_ids(self, codes: torch.Tensor, level: int | None = None) -> torch.Tensor:
         """Token ids of `codes`: of one level (any shape), or of all levels along the last axis ([..., L])."""
         return codes + (self._offsets if level is None else self._offsets[level])
+
+    def item_inputs(self, items: torch.Tensor) -> torch.Tensor:
+        """Vectors float32 [..., D] of items int64[...] as the model reads them, with dropout in train mode."""
+        vectors = self._item_vectors()(items, self._code_rows())
+        return nn.functional.dropout(vectors, self._dropout_rate, self.model.training)
+
+    def check_catalogue(self, sids: np.ndarray) -> None:
+        """Raises DataError when `sids` is not as long as the catalogue the model's item vectors belong to."""
+        self._item_vectors().check_catalogue(sids)
+
+    def _item_vectors(self) -> ItemVectors:
+        if self.items is None:
+            raise DataError("the model holds no item vectors; the view item_tokens and a dense head need them")
+        return self.items
+
+    def _code_rows(self) -> torch.Tensor:
+        """The effective input embeddings of the semantic-id tokens, [L * K, D], differentiable."""
+        embedding = self.causal_model.get_input_embeddings()
+        return adapter.token_rows(embedding, self.vocab.first_token_id, self.vocab.end_token_id)
 
     # ---- logits -------------------------------------------------------------------------------------------------------
 
@@ -217,18 +254,6 @@ class Policy(ItemPart):
         with self.precision():
             return self.view.sequence_hidden(self, codes, items)
 
-    def sequence_logits(
-        self, codes: torch.Tensor, targets: torch.Tensor | None = None, items: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """Logits for every level of every item of whole histories in one pass, as `sequence_hidden` sees them.
-
-        `targets` bool[B, M] picks the items whose logits are wanted. Returns float32[B, M, L, K], or [T, L, K] for T
-        picked targets (row-major order).
-        """
-        hidden = self.sequence_hidden(codes, items)
-        with self.precision():
-            return self.level_logits(hidden if targets is None else hidden[targets])
-
     def candidate_logits(self, prompts: PromptBatch, sids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits float32[B, G, L, K] and hidden states [B, G, L, D] at each level of given candidates.
 
@@ -256,52 +281,19 @@ class Policy(ItemPart):
             chosen = (1 - self.dense_weight) * chosen + self.dense_weight * dense.path(sids.clamp_min(0))
         return chosen.masked_fill(sids < 0, 0.0), hidden
 
-    # ---- search -------------------------------------------------------------------------------------------------------
+    # ---- the dense head -----------------------------------------------------------------------------------------------
 
-    def beam_search(
-        self,
-        prompts: PromptBatch,
-        trie: Trie,
-        width: int,
-        banned: Sequence[np.ndarray] | None = None,
-        allowed: Sequence[np.ndarray | None] | None = None,
-    ) -> Candidates:
-        """The best `width` items by constrained beam search, best first, in L forwards.
+    def item_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """float32 [..., N]: the last hidden state of a history, [..., D], against every item's vector."""
+        with self.precision():
+            return self._item_vectors().logits(hidden, self._code_rows())
 
-        `banned[b]` items are left out by the search itself, so `width` others are found where the beam meets them;
-        `allowed[b]`, unless None, limits a row to those items (an empty one gives an empty list).
-        """
-        return decode.beam_search(self, prompts, trie, width, trie.restrict(banned, allowed))
+    def dense_prefixes(self, hidden: torch.Tensor, prompts: PromptBatch) -> PrefixLogProbs:
+        """The dense head's log q of every prefix of the catalogue's ids, from last hidden states [B, D]."""
+        return self._item_vectors().prefixes(self.item_logits(hidden), prompts, self.transition_share)
 
-    def sample(
-        self,
-        prompts: PromptBatch,
-        trie: Trie,
-        num_samples: int,
-        temperature: float = 1.0,
-        generator: torch.Generator | None = None,
-        banned: Sequence[np.ndarray] | None = None,
-        distinct: bool = False,
-    ) -> Candidates:
-        """Draws of items at `temperature`, renormalised over what the trie allows: independent ones, or, with
-        `distinct`, without replacement.
-
-        `log_probs` are the policy's own (temperature 1, over all K codes). `generator` lives on the model's device.
-        """
-        draw = decode.sample_distinct if distinct else decode.sample
-        return draw(self, prompts, trie, num_samples, temperature, generator, trie.restrict(banned))
-
-    def merged(self) -> "Policy":
-        """The same policy with its adapter added into the weights of the base; itself where it has none.
-
-        Quantised weights cannot take an adapter exactly: raises DataError for QLoRA.
-        """
-        if not self.has_adapter:
-            return self
-        if self._meta.get("adapter") == "qlora":
-            raise DataError("a QLoRA adapter cannot be merged exactly into 4-bit weights; train with adapter lora")
-        model = self.model.merge_and_unload()  # type: ignore[operator]
-        merged = Policy(model, self.vocab, self.max_history, {**self._meta, "adapter": "full"}, self._tokenizer_files)
-        merged.use_items(self.items, **self._meta["view"], dense_weight=self.dense_weight)
-        merged.successor_share = self.successor_share
-        return merged
+    @property
+    def transition_window(self) -> int:
+        """Items after a history that its transitions reach; 0 where no transition table joins the search."""
+        table = self.items.transitions if self.items is not None and self.dense_weight else None
+        return 0 if table is None or not self.transition_share else int(table.window)

@@ -1,6 +1,6 @@
-"""What followed what in training: a table of item-to-item transitions that joins the dense head's distribution.
+"""A table of item-to-item transitions counted in the training sequences, mixed into the dense head's distribution.
 
-On sparse data a table of counts predicts the next item about as well as a trained model, and errs elsewhere (directed
+On sparse data a table of counts predicts the next item about as well as a trained model, with other errors (directed
 transitions beat trained models on most public sets, arXiv 2605.07125). The two are mixed as probabilities, as a
 language model is with its nearest neighbours (Khandelwal et al. 2020, Generalization through Memorization, eq. 3):
 
@@ -14,63 +14,62 @@ import numpy as np
 import torch
 from torch import nn
 
-MAX_SUCCESSORS = 256  # kept for an item: the strongest
+from genrec.transitions import weighted_pairs
+
+MAX_TARGETS = 256  # transitions kept for a source item: the strongest
 
 
-class Successors(nn.Module):
+class Transitions(nn.Module):
     """Weights of E transitions between N items, by source item (CSR)."""
 
     starts: torch.Tensor  # int64[N + 1]
     targets: torch.Tensor  # int64[E]
     weights: torch.Tensor  # float32[E]
-    decay: torch.Tensor  # float32[]
+    history_decay: torch.Tensor  # float32[]
     window: torch.Tensor  # int64[]
 
     def __init__(
-        self, starts: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, decay: float, window: int
+        self, starts: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, history_decay: float, window: int
     ) -> None:
+        """`history_decay`: weight of a history item as a power of its age; `window`: longest distance counted."""
         super().__init__()
         self.register_buffer("starts", starts)
         self.register_buffer("targets", targets)
         self.register_buffer("weights", weights)
-        self.register_buffer("decay", torch.tensor(decay))
+        self.register_buffer("history_decay", torch.tensor(history_decay))
         self.register_buffer("window", torch.tensor(window))
 
     @classmethod
-    def of_tensors(cls, tensors: dict[str, torch.Tensor], prefix: str) -> "Successors | None":
-        """A table of the shape of saved tensors named `prefix`..., None where there are none."""
-        names = ("starts", "targets", "weights")
-        if f"{prefix}starts" not in tensors:
-            return None
-        starts, targets, weights = (torch.empty_like(tensors[prefix + name]) for name in names)
-        return cls(starts, targets, weights, decay=0.0, window=0)
+    def empty_like(cls, tensors: dict[str, torch.Tensor]) -> "Transitions":
+        """A table of the shapes of saved `starts`, `targets` and `weights`, to load a state into."""
+        starts, targets, weights = (torch.empty_like(tensors[name]) for name in ("starts", "targets", "weights"))
+        return cls(starts, targets, weights, history_decay=0.0, window=0)
 
     @classmethod
     def count(
-        cls, items: np.ndarray, offsets: np.ndarray, num_items: int, *, window: int, decay: float
-    ) -> "Successors":
+        cls, items: np.ndarray, offsets: np.ndarray, num_items: int, *, window: int, history_decay: float
+    ) -> "Transitions":
         """From the training sequences items[offsets[i]:offsets[i + 1]]: an edge adds up 1 / distance wherever its items
         follow each other within `window` places.
         """
-        owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         keys, weights = [], []
-        for distance in range(1, window + 1):
-            before, after = items[:-distance], items[distance:]
-            kept = (owner[:-distance] == owner[distance:]) & (before != after)
-            keys.append(before[kept].astype(np.int64) * num_items + after[kept])
-            weights.append(np.full(int(kept.sum()), 1 / distance))
+        sequence = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        for pair_weight, before, after in weighted_pairs(items, sequence, window):
+            differ = before != after
+            keys.append(before[differ].astype(np.int64) * num_items + after[differ])
+            weights.append(np.full(int(differ.sum()), pair_weight))
         key, place = np.unique(np.concatenate(keys), return_inverse=True)
         weight = np.bincount(place, np.concatenate(weights), minlength=len(key))
         source = key // num_items
         order = np.lexsort((-weight, source))  # the strongest of a source first
         first = np.searchsorted(source, source)
-        kept = np.sort(order[np.arange(len(key)) - first < MAX_SUCCESSORS])
+        kept = np.sort(order[np.arange(len(key)) - first < MAX_TARGETS])
         starts = np.searchsorted(source[kept], np.arange(num_items + 1))
         return cls(
             torch.from_numpy(starts),
             torch.from_numpy(key[kept] % num_items),
             torch.from_numpy(weight[kept].astype(np.float32)),
-            decay,
+            history_decay,
             window,
         )
 
@@ -92,8 +91,8 @@ class Successors(nn.Module):
         return mixed.clamp_min(torch.finfo(table.dtype).tiny).log()
 
     def scores(self, histories: torch.Tensor, following: torch.Tensor | None = None) -> torch.Tensor:
-        """Weight of every item as a successor, float32[B, N], of `histories` int64[B, H], newest item first, padded
-        with -1 (anywhere: a place is an age).
+        """Weight of the transitions from `histories` to every item, float32[B, N]. `histories` int64[B, H] are newest item
+        first, padded with -1 (anywhere: a place is an age).
 
         `following` int64[B, F], padded with -1, are the items that came next in the training sequence a history was
         cut from. The steps to them are taken out, as if the table had been counted when the history ended: with the
@@ -107,7 +106,7 @@ class Successors(nn.Module):
             counts
         )
         edge = self.starts[source].repeat_interleave(counts) + shift
-        values = self.weights[edge] * (self.decay**columns).repeat_interleave(counts)
+        values = self.weights[edge] * (self.history_decay**columns).repeat_interleave(counts)
         flat = rows.repeat_interleave(counts) * table.shape[1] + self.targets[edge]
         table.view(-1).index_add_(0, flat, values.to(table.dtype))
         if following is not None:
@@ -115,11 +114,11 @@ class Successors(nn.Module):
         return table
 
     def _take_out(self, table: torch.Tensor, histories: torch.Tensor, following: torch.Tensor) -> None:
-        """Subtract from `table` float32[B, N] what the steps to `following` items added to the successors of a history:
-        those that start in the history, and, where items repeat, those that start behind it at an item it holds.
+        """Subtract from `table` float32[B, N] what the steps to `following` items added to a history's transitions:
+        those that start in the history, and, where items repeat, those that start after it at an item it holds.
         """
         window = int(self.window)
-        ages = self.decay ** torch.arange(histories.shape[1], device=histories.device)
+        ages = self.history_decay ** torch.arange(histories.shape[1], device=histories.device)
         near = histories[:, :window].flip(1)
         sequence = torch.cat([near, following], dim=1)  # oldest first
         for later in range(following.shape[1]):
@@ -132,5 +131,5 @@ class Successors(nn.Module):
                 place = (rows, item[rows])
                 before = table[place]
                 left = before - joined / distance
-                # What only rounding left over must not become the whole distribution when it is scaled to 1.
+                # A remainder of rounding alone must not become the whole distribution when it is scaled to 1.
                 table[place] = torch.where(left > 1e-5 * before, left, 0.0)

@@ -1,4 +1,4 @@
-"""Directed transitions between items, beside symmetric co-occurrence: a graph heuristic that reads order and recency.
+"""Directed transitions between items, beside symmetric co-occurrence: a graph heuristic that uses order and recency.
 
 weight(i -> j) is the sum, over the training sequences in which j follows i within `window` places, of 1 / distance;
 `itemcf_weight` times the ItemCF cosine is added. A history item of age a counts history_decay ** a. Heuristics of this
@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from genrec.recall.itemcf import cosine_similarity
-from genrec.recall.parts.scorer import History, ItemGraph, Training, flatten, positions
+from genrec.recall.parts.scorer import History, ItemGraph, Training, flatten
+from genrec.transitions import weighted_pairs
 from genrec.variants import setting
 
 
@@ -33,13 +34,11 @@ class Config:
 
 def transition_weights(sequences: Sequence[History], num_items: int, window: int) -> sp.csr_array:
     """float32 [num_items, num_items]: sum of 1 / distance over ordered pairs of a sequence at most `window` apart."""
-    rows, items = flatten(sequences, num_items)
-    position, _ = positions(rows, len(sequences))
+    sequence, items = flatten(sequences, num_items)
     total = sp.csr_array((num_items, num_items), dtype=np.float32)
-    for distance in range(1, window + 1):
-        later = np.nonzero(position >= distance)[0]
-        weights = np.full(len(later), 1 / distance, dtype=np.float32)
-        total = total + sp.csr_array((weights, (items[later - distance], items[later])), shape=total.shape)
+    for pair_weight, before, after in weighted_pairs(items, sequence, window):
+        weights = np.full(len(before), pair_weight, dtype=np.float32)
+        total = total + sp.csr_array((weights, (before, after)), shape=total.shape)
     return sp.csr_array(total)
 
 

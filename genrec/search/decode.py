@@ -1,27 +1,58 @@
 """Search and sampling under the trie: three forwards for a list of items, on the layout of `genrec.search.layout`.
 
 Scores are sums of log-softmax values over the codes of a level, taken before disallowed codes are masked: a score is
-a property of the item, not of what else was allowed. With a dense head they are joined by its share of each step.
+a property of the item, not of what else was allowed. A dense head (weights of whole items) takes its share of each step.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
-from genrec.model.prefixes import PrefixLogProbs
 from genrec.progress import Progress, silent
 from genrec.search.fused import FusedSiblings, fits
 from genrec.search.layout import PromptBatch, Siblings
+from genrec.search.prefixes import PrefixLogProbs
 from genrec.search.trie import Restriction, Trie
-
-if TYPE_CHECKING:
-    from genrec.model.policy import Policy
 
 # What follows n prefixes, at most C codes each: (log-probs [B, n, C], allowed [B, n, C], scores [B, n]) -> parents and
 # places among the C (int64[B, W]), and dead (bool[B, W])
 _Choose = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+
+
+class SearchModel(Protocol):
+    """What the search needs of a model. B prompts of P positions, L levels of K codes, hidden size D."""
+
+    max_history: int  # items of a history that a prompt holds at most
+    search_dtype: torch.dtype  # of the body's matrix products in a search: float32, or bfloat16
+    dense_weight: float | None  # the dense head's share of a score, 0..1; None or 0: the semantic ids alone
+
+    @property
+    def body(self) -> Any:
+        """The transformer without its output head, as `genrec.search.layout` calls it."""
+
+    def inference(self) -> contextlib.AbstractContextManager[None]:
+        """Evaluation mode without gradients."""
+
+    def prompts(self, histories: Sequence[np.ndarray | list[int]], sids: np.ndarray) -> PromptBatch:
+        """Histories (items, oldest first) as prompts; `sids` int[N, L]."""
+
+    def prompt_embeds(self, prompts: PromptBatch) -> torch.Tensor:
+        """The body's input, [B, P, D]."""
+
+    def token_ids(self, codes: torch.Tensor, level: int) -> torch.Tensor:
+        """Token ids of codes of one level, of the same shape."""
+
+    def head_rows(self) -> torch.Tensor:
+        """Rows of the output head for the codes, [L, K, D]."""
+
+    def level_logits(self, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """float32 logits [..., K] of hidden states [..., D] against one level's rows."""
+
+    def dense_prefixes(self, hidden: torch.Tensor, prompts: PromptBatch) -> PrefixLogProbs:
+        """The dense head's distribution over the catalogue, by prefix, from the prompts' last hidden states [B, D]."""
 
 
 class Candidates(NamedTuple):
@@ -35,29 +66,42 @@ class Candidates(NamedTuple):
 
 @torch.no_grad()
 def beam_search(
-    policy: "Policy", prompts: PromptBatch, trie: Trie, width: int, restriction: Restriction | None
+    model: SearchModel,
+    prompts: PromptBatch,
+    trie: Trie,
+    width: int,
+    banned: Sequence[np.ndarray] | None = None,
+    allowed: Sequence[np.ndarray | None] | None = None,
 ) -> Candidates:
-    """The `width` best items a beam of that width finds, best first."""
+    """The best `width` items by constrained beam search of that width, best first, in L forwards.
+
+    `banned[b]` items are left out by the search itself, so `width` others are returned where the beam reaches them;
+    `allowed[b]`, unless None, limits a row to those items (an empty one gives an empty list).
+    """
 
     def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
         totals = (scores.unsqueeze(-1) + log_probs).masked_fill_(~allowed, -torch.inf).flatten(1)
         best, flat = totals.topk(min(width, totals.shape[1]), dim=1)
         return flat // log_probs.shape[-1], flat % log_probs.shape[-1], best == -torch.inf
 
-    return _search(policy, prompts, trie, width, restriction, choose)
+    return _search(model, prompts, trie, width, trie.restrict(banned, allowed), choose)
 
 
 @torch.no_grad()
 def sample(
-    policy: "Policy",
+    model: SearchModel,
     prompts: PromptBatch,
     trie: Trie,
     num_samples: int,
-    temperature: float,
-    generator: torch.Generator | None,
-    restriction: Restriction | None,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+    banned: Sequence[np.ndarray] | None = None,
 ) -> Candidates:
-    """`num_samples` independent draws (repeats possible) from the policy at `temperature`, restricted to the trie."""
+    """`num_samples` independent draws of items (repeats possible) at `temperature`, renormalised over what the trie and
+    `banned` allow.
+
+    `log_probs` are the model's own (temperature 1, over all K codes). `generator` lives on the prompts' device.
+    """
 
     def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
         num_rows, width, num_places = log_probs.shape
@@ -69,25 +113,26 @@ def sample(
         parent = torch.arange(width, device=place.device).repeat_interleave(draws).expand(num_rows, -1)
         return parent, place, dead.gather(1, parent)
 
-    return _search(policy, prompts, trie, num_samples, restriction, choose)
+    return _search(model, prompts, trie, num_samples, trie.restrict(banned), choose)
 
 
 @torch.no_grad()
 def sample_distinct(
-    policy: "Policy",
+    model: SearchModel,
     prompts: PromptBatch,
     trie: Trie,
     num_samples: int,
-    temperature: float,
-    generator: torch.Generator | None,
-    restriction: Restriction | None,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+    banned: Sequence[np.ndarray] | None = None,
 ) -> Candidates:
-    """`num_samples` different items, drawn one after the other without putting any back, in the order drawn.
+    """`num_samples` different items, drawn one after the other without replacement, in the order drawn.
 
     The probabilities are those of `sample`. One beam search over Gumbel-perturbed scores (Kool, van Hoof & Welling
     2019, Stochastic Beams and Where to Find Them, algorithm 1).
     """
-    return _search(policy, prompts, trie, num_samples, restriction, _GumbelTopK(num_samples, temperature, generator))
+    choose = _GumbelTopK(num_samples, temperature, generator)
+    return _search(model, prompts, trie, num_samples, trie.restrict(banned), choose)
 
 
 class _GumbelTopK:
@@ -121,7 +166,7 @@ def _with_maximum(noisy: torch.Tensor, maximum: torch.Tensor) -> torch.Tensor:
 
 
 def _search(
-    policy: "Policy",
+    model: SearchModel,
     prompts: PromptBatch,
     trie: Trie,
     width: int,
@@ -136,23 +181,23 @@ def _search(
     steps = torch.empty(num_rows, 1, 0, device=device)
     hidden = torch.empty(0)
     dense: PrefixLogProbs | None = None
-    half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=policy.autocast or policy.half_search)
-    with policy.inference():
-        heads = policy.head_rows()
+    half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=model.search_dtype == torch.bfloat16)
+    with model.inference():
+        heads = model.head_rows()
         for level in range(trie.num_levels):
             if siblings is None:
-                embeds = policy.prompt_embeds(prompts)
+                embeds = model.prompt_embeds(prompts)
                 with half:
-                    siblings = _read(policy, prompts, embeds, width * (trie.num_levels - 1))
+                    siblings = _read(model, prompts, embeds, width * (trie.num_levels - 1))
                 hidden = siblings.last_hidden.unsqueeze(1)
-                dense = policy.dense_prefixes(siblings.last_hidden, prompts) if policy.dense_weight else None
+                dense = model.dense_prefixes(siblings.last_hidden, prompts) if model.dense_weight else None
             else:
                 with half:
-                    hidden = siblings.extend(policy.token_ids(sids[:, :, -1], level - 1), parent)
+                    hidden = siblings.extend(model.token_ids(sids[:, :, -1], level - 1), parent)
             codes, states = trie.children(level, state, restriction)
-            log_probs = policy.level_logits(hidden, heads[level]).log_softmax(-1).gather(2, codes.clamp_min(0))
+            log_probs = model.level_logits(hidden, heads[level]).log_softmax(-1).gather(2, codes.clamp_min(0))
             if dense is not None:
-                log_probs = torch.lerp(log_probs, dense.followers(level, state, states), policy.dense_weight or 0.0)
+                log_probs = torch.lerp(log_probs, dense.followers(level, state, states), model.dense_weight or 0.0)
             parent, place, dead = choose(log_probs, codes >= 0, steps.sum(-1))
             chosen = parent * codes.shape[2] + place
             step, code, state = (t.flatten(1).gather(1, chosen) for t in (log_probs, codes, states))
@@ -164,12 +209,11 @@ def _search(
     return _candidates(trie.items(state), sids, steps, width)
 
 
-def _read(policy: "Policy", prompts: PromptBatch, embeds: torch.Tensor, capacity: int) -> Siblings | FusedSiblings:
+def _read(model: SearchModel, prompts: PromptBatch, embeds: torch.Tensor, capacity: int) -> Siblings | FusedSiblings:
     """The prompts as the model reads them, with room for `capacity` sibling tokens."""
-    if not fits(policy.body):
-        return Siblings(policy.body, embeds, prompts.attention_mask)
-    dtype = torch.bfloat16 if policy.autocast or policy.half_search else torch.float32
-    return FusedSiblings(policy.body, prompts.input_ids, embeds, prompts.attention_mask, capacity, dtype)
+    if not fits(model.body):
+        return Siblings(model.body, embeds, prompts.attention_mask)
+    return FusedSiblings(model.body, prompts.input_ids, embeds, prompts.attention_mask, capacity, model.search_dtype)
 
 
 def _candidates(items: torch.Tensor, sids: torch.Tensor, steps: torch.Tensor, width: int) -> Candidates:
@@ -186,7 +230,7 @@ def _candidates(items: torch.Tensor, sids: torch.Tensor, steps: torch.Tensor, wi
 
 
 def rank_users(
-    policy: "Policy",
+    model: SearchModel,
     histories: Sequence[np.ndarray],
     sids: np.ndarray,
     trie: Trie,
@@ -202,11 +246,11 @@ def rank_users(
     """
     items = np.full((len(histories), width), -1, dtype=np.int64)
     scores = np.full((len(histories), width), -np.inf, dtype=np.float32)
-    order = np.argsort([min(len(h), policy.max_history) for h in histories], kind="stable")
+    order = np.argsort([min(len(h), model.max_history) for h in histories], kind="stable")
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        prompts = policy.prompts([histories[r] for r in rows], sids)
-        found = policy.beam_search(prompts, trie, width, None if banned is None else [banned[r] for r in rows])
-        items[rows], scores[rows] = found.items.cpu().numpy(), found.scores.cpu().numpy()
+        prompts = model.prompts([histories[r] for r in rows], sids)
+        best = beam_search(model, prompts, trie, width, None if banned is None else [banned[r] for r in rows])
+        items[rows], scores[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
         progress(start + len(rows), len(order), "decode")
     return items, scores

@@ -1,10 +1,10 @@
 """`genrec.search.layout.Siblings` for small dense Qwen2 models on the CPU, where the small steps of the stock modules take as
 long as their matrix products.
 
-The same arithmetic in fewer passes over memory: weights of norms folded into the linear layers behind them, query, key
+The same arithmetic in fewer passes over memory: weights of norms folded into the linear layers after them, query, key
 and value (and gate and up) as one product, rotary positions as one complex product in place, keys and values written
-where attention reads them, and no row computed that nobody looks at. Rows are taken a few at a time, so that what lies
-between two products stays in the cache of a core. Weights are gathered anew for every search: reinforcement learning
+where attention reads them, and no row computed that is not used. Rows are taken a few at a time, so that what is
+computed between two products stays in the cache of a core. Weights are gathered anew for every search: reinforcement learning
 changes them in place between two searches.
 """
 
@@ -84,8 +84,8 @@ class FusedSiblings:
         shape = (len(self._layers), 2, num_rows, self._num_keys, self._used + capacity, self._dim)
         self._cache = embeds.new_empty(shape)  # keys and values
         self._ancestors = self._lengths.new_empty(num_rows, 1, 0)  # columns of the cache
-        found, words = ids.unique(return_inverse=True)
-        example = words.new_empty(len(found)).scatter_(0, words.flatten(), torch.arange(words.numel()))
+        distinct, words = ids.unique(return_inverse=True)
+        example = words.new_empty(len(distinct)).scatter_(0, words.flatten(), torch.arange(words.numel()))
         first = self._first_states(embeds.flatten(0, 1)[example])
         self.last_hidden = torch.cat(
             [self._read(embeds[rows], words[rows], first, rows) for rows in self._slices(self._used)]
@@ -205,13 +205,13 @@ class FusedSiblings:
         return states.unflatten(-1, (-1, self._dim))
 
     def _keep(self, states: torch.Tensor, layer: int, rows: slice, start: int) -> torch.Tensor:
-        """Write keys and values [b, T, 2 * V * d] behind `start` others; all so far, [2, b, V, start + T, d]."""
+        """Write keys and values [b, T, 2 * V * d] after `start` others; all so far, [2, b, V, start + T, d]."""
         cache = self._cache[layer, :, rows, :, : start + states.shape[1]]
         cache[:, :, :, start:] = self._heads(states).unflatten(2, (2, -1)).permute(2, 0, 3, 1, 4)
         return cache
 
     def _finish(self, layer: _Layer, hidden: torch.Tensor, mixed: torch.Tensor) -> None:
-        """The rest of a layer behind its attention, `mixed` [b, T, H, d], on `hidden` [b, T, D] in place."""
+        """The rest of a layer after its attention, `mixed` [b, T, H, d], on `hidden` [b, T, D] in place."""
         flat = hidden.view(-1, hidden.shape[-1])
         _add_product(flat, mixed.reshape(len(flat), -1), layer.out)
         gate, up = torch.mm(self._normed(flat).to(layer.gate_up.dtype), layer.gate_up).chunk(2, dim=1)

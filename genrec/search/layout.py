@@ -1,9 +1,9 @@
-"""One forward layout for search, scoring and training: a prompt, and candidates as sibling tokens behind it.
+"""One forward layout for search, scoring and training: a prompt, and candidates as sibling tokens after it.
 
 A prompt's keys and values are computed once. The tokens of its candidates are appended as siblings under a 4-D mask:
 each sees the prompt, its own ancestors and itself, and its position id is that of a lone continuation. G candidates
 of L levels cost P + G * (L - 1) token-forwards instead of G * (P + L); the last level's token is never an input.
-The masks go into the ordinary transformers model, so LoRA and quantised layers come along.
+The masks go into the ordinary transformers model, so LoRA and quantised layers work unchanged.
 """
 
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ class PromptBatch(NamedTuple):
 def left_padded(
     flat: np.ndarray, lengths: np.ndarray, opening: np.ndarray, padding: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `lengths` ids out of `flat`, each behind the ids `opening`, padded on the left: ids and mask, int64[B, P]."""
+    """Rows of `lengths` ids out of `flat`, each after the ids `opening`, padded on the left: ids and mask, int64[B, P]."""
     width = len(opening) + int(lengths.max(initial=0))
     starts = width - lengths[:, None]
     columns = np.arange(width)[None, :]
@@ -64,7 +64,7 @@ def prompt_mask(attention_mask: torch.Tensor) -> torch.Tensor:
 
 
 def last_real(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """[B, D]: the state of each prompt's last real position; `hidden` may go on behind the prompt."""
+    """[B, D]: the state of each prompt's last real position; `hidden` may extend beyond the prompt."""
     last = (attention_mask * torch.arange(attention_mask.shape[1], device=attention_mask.device)).argmax(1)
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
@@ -84,7 +84,7 @@ def _read(body: nn.Module, embeds: torch.Tensor, attention_mask: torch.Tensor, c
 def _read_left_padded(
     body: Any, embeds: torch.Tensor, attention_mask: torch.Tensor, cache: DynamicCache
 ) -> torch.Tensor:
-    """`_read` without what nobody looks at: the last layer gives keys and values of the prompt, and one state a row.
+    """`_read` without what is not used: the last layer gives keys and values of the prompt, and one state a row.
 
     The layers are transformers' own; with two of them it saves nearly half of the prompt's work.
     """
@@ -162,7 +162,7 @@ def candidate_hidden(
     """Hidden states, [B, G, L, D], that predict each token of G candidates, in one differentiable forward.
 
     Prompts are embeddings [B, P, D]; `token_ids` int64[B, G, L]. Level 0 is predicted by the prompt's last position,
-    shared by all candidates; level l by the candidate's token of level l - 1. The tokens stand level by level behind
+    shared by all candidates; level l by the candidate's token of level l - 1. The tokens follow level by level after
     the prompt.
     """
     num_rows, group, num_levels = token_ids.shape
@@ -189,7 +189,7 @@ def candidate_hidden(
 
 
 def branched_hidden(body: nn.Module, history: torch.Tensor, siblings: torch.Tensor) -> torch.Tensor:
-    """Hidden states, [B, M, L, D], for M targets a row, each with a branch of its own behind its part of a history.
+    """Hidden states, [B, M, L, D], for M targets a row, each with a branch of its own after its part of a history.
 
     `history` [B, O + M - 1, D] holds O opening positions and the first M - 1 items; `siblings` [B, M, L - 1, D] the
     tokens of the targets, all but the last. Target t sees the opening, items 0..t-1 and its own tokens, at the
@@ -217,7 +217,7 @@ def sequence_hidden(body: nn.Module, token_ids: torch.Tensor, opening: torch.Ten
     """Hidden states, [B, M, L, D], that predict every token of whole histories in one pass.
 
     `token_ids` int64[B, M, L] are the items' tokens, oldest first, padded on the right with any valid token: under
-    plain causal attention nothing real can see the padding, so no mask is needed. Behind the tokens `opening` int64[O]
+    plain causal attention nothing real can see the padding, so no mask is needed. After the tokens `opening` int64[O]
     the positions are those of `position_ids`.
     """
     num_rows, num_items, num_levels = token_ids.shape

@@ -155,11 +155,6 @@ class Trie:
         reached = (first + place).masked_fill_(~open_, -1)
         return lv.codes.take(reached.clamp_min(0)).masked_fill_(~open_, -1), reached
 
-    def allowed(self, level: int, state: torch.Tensor, restriction: Restriction | None = None) -> torch.Tensor:
-        """Codes that may follow `state` int64[B, W], as a mask: bool[B, W, K]."""
-        codes, _ = self.children(level, state, restriction)
-        return _mark(codes, torch.full_like(state, self.num_codes).unsqueeze(-1), self.num_codes)
-
     def parents(self, level: int) -> torch.Tensor:
         """For every state of `level` + 1 codes, int64[S], the state of its first `level` codes."""
         return self._levels[level].keys // self.num_codes

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights that training walks through: steadier than those of any one step
+"""An exponential moving average of the weights over the steps of a training run: steadier than those of one step
 (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780, section 2).
 """
 
@@ -22,7 +22,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, parameters: Mapping[str, nn.Parameter], step: int, decay: float) -> None:
-        """Move the average, if there is one, towards the weights behind update `step` (1-based).
+        """Move the average, if there is one, towards the weights after update `step` (1-based).
 
         The decay grows as step / (step + 10) up to `decay`, so that the start is forgotten.
         """

@@ -1,11 +1,13 @@
 """Checkpoints of a training run: tensors and a JSON state in one safetensors file, replaced atomically.
 
-Nothing in it executes when read. What a bit-exact resumption needs beside the weights (optimizer, random states) has
-helpers here, so that fine-tuning and reinforcement learning keep the same kind of file.
+Reading one executes nothing. What a bit-exact resumption needs beside the weights (optimizer, random states) is turned
+into tensors and back here.
 """
 
 import json
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: dict[str, nn
 def load_optimizer(
     optimizer: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], tensors: dict[str, torch.Tensor]
 ) -> None:
-    """Give an optimizer the state that `optimizer_tensors` took; `step` counters stay where the optimizer wants them.
+    """Give an optimizer the state that `optimizer_tensors` took; `step` counters stay where the optimizer keeps them.
 
     Going through `load_state_dict` lets the optimizer place and cast its slots itself.
     """
@@ -96,3 +98,21 @@ def restore_random(tensors: dict[str, torch.Tensor]) -> None:
     for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         if f"cuda{i}" in tensors:
             torch.cuda.set_rng_state(tensors[f"cuda{i}"], i)
+
+
+class CheckpointClock:
+    """Decides when a checkpoint is due: after `every_s` seconds, but never for more than a tenth of the time."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s, self._cost_s, self._saved_at = every_s, 0.0, time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether enough time has passed since the last checkpoint."""
+        return time.monotonic() - self._saved_at >= max(self._every_s, 10 * self._cost_s)
+
+    def run(self, save_checkpoint: Callable[[], None]) -> None:
+        """Save a checkpoint and note the time that it took."""
+        start = time.monotonic()
+        save_checkpoint()
+        self._saved_at = time.monotonic()
+        self._cost_s = self._saved_at - start

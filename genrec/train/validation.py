@@ -10,10 +10,11 @@ from genrec.progress import Progress, silent
 from genrec.search.decode import rank_users
 from genrec.search.trie import Trie
 from genrec.tables import TARGETS, read_table
+from genrec.train.learner_group import LearnerGroup
 
 CUTOFF = 10
 BEAM_WIDTH = 20
-_SAMPLE_SEED = 0  # not the run's seed: every model is asked about the same users
+_SAMPLE_SEED = 0  # not the run's seed: every model is measured on the same users
 
 
 class Validation:
@@ -33,9 +34,15 @@ class Validation:
         return len(self.targets)
 
     def __call__(self, policy: Policy, progress: Progress = silent) -> tuple[float, float]:
-        """(HR@10, NDCG@10), means over the users."""
+        """(HR@10, NDCG@10) of a policy, means over the users."""
         items, _ = rank_users(
             policy, self.histories, self.sids, self.trie, BEAM_WIDTH, banned=self.histories, progress=progress
         )
         ranks = metrics.target_ranks(items, self.targets)
         return float(metrics.hit(ranks, CUTOFF).mean()), float(metrics.ndcg(ranks, CUTOFF).mean())
+
+    def in_group(self, group: LearnerGroup, policy: Policy) -> tuple[float, float]:
+        """The same figures in every process of a group, so that all decide alike; the first one computes them."""
+        hr, ndcg = self(policy) if group.first else (0.0, 0.0)
+        hr, ndcg = group.sum_floats((hr, ndcg), policy.device)
+        return hr, ndcg

@@ -1,6 +1,6 @@
 """Training by several processes: Ray Train starts them as one torch.distributed group, on one machine or many.
 
-The training function is the one a single process runs (`genrec.train.workers` shares the work out inside it). Checkpoints,
+The training function is the one a single process runs (`genrec.train.learner_group` shares the work out inside it). Checkpoints,
 progress and results go the same way as with one process, through the stage's folders; Ray Train places the workers,
 joins them and brings the group down when one of them fails. Imports no Prefect: Ray workers import this.
 """
@@ -88,12 +88,12 @@ def run_group(
 @without_secrets()  # Ray Train writes the error of a process into logs of its own
 def in_group(settings: dict[str, Any]) -> Any:
     """What each process of the group runs."""
-    from genrec.train.workers import Workers
+    from genrec.train.learner_group import LearnerGroup
 
     limit_threads(settings["num_threads"])
-    workers = Workers()
-    progress = settings["progress"] if workers.first else silent
-    with _logging(settings["log_file"], workers.rank):
+    group = LearnerGroup()
+    progress = settings["progress"] if group.first else silent
+    with _logging(settings["log_file"], group.rank):
         return settings["function"](**settings["call"], progress=progress)
 
 

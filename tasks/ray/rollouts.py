@@ -14,10 +14,10 @@ from typing import Any
 
 from genrec.config import Config
 from genrec.errors import GenrecError
+from genrec.train.learner_group import LearnerGroup
 from genrec.train.rl.prompts import PromptSet
 from genrec.train.rl.rollout import Rollout, RolloutWorker, Weights, chunks, concatenate
 from genrec.train.rl.train import train_rl
-from genrec.train.workers import Workers
 from tasks.ray.cluster import limit_threads
 from tasks.ray.worker_log import beside_own, start_logging_to
 
@@ -129,7 +129,7 @@ def train_with_rollouts(
     max_history, seed = config.prepare.max_history, config.seed
     remote = config.rl.num_rollout_workers > 0 and config.rl.num_steps > 0
     rollouts = None
-    if remote and Workers().first:
+    if remote and LearnerGroup().first:
         worker = {"sft": sft, "base": base, "sids": sids, "config": config.rl, "max_history": max_history, "seed": seed}
         rollouts = RayRollouts(config, _rollout_cpus(config), worker)
     try:

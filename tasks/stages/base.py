@@ -18,7 +18,7 @@ def _reads(config: Config) -> dict[str, Any]:
 @stage("base", version=1, reads=_reads)
 def base(job: Job, prepare: Artifact) -> dict[str, Any]:
     """Build or fetch the base model and add the semantic-id tokens."""
-    from genrec.model.base import build_base
+    from genrec.train.base import build_base
 
     return job.ray_task(
         build_base,

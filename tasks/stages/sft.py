@@ -1,4 +1,4 @@
-"""sft: supervised fine-tuning, one pass per user; a killed run goes on from its last checkpoint."""
+"""sft: supervised fine-tuning, one pass per user; a killed run continues from its last checkpoint."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def _takes_over(config: Config) -> str | None:
 
 @stage("sft", version=3, reads=_reads, takes_over=_takes_over, same_settings=False)
 def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artifact) -> dict[str, Any]:
-    """Teach the model to write the next item's semantic id, from the base or from the model in service."""
+    """Train the model on the next item's semantic id, from the base or from the model in service."""
     from genrec.train.sft.train import train_sft
     from genrec.train.sft.warm_start import WarmStart
     from tasks.ray.parallel import train

@@ -28,8 +28,10 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from genrec.model.policy import Policy, PromptBatch
+from genrec.model.policy import Policy
 from genrec.model.vocab import SidVocabulary
+from genrec.search.decode import beam_search
+from genrec.search.layout import PromptBatch
 from genrec.search.trie import Trie
 
 NUM_LEVELS, NUM_CODES, WIDTH = 3, 256, 20
@@ -152,7 +154,7 @@ def limit_users_per_s(policy: Policy, prompt_tokens: int, clock: Callable[[], fl
     seen += config.num_hidden_layers * sum(WIDTH * (prompt_tokens + level + 1) for level in range(len(siblings)))
     head = config.hidden_size * NUM_CODES * (1 + siblings[-1])
     flop = 2 * (products + 2 * config.hidden_size * seen + head)
-    dtype = torch.bfloat16 if policy.half_search else torch.float32
+    dtype = policy.search_dtype
     a, b = (
         torch.randn(2048, config.hidden_size).to(dtype),
         torch.randn(config.hidden_size, 4 * config.hidden_size).to(dtype),
@@ -194,7 +196,7 @@ def main() -> None:
     def decode(side: str, batch: list[np.ndarray]) -> None:
         prompts = policy.prompts(batch, sids)
         if side == "ours":
-            policy.beam_search(prompts, trie, WIDTH)
+            beam_search(policy, prompts, trie, WIDTH)
         else:
             generate_items(policy, prompts, sids, side)
 
@@ -206,8 +208,8 @@ def main() -> None:
         return users / (clock() - start)
 
     check = policy.prompts(histories[:8], sids)
-    same = generate_items(policy, check, sids, "level") == policy.beam_search(check, trie, WIDTH).items.tolist()
-    policy.half_search = args.bf16
+    same = generate_items(policy, check, sids, "level") == beam_search(policy, check, trie, WIDTH).items.tolist()
+    policy.search_dtype = torch.bfloat16 if args.bf16 else torch.float32
     num_users = {"ours": args.users, "generate": args.generate_users, "processor": args.generate_users}
     sizes = {side: [size for size in args.batch_sizes if size <= users] for side, users in num_users.items()}
     tried = {side: {size: max(rate(side, size) for _ in range(2)) for size in sizes[side]} for side in sizes}

@@ -27,13 +27,13 @@ import torch
 from genrec.config import RlConfig
 from genrec.model.policy import Policy
 from genrec.search.trie import Trie
+from genrec.train.learner_group import LearnerGroup
 from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner
 from genrec.train.rl.prompts import PromptSet
-from genrec.train.rl.rewards.compose import build_terms
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.reward_context import RewardContext
+from genrec.train.rl.rewarding import build_terms
 from genrec.train.rl.rollout import LocalRollouts, RolloutWorker
-from genrec.train.workers import Workers
 from tests.bench.bench_decode import NUM_CODES, NUM_LEVELS, build
 
 GROUP, KL, RATE = 16, 1e-3, 1e-5
@@ -60,7 +60,7 @@ def seconds_of_ours(policy: Policy, sids: np.ndarray, prompts: PromptSet, steps:
     )
     context = RewardContext(torch.from_numpy(sids.astype(np.int64)), torch.ones(len(sids), dtype=torch.long))
     learner = Learner(policy, config, build_terms(config.rewards), context)
-    rollouts = LocalRollouts(RolloutWorker(policy, Trie.from_sids(sids, NUM_CODES), sids, config, 0), Workers())
+    rollouts = LocalRollouts(RolloutWorker(policy, Trie.from_sids(sids, NUM_CODES), sids, config, 0), LearnerGroup())
     target = torch.from_numpy(prompts.target)
 
     def step(number: int) -> None:

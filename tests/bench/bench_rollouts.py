@@ -23,13 +23,13 @@ import torch
 
 from genrec import tables
 from genrec.config import Config, ResourcesConfig
+from genrec.train.learner_group import LearnerGroup
 from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner
 from genrec.train.rl.prompts import PromptSet
-from genrec.train.rl.rewards.compose import build_terms
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.reward_context import RewardContext
+from genrec.train.rl.rewarding import build_terms
 from genrec.train.rl.rollout import LocalRollouts, Rollouts, RolloutWorker, get_weights
-from genrec.train.workers import Workers
 from tests.bench.bench_decode import MAX_HISTORY, build
 from tests.bench.bench_grpo import GROUP, make_prompts
 
@@ -60,7 +60,7 @@ class Side:
 
     def _rollouts(self, local: RolloutWorker, worker: dict[str, Any], num_workers: int) -> Rollouts:
         if not num_workers:
-            return LocalRollouts(local, Workers())
+            return LocalRollouts(local, LearnerGroup())
         from tasks.ray.rollouts import RayRollouts
 
         return RayRollouts(self.config, 1.0, worker)

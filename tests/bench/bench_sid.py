@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 from genrec.config import BaseConfig, SftConfig, SidConfig
-from genrec.model.base import build_base
 from genrec.sid.assign import assign
+from genrec.train.base import build_base
 from genrec.train.sft.train import train_sft
 from tests.bench.sid_data import data_sets, prepared
 

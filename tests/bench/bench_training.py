@@ -25,6 +25,7 @@ from genrec.train.sft.train import add_items
 from genrec.train.sft.trainer import Trainer
 from genrec.train.sft.windows import Windows, make_windows, shuffled_batches
 from tests.bench.bench_decode import MAX_HISTORY, build
+from tests.support.sft_runs import one_row_a_target
 
 NUM_ITEMS, BATCH = 4344, 64
 TOKENS: dict[str, Any] = {"view": "sid_tokens", "dense_head": {"loss_weight": 0.0}}
@@ -37,13 +38,6 @@ def sequences(num_users: int, mean_length: int, seed: int = 0) -> Windows:
     return make_windows(
         rng.integers(0, NUM_ITEMS, lengths.sum()), np.concatenate([[0], np.cumsum(lengths)]), MAX_HISTORY
     )
-
-
-def one_row_a_target(windows: Windows) -> Windows:
-    """The same targets, each with a row of its own that holds its history."""
-    target = np.concatenate([np.arange(a, b) for a, b in zip(windows.first_target, windows.end, strict=True)])
-    start = np.repeat(windows.start, windows.end - windows.first_target)
-    return Windows(windows.items, start, target + 1, target)
 
 
 def seconds_of_ours(policy: Policy, windows: Windows, sids: np.ndarray, **settings: Any) -> float:

@@ -19,6 +19,7 @@ import time
 import numpy as np
 import torch
 
+from genrec.search.decode import beam_search
 from genrec.search.trie import Trie
 from tests.bench.bench_decode import random_policy
 
@@ -68,7 +69,7 @@ def search_seconds(trie: Trie, sids: np.ndarray, repeats: int = 10) -> float:
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
-        policy.beam_search(prompts, trie, BEAMS)
+        beam_search(policy, prompts, trie, BEAMS)
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)
 

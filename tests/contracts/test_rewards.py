@@ -1,4 +1,4 @@
-"""What every reward promises. A new module of genrec/rl/rewards is tested here without being listed."""
+"""What every reward promises. A new module of genrec/train/rl/rewards is tested here without being listed."""
 
 import dataclasses
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from genrec import variants
+from genrec.train.rl.reward_context import RewardContext, Sequences
+from genrec.train.rl.rewarding import PACKAGE
 from genrec.train.rl.rewards import exact_hit
-from genrec.train.rl.rewards.compose import PACKAGE
-from genrec.train.rl.rewards.context import RewardContext, Sequences
 
 NUM_ITEMS, NUM_CODES = 40, 4
 
@@ -72,9 +72,12 @@ def test_is_a_pure_function(reward):
 def test_a_prompt_is_judged_alone(reward):
     candidates, target, context = make_batch(2)
     together = reward(candidates, target, context)
-    alone = torch.cat(
-        [reward(candidates[[i]], target[[i]], context.rows(torch.tensor([i]))) for i in range(len(target))]
-    )
+
+    def of_prompt(i):
+        facts = {name: getattr(context, name)[[i]] for name in ("history", "target_event", "following")}
+        return context._replace(**facts)
+
+    alone = torch.cat([reward(candidates[[i]], target[[i]], of_prompt(i)) for i in range(len(target))])
     assert torch.equal(together, alone)
 
 

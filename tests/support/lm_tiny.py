@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from genrec.model import adapter
+from genrec.model import adapter, folder
 from genrec.model.policy import Policy
 from genrec.model.vocab import SidVocabulary
 
@@ -52,6 +52,30 @@ def tiny_policy(seed: int = 0, tied: bool = True, lora: bool = False, vocab: Sid
                     parameter.add_(0.2 * torch.randn_like(parameter))
     meta = {"kind": "base", "adapter": mode, "vocabulary": vars(vocab), "max_history": MAX_HISTORY}
     return Policy(model, vocab, MAX_HISTORY, meta, Path())
+
+
+def attach(base: Path, quantize: bool = False) -> Policy:
+    """A fresh LoRA adapter on the base model in a folder."""
+    model = folder.load_causal_model(base, torch.device("cpu"), torch.float32, quantize)
+    model = adapter.attach(model, VOCAB, rank=4, alpha=8, dropout=0.0, seed=1).eval()
+    meta = {**folder.read_meta(base), "adapter": "qlora" if quantize else "lora"}
+    return Policy(model, VOCAB, MAX_HISTORY, meta, base)
+
+
+def perturb(policy: Policy) -> None:
+    """Move every trainable weight a little."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in policy.trainable_parameters().values():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+def sequence_logits(
+    policy: Policy, codes: torch.Tensor, targets: torch.Tensor | None = None, items: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Logits of every level of every item of whole histories in one pass: [B, M, L, K], or [T, L, K] of `targets`."""
+    hidden = policy.sequence_hidden(codes, items)
+    return policy.level_logits(hidden if targets is None else hidden[targets])
 
 
 def plain_log_probs(policy: Policy, history: np.ndarray, sids: np.ndarray) -> torch.Tensor:

@@ -4,16 +4,13 @@ A third of the length of `sid_tokens` (3 levels); as in SASRec-like recommenders
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from genrec.model.history_view import ViewedModel
 from genrec.search import layout
 from genrec.variants import setting
-
-if TYPE_CHECKING:
-    from genrec.model.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -30,23 +27,23 @@ class View:
         self.options = options
 
     def prompt_ids(
-        self, policy: "Policy", histories: list[np.ndarray], sids: np.ndarray
+        self, model: ViewedModel, histories: list[np.ndarray], sids: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        policy.check_catalogue(sids)
+        model.check_catalogue(sids)
         items = np.concatenate(histories) if histories else np.empty(0, np.int64)
         lengths = np.array([len(h) for h in histories], dtype=np.int64)
-        return layout.left_padded(items, lengths, -1 - policy.opening, -1 - policy.vocab.pad_token_id)
+        return layout.left_padded(items, lengths, -1 - model.opening, -1 - model.vocab.pad_token_id)
 
-    def embed(self, policy: "Policy", ids: torch.Tensor) -> torch.Tensor:
-        words = policy.body.get_input_embeddings()((-1 - ids).clamp_min(0))
-        vectors = policy.item_inputs(ids.clamp_min(0)).to(words.dtype)
+    def embed(self, model: ViewedModel, ids: torch.Tensor) -> torch.Tensor:
+        words = model.body.get_input_embeddings()((-1 - ids).clamp_min(0))
+        vectors = model.item_inputs(ids.clamp_min(0)).to(words.dtype)
         return torch.where((ids < 0).unsqueeze(-1), words, vectors)
 
-    def sequence_hidden(self, policy: "Policy", codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
+    def sequence_hidden(self, model: ViewedModel, codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
         if items is None:
             raise ValueError("item_tokens needs the item numbers beside their codes")
-        opening = torch.from_numpy(-1 - policy.opening).to(items.device)
+        opening = torch.from_numpy(-1 - model.opening).to(items.device)
         history = torch.cat([opening.expand(len(items), -1), items[:, :-1]], dim=1)
-        tokens = policy.token_ids(codes)[:, :, :-1]  # the last level's token is never an input
-        siblings = policy.body.get_input_embeddings()(tokens)
-        return layout.branched_hidden(policy.body, self.embed(policy, history), siblings)
+        tokens = model.token_ids(codes)[:, :, :-1]  # the last level's token is never an input
+        siblings = model.body.get_input_embeddings()(tokens)
+        return layout.branched_hidden(model.body, self.embed(model, history), siblings)

@@ -1,16 +1,13 @@
 """The history as text: one position a semantic-id token, L an item; for pretrained models and small ones alike."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from genrec.model.history_view import ViewedModel
 from genrec.search import layout
 from genrec.variants import setting
-
-if TYPE_CHECKING:
-    from genrec.model.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -27,16 +24,16 @@ class View:
         self.options = options
 
     def prompt_ids(
-        self, policy: "Policy", histories: list[np.ndarray], sids: np.ndarray
+        self, model: ViewedModel, histories: list[np.ndarray], sids: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         items = np.concatenate(histories) if histories else np.empty(0, np.int64)
-        tokens = policy.vocab.token_ids(sids[items]).reshape(-1)
-        lengths = np.array([len(h) for h in histories], dtype=np.int64) * policy.vocab.num_levels
-        return layout.left_padded(tokens, lengths, policy.opening, policy.vocab.pad_token_id)
+        tokens = model.vocab.token_ids(sids[items]).reshape(-1)
+        lengths = np.array([len(h) for h in histories], dtype=np.int64) * model.vocab.num_levels
+        return layout.left_padded(tokens, lengths, model.opening, model.vocab.pad_token_id)
 
-    def embed(self, policy: "Policy", ids: torch.Tensor) -> torch.Tensor:
-        return policy.body.get_input_embeddings()(ids)
+    def embed(self, model: ViewedModel, ids: torch.Tensor) -> torch.Tensor:
+        return model.body.get_input_embeddings()(ids)
 
-    def sequence_hidden(self, policy: "Policy", codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
-        opening = torch.from_numpy(policy.opening).to(codes.device)
-        return layout.sequence_hidden(policy.body, policy.token_ids(codes), opening)
+    def sequence_hidden(self, model: ViewedModel, codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
+        opening = torch.from_numpy(model.opening).to(codes.device)
+        return layout.sequence_hidden(model.body, model.token_ids(codes), opening)

@@ -13,14 +13,15 @@ from torch import nn
 
 from genrec import variants
 from genrec.errors import TrainingError
-from genrec.model.policy import Policy, PromptBatch
+from genrec.model.policy import Policy
+from genrec.search.layout import PromptBatch
+from genrec.train.learner_group import LearnerGroup
 from genrec.train.rl.groups import Groups
 from genrec.train.rl.objective import Estimates, Loss, Tokens
 from genrec.train.rl.prompts import PromptSet
-from genrec.train.rl.rewards.compose import Term, mean_rewards, total_reward
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.reward_context import RewardContext
+from genrec.train.rl.rewarding import Term, mean_rewards, total_reward
 from genrec.train.rl.value_head import ValueHead
-from genrec.train.workers import Workers
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig
@@ -50,10 +51,10 @@ class Learner:
         config: "RlConfig",
         terms: tuple[Term, ...],
         context: RewardContext,
-        workers: Workers | None = None,
+        group: LearnerGroup | None = None,
     ) -> None:
         self.policy, self.config, self.terms, self.context = policy, config, terms, context
-        self.workers = workers or Workers()
+        self.group = group or LearnerGroup()
         self.kl_coef = config.kl_coef
         self.sids = context.sids.cpu().numpy()
         self.algorithm, self.options = variants.build("genrec.train.rl.algorithms", config.algorithm, config.options)
@@ -82,7 +83,7 @@ class Learner:
                 parameter.data = current[name]
 
     def mean_rewards(self, prompts: PromptSet, items: torch.Tensor) -> dict[str, float]:
-        """Mean rewards (see `compose`) of candidates int64[B, G] as they were generated: a repair would hide misses."""
+        """Mean rewards (see `rewarding`) of candidates int64[B, G] as they were generated: a repair would hide misses."""
         target = torch.from_numpy(prompts.target).to(items.device)
         return mean_rewards(self.terms, items, target, self._context(prompts))
 
@@ -127,9 +128,9 @@ class Learner:
         if self.config.target_anchor > 0:
             items = torch.cat([items, groups.target[:, None]], dim=1)
         kept = groups.kept.nonzero().squeeze(1)
-        size = self.workers.at_most(self.config.micro_batch_size, len(kept))
+        size = self.group.at_most(self.config.micro_batch_size, len(kept))
         batches = []
-        for rows in self.workers.share(list(kept.split(size))):
+        for rows in self.group.share(list(kept.split(size))):
             histories = [prompts.histories[i] for i in rows.tolist()]
             following = None if prompts.following is None else prompts.following[rows.cpu().numpy()]
             batch = self.policy.prompts(histories, self.sids, following)
@@ -146,7 +147,7 @@ class Learner:
         for batch in batches:
             hidden = self.policy.candidate_scores(batch.prompts, batch.sids)[1]
             values[batch.rows] = self.critic(hidden[:, :num_candidates])
-        return self.workers.sum_(values)
+        return self.group.sum_(values)
 
     @torch.no_grad()
     def _reference_log_probs(self, batches: list[Batch]) -> list[torch.Tensor]:
@@ -199,8 +200,8 @@ class Learner:
             value.backward()
             for name, part in {"loss": value * num_prompts, **parts}.items():
                 sums[name] += part.item() / num_prompts
-        self.workers.sum_gradients(self.learned().values())
-        totals = self.workers.sum_floats(sums.values(), self.policy.device)
+        self.group.sum_gradients(self.learned().values())
+        totals = self.group.sum_floats(sums.values(), self.policy.device)
         norm = self._clip_gradients(step, inner)
         self.optimizer.step()
         return {**dict(zip(sums, totals, strict=True)), "grad_norm": norm}

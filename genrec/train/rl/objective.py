@@ -1,4 +1,4 @@
-"""What the algorithms share: the clipped surrogate, the KL estimate, and means that every prompt weighs alike in.
+"""What the algorithms share: the clipped surrogate, the KL estimate, and means in which every prompt weighs the same.
 
 Letters: B prompts, G candidates a prompt, L levels (tokens) a candidate.
 """
@@ -9,7 +9,7 @@ import torch
 
 
 class Estimates(NamedTuple):
-    """What a step is judged to be worth, token by token."""
+    """Advantages of a step, token by token."""
 
     advantage: torch.Tensor  # float32[B, G, L]
     returns: torch.Tensor | None = None  # float32[B, G, L], what a value head is to predict
@@ -54,6 +54,6 @@ def policy_loss(tokens: Tokens, clip_epsilon: float) -> Loss:
 
 
 def mean(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-    """Mean over valid candidates and levels: [B, G, L] -> [B]. `where`, so that a masked NaN stays out."""
+    """Mean over valid candidates and levels: [B, G, L] -> [B]. `where` keeps a masked NaN out."""
     kept = torch.where(valid[:, :, None], values, 0.0)
     return kept.sum(dim=(1, 2)) / (valid.sum(dim=1).clamp(min=1) * values.shape[2])

@@ -20,7 +20,7 @@ class PromptSet(NamedTuple):
     histories: list[np.ndarray]  # int64 items each, oldest first, not cut to max_history
     target: np.ndarray  # int64[B]
     target_event: np.ndarray | None = None  # int64[B], place in `PromptSource.event_names`
-    following: np.ndarray | None = None  # int64[B, F], the target and the items behind it, padded with -1
+    following: np.ndarray | None = None  # int64[B, F], the target and the items after it, padded with -1
 
     def banned(self) -> list[np.ndarray]:
         """Items a recommendation list leaves out: those of the history, but never the target (repeat purchases)."""
@@ -77,6 +77,6 @@ class PromptSource:
         return PromptSet(np.arange(num_prompts), histories, self.items[places], self.events[places], following)
 
     def _following(self, places: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Items int64[B, F] at `places` and behind them, up to the `ends` of the sequences; -1 from there on."""
-        behind = places[:, None] + np.arange(self.num_following)
-        return np.where(behind < ends[:, None], self.items[np.minimum(behind, len(self.items) - 1)], -1)
+        """Items int64[B, F] at `places` and after them, up to the `ends` of the sequences; -1 from there on."""
+        after = places[:, None] + np.arange(self.num_following)
+        return np.where(after < ends[:, None], self.items[np.minimum(after, len(self.items) - 1)], -1)

@@ -1,7 +1,7 @@
-"""Rollouts: the candidates that the policy of the moment proposes for the prompts of a step.
+"""Rollouts: the candidates that the current policy generates for the prompts of a step.
 
 A prompt's candidates depend on the weights, the seed, the step and the prompt's place in the step, bit by bit, not on
-how many workers share the step: a chunk of fixed size is always padded and computed as a whole, and has a random
+the number of rollout workers: a chunk of fixed size is always padded and computed as a whole, and has a random
 stream of its own.
 
 Letters: B prompts, G candidates a prompt, L levels.
@@ -17,10 +17,12 @@ import torch
 from genrec.errors import ConfigError, DataError
 from genrec.model import folder
 from genrec.model.policy import Policy
+from genrec.model.precision import compute_dtype, default_device
+from genrec.search.decode import Candidates, beam_search, sample, sample_distinct
 from genrec.search.trie import Trie
 from genrec.tables import read_sids
+from genrec.train.learner_group import LearnerGroup
 from genrec.train.rl.prompts import PromptSet
-from genrec.train.workers import Workers
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig
@@ -37,7 +39,7 @@ class Rollout(NamedTuple):
 
 
 class Rollouts(Protocol):
-    """Generates the candidates of a step. `weights` gives the learner's trainable weights to whoever needs a copy."""
+    """Generates the candidates of a step. `weights` gives the learner's trainable weights to other processes, which need a copy."""
 
     def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout: ...
 
@@ -61,18 +63,20 @@ def load_policy(
         )
     frozen = folder.read_meta(sft).get("adapter", "full") != "full"
     # Frozen weights may be stored in half precision; those that are trained stay in fp32.
-    dtype = torch.bfloat16 if frozen and config.precision == "bf16" else torch.float32
+    device = default_device()
+    compute = compute_dtype(config.precision, device, "rl.precision")
+    dtype = compute if frozen else torch.float32
     try:
-        policy = Policy.load(sft, base, dtype=dtype, max_history=max_history, trainable=True)
+        policy = Policy.load(sft, base, device=device, dtype=dtype, max_history=max_history, trainable=True)
     except (RuntimeError, KeyError, ValueError) as error:  # PEFT on tensors of other names or shapes
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{sft}: the weights do not fit the base model in {base} ({reason})") from error
     if policy.vocab.num_levels != table.shape[1]:
         raise DataError(
-            f"{sids.name} has {table.shape[1]} levels but the model in {sft} speaks {policy.vocab.num_levels}; "
+            f"{sids.name} has {table.shape[1]} levels but the model in {sft} has {policy.vocab.num_levels}; "
             "train it on these semantic ids"
         )
-    policy.autocast = config.precision == "bf16"
+    policy.forward_dtype = policy.search_dtype = compute
     policy.model.eval()  # no dropout: the policy that generates is the policy that is trained
     return policy, Trie.from_sids(table, policy.vocab.num_codes, policy.device), table
 
@@ -95,19 +99,23 @@ def generate(
     batch = policy.prompts(prompts.histories, sids, prompts.following)
     banned = prompts.banned() if rollout.seen_items == "drop" else None
     if rollout.mode == "beam":
-        found = policy.beam_search(batch, trie, config.group_size, banned=banned)
+        best = beam_search(policy, batch, trie, config.group_size, banned)
     else:
-        distinct = rollout.mode == "gumbel"
-        found = policy.sample(batch, trie, config.group_size, rollout.temperature, generator, banned, distinct)
-        order = found.scores.sort(dim=1, descending=True, stable=True).indices
-        by_level = order.unsqueeze(-1).expand_as(found.sids)
-        found = type(found)(
-            found.items.gather(1, order),
-            found.sids.gather(1, by_level),
-            found.log_probs.gather(1, by_level),
-            found.scores.gather(1, order),
-        )
-    return Rollout(found.items.cpu().numpy(), found.sids.cpu().numpy(), found.log_probs.cpu().numpy())
+        draw = sample_distinct if rollout.mode == "gumbel" else sample
+        best = _sorted(draw(policy, batch, trie, config.group_size, rollout.temperature, generator, banned))
+    return Rollout(best.items.cpu().numpy(), best.sids.cpu().numpy(), best.log_probs.cpu().numpy())
+
+
+def _sorted(drawn: Candidates) -> Candidates:
+    """The same candidates, best first."""
+    order = drawn.scores.sort(dim=1, descending=True, stable=True).indices
+    by_level = order.unsqueeze(-1).expand_as(drawn.sids)
+    return Candidates(
+        drawn.items.gather(1, order),
+        drawn.sids.gather(1, by_level),
+        drawn.log_probs.gather(1, by_level),
+        drawn.scores.gather(1, order),
+    )
 
 
 def chunks(prompts: PromptSet, size: int) -> list[PromptSet]:
@@ -121,7 +129,7 @@ def concatenate(parts: Sequence[Rollout]) -> Rollout:
 
 
 class RolloutWorker:
-    """A policy that takes new weights and generates. A plain class; the task layer makes an actor of it."""
+    """A rollout worker: a policy that takes new weights and generates. The task layer wraps it in an actor."""
 
     def __init__(self, policy: Policy, trie: Trie, sids: np.ndarray, config: "RlConfig", seed: int) -> None:
         self.policy, self.trie, self.sids, self.config, self.seed = policy, trie, sids, config, seed
@@ -160,46 +168,46 @@ class RolloutWorker:
 class LocalRollouts:
     """Rollouts in the learner's own processes, by the learner's own policy: it needs no copy of the weights."""
 
-    def __init__(self, worker: RolloutWorker, workers: Workers) -> None:
-        self.worker, self.workers = worker, workers
+    def __init__(self, worker: RolloutWorker, group: LearnerGroup) -> None:
+        self.worker, self.group = worker, group
 
     def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout:
-        if self.workers.size == 1:
+        if self.group.size == 1:
             return self.worker.generate(step, prompts)
-        parts = self.workers.share(chunks(prompts, self.worker.config.rollout.chunk_size))
-        found = concatenate([self.worker.generate(step, part) for part in parts]) if parts else None
+        parts = self.group.share(chunks(prompts, self.worker.config.rollout.chunk_size))
+        own = concatenate([self.worker.generate(step, part) for part in parts]) if parts else None
         rows = np.concatenate([np.empty(0, np.int64), *(part.position for part in parts)])
-        return gather(self.workers, found, rows, len(prompts.position), self.worker)
+        return gather(self.group, own, rows, len(prompts.position), self.worker)
 
 
 class SharedRollouts:
-    """Rollouts that the first of several learner processes gets and the others are told."""
+    """Rollouts that the first of several learner processes gets and passes on to the others."""
 
-    def __init__(self, rollouts: Rollouts | None, worker: RolloutWorker, workers: Workers) -> None:
-        self.rollouts, self.worker, self.workers = rollouts, worker, workers
+    def __init__(self, rollouts: Rollouts | None, worker: RolloutWorker, group: LearnerGroup) -> None:
+        self.rollouts, self.worker, self.group = rollouts, worker, group
 
     def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout:
-        if self.workers.size == 1:
+        if self.group.size == 1:
             assert self.rollouts is not None
             return self.rollouts(step, prompts, weights)
-        found = self.rollouts(step, prompts, weights) if self.rollouts is not None else None
-        rows = np.arange(0 if found is None else len(prompts.position))
-        return gather(self.workers, found, rows, len(prompts.position), self.worker)
+        own = self.rollouts(step, prompts, weights) if self.rollouts is not None else None
+        rows = np.arange(0 if own is None else len(prompts.position))
+        return gather(self.group, own, rows, len(prompts.position), self.worker)
 
 
 def gather(
-    workers: Workers, found: Rollout | None, rows: np.ndarray, num_prompts: int, worker: RolloutWorker
+    group: LearnerGroup, own: Rollout | None, rows: np.ndarray, num_prompts: int, worker: RolloutWorker
 ) -> Rollout:
     """The candidates of all prompts, of which this process has those at `rows` (the processes share them out)."""
-    group, levels = worker.config.group_size, worker.sids.shape[1]
-    shapes = {"items": (group,), "sids": (group, levels), "log_probs": (group, levels)}
+    group_size, levels = worker.config.group_size, worker.sids.shape[1]
+    shapes = {"items": (group_size,), "sids": (group_size, levels), "log_probs": (group_size, levels)}
     joined = []
     for name, shape in shapes.items():
         dtype = np.float32 if name == "log_probs" else np.int64
         whole = np.zeros((num_prompts, *shape), dtype=dtype)
-        if found is not None:
-            whole[rows] = getattr(found, name)
-        joined.append(workers.sum_(torch.from_numpy(whole).to(worker.policy.device)).cpu().numpy())
+        if own is not None:
+            whole[rows] = getattr(own, name)
+        joined.append(group.sum_(torch.from_numpy(whole).to(worker.policy.device)).cpu().numpy())
     return Rollout(*joined)
 
 

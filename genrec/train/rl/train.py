@@ -1,26 +1,25 @@
 """Reinforcement learning on top of the SFT model.
 
-Each step: prompts cut from training sequences -> candidates of the policy of the moment -> groups judged by the
+Each step: prompts cut from training sequences -> candidates of the current policy -> groups scored by the
 rewards -> one update. Validation HR@10 and NDCG@10, measured on the SFT model first, decide what is returned: RL easily
 buys the first place with the tenth, so a checkpoint must beat the SFT model at NDCG@10 without losing HR@10.
 """
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from genrec.progress import Progress, silent
-from genrec.tables import TRAINING_LOG, write_table
 from genrec.train.averaging import WeightAverage
+from genrec.train.checkpoint import CheckpointClock
+from genrec.train.learner_group import LearnerGroup
 from genrec.train.rl.groups import Groups, form_groups
 from genrec.train.rl.learner import Learner
 from genrec.train.rl.prompts import PromptSource
-from genrec.train.rl.rewards.compose import build_terms, notes, num_following, prepare, try_rewards
-from genrec.train.rl.rewards.context import read_context
+from genrec.train.rl.reward_context import read_context
+from genrec.train.rl.rewarding import build_terms, notes, num_following, prepare, try_rewards
 from genrec.train.rl.rollout import (
     LocalRollouts,
     Rollout,
@@ -30,14 +29,12 @@ from genrec.train.rl.rollout import (
     get_weights,
     load_policy,
 )
-from genrec.train.rl.state import State
+from genrec.train.rl.state import RlState
 from genrec.train.validation import Validation
-from genrec.train.workers import Workers
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig
 
-LOG_FILE = "training_log.parquet"
 SHOWN = ("reward", "kl", "entropy", "hit_rate", "empty_groups", "distinct_items")  # live, beside the best NDCG@10
 
 
@@ -59,8 +56,8 @@ def train_rl(
     """Train and write a model folder of the same kind as `sft` (weights or adapter, genrec.json) and the log.
 
     prepared: folder with train.parquet (prompts), valid.parquet (the gate) and catalogue.parquet. sids: sids.parquet.
-    base: the folder an adapter in `sft` was trained on. work: checkpoints; a rerun with the same folder goes on where
-    it stopped. rollouts: who generates candidates; None generates here. Without validation users nothing could tell an
+    base: the folder an adapter in `sft` was trained on. work: checkpoints; a rerun with the same folder continues where
+    it stopped. rollouts: generates candidates; None: the learner does. Without validation users nothing could tell an
     improvement, so nothing is trained.
 
     Returns {improved, best_step, steps, stop_reason, valid, valid_sft, first, last, ...}: without an improvement on
@@ -68,45 +65,40 @@ def train_rl(
     """
     policy, trie, table = load_policy(sft, base, sids, config, max_history)
     terms = build_terms(config.rewards)
-    ahead = max(policy.successor_window, num_following(terms))
+    ahead = max(policy.transition_window, num_following(terms))
     source = PromptSource(prepared / "train.parquet", seed, ahead)
     context = read_context(prepared / "catalogue.parquet", table, source.event_names, policy.device, source.sequences)
     terms = prepare(terms, context)
     try_rewards(terms, context, config.group_size)
     validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
-    workers = Workers()
-    learner = Learner(policy, config, terms, context, workers)
+    group = LearnerGroup()
+    learner = Learner(policy, config, terms, context, group)
     worker = RolloutWorker(policy, trie, table, config, seed)
     if rollouts is None and not rollouts_elsewhere:
-        rollouts = LocalRollouts(worker, workers)
+        rollouts = LocalRollouts(worker, group)
     else:
-        rollouts = SharedRollouts(rollouts, worker, workers)
+        rollouts = SharedRollouts(rollouts, worker, group)
 
-    state = State.resume(work, learner)
+    state = RlState.resume(work, learner.learned(), learner.optimizer)
     if state is None:
-        state = State(stop_reason="no validation users")
+        state = RlState(kl_coef=config.kl_coef)
         if len(validation):
-            state = State.start(*_validate(validation, learner))
+            state.start(*validation.in_group(group, policy))
+        else:
+            state.stop_reason = "no validation users"
+    learner.kl_coef = state.kl_coef
     if config.ema_decay and not state.average.tensors:
         state.average = WeightAverage.of(learner.parameters)
     _train(state, learner, source, rollouts, validation, config, work, progress)
-    state.restore_best(learner)
-    if workers.first:
+    state.restore_best(learner.parameters, otherwise=learner.reference)
+    if group.first:
         policy.save(out, kind="rl")
-        _write_log(state, out / LOG_FILE)
+        state.write_log(out)
     return {**_summary(state, config, source), "reward_notes": notes(terms, context)}
 
 
-def _validate(validation: Validation, learner: Learner) -> tuple[float, float]:
-    """(HR@10, NDCG@10) of the policy; the first process measures, so that all decide alike."""
-    workers = learner.workers
-    hr, ndcg = validation(learner.policy) if workers.first else (0.0, 0.0)
-    hr, ndcg = workers.sum_floats((hr, ndcg), learner.policy.device)
-    return hr, ndcg
-
-
 def _train(
-    state: State,
+    state: RlState,
     learner: Learner,
     source: PromptSource,
     rollouts: Rollouts,
@@ -115,7 +107,7 @@ def _train(
     work: Path,
     progress: Progress,
 ) -> None:
-    saved_at, cost = time.monotonic(), 0.0
+    clock = CheckpointClock(config.checkpoint_every_s)
     if state.stop_reason is None and state.step >= config.num_steps:
         state.stop_reason = "num_steps"
     while state.stop_reason is None:
@@ -126,7 +118,7 @@ def _train(
         groups = form_groups(items, target, config.empty_groups)
         figures = {**learner.mean_rewards(prompts, items), **rollout_figures(rollout, groups)}
         figures |= learner.update(state.step, prompts, groups)
-        state.step += 1
+        state.step, state.kl_coef = state.step + 1, learner.kl_coef
         state.average.update(learner.parameters, state.step, config.ema_decay)
         epoch = state.step * config.prompts_per_step / source.num_users
         state.log(epoch, figures)
@@ -134,16 +126,13 @@ def _train(
             state.stop_reason = "max_kl"
         elif state.step % config.eval_every == 0 or state.step == config.num_steps:
             with state.average.applied(learner.parameters):
-                state.validated(epoch, *_validate(validation, learner), learner, config.patience)
+                hr, ndcg = validation.in_group(learner.group, learner.policy)
+                least_hr = state.sft_hr or 0.0
+                state.validated(epoch, hr, ndcg, learner.parameters, config.patience, least_hr)
             if state.step == config.num_steps:
                 state.stop_reason = state.stop_reason or "num_steps"
-        started = time.monotonic()
-        # Never more than a tenth of the time: the checkpoint of a large model takes a while.
-        due = started - saved_at >= max(config.checkpoint_every_s, 10 * cost)
-        if learner.workers.first and (due or state.stop_reason):
-            state.save(work, learner)
-            saved_at = time.monotonic()
-            cost = saved_at - started
+        if learner.group.first and (clock.is_due() or state.stop_reason):
+            clock.run(lambda: state.save(work, learner.learned(), learner.optimizer))
         shown = {k: figures[k] for k in SHOWN if k in figures}
         progress(state.step, config.num_steps, f"step {state.step}", **shown, ndcg=state.best_ndcg or 0.0)
 
@@ -171,13 +160,7 @@ def rollout_figures(rollout: Rollout, groups: Groups) -> dict[str, float]:
     }
 
 
-def _write_log(state: State, path: Path) -> None:
-    columns = [list(column) for column in zip(*state.rows, strict=True)]
-    table = pa.table(columns, names=TRAINING_LOG.names) if columns else TRAINING_LOG.empty_table()
-    write_table(table, path, TRAINING_LOG)
-
-
-def _summary(state: State, config: "RlConfig", source: PromptSource) -> dict[str, Any]:
+def _summary(state: RlState, config: "RlConfig", source: PromptSource) -> dict[str, Any]:
     figures = {step: {n: v for s, _, n, v in state.rows if s == step} for step in {1, state.step} if step > 0}
     return {
         "improved": state.best_step > 0,

@@ -1,4 +1,4 @@
-"""The value head of actor-critic algorithms: what reward to expect behind a prefix."""
+"""The value head of actor-critic algorithms: the expected reward after a prefix."""
 
 import torch
 from torch import nn

@@ -18,7 +18,7 @@ from genrec.model.policy import Policy
 if TYPE_CHECKING:
     from genrec.config import AlignmentConfig
 
-# What is asked, in words, before and after the id or text that is given.
+# Words before and after the id or text of a question.
 _WORDS = {
     "sid_to_title": ("Which product is ", "? Its title: "),
     "title_to_sid": ("Which product has the title ", "? Its id: "),
@@ -55,8 +55,8 @@ class Alignment:
             self._items[name] = np.flatnonzero([bool(t.strip()) for t in texts[name]])
             if not len(self._items[name]):
                 raise DataError(f"sft.alignment.{name}: the catalogue has no text for it; set its weight to 0")
-            found = tokenizer(texts[name], add_special_tokens=False)["input_ids"]
-            self._tokens[name] = [ids[: config.max_text_tokens] for ids in found]
+            tokens = tokenizer(texts[name], add_special_tokens=False)["input_ids"]
+            self._tokens[name] = [ids[: config.max_text_tokens] for ids in tokens]
 
     @classmethod
     def load(
@@ -85,7 +85,7 @@ class Alignment:
 
     @property
     def names(self) -> list[str]:
-        """The objectives behind `losses`, in its order."""
+        """The objectives of `losses`, in its order."""
         return list(self._weights)
 
     def _title_loss(self, items: np.ndarray) -> torch.Tensor:

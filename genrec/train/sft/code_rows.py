@@ -1,7 +1,7 @@
-"""Embeddings of the semantic-id tokens that start from what the codes mean instead of from noise.
+"""Initial embeddings of the semantic-id tokens from the vectors of their items instead of from noise.
 
 A code of level l stands for what levels 0..l-1 left over of its items' vectors: the mean residual, which is the
-tokenizer's own code vector for items that no repair moved. A random projection brings it to the model's width; it keeps
+tokenizer's own code vector for items whose id no repair changed. A random projection brings it to the model's width; it keeps
 distances (Johnson & Lindenstrauss 1984).
 """
 

@@ -1,7 +1,6 @@
 """The optimizer of fine-tuning and its learning-rate schedule."""
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,10 +24,10 @@ def make_optimizer(parameters: dict[str, nn.Parameter], config: "SftConfig") -> 
     ]
     groups = [group for group in groups if group["params"]]
     if config.optimizer == "paged_adamw_8bit":
-        from bitsandbytes.optim import PagedAdamW8bit
+        from bitsandbytes.optim import AdamW8bit, PagedAdamW8bit
 
-        warnings.filterwarnings("ignore", "Paged optimizers are not supported on CPU")  # there is no page to move
-        return PagedAdamW8bit(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+        on_cpu = all(p.device.type == "cpu" for p in parameters.values())  # nothing to page there
+        return (AdamW8bit if on_cpu else PagedAdamW8bit)(groups, lr=config.learning_rate, betas=(0.9, 0.98))
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
 
 

@@ -1,4 +1,6 @@
-"""How a trained model's voices are joined into one score, chosen on validation: semantic ids, dense head, transitions."""
+"""The weights of a trained model's outputs in an item's score, chosen on validation: semantic ids, dense head,
+transitions.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 SCORE_WEIGHTS = (0.0, 0.5, 0.75, 0.9, 1.0)  # of the dense head, tried on validation
-SUCCESSOR_SHARES = (0.0, 0.1, 0.3, 0.5)  # of the table in the dense head's distribution, tried on validation
+TRANSITION_SHARES = (0.0, 0.1, 0.3, 0.5)  # of the table in the dense head's distribution, tried on validation
 # While training, and without validation; 0.9 or 1 was the best on every catalogue tried.
 DEFAULT_SCORE_WEIGHT = 0.9
 
@@ -24,24 +26,25 @@ def choose_scoring(policy: Policy, config: "SftConfig", validation: Validation) 
     """
     if policy.dense_weight is None:
         return {}
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     head = config.dense_head
-    table = policy.items.successors if policy.items is not None else None
+    table = policy.items.transitions if policy.items is not None else None
     if head.score_weight is None and len(validation):
-        found |= _best_of("score_weight", SCORE_WEIGHTS, policy, "dense_weight", validation)
-    found["score_weight"] = policy.dense_weight
+        summary |= _choose_best("score_weight", SCORE_WEIGHTS, policy, "dense_weight", validation)
+    summary["score_weight"] = policy.dense_weight
     if table is not None and policy.dense_weight:
         if head.successor_share is None and len(validation):
-            found |= _best_of("successor_share", SUCCESSOR_SHARES, policy, "successor_share", validation)
+            summary |= _choose_best("successor_share", TRANSITION_SHARES, policy, "transition_share", validation)
         elif head.successor_share is not None:
-            policy.successor_share = head.successor_share
-        found["successor_share"] = policy.successor_share
-    return found
+            policy.transition_share = head.successor_share
+        summary["successor_share"] = policy.transition_share
+    return summary
 
 
-def _best_of(
+def _choose_best(
     name: str, values: tuple[float, ...], policy: Policy, attribute: str, validation: Callable[[Policy], Any]
 ) -> dict[str, Any]:
+    """Set the policy's `attribute` to the best of `values`; the figures of that choice, called `name`."""
     figures = {}
     for value in values:
         setattr(policy, attribute, value)

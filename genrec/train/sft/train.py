@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from genrec import tables
 from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError
 from genrec.model import adapter, folder
-from genrec.model.item_head import ItemVectors
-from genrec.model.policy import Policy, default_device
-from genrec.model.transitions import Successors
+from genrec.model.item_vectors import ItemVectors
+from genrec.model.policy import Policy
+from genrec.model.precision import compute_dtype, default_device
+from genrec.model.transitions import Transitions
 from genrec.progress import Progress, silent
 from genrec.search.trie import Trie
 from genrec.seeding import seeded
@@ -32,8 +32,6 @@ from genrec.train.validation import Validation
 
 if TYPE_CHECKING:
     from genrec.config import SftConfig
-
-LOG_FILE = "training_log.parquet"
 
 
 def train_sft(
@@ -55,7 +53,7 @@ def train_sft(
     `prepared` holds train.parquet and valid.parquet; `sids` is sids.parquet, `vectors` the vectors.parquet
     of the embed stage (for item vectors with text). `warm_start` names an earlier model whose weights are the start
     where the ids are the same. Checkpoints go to `work`, and a rerun
-    with the same folder goes on where it stopped (on one CPU thread in fp32: to the same bits). Returns a summary.
+    with the same folder continues where it stopped (on one CPU thread in fp32: to the same bits). Returns a summary.
     Inside a torch.distributed group all processes call this alike; the first one writes.
     Raises DataError for unusable inputs and TrainingError when a loss or gradient is not finite.
     """
@@ -79,23 +77,21 @@ def train_sft(
         trainer = Trainer(policy, windows, table, config, seed, alignment)
         trainer.fit(validation, work, progress)
     state = trainer.state
-    if not trainer.workers.first:
+    if not trainer.group.first:
         return {}
-    state.restore_best(trainer.parameters)
+    state.restore_best(trainer.parameters, otherwise=state.average.tensors)
     if config.dense_head.loss_weight and config.dense_head.successor_share != 0 and policy.items is not None:
-        policy.items.successors = count_successors(prepared / "train.parquet", len(table), config).to(device)
+        policy.items.transitions = count_transitions(prepared / "train.parquet", len(table), config).to(device)
     dense = choose_scoring(policy, config, validation)
     policy.save(out, kind="sft", adapter=config.adapter)
-    columns = [list(column) for column in zip(*state.rows, strict=True)]
-    log = pa.table(dict(zip(tables.TRAINING_LOG.names, columns, strict=True)))
-    tables.write_table(log, out / LOG_FILE, tables.TRAINING_LOG)
+    state.write_log(out)
     return {
         "windows": len(windows),
         "targets": windows.num_targets,
         "epochs": state.epoch,
         "steps": state.step,
         "stop_reason": state.stop_reason,
-        "best_epoch": state.best_epoch,
+        "best_epoch": round(state.best_epoch),
         "valid_users": len(validation),
         "valid_hr@10": dense.get("valid_hr@10", state.best_hr) if len(validation) else None,
         "valid_ndcg@10": dense.get("valid_ndcg@10", state.best_ndcg) if len(validation) else None,
@@ -146,11 +142,13 @@ def add_items(policy: Policy, sids: np.ndarray, text: np.ndarray | None, config:
     )
 
 
-def count_successors(path: Path, num_items: int, config: "SftConfig") -> Successors:
+def count_transitions(path: Path, num_items: int, config: "SftConfig") -> Transitions:
     """The transition table of the training sequences in train.parquet."""
     head = config.dense_head
     items, offsets = read_sequences(path)
-    return Successors.count(items, offsets, num_items, window=head.successor_window, decay=head.successor_decay)
+    return Transitions.count(
+        items, offsets, num_items, window=head.successor_window, history_decay=head.successor_decay
+    )
 
 
 def read_windows(path: Path, max_history: int) -> Windows:
@@ -174,7 +172,7 @@ def load_policy(base: Path, config: "SftConfig", max_history: int, seed: int, de
         return Policy.load(base, device=device, max_history=max_history)
     meta = folder.read_meta(base)
     # Frozen weights may be stored in half precision; the adapter's own stay in fp32.
-    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    dtype = compute_dtype(config.precision, device, "sft.precision")
     frozen = folder.load_causal_model(base, device, dtype, quantize=config.adapter == "qlora")
     vocab = folder.vocabulary(meta)
     model = adapter.attach(

@@ -1,9 +1,8 @@
 """The training loop of supervised fine-tuning: epochs, optimizer steps, accumulated gradients, checkpoints."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,15 +11,17 @@ from torch.nn import functional
 from genrec import variants
 from genrec.errors import TrainingError
 from genrec.model.policy import Policy
+from genrec.model.precision import compute_dtype
 from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
+from genrec.train.checkpoint import CheckpointClock
+from genrec.train.learner_group import LearnerGroup
 from genrec.train.sft import losses, samplers
 from genrec.train.sft.alignment import Alignment
 from genrec.train.sft.optim import learning_rate, make_optimizer
-from genrec.train.sft.state import State
+from genrec.train.sft.state import SftState
 from genrec.train.sft.windows import Windows, micro_batches, shuffled_batches
 from genrec.train.validation import Validation
-from genrec.train.workers import Workers
 
 if TYPE_CHECKING:
     from genrec.config import SftConfig
@@ -32,7 +33,7 @@ _SECOND_PASS, _AUGMENT, _ALIGN, _DROPOUT = 1, 2, 3, 4  # random streams of an ep
 class Trainer:
     """Optimizer steps over epochs, with gradients accumulated to the effective batch.
 
-    Inside a torch.distributed group the processes share the forwards of every batch (`genrec.train.workers`); the first
+    Inside a torch.distributed group the processes share the forwards of every batch (`genrec.train.learner_group`); the first
     one validates and writes checkpoints.
     """
 
@@ -47,7 +48,7 @@ class Trainer:
     ) -> None:
         """`sids` int[N, L]. Dropout and trainable parameters of `policy` are set up here."""
         self.alignment = alignment
-        self.workers = Workers()
+        self.group = LearnerGroup()
         self.policy, self.windows, self.config, self.seed = policy, windows, config, seed
         self.codes = torch.from_numpy(sids.astype(np.int64)).to(policy.device)
         self._loss, self._loss_options = variants.build(losses.PACKAGE, config.loss.name, config.loss.options)
@@ -57,7 +58,7 @@ class Trainer:
         counts = np.bincount(windows.items, minlength=len(sids))
         weights = self._sampler.target_weights(counts, self._sampler_options)
         self._target_weights = torch.from_numpy(weights).to(policy.device)
-        policy.autocast = config.precision == "bf16"
+        policy.forward_dtype = policy.search_dtype = compute_dtype(config.precision, policy.device, "sft.precision")
         policy.set_dropout(config.dropout)
         if config.gradient_checkpointing:
             policy.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
@@ -66,18 +67,18 @@ class Trainer:
         num_extra = self._sampler.num_extra(len(windows), self._sampler_options)
         self.steps_per_epoch = sum(-(-n // config.batch_size) for n in (len(windows), num_extra))
         self.total_steps = self.steps_per_epoch * config.epochs
-        self.state = State()
+        self.state = SftState()
 
     def fit(self, validation: Validation, work: Path, progress: Progress = silent) -> None:
         """Train to the last epoch or until validation stops improving, from the checkpoint in `work` if there is one."""
-        self.state = state = State.resume(work, self.parameters, self.optimizer) or State()
+        self.state = state = SftState.resume(work, self.parameters, self.optimizer) or SftState()
         if self.config.ema_decay and not state.average.tensors:
             state.average = WeightAverage.of(self.parameters)
         if not len(state.window_losses):
             state.window_losses = torch.zeros(len(self.windows))
-        clock = _CheckpointClock(self.config.checkpoint_every_s)
+        clock = CheckpointClock(self.config.checkpoint_every_s)
         log_every = max(1, self.total_steps // _LOG_POINTS)
-        ndcg = {"ndcg": state.best_ndcg} if state.best_epoch else {}
+        ndcg = {} if state.best_ndcg is None else {"ndcg": state.best_ndcg}
         while state.stop_reason is None:
             for rows in self._remaining_batches():
                 rate = learning_rate(state.step, self.total_steps, self.config)
@@ -89,18 +90,17 @@ class Trainer:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
                 progress(state.step, self.total_steps, note, loss=float(parts.sum()), **ndcg)
-                if state.batch < self.steps_per_epoch and self.workers.first and clock.is_due():
+                if state.batch < self.steps_per_epoch and self.group.first and clock.is_due():
                     clock.run(lambda: state.save(work, self.parameters, self.optimizer))
             state.epoch, state.batch = state.epoch + 1, 0
             if state.epoch == self.config.epochs:
                 state.stop_reason = "epochs"
             if len(validation):
                 with state.average.applied(self.parameters):
-                    hr, value = validation(self.policy) if self.workers.first else (0.0, 0.0)
-                    hr, value = self.workers.sum_floats((hr, value), self.policy.device)
-                    state.validated(hr, value, self.parameters, self.config.patience)
+                    hr, value = validation.in_group(self.group, self.policy)
+                    state.validated(float(state.epoch), hr, value, self.parameters, self.config.patience)
                 ndcg = {"ndcg": value}
-            if self.workers.first:
+            if self.group.first:
                 clock.run(lambda: state.save(work, self.parameters, self.optimizer))
 
     def _remaining_batches(self) -> Iterator[np.ndarray]:
@@ -118,15 +118,15 @@ class Trainer:
         Raises TrainingError before the weights are touched when a loss or gradient is not finite.
         """
         self.policy.model.train()
-        if self.workers.size > 1:  # dropout of its own in every process, and the same again behind a checkpoint
-            torch.manual_seed(int(self._rng(_DROPOUT, self.workers.rank).integers(2**62)))
+        if self.group.size > 1:  # other dropout in every process, the same after a resumption
+            torch.manual_seed(int(self._rng(_DROPOUT, self.group.rank).integers(2**62)))
         parts = self.accumulate(rows, self._rng(_AUGMENT))
         if self.alignment is not None:
-            aligned = self.alignment.losses(self._rng(_ALIGN)) / self.workers.size  # all read the same batch of texts
+            aligned = self.alignment.losses(self._rng(_ALIGN)) / self.group.size  # all read the same batch of texts
             aligned.sum().backward()
             parts = torch.cat([parts, aligned.detach()])
-        self.workers.sum_gradients(self.parameters.values())
-        self.workers.sum_(parts)
+        self.group.sum_gradients(self.parameters.values())
+        self.group.sum_(parts)
         norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
         if not (torch.isfinite(parts).all() and torch.isfinite(norm)):
             self.optimizer.zero_grad()
@@ -150,7 +150,7 @@ class Trainer:
         left out; None leaves all as they are.
         """
         forwards = []
-        size = self.workers.at_most(self.config.micro_batch_size, len(rows))
+        size = self.group.at_most(self.config.micro_batch_size, len(rows))
         for part in micro_batches(rows, self.windows.lengths[rows], size):
             reverse = None if rng is None else rng.random(len(part)) < self.config.reverse_share
             arrays = self.windows.gather(part, reverse, 1 - self.config.item_dropout, self.config.crop_share, rng)
@@ -161,7 +161,7 @@ class Trainer:
         total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=self.policy.device)
         share = 1 - self.config.alignment.total
         notes = torch.zeros(len(self.windows) if self._notes_losses() else 0)
-        for part, items, targets, weights in self.workers.share(forwards):
+        for part, items, targets, weights in self.group.share(forwards):
             values = self._losses(items, targets)
             self._note_losses(notes, part, values.detach(), targets)
             weighted = (values * weights.unsqueeze(1)).sum(0) / total_weight
@@ -169,7 +169,7 @@ class Trainer:
             total += weighted.detach()
         if len(notes):
             noted = torch.from_numpy(rows)
-            self.state.window_losses[noted] = self.workers.sum_(notes[noted].to(total.device)).cpu()
+            self.state.window_losses[noted] = self.group.sum_(notes[noted].to(total.device)).cpu()
         return total
 
     def _losses(self, items: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -193,7 +193,7 @@ class Trainer:
 
     @staticmethod
     def _note_losses(notes: torch.Tensor, rows: np.ndarray, parts: torch.Tensor, targets: torch.Tensor) -> None:
-        """Keep each window's mean loss, for the sampler, where it asks for them."""
+        """Keep each window's mean loss, for the sampler, where it needs them."""
         if not len(notes):
             return
         window = targets.nonzero()[:, 0]
@@ -209,19 +209,3 @@ class Trainer:
         names += [f"loss_{name}" for name in self.alignment.names] if self.alignment is not None else []
         by_part = {name: float(value) for name, value in zip(names, parts, strict=True)}
         return {"loss": float(parts.sum()), **by_part, "learning_rate": rate}
-
-
-class _CheckpointClock:
-    """Decides when a checkpoint is due: after `every_s`, but never for more than a tenth of the time."""
-
-    def __init__(self, every_s: float) -> None:
-        self._every_s, self._cost, self._done_at = every_s, 0.0, time.monotonic()
-
-    def is_due(self) -> bool:
-        return time.monotonic() - self._done_at >= max(self._every_s, 10 * self._cost)
-
-    def run(self, save: Any) -> None:
-        start = time.monotonic()
-        save()
-        self._done_at = time.monotonic()
-        self._cost = self._done_at - start

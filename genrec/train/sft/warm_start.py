@@ -1,4 +1,4 @@
-"""Fine-tuning from the model in service: every weight that has the same name and shape there starts from it."""
+"""Fine-tuning from an earlier model: every weight of the same name and shape starts from it."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ class WarmStart:
 
     Args:
         model, base: folders of the earlier sft or rl artifact and of the base it was trained on.
-        catalogue: catalogue.parquet that the earlier model knows.
+        catalogue: catalogue.parquet that the earlier model was trained on.
     """
 
     model: Path
@@ -31,7 +31,7 @@ class WarmStart:
 def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
     """Overwrite the weights of `policy` (for the items of `catalogue`) by those of an earlier model.
 
-    The semantic ids of both must mean the same. Known items take their own embeddings along, new items keep fresh ones.
+    The semantic ids of both must mean the same. Known items keep their embeddings, new items fresh ones.
 
     Returns:
         The share of the trained numbers that were taken over, 0..1.
@@ -40,10 +40,10 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
         DataError: nothing fits, or an artifact is missing or damaged.
     """
     earlier = Policy.load(start.model, start.base, device=policy.device)
-    wanted, found = _weights(policy), _weights(earlier)
+    weights, sources = _weights(policy), _weights(earlier)
     taken = 0
-    for name, weight in wanted.items():
-        source = found.get(name)
+    for name, weight in weights.items():
+        source = sources.get(name)
         if source is None:
             continue
         if name == f"items.{_ITEM_ROWS}":
@@ -51,7 +51,7 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
         elif source.shape == weight.shape and weight.is_floating_point():
             weight.copy_(source)
             taken += weight.numel()
-    total = sum(weight.numel() for weight in wanted.values())
+    total = sum(weight.numel() for weight in weights.values())
     if not taken:
         raise DataError(
             f"{start.model}: no weight fits the model that is to be trained; leave service.keep: weights out"
@@ -60,12 +60,12 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
 
 
 def _weights(policy: Policy) -> dict[str, torch.Tensor]:
-    """What training changes: the adapter alone where there is one, else all weights; and the item vectors' own."""
+    """What training changes: the adapter where there is one, else all weights, and the weights of the item vectors."""
     parameters = policy.model.named_parameters()
-    found = {name: p.data for name, p in parameters if not policy.has_adapter or _of_adapter(name)}
+    weights = {name: p.data for name, p in parameters if not policy.has_adapter or _of_adapter(name)}
     if policy.items is not None:
-        found |= {f"items.{name}": p.data for name, p in policy.items.named_parameters()}
-    return found
+        weights |= {f"items.{name}": p.data for name, p in policy.items.named_parameters()}
+    return weights
 
 
 def _of_adapter(name: str) -> bool:

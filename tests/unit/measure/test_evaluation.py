@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from genrec import tables
 from genrec.config import EvaluateConfig
-from genrec.errors import DataError
+from genrec.errors import ConfigError, DataError
 from genrec.measure.baselines import baseline_predictions
 from genrec.measure.evaluation import merge
 from genrec.measure.predictions import (
@@ -72,16 +72,21 @@ def test_predictions_do_not_depend_on_shards_or_batches(world, tmp_path):
     np.testing.assert_allclose(*(r["scores"].combine_chunks().flatten().to_numpy() for r in results), rtol=1e-4)
 
 
-@pytest.mark.parametrize("native", [False, True])
-def test_half_precision_is_for_devices_that_have_it(world, tmp_path, monkeypatch, native):
-    monkeypatch.setattr("genrec.measure.predictions.computes_bf16", lambda device: native)
+def test_bf16_scores_are_near_those_of_fp32(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("genrec.model.precision.computes_bf16", lambda device: True)  # a CPU may emulate it
     scores = []
     for precision in ("fp32", "bf16"):
         decode(world, tmp_path / precision, (0, NUM_USERS), config=CONFIG.model_copy(update={"precision": precision}))
         (part,) = (tmp_path / precision).glob("*.keep.*.parquet")
         scores.append(tables.read_table(part)["scores"].combine_chunks().flatten().to_numpy())
-    assert np.array_equal(*scores) != native
+    assert not np.array_equal(*scores)
     np.testing.assert_allclose(*scores, atol=0.1)
+
+
+def test_bf16_is_refused_on_a_device_that_only_emulates_it(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("genrec.model.precision.computes_bf16", lambda device: False)
+    with pytest.raises(ConfigError, match=r"set evaluate\.precision to fp32"):
+        decode(world, tmp_path, (0, NUM_USERS), config=CONFIG.model_copy(update={"precision": "bf16"}))
 
 
 def test_same_predictions_same_bytes(world, finished, tmp_path):

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.search.decode import rank_users
+from genrec.search.decode import beam_search, rank_users, sample, sample_distinct
 from genrec.search.trie import Trie
 from tests.support.lm_tiny import (
     MAX_HISTORY,
@@ -13,6 +13,7 @@ from tests.support.lm_tiny import (
     plain_log_probs,
     random_histories,
     random_sids,
+    sequence_logits,
     tiny_policy,
 )
 
@@ -26,7 +27,7 @@ RAGGED = st.lists(st.integers(0, MAX_HISTORY + 3), min_size=1, max_size=4)
 def test_beam_20_is_the_beam_of_brute_force_scores(seed, lengths, tied, lora):
     policy = tiny_policy(seed, tied, lora)
     histories = random_histories(lengths, NUM_ITEMS, seed)
-    found = policy.beam_search(policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), 20)
+    found = beam_search(policy, policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), 20)
     for row, history in enumerate(histories):
         with torch.no_grad():
             plain = plain_log_probs(policy, history, SIDS)
@@ -41,7 +42,7 @@ def test_beam_20_is_the_beam_of_brute_force_scores(seed, lengths, tied, lora):
 def test_a_beam_over_all_prefixes_ranks_the_whole_catalogue(seed, lengths, lora):
     policy = tiny_policy(seed, lora=lora)
     histories = random_histories(lengths, NUM_ITEMS, seed)
-    found = policy.beam_search(policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
+    found = beam_search(policy, policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
     for row, history in enumerate(histories):
         with torch.no_grad():
             plain = plain_log_probs(policy, history, SIDS).sum(-1)
@@ -79,7 +80,7 @@ def test_training_sees_what_a_prompt_shows():
     policy = tiny_policy(5)
     history = random_histories([MAX_HISTORY + 1], NUM_ITEMS, 5)[0]
     padded = np.concatenate([history, [0, 0]])  # padding behind must not matter
-    logits = policy.sequence_logits(torch.from_numpy(SIDS[padded]).long()[None])
+    logits = sequence_logits(policy, torch.from_numpy(SIDS[padded]).long()[None])
     for position in range(len(history)):
         target = torch.from_numpy(SIDS[history[position]]).long()
         asked = policy.candidate_log_probs(policy.prompts([history[:position]], SIDS), target[None, None])[0, 0]
@@ -91,7 +92,7 @@ def test_picked_targets_get_the_logits_of_the_full_tensor():
     policy = tiny_policy(5)
     codes = torch.from_numpy(SIDS[:8]).long().view(2, 4, 3)
     targets = torch.tensor([[True, False, True, True], [False, False, True, False]])
-    torch.testing.assert_close(policy.sequence_logits(codes, targets), policy.sequence_logits(codes)[targets])
+    torch.testing.assert_close(sequence_logits(policy, codes, targets), sequence_logits(policy, codes)[targets])
 
 
 def test_prompts_hold_bos_and_the_last_items_behind_padding():
@@ -108,12 +109,12 @@ def test_prompts_hold_bos_and_the_last_items_behind_padding():
 def test_banned_items_make_room_for_the_next_best():
     policy, trie = tiny_policy(1), Trie.from_sids(SIDS, NUM_CODES)
     prompts = policy.prompts([np.array([3]), np.array([5, 6])], SIDS)
-    everything = policy.beam_search(prompts, trie, NUM_ITEMS)
+    everything = beam_search(policy, prompts, trie, NUM_ITEMS)
     banned = [everything.items[row, :30].numpy() for row in range(2)]
-    found = policy.beam_search(prompts, trie, NUM_ITEMS, banned=banned)
+    found = beam_search(policy, prompts, trie, NUM_ITEMS, banned=banned)
     torch.testing.assert_close(found.items[:, : NUM_ITEMS - 30], everything.items[:, 30:])
     assert (found.items[:, NUM_ITEMS - 30 :] == -1).all()
-    narrow = policy.beam_search(prompts, trie, 20, banned=banned)
+    narrow = beam_search(policy, prompts, trie, 20, banned=banned)
     assert (narrow.items >= 0).all()
     assert not any(np.isin(narrow.items[row], banned[row]).any() for row in range(2))
 
@@ -122,7 +123,7 @@ def test_an_empty_allowed_set_gives_an_empty_list():
     policy, trie = tiny_policy(), Trie.from_sids(SIDS, NUM_CODES)
     prompts = policy.prompts([np.array([3])] * 3, SIDS)
     allowed = [np.array([], dtype=np.int64), np.array([8, 2]), None]
-    found = policy.beam_search(prompts, trie, 20, allowed=allowed)
+    found = beam_search(policy, prompts, trie, 20, allowed=allowed)
     assert (found.items[0] == -1).all()
     assert torch.isneginf(found.scores[0]).all()
     assert sorted(found.items[1].tolist())[-2:] == [2, 8]
@@ -150,7 +151,7 @@ def test_samples_follow_the_renormalised_probabilities():
         for level in range(3):
             codes = {s[level]: log_probs[i, level] for i, s in enumerate(sids.tolist()) if s[:level] == sid[:level]}
             expected[item] *= np.exp(log_probs[item, level]) / np.exp(list(codes.values())).sum()
-    drawn = policy.sample(prompts, trie, 200, generator=torch.Generator().manual_seed(0))
+    drawn = sample(policy, prompts, trie, 200, generator=torch.Generator().manual_seed(0))
     share = np.bincount(drawn.items.flatten(), minlength=5) / 20_000
     np.testing.assert_allclose(share, expected, atol=0.015)
     np.testing.assert_allclose(drawn.log_probs[0], log_probs[drawn.items[0]], atol=1e-5)
@@ -161,7 +162,7 @@ def test_sampling_repeats_with_its_generator_and_respects_bans():
     prompts = policy.prompts([np.array([2]), np.array([], dtype=np.int64)], SIDS)
     banned = [np.arange(0, NUM_ITEMS, 2), np.arange(NUM_ITEMS)]
     draws = [
-        policy.sample(prompts, trie, 64, 2.0, torch.Generator().manual_seed(9), banned).items.numpy() for _ in range(2)
+        sample(policy, prompts, trie, 64, 2.0, torch.Generator().manual_seed(9), banned).items.numpy() for _ in range(2)
     ]
     np.testing.assert_array_equal(draws[0], draws[1])
     assert (draws[0][0] % 2 == 1).all()
@@ -171,17 +172,19 @@ def test_sampling_repeats_with_its_generator_and_respects_bans():
 def test_dropout_acts_in_train_mode_only_and_can_be_removed():
     policy = tiny_policy()
     codes = torch.from_numpy(SIDS[:4]).long()[None]
-    plain = policy.sequence_logits(codes)
+    plain = sequence_logits(policy, codes)
     policy.set_dropout(0.5)
-    torch.testing.assert_close(policy.sequence_logits(codes), plain, rtol=0, atol=0)
+    torch.testing.assert_close(sequence_logits(policy, codes), plain, rtol=0, atol=0)
     policy.model.train()
-    assert not torch.allclose(policy.sequence_logits(codes), plain)
+    assert not torch.allclose(sequence_logits(policy, codes), plain)
     trie = Trie.from_sids(SIDS, NUM_CODES)
     prompts = policy.prompts([np.array([1])], SIDS)
-    torch.testing.assert_close(policy.beam_search(prompts, trie, 5).scores, policy.beam_search(prompts, trie, 5).scores)
+    torch.testing.assert_close(
+        beam_search(policy, prompts, trie, 5).scores, beam_search(policy, prompts, trie, 5).scores
+    )
     assert policy.model.training
     policy.set_dropout(0.0)
-    torch.testing.assert_close(policy.sequence_logits(codes), plain, rtol=0, atol=0)
+    torch.testing.assert_close(sequence_logits(policy, codes), plain, rtol=0, atol=0)
 
 
 def test_distinct_samples_come_in_the_order_of_drawing_without_replacement():
@@ -189,9 +192,9 @@ def test_distinct_samples_come_in_the_order_of_drawing_without_replacement():
     policy, trie = tiny_policy(4), Trie.from_sids(sids, NUM_CODES)
     prompts = policy.prompts([np.array([2])] * 500, sids)
     generator = torch.Generator().manual_seed(1)
-    once = policy.sample(prompts, trie, 200, generator=generator)
+    once = sample(policy, prompts, trie, 200, generator=generator)
     p = np.bincount(once.items.flatten(), minlength=5) / 100_000
-    drawn = [policy.sample(prompts, trie, 3, generator=generator, distinct=True) for _ in range(40)]
+    drawn = [sample_distinct(policy, prompts, trie, 3, generator=generator) for _ in range(40)]
     items = torch.cat([found.items for found in drawn]).numpy()
     assert all(len(set(row)) == 3 for row in items.tolist())
     np.testing.assert_allclose(np.bincount(items[:, 0], minlength=5) / len(items), p, atol=0.015)
@@ -209,7 +212,7 @@ def test_distinct_samples_respect_bans_and_leave_places_empty_when_items_run_out
     prompts = policy.prompts([np.array([2])] * 3, SIDS)
     banned = [np.arange(NUM_ITEMS - 4), np.arange(NUM_ITEMS), np.array([], dtype=np.int64)]
     draws = [
-        policy.sample(prompts, trie, 30, 2.0, torch.Generator().manual_seed(9), banned, distinct=True).items
+        sample_distinct(policy, prompts, trie, 30, 2.0, torch.Generator().manual_seed(9), banned).items
         for _ in range(2)
     ]
     assert torch.equal(*draws)
@@ -227,7 +230,7 @@ def test_padding_on_the_right_gives_the_same_scores(seed, lengths, lora):
     order = (torch.arange(left.input_ids.shape[1]) - shift) % left.input_ids.shape[1]
     right = type(left)(left.input_ids.gather(1, order), left.attention_mask.gather(1, order), left.histories)
     assert (right.attention_mask.diff(dim=1) <= 0).all()
-    expected, found = (policy.beam_search(prompts, trie, 20) for prompts in (left, right))
+    expected, found = (beam_search(policy, prompts, trie, 20) for prompts in (left, right))
     torch.testing.assert_close(found.scores, expected.scores, atol=1e-4, rtol=1e-4)
     group = expected.sids[:, :5]
     torch.testing.assert_close(

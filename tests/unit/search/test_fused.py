@@ -9,6 +9,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 
 from genrec.model.policy import Policy
 from genrec.search import decode
+from genrec.search.decode import beam_search
 from genrec.search.fused import FusedSiblings, fits
 from genrec.search.layout import PromptBatch, Siblings
 from genrec.search.trie import Trie
@@ -91,7 +92,7 @@ def test_hidden_states_are_those_of_the_stock_modules(seed, num_layers, num_kv_h
 
 def test_plain_models_are_searched_this_way(reads):
     policy = dense_policy()
-    policy.beam_search(policy.prompts([np.array([3])], SIDS), TRIE, 5)
+    beam_search(policy, policy.prompts([np.array([3])], SIDS), TRIE, 5)
     assert reads == [FusedSiblings]
 
 
@@ -120,7 +121,7 @@ def hooked_type_policy() -> Policy:
 )
 def test_other_models_are_searched_through_their_own_modules(make, reads):
     policy = make()
-    found = policy.beam_search(policy.prompts([np.array([3])], SIDS), TRIE, 5)
+    found = beam_search(policy, policy.prompts([np.array([3])], SIDS), TRIE, 5)
     assert (found.items >= 0).all()
     assert reads == [Siblings]
 
@@ -128,7 +129,7 @@ def test_other_models_are_searched_through_their_own_modules(make, reads):
 def test_a_model_too_large_to_gather_is_searched_through_its_own_modules(reads, monkeypatch):
     monkeypatch.setattr("genrec.search.fused._MAX_WEIGHTS", 1000)
     policy = dense_policy()
-    policy.beam_search(policy.prompts([np.array([3])], SIDS), TRIE, 5)
+    beam_search(policy, policy.prompts([np.array([3])], SIDS), TRIE, 5)
     assert reads == [Siblings]
 
 
@@ -136,7 +137,7 @@ def test_a_model_too_large_to_gather_is_searched_through_its_own_modules(reads, 
 def test_weights_changed_in_place_are_seen_by_the_next_search(way):
     policy, other = dense_policy(1), dense_policy(2)
     prompts = policy.prompts([np.array([3, 4])], SIDS)
-    policy.beam_search(prompts, TRIE, 20)
+    beam_search(policy, prompts, TRIE, 20)
     pairs = list(zip(policy.model.parameters(), other.model.parameters(), strict=True))
     if way == "load":
         policy.model.load_state_dict(other.model.state_dict())
@@ -147,7 +148,7 @@ def test_weights_changed_in_place_are_seen_by_the_next_search(way):
         for parameter, target in pairs:
             parameter.grad = parameter.detach() - target.detach()
         torch.optim.SGD(policy.model.parameters(), lr=1.0).step()
-    found, expected = (p.beam_search(prompts, TRIE, 20).scores for p in (policy, other))
+    found, expected = (beam_search(p, prompts, TRIE, 20).scores for p in (policy, other))
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -155,19 +156,20 @@ def test_a_search_repeats_to_the_bit_and_leaves_the_model_as_it_was():
     policy = dense_policy(3)
     prompts = policy.prompts(random_histories([4, 0, 2], NUM_ITEMS, 3), SIDS)
     before = {name: p.clone() for name, p in policy.model.state_dict().items()}
-    first, second = (policy.beam_search(prompts, TRIE, 20) for _ in range(2))
+    first, second = (beam_search(policy, prompts, TRIE, 20) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     assert all(torch.equal(p, before[name]) for name, p in policy.model.state_dict().items())
 
 
 @pytest.mark.parametrize("make", [lambda: dense_policy(4), lambda: tiny_policy(4, lora=True)])
-@pytest.mark.parametrize("mode", ["half_search", "autocast"])
-def test_bfloat16_leaves_scores_near_and_in_float32(make, mode):
+@pytest.mark.parametrize("parts", [["search_dtype"], ["search_dtype", "forward_dtype"]])
+def test_bfloat16_leaves_scores_near_and_in_float32(make, parts):
     policy = make()
     prompts = policy.prompts(random_histories([4, 0, 2], NUM_ITEMS, 4), SIDS)
-    full = policy.beam_search(prompts, TRIE, NUM_ITEMS)
-    setattr(policy, mode, True)
-    half = policy.beam_search(prompts, TRIE, NUM_ITEMS)
+    full = beam_search(policy, prompts, TRIE, NUM_ITEMS)
+    for part in parts:
+        setattr(policy, part, torch.bfloat16)
+    half = beam_search(policy, prompts, TRIE, NUM_ITEMS)
     assert half.scores.dtype == torch.float32
     expected, found = (f.scores.gather(1, f.items.argsort(1)) for f in (full, half))
     assert not torch.equal(found, expected)

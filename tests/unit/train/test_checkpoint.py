@@ -72,3 +72,21 @@ def test_an_optimizer_goes_on_as_if_nothing_happened(tmp_path):
     step(again, other)
     for a, b in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_checkpoints_are_due_after_their_interval_and_take_a_tenth_of_the_time_at_most(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("genrec.train.checkpoint.time.monotonic", lambda: now[0])
+
+    def save():
+        now[0] += 3.0
+
+    clock = checkpoint.CheckpointClock(every_s=20.0)
+    assert not clock.is_due()
+    now[0] += 20.0
+    assert clock.is_due()
+    clock.run(save)
+    now[0] += 29.0
+    assert not clock.is_due()
+    now[0] += 1.0
+    assert clock.is_due()

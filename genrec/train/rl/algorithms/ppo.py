@@ -69,7 +69,7 @@ def estimate(rewards: torch.Tensor, values: torch.Tensor | None, valid: torch.Te
 def gae(rewards: torch.Tensor, values: torch.Tensor, gamma: float, lam: float) -> torch.Tensor:
     """Generalised advantage estimates of episodes whose only reward, float32[...], comes with their last token.
 
-    values: float32[..., L]. With d_l = r_l + gamma * V_(l+1) - V_l (V behind the end is 0):
+    values: float32[..., L]. With d_l = r_l + gamma * V_(l+1) - V_l (V after the end is 0):
     A_l = d_l + gamma * lam * A_(l+1). Returns float32[..., L].
     """
     following = torch.zeros_like(rewards)

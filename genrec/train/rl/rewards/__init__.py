@@ -1,13 +1,14 @@
-"""Rewards of reinforcement learning, added up by weight (`compose`).
+"""Rewards of reinforcement learning, added up by weight (`genrec.train.rl.rewarding`).
 
 A reward is one module of this package with a `Config` and a pure function
 
     reward(candidates int64[B, G] items, best first, -1 where there is none, target int64[B], context, options)
         -> float32[B, G], finite, 0 for missing candidates
 
-`context` (`RewardContext`) says what is known of the catalogue and of the B prompts. Optional functions:
+`context` (`genrec.train.rl.reward_context.RewardContext`) holds facts of the catalogue and of the B prompts.
+Optional functions:
 
     num_following(options) -> int           items of the training sequence, from the target on, to travel with a prompt
-    prepare(context, options) -> anything   called once; what it returns comes back as `context.prepared`
-    note(context, options) -> str | None    what the data keeps this reward from doing
+    prepare(context, options) -> anything   called once; its result is `context.prepared`
+    note(context, options) -> str | None    why the data leaves this reward without effect
 """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
 
@@ -50,7 +50,7 @@ def _value(event: str, options: Config) -> float:
 
 
 def note(context: RewardContext, options: Config) -> str | None:
-    """What the data keeps this reward from doing."""
+    """Why the data leaves this reward without effect."""
     if {"click", "purchase"} & set(context.event_names):
         return None
     there = ", ".join(context.event_names) or "none"

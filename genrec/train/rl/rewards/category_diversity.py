@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
 
@@ -45,5 +45,5 @@ def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContex
 
 
 def note(context: RewardContext, options: Config) -> str | None:
-    """What the data keeps this reward from doing."""
+    """Why the data leaves this reward without effect."""
     return "the catalogue names no categories, so it is 0 for every candidate" if context.categories is None else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
 
@@ -42,7 +42,7 @@ def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContex
 
 
 def note(context: RewardContext, options: Config) -> str | None:
-    """What the data keeps this reward from doing."""
+    """Why the data leaves this reward without effect."""
     if (context.train_counts <= options.max_count).any():
         return None
     return f"every item has more than {options.max_count} training events, so it is 0 for every candidate"

@@ -10,15 +10,15 @@ from typing import Literal
 
 import torch
 
-from genrec.train.rl.rewards import positions
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl import candidate_ranks
+from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
 
 @dataclass(frozen=True)
 class Config:
     step: float = setting(0.1, "Cost of a rank; the first candidate has rank 1.", gt=0, le=10)
-    of: Literal["all", "hit", "wrong"] = setting("all", positions.PAYING)
+    of: Literal["all", "hit", "wrong"] = setting("all", candidate_ranks.PAYING)
 
 
 def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContext, options: Config) -> torch.Tensor:
@@ -27,5 +27,5 @@ def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContex
     candidates: int64[B, G] items, best first, -1 where there is none (cost 0). target: int64[B] items.
     Returns float32[B, G]: r_i = -step * i for the candidate of rank i = 1..G that pays, else 0.
     """
-    rank = positions.ranks(candidates)
-    return torch.where(positions.paying(candidates, target, options.of), -options.step * rank, 0.0)
+    rank = candidate_ranks.ranks(candidates)
+    return torch.where(candidate_ranks.paying(candidates, target, options.of), -options.step * rank, 0.0)

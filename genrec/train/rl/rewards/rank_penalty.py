@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.train.rl.reward_context import RewardContext
 
 
 @dataclass(frozen=True)

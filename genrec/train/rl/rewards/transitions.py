@@ -1,19 +1,19 @@
-"""Credit for what other customers took next: how strong a successor of the history a candidate is in training.
+"""Credit for what other customers took next: how strong the transitions from the history to a candidate are.
 
 A hit says something about one item in thousands, and most groups hold none; how often an item followed those of
 the history in training is known for every candidate. It is a relevance signal from logged behaviour, counted and not
 learned, so that there is no model of it to fool (a reward from another recommender's scores is known to be gamed). The
 table is that of `genrec.model.transitions`; directed transitions are a strong recommender themselves (arXiv 2605.07125).
 
-The steps from a prompt's history to the items behind it are taken out of the table first, or it would hold the answer.
+The steps from a prompt's history to the items after it are subtracted from the table first: they hold the answer.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from genrec.model.transitions import Successors
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.model.transitions import Transitions
+from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
 _CELLS = 1 << 24  # of the table of scores at a time
@@ -34,17 +34,17 @@ def num_following(options: Config) -> int:
     return options.window
 
 
-def prepare(context: RewardContext, options: Config) -> Successors | None:
+def prepare(context: RewardContext, options: Config) -> Transitions | None:
     """The table, counted once from the training sequences; None where there are none."""
     if context.sequences is None:
         return None
     items, offsets = (t.numpy() for t in context.sequences)
-    table = Successors.count(items, offsets, len(context.sids), window=options.window, decay=options.decay)
+    table = Transitions.count(items, offsets, len(context.sids), window=options.window, history_decay=options.decay)
     return table.to(context.sids.device)
 
 
 def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContext, options: Config) -> torch.Tensor:
-    """Relative strength as a successor of the history.
+    """Relative strength of the transitions from the history.
 
     candidates: int64[B, G] items, -1 where there is none (credit 0). target: int64[B] items, not used.
     Returns float32[B, G]: r_i = credit * q_i / max_j q_j, where q_j is the sum over the items h of the history of
@@ -73,7 +73,7 @@ def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContex
 
 
 def note(context: RewardContext, options: Config) -> str | None:
-    """What the data keeps this reward from doing."""
+    """Why the data leaves this reward without effect."""
     table = context.prepared
     if table is None or len(table.targets):
         return None

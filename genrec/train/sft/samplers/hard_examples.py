@@ -24,7 +24,7 @@ def target_weights(counts: np.ndarray, options: Config) -> np.ndarray:
 
 
 def num_extra(num_windows: int, options: Config) -> int:
-    """`share` of the windows, rounded down but not to none."""
+    """`share` of the windows, rounded down, at least one."""
     return max(1, math.floor(options.share * num_windows))
 
 

@@ -10,17 +10,24 @@ from genrec.train.rl.train import train_rl
 from genrec.train.sft.train import train_sft
 from tasks.ray.parallel import run_group, train
 from tasks.ray.watch import Watcher, watching
+from tests.support.rl_runs import make_config, run, write_shop
 from tests.support.rl_tiny import MAX_HISTORY
-from tests.unit.train.rl.test_train import make_config, run
-from tests.unit.train.rl.test_train import shop as shop  # the fixtures
-from tests.unit.train.sft.test_trainer import CONFIG
-from tests.unit.train.sft.test_trainer import files as files
-from tests.unit.train.sft.test_trainer import train as train_alone
-from tests.unit.train.test_workers import distance, weights
+from tests.support.sft_runs import CONFIG, distance, weights, write_files
+from tests.support.sft_runs import train as train_alone
 
 pytestmark = pytest.mark.slow
 
 USE = StageResources(num_cpus=0.5)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return write_shop(tmp_path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    return write_files(tmp_path)
 
 
 class Heard(Watcher):
@@ -35,14 +42,14 @@ class Heard(Watcher):
 
 def fail(progress):
     """What every process does: one meets bad data, the others wait for it."""
-    from genrec.train.workers import Workers
+    from genrec.train.learner_group import LearnerGroup
 
-    workers = Workers()
-    if workers.rank == 1:
+    group = LearnerGroup()
+    if group.rank == 1:
         raise TrainingError("rl: step 3: the loss is nan")
     import torch
 
-    workers.sum_(torch.zeros(1))
+    group.sum_(torch.zeros(1))
 
 
 def test_learners_in_a_ray_train_group_end_with_the_weights_of_one(ray_cluster, shop, tmp_path):

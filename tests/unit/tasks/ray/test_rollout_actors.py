@@ -13,8 +13,8 @@ from genrec.errors import GenrecError
 from genrec.train.rl.rollout import RolloutWorker, get_weights
 from tasks.ray.rollouts import RayRollouts
 from tasks.ray.worker_log import LogReader, log_to
+from tests.support.rl_runs import make_prompts
 from tests.support.rl_tiny import MAX_HISTORY, tiny_policy, write_sids
-from tests.unit.train.rl.test_learner import make_prompts
 
 pytestmark = pytest.mark.slow
 

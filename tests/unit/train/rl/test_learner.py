@@ -4,38 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.config import RlConfig
 from genrec.errors import TrainingError
 from genrec.train.rl.algorithms import grpo
 from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner
 from genrec.train.rl.objective import Tokens
-from genrec.train.rl.prompts import PromptSet
-from genrec.train.rl.rewards.compose import build_terms
-from genrec.train.rl.rewards.context import RewardContext
-from genrec.train.rl.rollout import RolloutWorker
-from tests.support.rl_tiny import NUM_CODES, NUM_ITEMS, SIDS, VOCAB, tiny_policy, tiny_trie
-
-CONTEXT = RewardContext(torch.from_numpy(SIDS).long(), torch.ones(NUM_ITEMS, dtype=torch.long))
-
-
-def make_prompts(num_prompts: int = 6, seed: int = 0) -> PromptSet:
-    rng = np.random.default_rng(seed)
-    sequences = [rng.permutation(NUM_ITEMS)[: rng.integers(2, 7)] for _ in range(num_prompts)]
-    target = np.array([s[-1] for s in sequences])
-    return PromptSet(np.arange(num_prompts), [s[:-1].astype(np.int64) for s in sequences], target)
-
-
-def make_learner(policy=None, **settings) -> Learner:
-    config = RlConfig(
-        **({"group_size": 8, "prompts_per_step": 6, "empty_groups": "repair", "target_anchor": 0.0} | settings)
-    )
-    return Learner(policy or tiny_policy(), config, build_terms(config.rewards), CONTEXT)
-
-
-def make_groups(learner: Learner, prompts: PromptSet):
-    rollout = RolloutWorker(learner.policy, tiny_trie(), SIDS, learner.config, seed=0).generate(0, prompts)
-    return form_groups(torch.from_numpy(rollout.items), torch.from_numpy(prompts.target), learner.config.empty_groups)
+from tests.support.rl_runs import CONTEXT, make_groups, make_learner, make_prompts
+from tests.support.rl_tiny import NUM_CODES, SIDS, VOCAB, tiny_policy
 
 
 def flat_weights(learner: Learner) -> torch.Tensor:

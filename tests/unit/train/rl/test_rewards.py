@@ -1,4 +1,4 @@
-"""Worked examples of every reward, and how terms are combined."""
+"""Worked examples of every reward."""
 
 import math
 
@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from genrec import variants
-from genrec.config import RewardConfig
-from genrec.errors import TrainingError
 from genrec.train.rl.algorithms import grpo
+from genrec.train.rl.reward_context import Sequences
 from genrec.train.rl.rewards import (
     behaviour,
     category_diversity,
-    compose,
     exact_hit,
     later_items,
     new_item,
@@ -23,12 +20,7 @@ from genrec.train.rl.rewards import (
     rank_penalty,
     transitions,
 )
-from genrec.train.rl.rewards.context import RewardContext, Sequences, read_context
-from tests.support.rl_tiny import NUM_ITEMS, write_prepared
-from tests.support.rl_tiny import SIDS as TINY_SIDS
-
-SIDS = torch.tensor([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 0, 1]])
-CONTEXT = RewardContext(sids=SIDS, train_counts=torch.tensor([5, 4, 3, 2, 1]))
+from tests.support.reward_contexts import CONTEXT, SHOP
 
 
 def test_exact_hit_pays_one_for_the_target_only():
@@ -73,10 +65,6 @@ def test_rank_log_starts_free_and_flattens():
     assert values[0].tolist() == pytest.approx([0.0, -0.103972, -0.164792, -0.207944], abs=1e-6)  # 0.15 ln 1..4
     values = rank_log.reward(candidates, target, CONTEXT, rank_log.Config(of="hit", scale=1.0))
     assert values[0].tolist() == pytest.approx([0.0, -math.log(2), 0.0, 0.0])
-
-
-# Items 0 and 1 are drills, 2 a saw, both tools; 3 is a rake; 4 has no category.
-SHOP = CONTEXT._replace(categories=torch.tensor([[0, 1], [0, 1], [0, 2], [3, -1], [-1, -1]]))
 
 
 def test_category_diversity_pays_who_brings_a_category_first():
@@ -165,76 +153,3 @@ def test_the_strongest_successor_is_sought_outside_of_the_history():
     sequences = [[0, 3], [0, 3], [0, 3], [0, 1]]
     values, _ = transitions_reward(sequences, [[3, 0]], None, [[1, 3, 2]], credit=1.0)
     assert values[0].tolist() == [1, 1, 0]  # item 3, three times as strong, is known already and earns no more than all
-
-
-def test_rewards_say_what_the_data_keeps_them_from_doing():
-    names = ("behaviour", "category_diversity", "new_item", "exact_hit", "later_items", "transitions")
-    terms = compose.build_terms([RewardConfig(name=n) for n in names])
-    short = Sequences(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 2, 3]))
-    blind = CONTEXT._replace(event_names=("review",), train_counts=torch.full((5,), 50), sequences=short)
-    said = compose.notes(compose.prepare(terms, blind), blind)
-    assert set(said) == {*names} - {"exact_hit"}
-    assert "event types: review" in said["behaviour"]
-    assert "no categories" in said["category_diversity"]
-    rich = SHOP._replace(
-        event_names=("click", "review"), sequences=Sequences(torch.tensor([0, 1, 2]), torch.tensor([0, 3]))
-    )
-    assert compose.notes(compose.prepare(terms, rich), rich) == {}
-
-
-def test_facts_of_the_catalogue_are_read_by_item(tmp_path):
-    prepared = write_prepared(tmp_path, [[0, 1, 1], [2, 0, 1]], [])
-    context = read_context(prepared / "catalogue.parquet", TINY_SIDS, ("review",), torch.device("cpu"))
-    assert context.train_counts.tolist() == [2, 3, 1] + [0] * (NUM_ITEMS - 3)
-    assert context.categories is not None
-    drills = torch.tensor([i for i in range(NUM_ITEMS) if i % 3 == 0])
-    last = context.categories.gather(1, (context.categories >= 0).sum(1, keepdim=True) - 1)[:, 0]
-    assert len(last[drills].unique()) == 1
-    assert len(last.unique()) == 3
-
-
-def test_means_by_term_add_up_and_repeated_terms_are_told_apart():
-    terms = compose.build_terms(
-        [RewardConfig(name="exact_hit"), RewardConfig(name="rank_log"), RewardConfig(name="rank_log", weight=2.0)]
-    )
-    means = compose.mean_rewards(terms, torch.tensor([[1, 0, -1]]), torch.tensor([0]), CONTEXT)
-    assert set(means) == {"reward", "reward_exact_hit", "reward_rank_log", "reward_rank_log_2"}
-    assert means["reward_exact_hit"] == 0.5
-    assert means["reward_rank_log_2"] == pytest.approx(-0.15 * math.log(2))
-    assert means["reward"] == pytest.approx(sum(v for k, v in means.items() if k != "reward"))
-    assert set(compose.mean_rewards(terms[:1], torch.tensor([[1]]), torch.tensor([0]), CONTEXT)) == {"reward"}
-
-
-def test_terms_add_up_by_weight_and_missing_candidates_earn_nothing():
-    terms = compose.build_terms(
-        [
-            RewardConfig(name="exact_hit", weight=2.0),
-            RewardConfig(name="rank_penalty", weight=0.5),
-            RewardConfig(name="prefix_credit", weight=1.0, options={"share": 0.3}),
-        ]
-    )
-    candidates, target = torch.tensor([[1, 0, -1]]), torch.tensor([0])
-    values = compose.total_reward(terms, candidates, target, CONTEXT)
-    first_discount = 1 / (1 + 1 / math.log2(3) + 0.5)
-    assert values[0].tolist() == pytest.approx([-0.5 * first_discount + 0.2, 2.3, 0.0])
-
-
-@pytest.mark.parametrize("broken", ["nan", "shape", "type"])
-def test_a_broken_reward_is_named(broken, monkeypatch):
-    def reward(candidates, target, context, options):
-        values = torch.zeros(candidates.shape)
-        if broken == "nan":
-            values[1, 2] = float("nan")
-        return {"nan": values, "shape": values[:, :-1], "type": values.tolist()}[broken]
-
-    monkeypatch.setattr(exact_hit, "reward", reward)
-    terms = compose.build_terms([RewardConfig(name="exact_hit")])
-    with pytest.raises(TrainingError, match="exact_hit") as raised:
-        compose.total_reward(terms, torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, dtype=torch.long), CONTEXT)
-    if broken == "nan":
-        assert "candidate 2 of prompt 1" in str(raised.value)
-
-
-def test_helper_modules_are_no_rewards():
-    assert {"compose", "context", "positions"}.isdisjoint(variants.names(compose.PACKAGE))
-    assert {"exact_hit", "rank_penalty", "prefix_credit"} <= set(variants.names(compose.PACKAGE))

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.config import RlConfig
 from genrec.errors import ConfigError, DataError, TrainingError
 from genrec.model import adapter
 from genrec.model.policy import Policy
 from genrec.report.sections import training_plots
-from genrec.tables import TRAINING_LOG, read_table
+from genrec.train import checkpoint
 from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner
 from genrec.train.rl.rewards import exact_hit
 from genrec.train.rl.rollout import Rollout, RolloutWorker, chunks, concatenate
-from genrec.train.rl.train import LOG_FILE, rollout_figures, train_rl
+from genrec.train.rl.train import rollout_figures
+from tests.support.rl_runs import PPO, RING, VALID, contents, log_values, make_config, run
 from tests.support.rl_tiny import (
     MAX_HISTORY,
     META,
@@ -28,52 +28,7 @@ from tests.support.rl_tiny import (
     write_prepared,
     write_sids,
 )
-
-# A shop with a rule: item i is followed by i + 5 (modulo 24).
-RING = [[(start + 5 * i) % NUM_ITEMS for i in range(5)] for start in range(NUM_ITEMS)]
-VALID = [(s[:4], s[4]) for s in RING]
-
-
-@pytest.fixture
-def shop(tmp_path):
-    tiny_policy().save(tmp_path / "sft")
-    return {
-        "prepared": write_prepared(tmp_path / "prepared", [s[:4] for s in RING], VALID),
-        "sids": write_sids(tmp_path / "sids.parquet"),
-        "sft": tmp_path / "sft",
-        "base": None,
-        "max_history": MAX_HISTORY,
-        "seed": 0,
-    }
-
-
-def make_config(**settings) -> RlConfig:
-    defaults = {
-        "group_size": 6,
-        "num_steps": 12,
-        "prompts_per_step": 12,
-        "micro_batch_size": 8,
-        "rollout": {"chunk_size": 8},
-        "eval_every": 4,
-        "learning_rate": 3e-3,
-        "checkpoint_every_s": 0.0,
-        "empty_groups": "repair",
-        "target_anchor": 0.0,
-    }
-    return RlConfig(**(defaults | settings))
-
-
-def run(shop, folder, config=None, **changes):
-    return train_rl(config=config or make_config(), work=folder / "work", out=folder / "out", **(shop | changes))
-
-
-def contents(folder):
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
-
-
-def log_values(folder, name):
-    table = read_table(folder / "out" / LOG_FILE, TRAINING_LOG).to_pylist()
-    return {row["step"]: row["value"] for row in table if row["name"] == name}
+from tests.support.targets import write_targets
 
 
 def test_training_beats_the_sft_model_and_says_so(shop, tmp_path):
@@ -115,16 +70,6 @@ def test_the_kl_ceiling_stops_training(shop, tmp_path):
     assert not summary["improved"]
 
 
-PPO = {
-    "algorithm": "ppo",
-    "rollout": "sample",
-    "empty_groups": "keep",
-    "kl_target": 0.01,
-    "max_kl": 100.0,
-    "patience": 100,
-}
-
-
 @pytest.mark.parametrize(
     "settings",
     [{}, {"rollout": "gumbel", "options": {"inner_steps": 2}, "target_anchor": 0.1, "ema_decay": 0.3}, PPO],
@@ -155,12 +100,12 @@ def test_the_average_of_the_weights_is_what_is_validated_and_kept(shop, tmp_path
         walked.append({name: p.detach().clone() for name, p in self.parameters.items()})
         return figures
 
-    def validate(validation, learner):
-        seen.append({name: p.detach().clone() for name, p in learner.parameters.items()})
+    def validate(self, group, policy):
+        seen.append({name: p.detach().clone() for name, p in policy.trainable_parameters().items()})
         return 0.1 * len(seen), 0.1 * len(seen)  # every checkpoint is better than the one before
 
     monkeypatch.setattr("genrec.train.rl.train.Learner", type("Watched", (Learner,), {"update": update}))
-    monkeypatch.setattr("genrec.train.rl.train._validate", validate)
+    monkeypatch.setattr("genrec.train.validation.Validation.in_group", validate)
     run(shop, tmp_path, make_config(ema_decay=0.3))
     assert len(walked) == 12
     assert len(seen) == 4
@@ -206,7 +151,7 @@ def test_remote_workers_change_no_byte(shop, tmp_path, mode):
 
 
 def test_validation_targets_teach_nothing(shop, tmp_path):
-    """Other validation users, same updates: what is learned comes from the training sequences alone."""
+    """Other validation targets, same updates: what is learned comes from the training sequences alone."""
     other = write_prepared(tmp_path / "other", [s[:4] for s in RING], [(h, (t + 1) % NUM_ITEMS) for h, t in VALID])
     config = make_config(patience=100)
     run(shop, tmp_path / "a", config)
@@ -214,6 +159,25 @@ def test_validation_targets_teach_nothing(shop, tmp_path):
     for name in ("reward", "loss", "kl", "hit_rate"):
         assert log_values(tmp_path / "a", name) == log_values(tmp_path / "b", name)
     assert log_values(tmp_path / "a", "valid_ndcg@10") != log_values(tmp_path / "b", "valid_ndcg@10")
+    last = [checkpoint.subset(checkpoint.load(tmp_path / name / "work")[0], "weights/") for name in ("a", "b")]
+    assert all(torch.equal(weight, last[1][name]) for name, weight in last[0].items())
+
+
+def test_test_targets_change_no_byte(shop, tmp_path):
+    summaries = []
+    for name, shift in (("a", 1), ("b", 7)):
+        valid = [(user, *row) for user, row in enumerate(VALID)]
+        test = [(user, [*history, target], (target + shift) % NUM_ITEMS) for user, history, target in valid]
+        write_targets(shop["prepared"], valid=valid, test=test)
+        summaries.append(run(shop, tmp_path / name))
+    assert summaries[0] == summaries[1]
+    assert contents(tmp_path / "a" / "out") == contents(tmp_path / "b" / "out")
+
+
+def test_bf16_on_a_device_that_only_emulates_it_is_refused(shop, tmp_path, monkeypatch):
+    monkeypatch.setattr("genrec.model.precision.computes_bf16", lambda device: False)
+    with pytest.raises(ConfigError, match=r"set rl\.precision to fp32"):
+        run(shop, tmp_path, make_config(precision="bf16"))
 
 
 def test_an_adapter_is_trained_and_saved_as_an_adapter(shop, tmp_path):

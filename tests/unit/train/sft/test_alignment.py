@@ -6,8 +6,8 @@ from torch.nn import functional
 
 from genrec.config import AlignmentConfig, SftConfig
 from genrec.errors import DataError
-from genrec.model.base import train_tokenizer
 from genrec.model.vocab import SidVocabulary
+from genrec.train.base import train_tokenizer
 from genrec.train.sft.alignment import Alignment
 from genrec.train.sft.trainer import Trainer
 from genrec.train.sft.windows import make_windows

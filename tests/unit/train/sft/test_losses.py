@@ -50,3 +50,17 @@ def test_the_thirty_percent_with_the_highest_loss_come_again():
     assert hard_examples.second_pass(losses, hard_examples.Config()).tolist() == [1, 3, 5]
     assert hard_examples.num_extra(10, hard_examples.Config()) == 3
     assert hard_examples.num_extra(1, hard_examples.Config()) == 1
+
+
+def test_uniform_logits_cost_log_k_with_or_without_smoothing():
+    codes = torch.tensor([[0, 3], [2, 1]])
+    for smoothing in (0.0, 0.3):
+        losses = cross_entropy.loss(torch.zeros(2, 2, 4), codes, cross_entropy.Config(smoothing))
+        torch.testing.assert_close(losses, torch.full((2, 2), math.log(4)))
+
+
+def test_label_smoothing_mixes_in_the_mean_over_the_codes():
+    logits, codes = torch.randn(5, 3, 7), torch.randint(7, (5, 3))
+    log_probs = logits.log_softmax(-1)
+    expected = -0.8 * log_probs.gather(-1, codes[..., None])[..., 0] - 0.2 * log_probs.mean(-1)
+    torch.testing.assert_close(cross_entropy.loss(logits, codes, cross_entropy.Config(0.2)), expected)

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from genrec.errors import DataError
-from genrec.model.item_head import ItemVectors
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
 from genrec.train.sft.warm_start import WarmStart, load_weights
 from tests.support import lm_tiny
+from tests.support.lm_tiny import attach, perturb
 from tests.support.rl_tiny import NUM_ITEMS, SIDS, tiny_policy
 
 
@@ -54,8 +55,6 @@ def test_items_are_found_by_name_and_new_ones_keep_fresh_vectors(tmp_path):
 
 
 def test_an_adapter_goes_on_from_the_adapter_in_service(tmp_path):
-    from tests.unit.model.test_adapter import attach, perturb
-
     lm_tiny.tiny_policy().save(tmp_path / "base")
     earlier, policy = attach(tmp_path / "base"), attach(tmp_path / "base")
     perturb(earlier)

@@ -14,11 +14,11 @@ from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner
 from genrec.train.rl.objective import Tokens
 from genrec.train.rl.prompts import PromptSet
-from genrec.train.rl.rewards.compose import build_terms
+from genrec.train.rl.rewarding import build_terms
 from genrec.train.rl.rollout import RolloutWorker
 from genrec.train.rl.value_head import ValueHead
+from tests.support.rl_runs import CONTEXT, make_groups, make_prompts
 from tests.support.rl_tiny import SIDS, tiny_policy, tiny_trie
-from tests.unit.train.rl.test_learner import CONTEXT, make_groups, make_prompts
 
 RAW = ppo.Config(normalise=False)
 

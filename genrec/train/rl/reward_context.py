@@ -1,4 +1,4 @@
-"""What a reward may know beside the candidates and the target."""
+"""What a reward is given beside the candidates and the target."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from genrec.tables import CATALOGUE, read_table
 
 
 class Sequences(NamedTuple):
-    """The training sequences, one behind the other: sequence i is items[offsets[i]:offsets[i + 1]], oldest item first.
+    """The training sequences, concatenated: sequence i is items[offsets[i]:offsets[i + 1]], oldest item first.
 
     On the CPU: only what a reward prepares of them is needed at every step.
     """
@@ -29,13 +29,13 @@ class RewardContext(NamedTuple):
 
     sids: torch.Tensor  # int64[N, L], row i is the semantic id of item i
     train_counts: torch.Tensor  # int64[N], training events with the item
-    categories: torch.Tensor | None = None  # int64[N, C], general to specific, -1 behind the last; None: unknown
+    categories: torch.Tensor | None = None  # int64[N, C], general to specific, -1 after the last; None: unknown
     event_names: tuple[str, ...] = ()  # the event types of the training data; `target_event` points into it
     sequences: Sequences | None = None  # of training; None: unknown
-    prepared: Any = None  # what the `prepare` of the reward that is called made of all this
+    prepared: Any = None  # what the called reward's `prepare` returned
     history: torch.Tensor | None = None  # int64[B, H], oldest item first, -1 before the first; None: unknown
     target_event: torch.Tensor | None = None  # int64[B]; None: unknown
-    following: torch.Tensor | None = None  # int64[B, F], the target and what came next, -1 behind; None: unknown
+    following: torch.Tensor | None = None  # int64[B, F], the target and what came next, then -1; None: unknown
 
     def for_prompts(
         self, histories: list[np.ndarray], target_event: np.ndarray | None, following: np.ndarray | None = None
@@ -52,16 +52,6 @@ class RewardContext(NamedTuple):
             return None if array is None else torch.from_numpy(array.astype(np.int64)).to(self.sids.device)
 
         return self._replace(history=tensor(history), target_event=tensor(target_event), following=tensor(following))
-
-    def rows(self, prompts: torch.Tensor) -> "RewardContext":
-        """The context of some prompts of the batch, int64[b] or bool[B]."""
-
-        def part(tensor: torch.Tensor | None) -> torch.Tensor | None:
-            return None if tensor is None else tensor[prompts]
-
-        return self._replace(
-            history=part(self.history), target_event=part(self.target_event), following=part(self.following)
-        )
 
 
 def read_context(

@@ -7,8 +7,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2
 from genrec import tables
 from genrec.config import BaseConfig, ScratchConfig
 from genrec.errors import ConfigError
-from genrec.model.base import build_base, train_tokenizer
 from genrec.model.policy import Policy
+from genrec.train.base import build_base, train_tokenizer
 
 SMALL = ScratchConfig(vocab_size=320, hidden_size=16, num_layers=1, num_heads=2, num_kv_heads=1, intermediate_size=16)
 NUM_CODES = 8

@@ -5,38 +5,27 @@ import torch
 from safetensors.torch import load_file
 
 from genrec.train import checkpoint
+from genrec.train.learner_group import LearnerGroup, _buckets
 from genrec.train.rl.rollout import RolloutWorker
 from genrec.train.rl.train import train_rl
-from genrec.train.workers import Workers, _buckets
 from tests.support.processes import in_processes
+from tests.support.rl_runs import PPO, contents, log_values, make_config, run
 from tests.support.rl_tiny import MAX_HISTORY
-from tests.unit.train.rl.test_train import PPO, contents, log_values, make_config, run
-from tests.unit.train.rl.test_train import shop as shop  # the fixtures
-from tests.unit.train.sft.test_trainer import CONFIG, train
-from tests.unit.train.sft.test_trainer import files as files
-
-
-def weights(folder):
-    return load_file(folder / "out" / "model.safetensors")
-
-
-def distance(a, b) -> float:
-    assert a.keys() == b.keys()
-    return max((a[name] - b[name]).abs().max().item() for name in a)
+from tests.support.sft_runs import CONFIG, distance, train, weights
 
 
 def test_one_process_is_the_first_and_shares_with_nobody():
-    workers = Workers()
-    assert (workers.first, workers.size) == (True, 1)
-    assert workers.share([1, 2, 3]) == [1, 2, 3]
-    assert workers.at_most(64, 10) == 10
+    group = LearnerGroup()
+    assert (group.first, group.size) == (True, 1)
+    assert group.share([1, 2, 3]) == [1, 2, 3]
+    assert group.at_most(64, 10) == 10
     parameter = torch.nn.Parameter(torch.ones(2))
-    workers.sum_gradients([parameter])
+    group.sum_gradients([parameter])
     assert parameter.grad is None
 
 
 def test_buckets_keep_order_and_type(monkeypatch):
-    monkeypatch.setattr("genrec.train.workers._BUCKET", 10)
+    monkeypatch.setattr("genrec.train.learner_group._BUCKET", 10)
     shapes = [(4, torch.float32), (4, torch.float32), (4, torch.float32), (2, torch.float64), (30, torch.float64)]
     parameters = [torch.nn.Parameter(torch.zeros(n, dtype=dtype)) for n, dtype in shapes]
     assert [[p.numel() for p in bucket] for bucket in _buckets(parameters)] == [[4, 4], [4], [2], [30]]
@@ -44,17 +33,17 @@ def test_buckets_keep_order_and_type(monkeypatch):
 
 def test_gradients_add_up_and_missing_ones_stay_missing(tmp_path):
     def check():
-        workers = Workers()
+        group = LearnerGroup()
         both, one, none = (torch.nn.Parameter(torch.zeros(3)) for _ in range(3))
-        both.grad = torch.full((3,), float(workers.rank + 1))
-        if workers.rank == 1:
+        both.grad = torch.full((3,), float(group.rank + 1))
+        if group.rank == 1:
             one.grad = torch.full((3,), 5.0)
-        workers.sum_gradients([both, one, none])
+        group.sum_gradients([both, one, none])
         assert both.grad.tolist() == [3.0] * 3
         assert one.grad.tolist() == [5.0] * 3
         assert none.grad is None
-        assert workers.share(["a", "b", "c"]) == (["a", "c"], ["b"])[workers.rank]
-        assert workers.sum_floats([1.5 * workers.first, 2.0], torch.device("cpu")) == [1.5, 4.0]
+        assert group.share(["a", "b", "c"]) == (["a", "c"], ["b"])[group.rank]
+        assert group.sum_floats([1.5 * group.first, 2.0], torch.device("cpu")) == [1.5, 4.0]
 
     assert in_processes(tmp_path / "meeting", check) == [0, 0]
 
@@ -70,7 +59,7 @@ def test_learners_that_share_the_updates_end_with_the_weights_of_one(shop, tmp_p
     def learn():
         places = {k: shop[k] for k in ("sft", "base", "sids")}
         rollouts = None
-        if remote and Workers().first:  # as with actors: candidates reach the first process alone
+        if remote and LearnerGroup().first:  # as with actors: candidates reach the first process alone
             worker = RolloutWorker.load(**places, config=config, max_history=MAX_HISTORY, seed=0)
 
             def rollouts(step, prompts, weights):

@@ -7,7 +7,8 @@ import torch
 
 from genrec import variants
 from genrec.errors import TrainingError
-from genrec.train.rl.rewards.context import RewardContext
+from genrec.labels import numbered
+from genrec.train.rl.reward_context import RewardContext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,12 +48,11 @@ def num_following(terms: tuple[Term, ...]) -> int:
 
 def labels(terms: tuple[Term, ...]) -> list[str]:
     """A name for each term; a reward listed again is numbered."""
-    names = [term.name for term in terms]
-    return [n if names[:i].count(n) == 0 else f"{n}_{names[:i].count(n) + 1}" for i, n in enumerate(names)]
+    return numbered([term.name for term in terms])
 
 
 def notes(terms: tuple[Term, ...], context: RewardContext) -> dict[str, str]:
-    """By label, what the data keeps a reward from doing; a reward module says so in an optional function `note`."""
+    """By label, why the data leaves a reward without effect, from the optional function `note` of a reward module."""
     said = {
         label: term.module.note(context._replace(prepared=term.prepared), term.options)
         for label, term in zip(labels(terms), terms, strict=True)
@@ -66,7 +66,7 @@ def term_rewards(
 ) -> torch.Tensor:
     """weight * reward of each of T terms, float32[T, B, G]; 0 for missing candidates (-1).
 
-    candidates: int64[B, G] items, best first. target: int64[B]. `context` knows the prompts of the batch.
+    candidates: int64[B, G] items, best first. target: int64[B]. `context` is that of the prompts of the batch.
     Raises TrainingError when a reward returns another shape or a value that is not finite.
     """
     parts = []
@@ -95,7 +95,7 @@ def mean_rewards(
 
 
 def try_rewards(terms: tuple[Term, ...], context: RewardContext, group_size: int) -> None:
-    """Call every reward once on made-up groups, so that a broken one fails before anything is generated.
+    """Call every reward once on artificial groups, so that a broken one fails before anything is generated.
 
     There is a hit, a miss, a missing candidate and a history that holds a candidate. Raises TrainingError.
     """

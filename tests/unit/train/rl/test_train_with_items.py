@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from genrec.model.item_head import ItemVectors
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
+from tests.support.rl_runs import contents, make_config, run
 from tests.support.rl_tiny import NUM_CODES, NUM_ITEMS, SIDS, tiny_policy
-from tests.unit.train.rl.test_train import contents, make_config, run
-from tests.unit.train.rl.test_train import shop as shop  # the fixture
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Items as vectors: what the history view `item_tokens` reads and the dense head ranks.
+"""Items as vectors: the input of the history view `item_tokens` and the classes of the dense head.
 
-An item's vector is the sum of the model's own embeddings of its semantic id, of its projected text vector and, where
-asked for, of an embedding of its own. It lives in `items.safetensors` of a model folder, with the catalogue's codes
+An item's vector is the sum of the model's own embeddings of its semantic id, of its projected text vector and,
+optionally, of an embedding of its own. It lives in `items.safetensors` of a model folder, with the catalogue's codes
 and text vectors, so that a model can be used without the artifacts it was trained on.
 """
 
@@ -15,10 +15,22 @@ from torch import nn
 from torch.nn import functional
 
 from genrec.errors import DataError
-from genrec.model.transitions import Successors
+from genrec.model.transitions import Transitions
+from genrec.search.layout import PromptBatch
+from genrec.search.prefixes import PrefixLogProbs
 from genrec.search.trie import Trie
 
 FILE = "items.safetensors"
+_WEIGHTS = ("projection.weight", "ids.weight")
+_TABLE = "transitions."
+_NAMES_IN_FILE = {  # of the tensors that have another name in the module
+    "transitions.starts": "successors.starts",
+    "transitions.targets": "successors.targets",
+    "transitions.weights": "successors.weights",
+    "transitions.history_decay": "successors.decay",
+    "transitions.window": "successors.window",
+}
+_NAMES_IN_MODULE = {saved: name for name, saved in _NAMES_IN_FILE.items()}
 
 
 class ItemVectors(nn.Module):
@@ -49,11 +61,19 @@ class ItemVectors(nn.Module):
         for module in (self.projection, self.ids):
             if module is not None:
                 nn.init.normal_(module.weight, std=0.02)
-        self.successors: Successors | None = None  # joins the dense head in search
+        self.transitions: Transitions | None = None  # joins the dense head in search
         self._trie: Trie | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def check_catalogue(self, sids: np.ndarray) -> None:
+        """Raises DataError when `sids` is not as long as the catalogue the vectors belong to."""
+        if len(sids) != len(self):
+            raise DataError(
+                f"the model was trained on {len(self)} items but there are {len(sids)} semantic ids; "
+                "recompute the sft stage"
+            )
 
     def forward(self, items: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """float32 [..., D] of item numbers int64[...]; `rows` [L * K, D] are the embeddings of the codes, by level."""
@@ -79,9 +99,25 @@ class ItemVectors(nn.Module):
             self._trie = Trie.from_sids(self.codes.cpu().numpy(), self.num_codes, self.codes.device)
         return self._trie
 
+    def logits(self, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """The dense head: float32 [..., N] of hidden states [..., D] against every item's vector."""
+        table = self.table(rows)
+        return (hidden @ table.to(hidden.dtype).T).float()
+
+    def prefixes(self, logits: torch.Tensor, prompts: PromptBatch, transition_share: float) -> PrefixLogProbs:
+        """The dense head's distribution by prefix of the catalogue's ids, from its logits float32[B, N].
+
+        The transition table, where there is one, takes `transition_share` of it, by the histories of the prompts.
+        """
+        log_probs = logits.log_softmax(-1)
+        if transition_share and self.transitions is not None:
+            log_probs = self.transitions.mix(log_probs, prompts.histories, transition_share, prompts.following)
+        return PrefixLogProbs(self.trie, log_probs)
+
     def save(self, folder: Path) -> None:
         """Write `items.safetensors`."""
-        tensors = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
+        state = self.state_dict()
+        tensors = {_NAMES_IN_FILE.get(name, name): t.detach().cpu().contiguous() for name, t in state.items()}
         save_file(tensors, str(folder / FILE), metadata={"num_codes": str(self.num_codes)})
 
     @classmethod
@@ -89,16 +125,14 @@ class ItemVectors(nn.Module):
         """What `save` wrote. Raises DataError when the file is missing or does not hold item vectors."""
         path = folder / FILE
         try:
-            tensors = load_file(str(path))
+            tensors = {_NAMES_IN_MODULE.get(name, name): t for name, t in load_file(str(path)).items()}
             codes = tensors["codes"].numpy()
             text = tensors["text"].numpy() if "text" in tensors else None
             parts = [tensors[n].shape[-2 if n.startswith("projection") else -1] for n in _WEIGHTS if n in tensors]
-            found = cls(codes, num_codes, parts[0] if parts else 1, text, "ids.weight" in tensors)
-            found.successors = Successors.of_tensors(tensors, "successors.")
-            found.load_state_dict(tensors)
+            items = cls(codes, num_codes, parts[0] if parts else 1, text, "ids.weight" in tensors)
+            table = {name.removeprefix(_TABLE): t for name, t in tensors.items() if name.startswith(_TABLE)}
+            items.transitions = Transitions.empty_like(table) if table else None
+            items.load_state_dict(tensors)
         except (FileNotFoundError, SafetensorError, KeyError, IndexError, RuntimeError) as error:
             raise DataError(f"{path}: not readable as item vectors ({error}); recompute the sft stage") from error
-        return found
-
-
-_WEIGHTS = ("projection.weight", "ids.weight")
+        return items

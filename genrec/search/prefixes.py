@@ -1,4 +1,4 @@
-"""A distribution over items, seen as one over semantic ids: the probability of a prefix is that of its items."""
+"""A distribution over items as one over semantic ids: the probability of a prefix is the sum over its items."""
 
 import torch
 
@@ -35,7 +35,7 @@ class PrefixLogProbs:
     def path(self, codes: torch.Tensor) -> torch.Tensor:
         """log q(code | prefix) along ids of the catalogue, codes int64[B, G, L] -> float32[B, G, L].
 
-        A step that no item takes, and those behind it, count 0.
+        A step that no item takes, and those after it, count 0.
         """
         state = torch.zeros_like(codes[..., 0])
         before = self._levels[0].gather(1, state)

@@ -1,8 +1,8 @@
 """Data-parallel training: several processes, one model, the gradients of one process.
 
 Every process holds the whole model and sees the whole batch, computes the forwards of its share and adds its gradients
-to those of the others, so that all take the same optimizer step. Without a process group everything here does nothing,
-and one code serves both. Who starts the processes is the caller's business.
+to those of the others, so that all take the same optimizer step. Without a process group nothing here communicates, so
+that the same code trains in one process. The caller starts the processes.
 """
 
 from collections.abc import Iterable
@@ -17,8 +17,8 @@ T = TypeVar("T")
 _BUCKET = 1 << 24  # gradient elements added up in one message
 
 
-class Workers:
-    """The processes that train one model together; this one has number `rank` of `size`."""
+class LearnerGroup:
+    """The learner processes that train one model together; this one has number `rank` of `size`."""
 
     def __init__(self) -> None:
         """Those of torch.distributed's default group, or this process alone."""
@@ -75,12 +75,12 @@ class Workers:
 
 def _buckets(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
     """Neighbours of one type and at most `_BUCKET` elements together (or one parameter alone)."""
-    found: list[list[nn.Parameter]] = []
+    buckets: list[list[nn.Parameter]] = []
     size = 0
     for parameter in parameters:
-        if not found or found[-1][0].dtype != parameter.dtype or size + parameter.numel() > _BUCKET:
-            found.append([])
+        if not buckets or buckets[-1][0].dtype != parameter.dtype or size + parameter.numel() > _BUCKET:
+            buckets.append([])
             size = 0
-        found[-1].append(parameter)
+        buckets[-1].append(parameter)
         size += parameter.numel()
-    return found
+    return buckets

@@ -7,14 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import DataError
-from genrec.model.base import train_tokenizer
-from genrec.model.item_head import ItemVectors
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
-from genrec.model.prefixes import PrefixLogProbs
-from genrec.model.transitions import Successors
+from genrec.model.transitions import Transitions
 from genrec.model.vocab import SidVocabulary
+from genrec.search.decode import beam_search
+from genrec.search.prefixes import PrefixLogProbs
 from genrec.search.trie import Trie
-from tests.support.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_histories, random_sids, tiny_policy
+from genrec.train.base import train_tokenizer
+from tests.support.lm_tiny import (
+    MAX_HISTORY,
+    NUM_CODES,
+    VOCAB,
+    random_histories,
+    random_sids,
+    sequence_logits,
+    tiny_policy,
+)
 
 NUM_ITEMS, WIDTH = 40, 16
 SIDS = random_sids(NUM_ITEMS, seed=3)
@@ -68,7 +77,7 @@ def test_a_full_beam_over_items_ranks_as_plain_forwards_do(seed, lengths, lora):
     histories = random_histories(lengths, NUM_ITEMS, seed)
     prompts = policy.prompts(histories, SIDS)
     assert prompts.input_ids.shape[1] == 1 + min(max(lengths), MAX_HISTORY)
-    found = policy.beam_search(prompts, Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
+    found = beam_search(policy, prompts, Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
     for row, history in enumerate(histories):
         with torch.no_grad():
             by_sid, _ = plain_scores(policy, history)
@@ -80,7 +89,7 @@ def test_a_full_beam_over_items_ranks_as_plain_forwards_do(seed, lengths, lora):
 def test_a_dense_head_joins_the_search_item_by_item(weight):
     policy = item_policy(1, weight=weight)
     histories = random_histories([3, 0], NUM_ITEMS, 1)
-    found = policy.beam_search(policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
+    found = beam_search(policy, policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
     for row, history in enumerate(histories):
         with torch.no_grad():
             by_sid, dense = plain_scores(policy, history)
@@ -93,13 +102,13 @@ def test_a_dense_head_joins_the_search_item_by_item(weight):
 SEQUENCES = [[0, 1, 2], [0, 1, 3, 1], [5, 5, 0]]
 
 
-def successors(window: int = 2, decay: float = 0.5) -> Successors:
+def transitions(window: int = 2, history_decay: float = 0.5) -> Transitions:
     offsets = np.cumsum([0, *map(len, SEQUENCES)])
-    return Successors.count(np.concatenate(SEQUENCES), offsets, NUM_ITEMS, window=window, decay=decay)
+    return Transitions.count(np.concatenate(SEQUENCES), offsets, NUM_ITEMS, window=window, history_decay=history_decay)
 
 
 def test_transitions_count_one_over_their_distance():
-    table = successors()
+    table = transitions()
     found = {
         (source, int(table.targets[edge])): float(table.weights[edge])
         for source in range(NUM_ITEMS)
@@ -112,7 +121,7 @@ def test_transitions_count_one_over_their_distance():
 def test_transitions_are_mixed_in_as_probabilities_and_where_there_are_none_nothing_changes():
     before = torch.randn(3, NUM_ITEMS).log_softmax(-1)
     histories = torch.tensor([[1, 0], [7, -1], [-1, -1]])  # newest first
-    mixed = successors().mix(before, histories, 0.3)
+    mixed = transitions().mix(before, histories, 0.3)
     torch.testing.assert_close(mixed.exp().sum(1), torch.ones(3))
     torch.testing.assert_close(mixed[1:], before[1:])
     table = torch.zeros(NUM_ITEMS)
@@ -131,7 +140,7 @@ def test_what_came_next_is_taken_out_as_if_it_had_not_been_counted(first, cut):
     def table(first):
         rows = [list(first), *sequences[1:]]
         offsets = np.cumsum([0, *map(len, rows)])
-        return Successors.count(np.concatenate(rows), offsets, NUM_ITEMS, window=3, decay=0.6)
+        return Transitions.count(np.concatenate(rows), offsets, NUM_ITEMS, window=3, history_decay=0.6)
 
     before = torch.randn(1, NUM_ITEMS).log_softmax(-1)
     history = torch.from_numpy(short[::-1].copy())[None]
@@ -143,31 +152,31 @@ def test_what_came_next_is_taken_out_as_if_it_had_not_been_counted(first, cut):
 
 def test_a_table_that_knew_nothing_but_the_answer_is_left_with_nothing():
     offsets = np.array([0, 3])
-    table = Successors.count(np.array([0, 1, 2]), offsets, NUM_ITEMS, window=5, decay=0.6)
+    table = Transitions.count(np.array([0, 1, 2]), offsets, NUM_ITEMS, window=5, history_decay=0.6)
     before = torch.randn(1, NUM_ITEMS).log_softmax(-1)
     mixed = table.mix(before, torch.tensor([[0, -1]]), 0.5, torch.tensor([[1, 2, -1]]))
     torch.testing.assert_close(mixed, before)
 
 
-def test_only_the_strongest_successors_are_kept(monkeypatch):
-    monkeypatch.setattr("genrec.model.transitions.MAX_SUCCESSORS", 1)
-    table = successors()
+def test_only_the_strongest_transitions_are_kept(monkeypatch):
+    monkeypatch.setattr("genrec.model.transitions.MAX_TARGETS", 1)
+    table = transitions()
     assert table.starts.diff()[:6].tolist() == [1, 1, 0, 1, 0, 1]
     assert table.targets[0] == 1
 
 
 def test_the_search_with_transitions_ranks_as_plain_formulas_do_and_so_does_the_saved_model(tmp_path):
     policy = item_policy(1, weight=0.6)
-    policy.items.successors, policy.successor_share = successors(), 0.4
+    policy.items.transitions, policy.transition_share = transitions(), 0.4
     histories = [np.array([4, 0]), np.array([5]), np.array([], dtype=np.int64)]
     trie = Trie.from_sids(SIDS, NUM_CODES)
     prompts = policy.prompts(histories, SIDS)
-    found = policy.beam_search(prompts, trie, NUM_ITEMS)
+    found = beam_search(policy, prompts, trie, NUM_ITEMS)
     padded = torch.tensor([[0, 4], [5, -1], [-1, -1]])
     for row, history in enumerate(histories):
         with torch.no_grad():
             by_sid, dense = plain_scores(policy, history)
-            dense = policy.items.successors.mix(dense[None], padded[row : row + 1], 0.4)[0]
+            dense = policy.items.transitions.mix(dense[None], padded[row : row + 1], 0.4)[0]
         joined = 0.4 * by_sid.sum(-1) + 0.6 * dense
         np.testing.assert_allclose(found.scores[row], joined.sort(descending=True).values, atol=1e-4)
     log_probs = policy.candidate_log_probs(prompts, found.sids)
@@ -182,7 +191,7 @@ def test_the_search_with_transitions_ranks_as_plain_formulas_do_and_so_does_the_
 def test_candidates_score_as_the_search_scored_them_and_every_weight_learns(view):
     policy = item_policy(2, view, weight=0.4)
     prompts = policy.prompts(random_histories([3, 1], NUM_ITEMS, 2), SIDS)
-    found = policy.beam_search(prompts, Trie.from_sids(SIDS, NUM_CODES), 8)
+    found = beam_search(policy, prompts, Trie.from_sids(SIDS, NUM_CODES), 8)
     log_probs = policy.candidate_log_probs(prompts, found.sids)
     torch.testing.assert_close(log_probs.detach(), found.log_probs, atol=1e-5, rtol=1e-4)
     log_probs.sum().backward()
@@ -194,7 +203,7 @@ def test_training_over_items_sees_what_a_prompt_shows():
     history = random_histories([MAX_HISTORY + 1], NUM_ITEMS, 5)[0]
     padded = np.concatenate([history, [0, 0]])
     codes, items = torch.from_numpy(SIDS[padded]).long()[None], torch.from_numpy(padded)[None]
-    logits = policy.sequence_logits(codes, items=items)
+    logits = sequence_logits(policy, codes, items=items)
     for place in range(len(history)):
         prompts = policy.prompts([history[:place]], SIDS)
         shown, _ = policy.candidate_logits(prompts, codes[:, place : place + 1])
@@ -231,7 +240,7 @@ def test_items_are_saved_with_the_model_and_come_back(tmp_path, lora):
     prompts = policy.prompts([np.array([1, 2])], SIDS)
     trie = Trie.from_sids(SIDS, NUM_CODES)
     if not lora:
-        torch.testing.assert_close(loaded.beam_search(prompts, trie, 5), policy.beam_search(prompts, trie, 5))
+        torch.testing.assert_close(beam_search(loaded, prompts, trie, 5), beam_search(policy, prompts, trie, 5))
     loaded.save(tmp_path / "c")
     assert (tmp_path / "c/items.safetensors").read_bytes() == (tmp_path / "a/items.safetensors").read_bytes()
     trainable = Policy.load(tmp_path / "a", base, device="cpu", trainable=True).trainable_parameters()
@@ -270,9 +279,9 @@ def test_an_instruction_opens_every_prompt_in_training_and_search_alike(tmp_path
     tokens = prompts.input_ids if view == "sid_tokens" else -1 - prompts.input_ids
     assert tokens[1, : len(policy.opening)].tolist() == policy.opening.tolist()
     codes = torch.from_numpy(SIDS[history]).long()[None]
-    logits = policy.sequence_logits(codes, items=torch.from_numpy(history)[None])
+    logits = sequence_logits(policy, codes, items=torch.from_numpy(history)[None])
     shown, _ = policy.candidate_logits(policy.prompts([history[:2]], SIDS), codes[:, 2:3])
     torch.testing.assert_close(logits[:, 2], shown[:, 0], atol=1e-5, rtol=1e-4)
     without = tiny_policy(vocab=vocab)
     without.use_items(policy.items, view)
-    assert not torch.allclose(without.sequence_logits(codes, items=torch.from_numpy(history)[None]), logits)
+    assert not torch.allclose(sequence_logits(without, codes, items=torch.from_numpy(history)[None]), logits)

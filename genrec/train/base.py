@@ -14,11 +14,12 @@ from torch import nn
 
 from genrec import tables
 from genrec.errors import ConfigError
-from genrec.model import folder, text
-from genrec.model.policy import default_device
+from genrec.model import folder
+from genrec.model.precision import default_device
 from genrec.model.vocab import SidVocabulary
 from genrec.progress import Progress, silent
 from genrec.seeding import seeded
+from genrec.train import text
 
 if TYPE_CHECKING:
     from genrec.config import BaseConfig, ScratchConfig

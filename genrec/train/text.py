@@ -1,4 +1,4 @@
-"""Language modelling on the catalogue's text: a scratch model learns the shop's words before it meets any user."""
+"""Language modelling on the catalogue's text: a scratch model learns the shop's words before any interaction."""
 
 from typing import Any
 

@@ -1,0 +1,10 @@
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in one order: what "the same bits" is promised for
+    yield
+    torch.set_num_threads(threads)
