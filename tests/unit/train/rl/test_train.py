@@ -10,7 +10,7 @@ from genrec.config import RlConfig
 from genrec.errors import ConfigError, DataError, TrainingError
 from genrec.model import adapter
 from genrec.model.policy import Policy
-from genrec.report.sections import training_plots
+from genrec.report.training import training_plots
 from genrec.tables import TRAINING_LOG, read_table
 from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner
