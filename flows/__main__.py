@@ -273,7 +273,7 @@ def _run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
 
 def _print_report(report: dict[str, Any], store: Path) -> None:
     from flows.console import table
-    from genrec.report.report import terminal_rows
+    from genrec.report.results import terminal_rows
 
     columns, rows = terminal_rows(report)
     if rows:

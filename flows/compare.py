@@ -12,8 +12,8 @@ from flows.serve.publish import publish_comparison
 from genrec.config import Config
 from genrec.config.load import validate
 from genrec.errors import ConfigError
-from genrec.measure.compare import write_comparison
 from genrec.redact import without_secrets
+from genrec.report.recipes import write_comparison
 from genrec.store.local import Store
 from genrec.store.remote import open_store
 from tasks.ray.capacity import runs_at_once

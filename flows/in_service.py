@@ -8,9 +8,10 @@ from rich.console import Console
 
 from genrec.config import Config
 from genrec.errors import GenrecError
+from genrec.service.registry import Record, Registry, names
 from genrec.store.local import Store
-from genrec.store.registry import Record, Registry, names
 from genrec.store.remote import open_store
+from tasks.run import STAGES
 
 
 def show(out: Console, name: str, store: str | None) -> None:
@@ -30,7 +31,7 @@ def promote_run(out: Console, run: str, store: str | None) -> None:
     """Put the model of a finished run in service. Raises GenrecError for a run that stopped early."""
     opened = _open(store)
     report = _report(opened, run)
-    keys = {stage["name"]: stage["key"] for stage in report["stages"] if stage["name"] != "incumbent"}
+    keys = {stage["name"]: stage["key"] for stage in report["stages"] if stage["name"] in STAGES}
     if "evaluate" not in keys:
         raise GenrecError(f"{run}: stopped before the evaluation; only a whole run can be put in service")
     record = Registry(opened, report["name"]).promote(report["run_id"], keys, "by hand")

@@ -21,7 +21,7 @@ from tasks.stages.embed import embed
 from tasks.stages.evaluate import evaluate
 from tasks.stages.ingest import ingest
 from tasks.stages.prepare import prepare
-from tasks.stages.promote import in_service, promote
+from tasks.stages.promote import artifacts_in_service, promote
 from tasks.stages.report import report
 from tasks.stages.rl import rl
 from tasks.stages.sft import sft
@@ -66,7 +66,7 @@ def pipeline(
     )
     run.store.remove_leftovers()
     if config.service.keep:
-        run.previous = in_service(run)
+        run.previous = artifacts_in_service(run, "This run takes nothing over from it.")
     try:
         with contextlib.suppress(ReachedEnd):
             raw = ingest(run)
@@ -78,7 +78,7 @@ def pipeline(
             sharpened = rl(run, prepare=data, sid=ids, base=start, sft=tuned)
             others = baselines(run, prepare=data, embed=vectors)
             evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened, baselines=others)
-        if config.service.promote == "if_not_worse" and until in (None, STAGES[-1]):
+        if config.service.promote != "never" and until in (None, STAGES[-1]):
             promote(run)
         return report(run)
     finally:

@@ -29,6 +29,7 @@ class Run:
     records: list[dict[str, Any]] = field(default_factory=list)
     previous: dict[str, Artifact] = field(default_factory=dict)  # of the model in service, where it is taken over
     promotion: dict[str, Any] | None = None  # what became of the model: see tasks/stages/promote.py
+    warnings: list[str] = field(default_factory=list)  # sentences for the report
     artifacts: dict[str, Artifact] = field(default_factory=dict)  # of the stages that are done
     started_at: float = field(default_factory=time.time)
 

@@ -39,7 +39,7 @@ from flows.serve.forms import (
 from flows.serve.live import shown_in_prefect
 from flows.serve.publish import publish_comparison, publish_report
 from genrec.config import Config
-from genrec.measure.compare import write_comparison
+from genrec.report.recipes import write_comparison
 from genrec.store.remote import open_store
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def deployments() -> list["RunnerDeployment"]:
             schedule=nightly,
             parameters={"take_over": ["vectors", "ids"], "promote": True},
             description="retrain every night: new files are read, known items keep their ids, and the model takes the "
-            "place of the one in service unless it is worse. The schedule ships switched off: turn it on at the right, "
+            "place of the one in service unless it is worse beyond chance. The schedule ships switched off: turn it on at the right, "
             "and set the parameters of the schedule to your data.",
         ),
         _deployment(compare_recipes, "compare-recipes"),

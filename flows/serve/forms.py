@@ -98,7 +98,7 @@ TakeOver = Annotated[
 Promote = Annotated[
     bool,
     Field(
-        description="Put the new model in service at the end unless it is worse than the one there on the same test rows."
+        description="Put the new model in service at the end unless it is worse beyond chance on the same validation rows."
     ),
 ]
 BeamWidth = Annotated[

@@ -11,7 +11,7 @@ from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import MissingContextError
 
-from genrec.report.report import duration
+from genrec.report.page import duration
 from tasks.ray.watch import Watcher, watching
 
 _EVERY_S = 2.0

@@ -12,8 +12,11 @@ from prefect.artifacts import (
     create_table_artifact,
 )
 
-from genrec.report import sections
-from genrec.report.report import duration, terminal_rows
+from genrec.report import page
+from genrec.report.page import duration
+from genrec.report.result_plots import plots_of_run
+from genrec.report.results import terminal_rows
+from genrec.report.training import training_plots
 from genrec.store.local import Store
 
 
@@ -62,12 +65,12 @@ def _summary(report: dict[str, Any], folder: Path) -> str:
 
 def _plots(report: dict[str, Any], store: Store) -> list[tuple[str, str]]:
     """(title, svg) of the plots of results and of training."""
-    found = sections.metric_plots(report) if "metrics" in report else []
+    found = plots_of_run(report) if "metrics" in report else []
     for stage in report["stages"]:
         if stage["name"] in ("sft", "rl"):
             found += [
                 {**plot, "title": f"{stage['name']} {plot['title']}"}
-                for plot in sections.training_plots(stage["name"], store.object_path(stage["key"]))
+                for plot in training_plots(stage["name"], store.object_path(stage["key"]))
             ]
     return [(plot["title"], plot["svg"]) for plot in found]
 
@@ -84,7 +87,7 @@ def _image(key: str, title: str, svg: str, folder: Path) -> None:
 def _standalone(svg: str) -> str:
     """A plot of the report as a picture of its own: on a card, with the colours and the font that the page gives it."""
     colours = re.search(
-        r":root\s*\{[^}]*\}", (Path(sections.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+        r":root\s*\{[^}]*\}", (Path(page.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
     )
     style = f"{colours.group() if colours else ''} svg {{ background: var(--card); font-family: var(--font); }}"
     return re.sub(r"(<svg[^>]*>)", lambda start: f"{start.group()}<style>{style}</style>", svg, count=1)

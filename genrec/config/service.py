@@ -23,13 +23,21 @@ class ServiceConfig(Section):
         description="An encoder that is fitted on the catalogue is fitted anew (and with it the ids) when more than this "
         "share of the texts it has met came after its fit.",
     )
-    promote: Literal["never", "if_not_worse"] = Field(
+    promote: Literal["never", "if_not_worse", "if_better"] = Field(
         "never",
-        description="if_not_worse: at the end, the model takes the place of the one in service unless its NDCG is worse "
-        "on the same test rows. never: leave the one in service.",
+        description="When a finished run's model takes the place of the one in service. Both rank the same validation "
+        "rows, and the interval of the difference in NDCG (paired, level evaluate.confidence) decides; test figures are "
+        "only reported. if_not_worse: unless the whole interval is below zero (not worse beyond chance). An equally good "
+        "model is promoted in 97.5% of the nights, one that loses half the width of the interval (about 0.012 NDCG@10 at "
+        "1,000 users, 0.004 at 10,000, 0.0012 at 100,000) in half of them, one that loses the whole width in 2.5%. "
+        "if_better: only when the whole interval is above zero; an equally good model is promoted in 2.5% of the "
+        "nights. never: leave the one in service.",
     )
     max_loss: float = Field(
-        0.0, ge=0, le=1, description="Share of the NDCG of the model in service that a new one may fall short of it."
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the NDCG of the model in service that a new one may lose beyond chance under if_not_worse.",
     )
 
     @model_validator(mode="after")

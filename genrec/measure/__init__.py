@@ -1,1 +1,7 @@
-"""Full-catalogue, item-level evaluation: predictions, metrics with intervals, comparisons and the report."""
+"""Figures, and nothing but figures: no sentence and no picture is made here (those are genrec/report's).
+
+- rows: the validation and test rows; predictions: models decoded over them, kept in parts; baselines: the same for them.
+- bootstrap: resampled sums; comparison: ranks by (row of the table, seed) to figures, intervals and paired differences.
+  It serves one run (evaluation), several recipes (recipes) and the model in service (genrec/service).
+- lists: what recommendation lists are like, whether they hit or not.
+"""

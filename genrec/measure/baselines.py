@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from genrec import tables, variants
 from genrec.config import EvaluateConfig
 from genrec.embed.vectors import read_item_vectors
-from genrec.measure.predictions import PROTOCOLS, baseline_names, read_test, write_counts, write_part
+from genrec.measure.predictions import PROTOCOLS, baseline_names, write_counts, write_part
+from genrec.measure.rows import read_rows
 from genrec.progress import Progress, silent
 from genrec.recall.parts.ranking import rank
 from genrec.recall.parts.scorer import Held, Training
@@ -37,7 +36,7 @@ def rank_baseline(
     from it. Returns {model, fit_seconds, rank_seconds, users}: `rank_seconds` is for both protocols.
     """
     name, baseline = baseline_names(config.baselines)[index], config.baselines[index]
-    rows = read_test(prepared)
+    rows = read_rows(prepared, "test")
     data = read_training(
         prepared, vectors, seed, lambda done, total, note="", /, **values: progress(done / total, 1, note, **values)
     )
@@ -71,33 +70,16 @@ def finish(config: EvaluateConfig, records: Sequence[dict[str, Any]], out: Path)
     return {"baselines": costs}
 
 
-def baseline_predictions(
-    prepared: Path,
-    config: EvaluateConfig,
-    out: Path,
-    *,
-    vectors: Path | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
-) -> dict[str, Any]:
-    """All baselines one after the other in this process; returns the summary."""
-    records = []
-    for index in range(len(config.baselines)):
-        progress(index, len(config.baselines), config.baselines[index].name)
-        records.append(rank_baseline(prepared, vectors, config, index, seed, out))
-    return finish(config, records, out)
-
-
 def read_training(prepared: Path, vectors: Path | None, seed: int, progress: Progress) -> Training:
     """The training sequences with their times, validation rows and text vectors, as baselines take them."""
     table = tables.read_table(prepared / "train.parquet", columns=["items", "timestamps"])
-    valid = tables.read_table(prepared / "valid.parquet", columns=["history", "target"])
+    valid = read_rows(prepared, "valid")
     return Training(
         sequences=ragged(table["items"]),
         num_items=len(tables.read_table(prepared / "catalogue.parquet", columns=["item"])),
         timestamps=ragged(table["timestamps"]),
         vectors=read_item_vectors(vectors) if vectors is not None else None,
-        validation=Held(ragged(valid["history"]), valid["target"].to_numpy().astype(np.int32)) if len(valid) else None,
+        validation=Held(valid.histories, valid.targets) if len(valid) else None,
         seed=seed,
         progress=progress,
     )

@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.errors import DataError
-from genrec.measure import bootstrap
+from genrec.measure.comparison import DIGITS, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
 from genrec.measure.lists import ListMetrics
-from genrec.measure.predictions import PROTOCOLS, TestRows, baseline_names, read_counts, read_parts, read_test
-from genrec.measure.verdict import TRAINED, compare_models, verdict
-from genrec.metrics import metric_names, popularity_groups, row_metrics
-
-_DIGITS = 6  # of figures in metrics.json: what is beyond depends on the BLAS, not on the data
+from genrec.measure.predictions import PROTOCOLS, baseline_names, read_counts, read_parts
+from genrec.measure.rows import TargetRows, read_rows
 
 
 def headline_k(config: EvaluateConfig) -> int:
@@ -26,9 +23,7 @@ def headline_k(config: EvaluateConfig) -> int:
     return 10 if 10 in config.ks else max(config.ks)
 
 
-def merge(
-    parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, seed: int, baselines: Path | None = None
-) -> dict:
+def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, baselines: Path | None = None) -> dict:
     """Join the parts of all models found in the folders `parts` and `baselines` and measure them.
 
     Writes predictions.parquet (tables.PREDICTIONS; by model, protocol, test row) and metrics.json with
@@ -37,12 +32,13 @@ def merge(
       `genrec.measure.lists`, "slices": {"head" | "tail" | "cold":
       {"targets", "hr@10", "hr@10_ci", ...}}, "seen_kept": {the same without slices}}} (`seen_dropped` where
       `config.seen_items` is keep),
-    - comparisons and verdict (`genrec.measure.verdict`), decode {"invalid": {model: count}} and protocol.
+    - comparisons [{model, against, metric, difference, ci, share_in_favour, relative}], paired on the users,
+    - decode {"invalid": {model: count}} and protocol.
 
     Returns a summary, in which alone speeds stand: the artifact has the same bytes for the same predictions.
     Raises DataError when a shard is missing, there is no test row or no model.
     """
-    rows = read_test(prepared)
+    rows = read_rows(prepared, "test")
     if not len(rows):
         raise DataError(f"{prepared / 'test.parquet'}: no test row; no user has enough events (lower prepare.k_core?)")
     counts: list[dict] = []
@@ -61,23 +57,21 @@ def merge(
     listed = ListMetrics(table, headline_k(config), config.head_share)
     folders = {model: folders[model] for model in models}
     ranks, about_lists = _join(folders, rows, config, listed, out / "predictions.parquet")
-    metrics, comparisons = measure(ranks, rows, catalogue, config, seed)
+    metrics, comparisons = measure(ranks, rows, catalogue, config)
     for (model, protocol), figures in about_lists.items():
-        _at(metrics[model], protocol, config).update({n: round(value, _DIGITS) for n, value in figures.items()})
-    invalid = {m: int(sum(c["invalid"] for c in counts if c["model"] == m)) for m in models}
+        _at(metrics[model], protocol, config).update({n: round(value, DIGITS) for n, value in figures.items()})
     result = {
         "metrics": metrics,
         "comparisons": comparisons,
-        "verdict": verdict(metrics, comparisons, TRAINED, headline_k(config), config.confidence),
-        "decode": {"invalid": invalid},
-        "protocol": protocol_of(prepared, rows, catalogue, config),
+        "decode": {"invalid": {m: int(sum(c["invalid"] for c in counts if c["model"] == m)) for m in models}},
+        "protocol": protocol_of(rows, catalogue, config),
     }
     (out / "metrics.json").write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
     return _summary(result, counts, config)
 
 
 def _join(
-    folders: dict[str, Path], rows: TestRows, config: EvaluateConfig, listed: ListMetrics, path: Path
+    folders: dict[str, Path], rows: TargetRows, config: EvaluateConfig, listed: ListMetrics, path: Path
 ) -> tuple[dict[tuple[str, str], NDArray[np.int32]], dict[tuple[str, str], dict[str, float]]]:
     """Write predictions.parquet from each model's folder; give ranks and list metrics by (model, protocol)."""
     ranks, figures = {}, {}
@@ -111,51 +105,46 @@ def _at(entry: dict, protocol: str, config: EvaluateConfig) -> dict:
 
 def measure(
     ranks: dict[tuple[str, str], NDArray[np.int32]],
-    rows: TestRows,
+    rows: TargetRows,
     train_counts: NDArray[np.integer],
     config: EvaluateConfig,
-    seed: int,
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
-    """Metrics with intervals by model, and paired comparisons, from ranks int32 [n] by (model, protocol).
-
-    One bootstrap serves everything: a column of row values for each figure, all summed under the same resamples.
-    """
-    k = headline_k(config)
-    masks = {"": np.ones(len(rows), dtype=bool)}
-    groups = popularity_groups(train_counts, config.head_share)
-    masks |= {name: mask[rows.targets] for name, mask in groups.items() if mask[rows.targets].any()}
-    columns: dict[tuple[str, str, str, str], NDArray[np.float64]] = {}  # (model, protocol, slice, metric)
-    for (model, protocol), model_ranks in ranks.items():
-        values = dict(zip(metric_names(config.ks), row_metrics(model_ranks, config.ks).T, strict=True))
-        columns |= {(model, protocol, "", metric): value for metric, value in values.items()}
-        if protocol == config.seen_items:
-            for name in list(masks)[1:]:
-                columns |= {(model, protocol, name, m): values[m] * masks[name] for m in (f"hr@{k}", f"ndcg@{k}")}
-    keys, names = list(columns), list(masks)
-    stacked = np.stack([*columns.values(), *(m.astype(np.float64) for m in masks.values())], axis=1)
-    per_user = bootstrap.sums_by_user(rows.users, stacked)
-    sums = bootstrap.resampled_sums(per_user, config.num_bootstrap, seed)
-    total = per_user.sum(axis=0)
-
-    metrics: dict[str, dict[str, Any]] = {}
-    samples: dict[tuple[str, str], NDArray[np.float64]] = {}  # headline figures by (model, metric), for pairs
-    for column, (model, protocol, slice_, metric) in enumerate(keys):
-        weight = len(keys) + names.index(slice_)
-        resampled = bootstrap.ratio(sums[:, column], sums[:, weight])
-        entry = _at(metrics.setdefault(model, {}), protocol, config)
-        if slice_:
-            targets = int(masks[slice_].sum())
-            entry = entry.setdefault("slices", {}).setdefault(slice_, {"targets": targets})
-        elif protocol == config.seen_items and metric in (f"hr@{k}", f"ndcg@{k}"):
-            samples[model, metric] = resampled
-        entry[metric] = round(float(total[column] / total[weight]), _DIGITS)
-        entry[f"{metric}_ci"] = [round(x, _DIGITS) for x in bootstrap.interval(resampled, config.confidence)]
-    return metrics, compare_models(metrics, samples, TRAINED, k, config.confidence, _DIGITS)
+    """Metrics with intervals by model, and paired comparisons, from ranks int32 [n] by (model, protocol)."""
+    k, models = headline_k(config), list(dict.fromkeys(model for model, _ in ranks))
+    slices = popularity_slices(train_counts, rows.targets, config.head_share)
+    metrics: dict[str, dict[str, Any]] = {model: {} for model in models}
+    comparisons: list[dict[str, Any]] = []
+    for protocol in sorted(PROTOCOLS, key=lambda p: p != config.seen_items):  # the headline first
+        is_headline = protocol == config.seen_items
+        measured = Comparison(
+            {model: [ranks[model, protocol]] for model in models},
+            rows.users,
+            config.ks,
+            num_bootstrap=config.num_bootstrap,
+            confidence=config.confidence,
+            slices=slices if is_headline else None,
+            sliced_k=k,
+        )
+        for model in models:
+            entry = _at(metrics[model], protocol, config)
+            for slice_, metric in measured.cells:
+                place = entry
+                if slice_:
+                    targets = {"targets": int(slices[slice_].sum())}
+                    place = entry.setdefault("slices", {}).setdefault(slice_, targets)
+                figure = measured.figure(model, metric, slice_)
+                place |= {metric: figure["mean"], f"{metric}_ci": figure["ci"]}
+        if is_headline:
+            comparisons = [
+                {"model": one.model, "against": other.model, "metric": metric}
+                | measured.difference(one.model, other.model, metric)
+                for one, other in pairs(rows_of_run(models, "run"))
+                for metric in (f"hr@{k}", f"ndcg@{k}")
+            ]
+    return metrics, comparisons
 
 
-def protocol_of(
-    prepared: Path, rows: TestRows, train_counts: NDArray[np.integer], config: EvaluateConfig
-) -> dict[str, Any]:
+def protocol_of(rows: TargetRows, train_counts: NDArray[np.integer], config: EvaluateConfig) -> dict[str, Any]:
     """How the figures were made, as data."""
     return {
         "candidates": "full catalogue",
@@ -196,5 +185,4 @@ def _summary(result: dict, counts: list[dict], config: EvaluateConfig) -> dict:
             "seconds": seconds,
             "invalid": sum(result["decode"]["invalid"].values()),
         },
-        "verdict": result["verdict"],
     }

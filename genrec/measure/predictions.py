@@ -1,67 +1,38 @@
-"""Ranked lists for the test rows: decoding a model, and the parts that models and baselines are kept in.
+"""Ranked lists for validation or test rows: decoding a model, and the parts that models and baselines are kept in.
 
-A part is a PREDICTIONS table of one model, one protocol (seen items dropped or kept) and one range of test rows, with
-a small JSON file beside it for what is counted along the way. Parts can be made anywhere, in any order.
+A part is a PREDICTIONS table of one model, one protocol (seen items dropped or kept) and one range of rows, with a
+small JSON file beside it for what is counted along the way. Parts can be made anywhere, in any order.
 """
 
-import itertools
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from genrec import tables
 from genrec.config import EvaluateConfig, RecallConfig
 from genrec.errors import DataError
+from genrec.measure.rows import Split, TargetRows, in_numbers_of, read_rows
 from genrec.metrics import target_ranks
 from genrec.model.policy import Policy
 from genrec.model.precision import compute_dtype
 from genrec.progress import Progress, silent
 from genrec.search.decode import Candidates, beam_search
 from genrec.search.trie import Trie
-from genrec.tables import ragged, read_sids
+from genrec.tables import read_sids
 
 PROTOCOLS = ("drop", "keep")
-
-
-@dataclass(frozen=True)
-class TestRows:
-    """Test rows in file order: users and targets int32 [n], histories (oldest first, not cut)."""
-
-    users: NDArray[np.int32]
-    targets: NDArray[np.int32]
-    histories: list[NDArray[np.int32]]
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-
-def read_test(prepared: Path, start: int = 0, stop: int | None = None) -> TestRows:
-    """Rows start..stop of test.parquet."""
-    table = tables.read_table(prepared / "test.parquet", columns=["user", "history", "target"]).slice(
-        start, None if stop is None else stop - start
-    )
-    return TestRows(table["user"].to_numpy(), table["target"].to_numpy(), ragged(table["history"]))
 
 
 def baseline_names(baselines: Sequence[RecallConfig]) -> list[str]:
     """The variant's name; the second baseline of a kind is called `itemcf_2`, and so on."""
     names = [b.name for b in baselines]
     return [n if names[:i].count(n) == 0 else f"{n}_{names[:i].count(n) + 1}" for i, n in enumerate(names)]
-
-
-def shards(prepared: Path, num_shards: int) -> list[tuple[int, int]]:
-    """Ranges of test rows, (start, stop), of nearly equal size; at most `num_shards`, none empty."""
-    num_rows = len(tables.read_table(prepared / "test.parquet", columns=["user"]))
-    if not num_rows:
-        return []
-    edges = np.linspace(0, num_rows, min(num_shards, num_rows) + 1).round().astype(int).tolist()
-    return list(itertools.pairwise(edges))
 
 
 def decode_shard(
@@ -74,16 +45,22 @@ def decode_shard(
     bounds: tuple[int, int],
     parts: Path,
     *,
+    split: Split = "test",
+    protocols: Sequence[str] = PROTOCOLS,
+    trained_on: Path | None = None,
     device: str | None = None,
     progress: Progress = silent,
 ) -> dict:
-    """Constrained beam search for test rows bounds = (start, stop), with the seen items dropped and kept.
+    """Constrained beam search for rows bounds = (start, stop) of a split, with the seen items dropped and kept.
 
     `model` is the folder of an sft or rl artifact (with `base` where it is an adapter), `name` what it is called in
-    the results. Writes two parts. Returns {model, users, seconds, invalid}: `seconds` is decoding alone, both protocols
+    the results; `trained_on` the prepared data whose item numbers it knows, where they are not those of `prepared`.
+    Writes one part a protocol. Returns {model, users, seconds, invalid}: `seconds` is decoding alone, all protocols
     together; `invalid` counts listed outputs that are not an item, are listed twice or were to be dropped.
     """
-    rows = read_test(prepared, *bounds)
+    rows = read_rows(prepared, split, slice(*bounds))
+    if trained_on is not None:
+        rows = in_numbers_of(rows, prepared, trained_on)
     table = read_sids(sids)
     policy = Policy.load(model, base, device=device)
     policy.search_dtype = compute_dtype(config.precision, policy.device, "evaluate.precision")
@@ -91,7 +68,7 @@ def decode_shard(
     # Rows of similar length share a batch: less padding, same results.
     order = np.argsort([min(len(h), policy.max_history) for h in rows.histories], kind="stable")
     seconds, invalid, done = 0.0, 0, 0
-    for protocol in PROTOCOLS:
+    for protocol in protocols:
         items = np.full((len(rows), config.beam_width), -1, dtype=np.int32)
         scores = np.full(items.shape, -np.inf, dtype=np.float32)
         for start in range(0, len(rows), config.batch_size):
@@ -105,7 +82,12 @@ def decode_shard(
             items[chosen], scores[chosen] = found.items.numpy(), found.scores.numpy()
             invalid += count_invalid(items[chosen], scores[chosen], found.sids.numpy(), table, banned)
             done += len(chosen)
-            progress(done, 2 * len(rows), f"{name}, seen items {protocol}", users_per_s=done / max(seconds, 1e-9))
+            progress(
+                done,
+                len(protocols) * len(rows),
+                f"{name}, seen items {protocol}",
+                users_per_s=done / max(seconds, 1e-9),
+            )
         write_part(parts, name, protocol, bounds[0], rows, items, scores)
     return write_counts(parts, name, bounds[0], users=len(rows), seconds=seconds, invalid=invalid)
 
@@ -139,7 +121,7 @@ def write_part(
     model: str,
     protocol: str,
     start: int,
-    rows: TestRows,
+    rows: TargetRows,
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
 ) -> None:
@@ -161,8 +143,8 @@ def write_part(
     tables.write_table(table, parts / f"{model}.{protocol}.{start:010d}.parquet", tables.PREDICTIONS)
 
 
-def read_parts(parts: Path, model: str, protocol: str, expected: TestRows) -> pa.Table:
-    """All rows of one model and protocol, in the order of the test rows. Raises DataError when they do not match."""
+def read_parts(parts: Path, model: str, protocol: str, expected: TargetRows) -> pa.Table:
+    """All rows of one model and protocol, in the order of `expected`. Raises DataError when they do not match."""
     files = sorted(parts.glob(f"{model}.{protocol}.*.parquet"))
     read = [tables.read_table(file, tables.PREDICTIONS) for file in files]
     table = pa.concat_tables(read) if read else tables.PREDICTIONS.empty_table()
@@ -170,7 +152,7 @@ def read_parts(parts: Path, model: str, protocol: str, expected: TestRows) -> pa
     if not same or not np.array_equal(table["target"].to_numpy(), expected.targets):
         raise DataError(
             f"{parts}: the predictions of {model} (seen items {protocol}) cover {len(table)} rows of {len(files)} parts, "
-            f"test.parquet has {len(expected)}: decode the missing shards, or clear the folder"
+            f"and there are {len(expected)}: decode the missing shards, or clear the folder"
         )
     return table
 
@@ -185,3 +167,21 @@ def write_counts(parts: Path, model: str, start: int, **counts: float) -> dict:
 def read_counts(parts: Path) -> list[dict]:
     """What was counted beside each part."""
     return [json.loads(file.read_text()) for file in sorted(parts.glob("*.*.json"))]
+
+
+def read_ranks(
+    evaluated: Path, model: str, seen_items: str
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """(users, targets, ranks), int32 [n] by test row, of a model in the folder of an evaluate artifact.
+
+    Raises DataError when it is not there.
+    """
+    wanted = (pc.field("model") == model) & (pc.field("seen_items") == seen_items)
+    columns = ["model", "seen_items", "user", "target", "rank"]
+    table = tables.read_table(evaluated / "predictions.parquet", columns=columns).filter(wanted)
+    if not len(table):
+        raise DataError(
+            f"{evaluated / 'predictions.parquet'}: holds no predictions of {model} (seen items {seen_items})"
+        )
+    users, targets, ranks = (table[name].to_numpy() for name in ("user", "target", "rank"))
+    return users, targets, ranks

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from genrec import tables
-from genrec.measure.verdict import planted_structure
+from genrec.report import words
+from genrec.report.semantic_ids import code_counts, num_codes_of
 from genrec.sid.quality import collision_rate
 from genrec.tables import read_sids
 
@@ -29,14 +29,16 @@ class RunRecord(TypedDict):
     summaries: NotRequired[Mapping[str, Mapping[str, Any]]]  # by stage; else read from the artifact's manifest
     started_at_unix_s: NotRequired[int]
     promotion: NotRequired[Mapping[str, Any]]  # promoted, in_service (run id), why: what became of the model
+    warnings: NotRequired[Sequence[str]]  # sentences on what a reader should know of this run
 
 
 def collect(run: RunRecord) -> dict[str, Any]:
     """report.json as data.
 
-    Always: run_id, name, stages, config (and started_at_unix_s where given). With their stages: data (users, items, interactions, split, quarantined by
-    reason), sid (method, items, collision_rate_raw, collision_rate, utilization by level), training {sft, rl},
-    metrics, comparisons, verdict (sentences), decode (users_per_s, invalid) and protocol.
+    Always: run_id, name, stages, config (started_at_unix_s, promotion and warnings where given). With their stages: data
+    (users, items, interactions, split, quarantined by reason), sid (method, items, collision_rate_raw, collision_rate,
+    utilization by level), training {sft, rl}, metrics, comparisons, verdict (sentences), decode (users_per_s, invalid)
+    and protocol.
     """
     folders = {stage: Path(folder) for stage, folder in run["artifacts"].items()}
     summaries = {stage: _summary(stage, folder, run) for stage, folder in folders.items()}
@@ -55,17 +57,15 @@ def collect(run: RunRecord) -> dict[str, Any]:
         report["baselines"] = summaries["baselines"].get("baselines", {})
     if "evaluate" in folders:
         report |= _evaluation(folders["evaluate"], summaries["evaluate"], run["config"])
+        planted = words.planted_structure(report) if run["config"].get("data", {}).get("source") == "synthetic" else []
+        report["verdict"] = [*words.verdict(report), *planted]
     if "promotion" in run:
         report["promotion"] = dict(run["promotion"])
-        report["verdict"] = [*report.get("verdict", []), _promotion_in_words(run["promotion"])]
+        report["verdict"] = [*report.get("verdict", []), words.promotion(run["promotion"])]
+    if run.get("warnings"):
+        report["warnings"] = list(run["warnings"])
     report["config"] = run["config"]
     return report
-
-
-def _promotion_in_words(promotion: Mapping[str, Any]) -> str:
-    if promotion["promoted"]:
-        return f"In service from now on: {promotion['why']}."
-    return f"Not promoted, {promotion['in_service']} stays in service: {promotion['why']}."
 
 
 def _summary(stage: str, folder: Path, run: RunRecord) -> dict[str, Any]:
@@ -89,13 +89,13 @@ def _data(folders: dict[str, Path], summaries: dict[str, dict], config: dict[str
     rows = {name: _num_rows(prepared / f"{name}.parquet") for name in ("train", "valid", "test")}
     items = tables.read_table(prepared / "train.parquet", columns=["items"])["items"]
     train_events = sum(len(chunk.flatten()) for chunk in items.chunks)
-    found = {
+    counted = {
         "users": rows["train"],
         "items": _num_rows(prepared / "catalogue.parquet"),
         "interactions": train_events + rows["valid"] + rows["test"],
     }
     # The stage knows better where the split leaves users or events out of all three files.
-    data = {name: summaries["prepare"].get(name, value) for name, value in found.items()} | data
+    data = {name: summaries["prepare"].get(name, value) for name, value in counted.items()} | data
     data["split"] = {
         "method": config.get("prepare", {}).get("split"),
         "train_events": train_events,
@@ -107,16 +107,6 @@ def _data(folders: dict[str, Path], summaries: dict[str, dict], config: dict[str
 
 def _num_rows(path: Path) -> int:
     return pq.read_metadata(path).num_rows
-
-
-def code_counts(sids: np.ndarray, num_codes: int) -> list[np.ndarray]:
-    """Items behind each code, int [K] for every level."""
-    return [np.bincount(level, minlength=num_codes) for level in sids.T]
-
-
-def num_codes_of(config: Mapping[str, Any], sids: np.ndarray) -> int:
-    """Codes a level: as configured, and never fewer than are in use."""
-    return max(int(config.get("sid", {}).get("num_codes", 0)), int(sids.max()) + 1)
 
 
 # Taken over from the stage's summary.
@@ -152,39 +142,9 @@ def _evaluation(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -
         f"{_SPLIT.get(protocol['split'], 'test')}, {protocol['test_rows']:,} test rows, "
         f"all {protocol['num_candidates']:,} items ranked, seen items {_SEEN[protocol['seen_items']]}"
     )
-    parts = {name: result[name] for name in ("metrics", "comparisons", "verdict")}
-    if config.get("data", {}).get("source") == "synthetic":
-        planted = planted_structure(result["metrics"], result["protocol"]["headline_k"])
-        parts["verdict"] = [*result["verdict"], *([planted] if planted else [])]
+    parts = {name: result[name] for name in ("metrics", "comparisons")}
     return {**parts, "decode": decode, "protocol": protocol}
 
 
 _SPLIT = {"leave_one_out": "leave-one-out", "global_time": "global time split"}
 _SEEN = {"drop": "dropped", "keep": "kept"}
-
-
-def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
-    """The protocol as sentences for a reader who was not there."""
-    split = {
-        "leave_one_out": "The last event of each user is the test target, the one before it the validation target.",
-        "global_time": "The first 80% of all events train, the next 10% validate, the last 10% are the test targets.",
-    }
-    seen = {
-        "drop": "Items a user has met before are taken out of the ranking; figures with them kept are listed too.",
-        "keep": "Items a user has met before stay in the ranking; figures with them dropped are listed too.",
-    }
-    cutoffs = ", ".join(str(k) for k in protocol["ks"])
-    return [
-        split.get(protocol["split"] or "", "The test targets are those of test.parquet."),
-        f"{protocol['test_rows']:,} test rows of {protocol['test_users']:,} users; one relevant item a row; every one of "
-        f"the {protocol['num_candidates']:,} items of the catalogue is a candidate (no sampled negatives), and a hit is "
-        "the item itself, not an id that resembles it.",
-        f"Models read the last {protocol['max_history']} events and decode by {protocol['decoding']}, "
-        f"{protocol['beam_width']} beams. Baselines are fitted on {protocol['baselines_fitted_on']} and read the whole "
-        "history.",
-        seen[protocol["seen_items"]],
-        f"HR@k is the share of rows whose target is among the first k; NDCG@k discounts it by 1/log2(rank + 1), ranks "
-        f"counted from 1. Cut-offs: {cutoffs}.",
-        f"Intervals: {protocol['confidence']:.0%}, {protocol['intervals']}; comparisons are paired on the same resamples.",
-        f"Head items are the {protocol['head_share']:.0%} with the most training events; cold items have none.",
-    ]

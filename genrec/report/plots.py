@@ -45,6 +45,9 @@ _STYLE: Any = {
 }
 
 
+Plot = dict[str, str]  # title, svg, note
+
+
 @dataclass(frozen=True)
 class Interval:
     """One row of an interval plot: a mean with its interval; `emphasis` marks what was trained here."""
@@ -63,7 +66,6 @@ def line_plot(
     *,
     mark_best: bool = False,
     smooth: bool = False,
-    log_y: bool = False,
     from_zero: bool = False,
 ) -> str:
     """Curves {label: (x, y)}. `mark_best` rings each maximum; `smooth` draws a moving mean over the faint raw curve."""
@@ -83,8 +85,6 @@ def line_plot(
                     f"{y[best]:.4f}", (x[best], y[best]), textcoords="offset points", xytext=(0, 8), ha="center",
                     fontsize=10.5,
                 )  # fmt: skip
-        if log_y:
-            axes.set_yscale("log")
         if from_zero:
             axes.set_ylim(bottom=0)
         axes.margins(x=0.03, y=0.16 if mark_best else 0.06)

@@ -19,7 +19,7 @@ from tasks.ray.watch import watcher
 
 _USES = {
     "rl": ("rl", "rollout"),
-    "incumbent": ("evaluate",),
+    "in_service": ("evaluate",),
 }  # the resources of a stage, where they are more than those of its own name
 
 

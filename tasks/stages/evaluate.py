@@ -11,13 +11,14 @@ def _reads(config: Config) -> dict[str, Any]:
     return config.evaluate.key_slice()
 
 
-@stage("evaluate", version=2, reads=_reads)
+@stage("evaluate", version=3, reads=_reads)
 def evaluate(
     job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact, baselines: Artifact
 ) -> dict[str, Any]:
     """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals."""
     from genrec.measure.evaluation import merge
-    from genrec.measure.predictions import decode_shard, shards
+    from genrec.measure.predictions import decode_shard
+    from genrec.measure.rows import shards
 
     config = job.config.evaluate
     common = {"prepared": prepare.path, "config": config}
@@ -36,5 +37,5 @@ def evaluate(
             for b in shards(prepare.path, config.num_shards)
         ]
         job.ray_tasks(decode_shard, calls, reports_progress=True)
-        merging = {**common, "parts": parts, "baselines": baselines.path, "out": job.out, "seed": 0}
+        merging = {**common, "parts": parts, "baselines": baselines.path, "out": job.out}
         return job.ray_tasks(merge, [merging])[0]

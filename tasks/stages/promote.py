@@ -1,54 +1,86 @@
-"""The last step of a retraining: put the new model in service, or leave the one that is there."""
+"""The last step of a retraining: promote the new model, or leave the model in service where it is."""
 
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import MissingContextError
 
-from genrec.measure.incumbent import compare, in_words
+from genrec.report.words import why_promoted
+from genrec.service.decision import Rule, decide
+from genrec.service.registry import Record, Registry
 from genrec.store.local import Artifact
-from genrec.store.registry import Record, Registry
+from tasks.ray.watch import watcher
 from tasks.run import Run
-from tasks.stages.incumbent import incumbent
+from tasks.stages.in_service import in_service
 
-_NEEDED = ("prepare", "sid", "base", "rl")
+_COMPARED = ("prepare", "sid", "base", "rl")  # the stages that make a model that can rank
 
 
-def in_service(run: Run) -> dict[str, Artifact]:
-    """The artifacts of the model in service by stage; empty where there is none or one of them is gone."""
+def artifacts_in_service(run: Run, follows: str, stages: Sequence[str] = ()) -> dict[str, Artifact]:
+    """The artifacts of the model in service by stage (all, or those of `stages`); empty where there is no such model.
+
+    Empty too where one of them is gone, which is said in the log, on the terminal and in the report, with what
+    `follows` from it.
+    """
     record = Registry(run.store, run.config.name).current()
-    found = {stage: run.store.lookup(key) for stage, key in record.keys.items()} if record else {}
-    whole = {stage: artifact for stage, artifact in found.items() if artifact is not None}
-    return whole if len(whole) == len(found) else {}
+    if record is None:
+        return {}
+    found = {stage: run.store.lookup(key) for stage, key in record.keys.items() if stage in (stages or record.keys)}
+    gone = [f"{stage} ({record.keys[stage]})" for stage, artifact in found.items() if artifact is None]
+    if gone:
+        _warn(
+            run,
+            f"The model in service, {record.run_id}, is not whole in the store: missing or damaged are {', '.join(gone)}. "
+            f"{follows} To restore it, run {record.run_id} again with its own settings.",
+        )
+        return {}
+    return {stage: artifact for stage, artifact in found.items() if artifact is not None}
 
 
 def promote(run: Run) -> None:
-    """Measure the model in service on this run's test rows and put the better one in service; fills run.promotion."""
+    """Measure the model in service on this run's rows and promote the new one by the rule; fills run.promotion."""
     artifacts = dict(run.artifacts)
     keys = {stage: artifact.key for stage, artifact in artifacts.items()}
     record = Registry(run.store, run.config.name).current()
-    before = in_service(run)
     figures: dict[str, Any] = {}
-    if record and record.keys == keys:
-        why = "this model is in service already"
-    elif record and not before:
-        why = f"the model in service ({record.run_id}) is not whole in the store any more"
-    elif record:
-        measured = incumbent(
-            run, prepare=artifacts["prepare"], **{f"old_{n}": before[n] for n in _NEEDED[:-1]}, old_model=before["rl"]
-        )
-        figures = compare(artifacts["evaluate"].path, measured.path, run.config.evaluate, run.config.service.max_loss)
-        why = in_words(figures)
-    else:
+    good_enough = True
+    if record is None:
         why = "no model was in service"
+    elif record.keys == keys:
+        why, good_enough = "this model is in service already", False
+    elif not (before := artifacts_in_service(run, "The new model is promoted without a comparison.", _COMPARED)):
+        why = f"the model in service ({record.run_id}) is not whole in the store any more"
+    else:
+        new = {stage: artifacts[stage] for stage in _COMPARED}
+        measured = in_service(run, **new, **{f"current_{stage}": before[stage] for stage in _COMPARED})
+        if measured.summary["valid_rows"]:
+            evaluate, service = run.config.evaluate, run.config.service
+            rule: Rule = "if_better" if service.promote == "if_better" else "if_not_worse"
+            figures = decide(artifacts["evaluate"].path, measured.path, evaluate, rule, service.max_loss)
+            why, good_enough = why_promoted(figures), figures["good_enough"]
+        else:
+            why, good_enough = "there is no validation row to compare the two models on", False
     step = task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)(_promote)
-    step(run, keys, record, why, figures)
+    step(run, keys, record, why, figures, good_enough)
 
 
-def _promote(run: Run, keys: dict[str, str], record: Record | None, why: str, figures: dict[str, Any]) -> None:
-    """Decide which model is in service from now on."""
-    if record is not None and (record.keys == keys or (figures and not figures["good_enough"])):
+def _promote(
+    run: Run, keys: dict[str, str], record: Record | None, why: str, figures: dict[str, Any], good_enough: bool
+) -> None:
+    """Put the new model in service, or leave the one that is there; either way the report says why."""
+    if record is not None and not good_enough:
         run.promotion = {"promoted": False, "in_service": record.run_id, "why": why, **figures}
         return
     made = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures)
     run.promotion = {"promoted": True, "in_service": made.run_id, "change": made.number, "why": why, **figures}
+
+
+def _warn(run: Run, text: str) -> None:
+    if text not in run.warnings:
+        run.warnings.append(text)
+    watcher().message(text)
+    with contextlib.suppress(MissingContextError):  # called outside a flow, as tests do
+        get_run_logger().warning(text)

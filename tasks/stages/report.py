@@ -27,6 +27,8 @@ def _report(run: Run) -> dict[str, Any]:
     }
     if run.promotion is not None:
         record["promotion"] = run.promotion
+    if run.warnings:
+        record["warnings"] = run.warnings
     report = write_report(record, folder)
     run.store.finish_run(run.run_id)
     return report

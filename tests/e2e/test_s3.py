@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from genrec.errors import GenrecError
-from genrec.store.registry import Registry
+from genrec.service.registry import Registry
 from genrec.store.remote import RemoteStore
 from tests.support.extras import need
 

@@ -8,6 +8,7 @@ import torch
 
 from genrec import tables
 from genrec.config import BaseConfig, EvaluateConfig, ScratchConfig
+from genrec.measure.baselines import finish, rank_baseline
 from genrec.model.policy import Policy
 from genrec.sid.assign import write_sids
 from genrec.train.base import build_base
@@ -87,3 +88,11 @@ def write_model(folder: Path, prepared: Path, seed: int = 0) -> Path:
         policy.causal_model.get_output_embeddings().weight.mul_(20)
     policy.save(folder / "model")
     return folder / "model"
+
+
+def rank_baselines(
+    prepared: Path, config: EvaluateConfig, out: Path, vectors: Path | None = None, seed: int = 0
+) -> dict:
+    """All baselines one after the other in this process; returns the stage's summary."""
+    records = [rank_baseline(prepared, vectors, config, index, seed, out) for index in range(len(config.baselines))]
+    return finish(config, records, out)

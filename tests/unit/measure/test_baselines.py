@@ -7,10 +7,10 @@ import pytest
 
 from genrec import tables
 from genrec.embed.vectors import write_item_vectors
-from genrec.measure.baselines import baseline_predictions, finish, rank_baseline, read_training
+from genrec.measure.baselines import finish, rank_baseline, read_training
 from genrec.measure.evaluation import merge
 from genrec.progress import silent
-from tests.support.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, write_prepared
+from tests.support.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, rank_baselines, write_prepared
 
 NAMES = ["content", "usercf", "sasrec"]
 SMALL = [{"name": "sasrec", "options": {"hidden_size": 8, "num_layers": 1, "epochs": 2}} if n == "sasrec" else n for n in NAMES]  # fmt: skip
@@ -36,7 +36,7 @@ def test_a_fit_sees_training_events_only(world):
 
 
 def test_baselines_made_apart_equal_those_made_together(world, tmp_path):
-    baseline_predictions(world[0], world[2], tmp_path / "together", vectors=world[1], seed=1)
+    rank_baselines(world[0], world[2], tmp_path / "together", vectors=world[1], seed=1)
     records = [rank_baseline(*world, i, 1, tmp_path / "apart") for i in (2, 0, 1)]
     summary = finish(world[2], records, tmp_path / "apart")
     together, apart = ({p.name: p.read_bytes() for p in (tmp_path / n).iterdir()} for n in ("together", "apart"))
@@ -47,7 +47,7 @@ def test_baselines_made_apart_equal_those_made_together(world, tmp_path):
 
 
 def test_the_artifact_holds_no_durations_and_names_every_setting(world, tmp_path):
-    baseline_predictions(world[0], world[2], tmp_path / "out", vectors=world[1])
+    rank_baselines(world[0], world[2], tmp_path / "out", vectors=world[1])
     listed = json.loads((tmp_path / "out" / "baselines.json").read_text())
     assert listed["sasrec"]["options"]["hidden_size"] == 8
     assert list(listed) == NAMES
@@ -55,8 +55,8 @@ def test_the_artifact_holds_no_durations_and_names_every_setting(world, tmp_path
 
 
 def test_they_are_measured_from_a_folder_of_their_own(world, tmp_path):
-    baseline_predictions(world[0], world[2], tmp_path / "baselines", vectors=world[1])
-    merge(tmp_path / "parts", world[0], world[2], tmp_path / "out", seed=0, baselines=tmp_path / "baselines")
+    rank_baselines(world[0], world[2], tmp_path / "baselines", vectors=world[1])
+    merge(tmp_path / "parts", world[0], world[2], tmp_path / "out", baselines=tmp_path / "baselines")
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
     assert list(metrics) == NAMES
     assert {"coverage@5", "novelty@5", "diversity@5", "tail_share@5"} <= metrics["usercf"].keys()

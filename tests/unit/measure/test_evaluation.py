@@ -10,20 +10,25 @@ from pydantic import ValidationError
 from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.errors import ConfigError, DataError
-from genrec.measure.baselines import baseline_predictions
 from genrec.measure.evaluation import merge
 from genrec.measure.predictions import (
     baseline_names,
     count_invalid,
     decode_shard,
-    read_test,
-    shards,
     write_part,
 )
-from genrec.measure.verdict import compare_models, planted_structure, verdict
+from genrec.measure.rows import read_rows, shards
 from genrec.metrics import hit, ndcg, target_ranks
 from genrec.tables import ragged, read_sids
-from tests.support.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, write_model, write_prepared, write_sid_artifact
+from tests.support.evaluate_tiny import (
+    CONFIG,
+    NUM_ITEMS,
+    NUM_USERS,
+    rank_baselines,
+    write_model,
+    write_prepared,
+    write_sid_artifact,
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +50,8 @@ def finished(world, tmp_path_factory):
     root = tmp_path_factory.mktemp("finished")
     for name in ("sft", "rl"):
         decode(world, root / "parts", (0, NUM_USERS), name)
-    baseline_predictions(world[0], CONFIG, root / "baselines")
-    summary = merge(root / "parts", world[0], CONFIG, root / "out", seed=0, baselines=root / "baselines")
+    rank_baselines(world[0], CONFIG, root / "baselines")
+    summary = merge(root / "parts", world[0], CONFIG, root / "out", baselines=root / "baselines")
     table = tables.read_table(root / "out" / "predictions.parquet", tables.PREDICTIONS)
     return root, json.loads((root / "out" / "metrics.json").read_text()), summary, table
 
@@ -65,7 +70,7 @@ def test_predictions_do_not_depend_on_shards_or_batches(world, tmp_path):
         decode(world, tmp_path / "many", bounds, config=CONFIG.model_copy(update={"batch_size": 2}))
     results = []
     for name in ("one", "many"):
-        merge(tmp_path / name, world[0], CONFIG, tmp_path / f"{name}-out", seed=0)
+        merge(tmp_path / name, world[0], CONFIG, tmp_path / f"{name}-out")
         results.append(tables.read_table(tmp_path / f"{name}-out" / "predictions.parquet"))
     for column in ("model", "seen_items", "user", "target", "rank", "items"):
         assert results[0][column].to_pylist() == results[1][column].to_pylist()
@@ -90,13 +95,13 @@ def test_bf16_is_refused_on_a_device_that_only_emulates_it(world, tmp_path, monk
 
 
 def test_same_predictions_same_bytes(world, finished, tmp_path):
-    merge(finished[0] / "parts", world[0], CONFIG, tmp_path, seed=0, baselines=finished[0] / "baselines")
+    merge(finished[0] / "parts", world[0], CONFIG, tmp_path, baselines=finished[0] / "baselines")
     for name in ("predictions.parquet", "metrics.json"):
         assert (tmp_path / name).read_bytes() == (finished[0] / "out" / name).read_bytes()
 
 
 def test_dropped_items_never_appear_and_kept_ones_do(world, finished):
-    table, rows = finished[3], read_test(world[0])
+    table, rows = finished[3], read_rows(world[0], "test")
     for model in ("sft", "rl", "itemcf"):
         seen = {}
         for protocol in ("drop", "keep"):
@@ -122,7 +127,7 @@ def test_metrics_equal_those_computed_row_by_row(finished):
 
 def test_slices_split_the_targets_by_training_popularity(world, finished):
     counts = tables.read_table(world[0] / "catalogue.parquet")["train_count"].to_numpy()
-    cold = int((counts[read_test(world[0]).targets] == 0).sum())
+    cold = int((counts[read_rows(world[0], "test").targets] == 0).sum())
     metrics = finished[1]["metrics"]
     assert max(entry["hr@5"] for entry in metrics.values()) > 0
     for entry in metrics.values():
@@ -137,7 +142,6 @@ def test_a_model_compared_with_its_twin_is_level(finished):
     twins = [c for c in finished[1]["comparisons"] if (c["model"], c["against"]) == ("rl", "sft")]
     assert [c["metric"] for c in twins] == ["hr@5", "ndcg@5"]
     assert all(c["difference"] == 0 and c["ci"] == [0, 0] and c["share_in_favour"] == 0.5 for c in twins)
-    assert "level with sft" in finished[1]["verdict"][-1]
 
 
 def test_every_trained_model_meets_every_baseline(finished):
@@ -155,13 +159,13 @@ def test_speed_is_in_the_summary_and_not_in_the_artifact(finished):
 
 def test_a_missing_shard_is_an_error(world, tmp_path):
     decode(world, tmp_path, (0, 5))
-    with pytest.raises(DataError, match=r"sft .* cover 5 rows of 1 parts, test.parquet has 12"):
-        merge(tmp_path, world[0], CONFIG, tmp_path / "out", seed=0)
+    with pytest.raises(DataError, match=r"sft .* cover 5 rows of 1 parts, and there are 12"):
+        merge(tmp_path, world[0], CONFIG, tmp_path / "out")
 
 
 def test_no_predictions_is_an_error(world, tmp_path):
     with pytest.raises(DataError, match="no predictions"):
-        merge(tmp_path, world[0], CONFIG, tmp_path / "out", seed=0)
+        merge(tmp_path, world[0], CONFIG, tmp_path / "out")
 
 
 def test_no_test_rows_is_an_error(world, tmp_path):
@@ -170,16 +174,15 @@ def test_no_test_rows_is_an_error(world, tmp_path):
     tables.write_table(table.slice(0, 0), prepared / "test.parquet", tables.TARGETS)
     assert shards(prepared, 4) == []
     with pytest.raises(DataError, match="no test row"):
-        merge(tmp_path / "parts", prepared, CONFIG, tmp_path / "out", seed=0)
+        merge(tmp_path / "parts", prepared, CONFIG, tmp_path / "out")
 
 
 def test_baselines_alone_can_be_measured(world, tmp_path):
     config = CONFIG.model_copy(update={"seen_items": "keep"})
-    baseline_predictions(world[0], config, tmp_path)
-    merge(tmp_path, world[0], config, tmp_path / "out", seed=0)
+    rank_baselines(world[0], config, tmp_path)
+    merge(tmp_path, world[0], config, tmp_path / "out")
     result = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert result["comparisons"] == []
-    assert "baselines only" in result["verdict"][-1]
     assert "seen_dropped" in result["metrics"]["itemcf"]
     assert "seen_kept" not in result["metrics"]["itemcf"]
 
@@ -194,7 +197,7 @@ def test_baselines_never_learn_from_validation_or_test(world, tmp_path):
         tables.write_table(table, prepared / f"{name}.parquet", tables.TARGETS)
     lists = []
     for i, folder in enumerate((world[0], prepared)):
-        baseline_predictions(folder, CONFIG, tmp_path / str(i))
+        rank_baselines(folder, CONFIG, tmp_path / str(i))
         files = sorted((tmp_path / str(i)).glob("*.parquet"))
         lists.append([tables.read_table(f)["items"].to_pylist() for f in files])
     assert lists[0] == lists[1]
@@ -219,7 +222,7 @@ def test_invalid_outputs_are_counted():
 
 
 def test_a_part_keeps_lists_ranks_and_scores(world, tmp_path):
-    rows = read_test(world[0], 0, 2)
+    rows = read_rows(world[0], "test", slice(0, 2))
     items = np.array([[rows.targets[0], 3, -1], [-1, -1, -1]], dtype=np.int32)
     write_part(tmp_path, "sft", "drop", 0, rows, items, np.where(items >= 0, -1.5, -np.inf))
     table = tables.read_table(tmp_path / "sft.drop.0000000000.parquet", tables.PREDICTIONS)
@@ -252,45 +255,3 @@ def test_two_baselines_of_a_kind_have_two_names():
 def test_cutoffs_must_fit_the_list(settings):
     with pytest.raises(ValidationError, match="beam_width"):
         EvaluateConfig(**settings)
-
-
-def figures(value, spread=0.01):
-    return dict.fromkeys(("hr@10", "ndcg@10"), value) | {
-        f"{m}_ci": [value - spread, value + spread] for m in ("hr@10", "ndcg@10")
-    }
-
-
-@pytest.mark.parametrize(
-    ("gain", "noise", "expected"),
-    [
-        (0.02, 0.001, ["ahead of the strongest baseline, itemcf", "one side of zero"]),
-        (0.02, 0.1, ["ahead of", "cannot tell the two apart"]),
-        (-0.02, 0.001, ["behind the strongest baseline, itemcf, by 0.0200", "one side of zero"]),
-    ],
-)
-def test_the_verdict_says_who_is_ahead_and_whether_it_is_sure(gain, noise, expected):
-    generator = np.random.default_rng(0)
-    metrics = {"sft": figures(0.1 + gain), "popularity": figures(0.01), "itemcf": figures(0.1)}
-    samples = {
-        (m, metric): metrics[m][metric] + generator.normal(0, noise, 500)
-        for m in metrics
-        for metric in ("hr@10", "ndcg@10")
-    }
-    comparisons = compare_models(metrics, samples, ("sft", "rl"), 10, 0.95, 6)
-    text = " ".join(verdict(metrics, comparisons, ("sft", "rl"), 10, 0.95))
-    assert text.startswith("sft leads" if gain > 0 else "itemcf leads")
-    for words in expected:
-        assert words in text
-
-
-def test_the_planted_order_is_checked_and_said():
-    def metrics(popularity, itemcf, rl):
-        return {
-            m: {"hr@10": v, "ndcg@10": v / 2} for m, v in (("popularity", popularity), ("itemcf", itemcf), ("rl", rl))
-        }
-
-    said = planted_structure(metrics(0.1, 0.2, 0.3), 10)
-    assert said.startswith("Planted structure of the synthetic shop found")
-    assert "popularity 0.1000 < itemcf 0.2000 < rl 0.3000" in said
-    assert "NOT found" in planted_structure(metrics(0.1, 0.4, 0.3), 10)
-    assert planted_structure({"popularity": {}, "rl": {}}, 10) is None

@@ -10,16 +10,19 @@ import pytest
 
 from genrec import tables
 from genrec.config import Config
-from genrec.measure.baselines import baseline_predictions
 from genrec.measure.evaluation import merge
 from genrec.measure.predictions import decode_shard
-from genrec.report.report import duration, terminal_rows, write_report
-from genrec.report.sections import read_log, sid_examples
+from genrec.report.page import duration
+from genrec.report.report import write_report
+from genrec.report.results import terminal_rows
+from genrec.report.semantic_ids import sid_examples
+from genrec.report.training import read_log
 from tests.support.evaluate_tiny import (
     CONFIG,
     HOSTILE,
     NUM_ITEMS,
     NUM_USERS,
+    rank_baselines,
     write_model,
     write_prepared,
     write_sid_artifact,
@@ -59,9 +62,9 @@ def run(tmp_path_factory):
         paths[stage].mkdir()
         write_log(paths[stage], names)
         decode_shard(prepared, paths["sid"], model, None, stage, CONFIG, (0, NUM_USERS), root / "parts", device="cpu")
-    baseline_predictions(prepared, CONFIG, root / "parts")
+    rank_baselines(prepared, CONFIG, root / "parts")
     paths["evaluate"] = root / "evaluate"
-    summary = merge(root / "parts", prepared, CONFIG, paths["evaluate"], seed=0)
+    summary = merge(root / "parts", prepared, CONFIG, paths["evaluate"])
     (paths["rl"] / "manifest.json").write_text(json.dumps({"summary": {"improved": False}}))
     config = Config(name="tiny").model_dump(mode="json")
     config["data"]["path"] = HOSTILE

@@ -6,8 +6,8 @@ import fsspec
 import pytest
 
 from genrec.errors import ConfigError, GenrecError
+from genrec.service.registry import Registry
 from genrec.store.local import MANIFEST, Store
-from genrec.store.registry import Registry
 from genrec.store.remote import RemoteStore, local_root, open_store
 
 MORE = {"version": 1, "config_slice": {"a": 1}, "inputs": {}, "summary": {"n": 3}, "seconds": 0.5}

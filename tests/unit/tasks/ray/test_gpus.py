@@ -17,8 +17,8 @@ CPU = load_config([], [])
 
 
 def test_stages_that_ask_for_a_gpu_are_known_also_through_their_actors():
-    wants = {stage: wants_gpus(GPU, stage) for stage in ("embed", "sft", "rl", "incumbent")}
-    assert wants == {"embed": False, "sft": True, "rl": True, "incumbent": True}
+    wants = {stage: wants_gpus(GPU, stage) for stage in ("embed", "sft", "rl", "in_service")}
+    assert wants == {"embed": False, "sft": True, "rl": True, "in_service": True}
     assert not wants_gpus(CPU, "sft")
 
 
@@ -65,7 +65,7 @@ def _apart(spans):
 
 
 def test_two_runs_never_use_one_gpu_at_once(tmp_path, monkeypatch):
-    assert _apart(_spans(tmp_path, monkeypatch, [(GPU, "sft"), (GPU, "rl"), (GPU, "incumbent")], ["0", "0,1", "0"]))
+    assert _apart(_spans(tmp_path, monkeypatch, [(GPU, "sft"), (GPU, "rl"), (GPU, "in_service")], ["0", "0,1", "0"]))
 
 
 def test_runs_with_a_gpu_each_and_runs_without_work_side_by_side(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from genrec.errors import ConfigError, DataError, TrainingError
 from genrec.model import adapter
 from genrec.model.policy import Policy
-from genrec.report.sections import training_plots
+from genrec.report.training import training_plots
 from genrec.train import checkpoint
 from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner

@@ -1,10 +1,14 @@
-"""comparison.html: the comparison as tables and plots, in one file."""
+"""comparison.json and comparison.html: recipes side by side, with their sentences, tables and plots."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from genrec.report import plots
-from genrec.report.report import duration, render
+from genrec.measure.recipes import Folder, Report, compare_recipes
+from genrec.report import results, words
+from genrec.report.page import duration, render
+from genrec.report.result_plots import plots_of_recipes
 
 _LISTS = {
     "coverage": "Coverage: share of the catalogue in any list",
@@ -14,13 +18,37 @@ _LISTS = {
 }
 
 
-def page(comparison: Mapping[str, Any]) -> str:
-    """The whole page."""
+def write_comparison(reports: Sequence[Report], out: Path, folder: Folder) -> dict[str, Any]:
+    """Write comparison.json and comparison.html into `out`; returns the comparison, and "html", the page's path."""
+    comparison = in_words(compare_recipes(reports, folder))
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "comparison.json").write_text(json.dumps(comparison, indent=1) + "\n", encoding="utf-8")
+    page = out / "comparison.html"
+    page.write_text(_page(comparison), encoding="utf-8")
+    return comparison | {"html": str(page)}
+
+
+def in_words(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """comparison.json: the figures of `compare_recipes` with summary, columns and table (text), and warnings."""
+    k, missing = figures["headline_k"], figures["left_out"]
+    columns, table = results.text_table(figures["rows"], k, "interval", results.num_seeds(), "{:.4f} to {:.4f}")
+    return {
+        "summary": words.summary(figures),
+        "columns": columns,
+        "table": table,
+        **{name: value for name, value in figures.items() if name not in ("left_out", "protocol")},
+        "warnings": [f"not evaluated and left out: {', '.join(missing)}"] if missing else [],
+        "protocol": words.protocol_in_words(figures["protocol"]),
+    }
+
+
+def _page(comparison: Mapping[str, Any]) -> str:
     k = comparison["headline_k"]
     return render(
         "compare.html.j2",
         comparison=comparison,
-        plots=result_plots(comparison),
+        results=results.result_table(comparison["rows"], [f"hr@{k}", f"ndcg@{k}"], "", results.num_seeds()),
+        plots=plots_of_recipes(comparison),
         lists=list_table(comparison["rows"]),
         slices=slice_table(comparison["rows"], f"hr@{k}"),
         costs=cost_table(comparison["rows"]),
@@ -29,36 +57,7 @@ def page(comparison: Mapping[str, Any]) -> str:
     )
 
 
-def result_plots(comparison: Mapping[str, Any]) -> list[dict[str, str]]:
-    """NDCG and HR of every row, differences to the best baseline, what RL added: [{title, svg, note}]."""
-    k, rows = comparison["headline_k"], comparison["rows"]
-    level = f"{comparison['confidence']:.0%} interval"
-    made = []
-    for metric in (f"ndcg@{k}", f"hr@{k}"):
-        found = [(r["label"], r["metrics"][metric], r["recipe"] is not None) for r in rows]
-        bars = [
-            plots.Interval(label, f["mean"], f["ci"][0], f["ci"][1], emphasis=trained) for label, f, trained in found
-        ]
-        svg = plots.interval_plot(f"c-{metric.replace('@', '')}", bars, f"{metric.upper()}, {level}")
-        made.append({"title": metric.upper(), "svg": svg, "note": "Round: trained here. Square: baseline."})
-    best = next((r["label"] for r in rows if r["recipe"] is None), None)
-    sft_of = {r["recipe"]: r["label"] for r in rows if r["model"] == "sft" and r["recipe"] is not None}
-    recipe_of = {r["label"]: r["recipe"] for r in rows}
-    pairs = [c for c in comparison["comparisons"] if c["metric"] == f"ndcg@{k}"]
-    groups = {
-        f"Against the best baseline ({best})": [c for c in pairs if c["against"] == best],
-        "What reinforcement learning changed": [c for c in pairs if c["against"] == sft_of.get(recipe_of[c["row"]])],
-    }
-    for i, (title, records) in enumerate(groups.items()):
-        if records:
-            bars = [plots.Interval(c["row"], c["difference"], c["ci"][0], c["ci"][1], emphasis=True) for c in records]
-            svg = plots.interval_plot(f"c-diff{i}", bars, f"difference in NDCG@{k}, {level}", zero_line=True)
-            note = "Paired on the same users and seeds. An interval that touches zero does not tell the two apart."
-            made.append({"title": title, "svg": svg, "note": note})
-    return made
-
-
-Table = dict[str, Any]  # columns, rows (text)
+Table = dict[str, Any]  # columns, rows (cells of text)
 
 
 def list_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,13 +1,26 @@
-"""Plots of the sid stage's quality report."""
+"""Semantic ids for the page: how the codes are used, plots of the quality report, and items that share a prefix."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genrec.report import plots
+import numpy as np
 
-Plot = dict[str, str]  # title, svg, note
+from genrec import tables
+from genrec.report import plots
+from genrec.report.plots import Plot
+from genrec.tables import read_sids
+
+
+def code_counts(sids: np.ndarray, num_codes: int) -> list[np.ndarray]:
+    """Items behind each code, int [K] for every level."""
+    return [np.bincount(level, minlength=num_codes) for level in sids.T]
+
+
+def num_codes_of(config: Mapping[str, Any], sids: np.ndarray) -> int:
+    """Codes a level: as configured, and never fewer than are in use."""
+    return max(int(config.get("sid", {}).get("num_codes", 0)), int(sids.max()) + 1)
 
 
 def sid_plots(sid: Path) -> list[Plot]:
@@ -108,3 +121,41 @@ def _churn(quality: Mapping[str, Any]) -> Plot | None:
         "how many pairs of items with a common prefix have one again."
     )
     return {"title": "Churn between two fits", "svg": svg, "note": note}
+
+
+def code_plot(sid: Path, config: Mapping[str, Any]) -> Plot:
+    """How evenly the codes of each level are used."""
+    sids = read_sids(sid)
+    svg = plots.code_usage("codes", code_counts(sids, num_codes_of(config, sids)))
+    return {
+        "title": "Items per code",
+        "svg": svg,
+        "note": "A flat curve is an evenly used level; where it ends early, the rest of the codes is unused.",
+    }
+
+
+def sid_examples(sid: Path, prepared: Path, num_groups: int = 3, num_shown: int = 4) -> list[dict[str, Any]]:
+    """Items that share all codes but the last: [{prefix, items [{sid, title, brand}]}].
+
+    Groups of at least three items, taken at even distances in the order of their prefixes: no hand-picking.
+    """
+    sids = read_sids(sid)
+    prefixes, inverse, counts = np.unique(sids[:, :-1], axis=0, return_inverse=True, return_counts=True)
+    wanted = min(3, int(counts.max()))
+    groups = np.flatnonzero(counts >= wanted)
+    groups = groups[np.linspace(0, len(groups) - 1, min(num_groups, len(groups))).round().astype(int)]
+    catalogue = tables.read_table(prepared / "catalogue.parquet", columns=["item_id", "title", "brand"])
+    made = []
+    for group in groups:
+        items = np.flatnonzero(inverse.ravel() == group)[:num_shown]
+        rows = catalogue.take(items).to_pylist()
+        shown = [
+            {"sid": _show_sid(sids[i]), "title": row["title"] or row["item_id"], "brand": row["brand"]}
+            for i, row in zip(items, rows, strict=True)
+        ]
+        made.append({"prefix": _show_sid(prefixes[group]), "size": int(counts[group]), "items": shown})
+    return made
+
+
+def _show_sid(codes: np.ndarray) -> str:
+    return "-".join(str(c) for c in codes)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genrec.config import SidConfig
-from genrec.report.plots_sid import sid_plots
+from genrec.report.semantic_ids import sid_plots
 from genrec.sid.assign import assign
 from tests.support.sid_samples import clustered, write_inputs
 from tests.unit.sid.test_fusion import write_train

@@ -1,0 +1,201 @@
+"""Recipes side by side: every one before and after RL and every baseline, on the same test rows.
+
+Nothing is picked: figures are those of the checkpoint that validation chose in each run, averaged over its seeds.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genrec import tables
+from genrec.errors import DataError
+from genrec.measure.comparison import DIGITS, TRAINED, Comparison, Row, pairs, popularity_slices, rows_of_run
+from genrec.measure.predictions import read_ranks
+
+# What must be equal for figures to be comparable.
+_PROTOCOL = ("split", "num_candidates", "test_rows", "seen_items", "max_history", "headline_k", "ks")
+_NO_RECIPE = ("name", "store", "resources", "seed")  # settings that say where, under which name and with which seed
+_LISTS = ("coverage", "novelty", "diversity", "tail_share")
+Folder = Callable[[str], Path]  # the artifact of a key
+Report = Mapping[str, Any]
+
+
+def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]:
+    """Merge the reports of runs (one a recipe and seed; `name` says which recipe) into one comparison.
+
+    `folder` gives the artifact of a key, for predictions and popularity. Returns
+
+    - rows [{label, recipe (null: a baseline), model, final, seeds, metrics {hr@k, ndcg@k: {mean, ci, by_seed}}, slices
+      {head | tail | cold: the same}, lists {coverage, novelty, diversity, tail_share}, cost}], best NDCG first,
+    - comparisons [{row, against, metric, difference, ci, share_in_favour, relative}], paired on users and seeds,
+    - recipes (what each measured along the way), runs, differing (settings), left_out (names of runs that were not
+      evaluated), headline_k, confidence, protocol (as in report.json).
+
+    Raises DataError when no run was evaluated or the runs were tested on different rows.
+    """
+    evaluated = [r for r in reports if "metrics" in r]
+    if not evaluated:
+        raise DataError("nothing to compare: none of the runs was evaluated")
+    _check_protocol(evaluated)
+    recipes = {
+        name: [r for r in evaluated if r["name"] == name] for name in dict.fromkeys(r["name"] for r in evaluated)
+    }
+    runs_of = _rows(recipes)
+    resamples = max(r["config"]["evaluate"]["num_bootstrap"] for r in evaluated)
+    measured = _measure(runs_of, evaluated[0], folder, resamples)
+    k = evaluated[0]["protocol"]["headline_k"]
+    figures = {row: _figures(row, runs, measured, k) for row, runs in runs_of.items()}
+    ordered = sorted(figures, key=lambda row: -figures[row]["metrics"][f"ndcg@{k}"]["mean"])
+    settings = {
+        name: _flatten({n: v for n, v in runs[0]["config"].items() if n not in _NO_RECIPE})
+        for name, runs in recipes.items()
+    }
+    differing = [
+        n
+        for n in sorted(set().union(*settings.values()))
+        if len({json.dumps(s.get(n), sort_keys=True) for s in settings.values()}) > 1
+    ]
+    return {
+        "rows": [figures[row] for row in ordered],
+        "comparisons": [
+            {"row": one.label, "against": other.label, "metric": metric} | measured.difference(one, other, metric)
+            for one, other in pairs(ordered)
+            for metric in (f"hr@{k}", f"ndcg@{k}")
+        ],
+        "recipes": [
+            _about(name, runs) | {"settings": {n: settings[name].get(n) for n in differing}}
+            for name, runs in recipes.items()
+        ],
+        "runs": [{"run_id": r["run_id"], "name": r["name"], "seed": r["config"].get("seed")} for r in evaluated],
+        "differing": differing,
+        "left_out": list(dict.fromkeys(r["name"] for r in reports if "metrics" not in r)),
+        "headline_k": k,
+        "confidence": measured.confidence,
+        "protocol": evaluated[0]["protocol"],
+    }
+
+
+def _measure(runs_of: Mapping[Row, Sequence[Report]], first: Report, folder: Folder, num_bootstrap: int) -> Comparison:
+    """All rows under one bootstrap. Raises DataError when they were tested on different rows."""
+    protocol = first["protocol"]
+    read = {
+        row: [read_ranks(folder(_key(run, "evaluate")), row.model, run["protocol"]["seen_items"]) for run in runs]
+        for row, runs in runs_of.items()
+    }
+    users, targets, _ = next(iter(read.values()))[0]
+    for seeds in read.values():
+        for other_users, other_targets, _ in seeds:
+            if not (np.array_equal(other_users, users) and np.array_equal(other_targets, targets)):
+                raise DataError(
+                    "the runs were tested on different users or items; compare runs on the same prepared data"
+                )
+    counts = tables.read_table(folder(_key(first, "prepare")) / "catalogue.parquet", columns=["train_count"])
+    return Comparison(
+        {row: [ranks for _, _, ranks in seeds] for row, seeds in read.items()},
+        users,
+        [protocol["headline_k"]],
+        num_bootstrap=num_bootstrap,
+        confidence=protocol["confidence"],
+        slices=popularity_slices(counts["train_count"].to_numpy(), targets, protocol["head_share"]),
+        sliced_k=protocol["headline_k"],
+    )
+
+
+def _check_protocol(evaluated: Sequence[Report]) -> None:
+    for field in _PROTOCOL:
+        values = {r["name"]: r["protocol"].get(field) for r in evaluated}
+        if len({json.dumps(v) for v in values.values()}) > 1:
+            shown = ", ".join(f"{name}: {value}" for name, value in values.items())
+            raise DataError(
+                f"the runs differ in {field} ({shown}), so their figures cannot be compared; make it the same"
+            )
+
+
+def _rows(recipes: Mapping[str, Sequence[Report]]) -> dict[Row, Sequence[Report]]:
+    """The runs of each row: the trained models of each recipe, and each baseline; one that is the same everywhere once."""
+    rows: dict[Row, Sequence[Report]] = {}
+    baselines: dict[str, dict[str, Sequence[Report]]] = {}
+    for recipe, runs in recipes.items():
+        models = [m for m in runs[0]["metrics"] if all(m in r["metrics"] for r in runs)]
+        trained = [m for m in TRAINED if m in models]
+        words = {"sft": "before RL", "rl": "after RL"} if len(trained) == 2 else {}
+        labels = {model: f"{recipe} {words.get(model, model)}" for model in trained}
+        rows |= dict.fromkeys(rows_of_run(trained, recipe, labels), runs)
+        for model in models:
+            if model not in TRAINED:
+                figures = json.dumps([r["metrics"][model] for r in runs], sort_keys=True)
+                baselines.setdefault(model, {}).setdefault(figures, runs)
+    for model, variants in baselines.items():
+        for runs in variants.values():
+            label = model if len(variants) == 1 else f"{model} ({runs[0]['name']})"
+            rows[Row(label, model, None, True)] = runs
+    return rows
+
+
+def _key(report: Report, stage: str) -> str:
+    return next(s["key"] for s in report["stages"] if s["name"] == stage)
+
+
+def _figures(row: Row, runs: Sequence[Report], measured: Comparison, k: int) -> dict[str, Any]:
+    """A row of comparison.json."""
+    figures: dict[str, Any] = {"metrics": {}, "slices": {}}
+    for slice_, metric in measured.cells:
+        place = figures["slices"].setdefault(slice_, {}) if slice_ else figures["metrics"]
+        place[metric] = measured.figure(row, metric, slice_)
+    return {
+        "label": row.label,
+        "recipe": row.recipe,
+        "model": row.model,
+        "final": row.final,
+        **figures,
+        "lists": {n: _mean(r["metrics"][row.model].get(f"{n}@{k}") for r in runs) for n in _LISTS},
+        "cost": _cost(row, runs),
+        "seeds": [r["config"].get("seed") for r in runs],
+    }
+
+
+def _cost(row: Row, reports: Sequence[Report]) -> dict[str, float | None]:
+    """Mean seconds of training and lists a second, over the seeds; stages read from the cache count what they took."""
+    if row.recipe is None:
+        costs = [r.get("baselines", {}).get(row.model, {}) for r in reports]
+        return {name: _mean(c.get(key) for c in costs) for name, key in _BASELINE_COST.items()}
+    stages = TRAINED[: TRAINED.index(row.model) + 1]
+    seconds = [sum(s.get("computed_seconds", 0) for s in r["stages"] if s["name"] in stages) for r in reports]
+    speed = [r["decode"].get("users_per_s_by_model", {}).get(row.model) for r in reports]
+    return {"train_seconds": _mean(seconds), "lists_per_s": _mean(speed)}
+
+
+_BASELINE_COST = {"train_seconds": "fit_seconds", "lists_per_s": "users_per_s"}
+
+
+def _about(name: str, runs: Sequence[Report]) -> dict[str, Any]:
+    """What a recipe measured along the way, means over its seeds."""
+    sft = [r.get("training", {}).get("sft", {}) for r in runs]
+    sid = [r.get("sid", {}) for r in runs]
+    config = runs[0]["config"]
+    return {
+        "name": name,
+        "ids": config.get("sid", {}).get("method"),
+        "collision_rate_raw": _mean(s.get("collision_rate_raw") for s in sid),
+        "shortened_by": _mean(s.get("shortened_by") for s in sid),
+        "base": config.get("base", {}).get("model"),
+        "adapter": config.get("sft", {}).get("adapter"),
+        "trainable_share": _mean(s.get("trainable_share") for s in sft),
+        "weight_bytes": _mean(s.get("weight_bytes") for s in sft),
+        "peak_gpu_bytes": _mean(s.get("peak_gpu_bytes") for s in sft),
+        "algorithm": config.get("rl", {}).get("algorithm"),
+    }
+
+
+def _mean(values: Any) -> float | None:
+    known = [v for v in values if v is not None]
+    return round(sum(known) / len(known), DIGITS) if known else None
+
+
+def _flatten(value: Any, at: str = "") -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        return {k: v for n, inner in value.items() for k, v in _flatten(inner, f"{at}.{n}" if at else str(n)).items()}
+    return {at: value}

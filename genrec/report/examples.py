@@ -1,0 +1,44 @@
+"""Recommendations that a person can judge."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from genrec import tables
+from genrec.measure.rows import read_rows
+from genrec.report.results import rows_of
+
+
+def recommendation_examples(
+    report: Mapping[str, Any], evaluate: Path, prepared: Path, num_rows: int = 3
+) -> list[dict[str, Any]]:
+    """Test rows at even distances with the list of the last trained (else best) model: no hand-picking."""
+    rows = rows_of(report)
+    model = next((row["model"] for row in rows if row["recipe"] is not None and row["final"]), rows[0]["model"])
+    wanted = (pc.field("model") == model) & (pc.field("seen_items") == report["protocol"]["seen_items"])
+    table = tables.read_table(evaluate / "predictions.parquet", tables.PREDICTIONS).filter(wanted)
+    places = (
+        np.linspace(0, len(table) - 1, num_rows + 2).round().astype(int)[1:-1]
+        if len(table) > 2
+        else np.arange(len(table))
+    )
+    table = table.take(places)
+    histories = read_rows(prepared, "test", places).histories
+    names = tables.read_table(prepared / "catalogue.parquet", columns=["item_id", "title"])
+    titles = [
+        title or item for title, item in zip(names["title"].to_pylist(), names["item_id"].to_pylist(), strict=True)
+    ]
+    return [
+        {
+            "model": model,
+            "history": [titles[i] for i in history[-5:]],
+            "earlier": max(0, len(history) - 5),
+            "target": titles[row["target"]],
+            "rank": row["rank"] + 1 if row["rank"] >= 0 else None,
+            "items": [{"title": titles[i], "hit": i == row["target"]} for i in row["items"][:5]],
+        }
+        for row, history in zip(table.to_pylist(), histories, strict=True)
+    ]

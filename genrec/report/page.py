@@ -1,0 +1,33 @@
+"""Templates to HTML."""
+
+import time
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+
+def render(template: str, **values: Any) -> str:
+    """A template of this package with HTML escaping on; SVG that this package drew goes in by the `svg` filter."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("genrec.report", "templates"),
+        autoescape=True,
+        undefined=jinja2.ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["svg"] = Markup
+    environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else str(v)
+    environment.filters["percent"] = lambda v: f"{v:.1%}"
+    environment.filters["whole_percent"] = lambda v: f"{v:.0%}"
+    environment.filters["duration"] = duration
+    environment.filters["utc"] = lambda s: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(s))
+    return environment.get_template(template).render(**values)
+
+
+def duration(seconds: float) -> str:
+    """3.2 s, 4 min 05 s, 1 h 02 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

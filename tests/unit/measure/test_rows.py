@@ -1,0 +1,59 @@
+"""Rows to be predicted, and the same rows in the item numbers of another catalogue."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from genrec import tables
+from genrec.measure.rows import TargetRows, in_numbers_of, read_rows, shards
+from tests.support.evaluate_tiny import NUM_USERS, write_prepared
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return write_prepared(tmp_path_factory.mktemp("rows") / "prepared")
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_rows_are_read_whole_in_a_range_or_at_places(prepared, split):
+    expected = tables.read_table(prepared / f"{split}.parquet").to_pylist()
+    for places in (slice(None), slice(3, 7), slice(10, 99), np.array([4, 1])):
+        rows = read_rows(prepared, split, places)
+        wanted = expected[places] if isinstance(places, slice) else [expected[i] for i in places]
+        assert rows.users.tolist() == [row["user"] for row in wanted]
+        assert rows.targets.tolist() == [row["target"] for row in wanted]
+        assert [h.tolist() for h in rows.histories] == [row["history"] for row in wanted]
+
+
+@pytest.mark.parametrize("num_shards", [1, 5, 100])
+def test_shards_cover_every_row_once(prepared, num_shards):
+    bounds = shards(prepared, num_shards)
+    assert [row for start, stop in bounds for row in range(start, stop)] == list(range(NUM_USERS))
+    assert all(stop > start for start, stop in bounds)
+    assert len(bounds) == min(num_shards, NUM_USERS)
+
+
+def _catalogue(folder, item_ids):
+    folder.mkdir()
+    count = len(item_ids)
+    columns = {
+        "item": pa.array(range(count), pa.int32()),
+        "item_id": item_ids,
+        **{name: [""] * count for name in ("title", "description", "brand")},
+        "categories": pa.array([[]] * count, pa.list_(pa.string())),
+        "train_count": pa.array([1] * count, pa.int32()),
+        "first_timestamp": pa.array([0] * count, pa.int64()),
+    }
+    tables.write_table(pa.table(columns), folder / "catalogue.parquet", tables.CATALOGUE)
+    return folder
+
+
+def test_rows_are_told_in_the_item_numbers_of_another_catalogue(tmp_path):
+    ids = ["new", "c", "b", "a"]
+    known = [(["new", "a", "b"], "c"), (["new"], "a"), (["b"], "new"), (["c", "new", "new", "a"], "b")]
+    histories = [np.array([ids.index(i) for i in history], np.int32) for history, _ in known]
+    targets = np.array([ids.index(target) for _, target in known], np.int32)
+    new, old = _catalogue(tmp_path / "new", ids), _catalogue(tmp_path / "old", ["a", "gone", "b", "c"])
+    found = in_numbers_of(TargetRows(np.arange(4, dtype=np.int32), targets, histories), new, old)
+    assert [h.tolist() for h in found.histories] == [[0, 2], [], [2], [3, 0]]
+    assert found.targets.tolist() == [3, 0, 4, 2]  # 4: behind the last item, in no list

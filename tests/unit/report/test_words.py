@@ -1,0 +1,93 @@
+"""Sentences follow the figures: who leads, whether it is sure, what a decision rests on."""
+
+import pytest
+
+from genrec.report import words
+
+
+def _pair(row, against, difference, ci):
+    common = {"share_in_favour": 0.9, "relative": difference / 0.1}
+    return [{"model": row, "against": against, "metric": f"{m}@10", "difference": difference, "ci": ci, **common} for m in ("hr", "ndcg")]  # fmt: skip
+
+
+def _report(pairs, **values):
+    """A report with these NDCG@10 by model; HR@10 is twice that."""
+    metrics = {}
+    for model, value in values.items():
+        figures = {"ndcg@10": value, "hr@10": 2 * value}
+        cis = {f"{name}_ci": [v - 0.01, v + 0.01] for name, v in figures.items()}
+        metrics[model] = figures | cis | {"coverage@10": 0.5}
+    protocol = {"headline_k": 10, "confidence": 0.95, "seen_items": "drop", "ks": [10]}
+    return {"name": "run", "metrics": metrics, "comparisons": pairs, "protocol": protocol}
+
+
+@pytest.mark.parametrize(
+    ("gain", "ci", "expected"),
+    [
+        (0.02, [0.01, 0.03], ["ahead of the strongest baseline, itemcf", "one side of zero"]),
+        (0.02, [-0.1, 0.1], ["ahead of", "cannot tell the two apart"]),
+        (-0.02, [-0.03, -0.01], ["behind the strongest baseline, itemcf, by 0.0200", "one side of zero"]),
+    ],
+)
+def test_the_verdict_says_who_is_ahead_and_whether_it_is_sure(gain, ci, expected):
+    pairs = [*_pair("sft", "popularity", 0.11 + gain, [0.1, 0.2]), *_pair("sft", "itemcf", gain, ci)]
+    text = " ".join(words.verdict(_report(pairs, sft=0.1 + gain, popularity=0.01, itemcf=0.1)))
+    assert text.startswith("sft leads" if gain > 0 else "itemcf leads")
+    for part in expected:
+        assert part in text
+
+
+def test_a_model_is_compared_with_the_one_it_was_trained_from():
+    text = words.verdict(_report(_pair("rl", "sft", 0, [0, 0]), sft=0.1, rl=0.1))
+    assert "level with sft" in text[-1]
+
+
+def test_a_run_of_baselines_says_so():
+    assert "baselines only" in words.verdict(_report([], itemcf=0.1, popularity=0.05))[-1]
+
+
+@pytest.mark.parametrize(
+    ("ci", "expected"),
+    [
+        ([0.01, 0.03], "reinforcement learning pays"),
+        ([-0.01, 0.05], "does not measurably pay here"),
+        ([-0.03, -0.01], "harms"),
+        ([0, 0], "changed nothing"),
+    ],
+)
+def test_what_reinforcement_learning_did_follows_the_interval(ci, expected):
+    pair = {"difference": sum(ci) / 2, "ci": ci, "relative": 0.1}
+    assert expected in words._reinforcement("v9", pair, 10, 0.95)
+
+
+def test_the_planted_order_is_checked_and_said():
+    (said,) = words.planted_structure(_report([], popularity=0.1, itemcf=0.2, rl=0.3))
+    assert said.startswith("Planted structure of the synthetic shop found")
+    assert "NDCG@10 popularity 0.1000 < itemcf 0.2000 < rl 0.3000" in said
+    assert "NOT found" in words.planted_structure(_report([], popularity=0.1, itemcf=0.4, rl=0.3))[0]
+    assert words.planted_structure(_report([], popularity=0.1, rl=0.3)) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "good_enough", "loss_passed", "outcome"),
+    [
+        ("if_not_worse", True, 0.004, "not worse beyond chance"),
+        ("if_not_worse", False, 0.004, ": worse beyond chance"),
+        ("if_better", True, None, ": better beyond chance"),
+        ("if_better", False, None, "not better beyond chance"),
+    ],
+)
+def test_a_decision_names_both_row_sets_and_how_often_the_rule_errs(rule, good_enough, loss_passed, outcome):
+    figures = {"new": 0.2, "current": 0.19, "difference": 0.01, "ci": [-0.01, 0.03], "rows": 1234}
+    decided = {"metric": "ndcg@10", "rule": rule, "good_enough": good_enough, "equal_promoted": 0.975}
+    why = words.why_promoted({**figures, **decided, "loss_passed": loss_passed, "test": {**figures, "rows": 77}})
+    assert why.startswith("NDCG@10 0.2000 against 0.1900 of the model in service on the same 1,234 validation rows")
+    assert outcome in why
+    assert "77 test rows, which decide nothing" in why
+    assert "an equally good model is promoted in 97.5% of the cases" in why
+    assert ("one that truly loses 0.0040 in half of them" in why) == (loss_passed is not None)
+
+
+def test_what_became_of_a_model_names_the_run_in_service():
+    outcome = {"promoted": False, "in_service": "monday", "why": "NDCG@10 fell", "current": 0.2}
+    assert words.promotion(outcome) == "Not promoted, monday stays in service: NDCG@10 fell."

@@ -1,0 +1,74 @@
+"""Which model is in service: promotion, history, going back."""
+
+import json
+
+import pytest
+
+from genrec.errors import GenrecError
+from genrec.service.registry import CURRENT, Registry, names
+from genrec.store.local import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def _keys(store, *contents):
+    """Keys of artifacts with these contents, by a stage's name each."""
+    found = {}
+    for stage, content in zip(("sid", "rl"), contents, strict=True):
+        with store.scratch() as folder:
+            (folder / "f.txt").write_text(content)
+            more = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 0.0}
+            found[stage] = store.commit(f"{stage}-{content}", stage, folder, **more).key
+    return found
+
+
+def test_nothing_is_in_service_at_first(store):
+    assert Registry(store, "shop").current() is None
+    assert names(store) == []
+    with pytest.raises(GenrecError, match="no model is in service under 'shop'"):
+        Registry(store, "shop").roll_back()
+
+
+def test_the_newest_promotion_is_in_service_and_the_history_stays(store):
+    registry = Registry(store, "shop")
+    for day in ("a", "b"):
+        registry.promote(f"run-{day}", _keys(store, day, day), f"day {day}", {"new": 0.5})
+    assert [r.run_id for r in registry.history()] == ["run-a", "run-b"]
+    current = registry.current()
+    assert (current.number, current.run_id, current.keys["rl"]) == (2, "run-b", "rl-b")
+    assert json.loads((store.root / "service" / "shop" / CURRENT).read_text())["run_id"] == "run-b"
+    assert Registry(store, "other").current() is None
+    assert names(store) == ["shop"]
+
+
+def test_rolling_back_twice_goes_back_two_models_and_a_promotion_after_it_counts(store):
+    registry = Registry(store, "shop")
+    for day in "abc":
+        registry.promote(f"run-{day}", _keys(store, day, day), "")
+    assert registry.roll_back().run_id == "run-b"
+    assert registry.roll_back().run_id == "run-a"
+    with pytest.raises(GenrecError, match="nothing to go back to; the history has the changes 1, 2, 3, 4, 5"):
+        registry.roll_back()
+    registry.promote("run-d", _keys(store, "d", "d"), "")
+    assert registry.roll_back().run_id == "run-a"
+    assert registry.roll_back(to=3).run_id == "run-c"
+    assert [r.action for r in registry.history()].count("roll_back") == 4
+
+
+def test_a_model_with_a_damaged_artifact_is_not_put_in_service(store):
+    registry = Registry(store, "shop")
+    registry.promote("run-a", _keys(store, "a", "a"), "")
+    keys = _keys(store, "b", "b")
+    (store.object_path("rl-b") / "f.txt").write_text("tampered")
+    with pytest.raises(GenrecError, match=r"the artifact of rl \(rl-b\) is not whole"):
+        registry.promote("run-b", keys, "")
+    assert registry.current().run_id == "run-a"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "x" * 61])
+def test_a_name_that_is_no_name_is_refused(store, name):
+    with pytest.raises(GenrecError, match="no name of a model in service"):
+        Registry(store, name)

@@ -1,0 +1,173 @@
+"""The model in service as a run meets it: what its comparison is keyed by, and what is said when a part of it is gone."""
+
+import typing
+from pathlib import Path
+
+import pytest
+
+from genrec.config import Config, EvaluateConfig
+from genrec.config.load import load_config
+from genrec.service.registry import Registry
+from genrec.store.local import Artifact, Store
+from tasks.ray.watch import Watcher, watching
+from tasks.run import STAGES, Run
+from tasks.stages import promote as promote_stage
+from tasks.stages.in_service import in_service
+from tasks.stages.promote import artifacts_in_service, promote
+
+CHANGES_A_RANKED_LIST = {"beam_width": 30, "seen_items": "keep", "precision": "bf16"}
+CHANGES_NONE = {
+    "ks": [3],
+    "baselines": [],
+    "head_share": 0.5,
+    "num_bootstrap": 99,
+    "confidence": 0.5,
+    "batch_size": 7,
+    "num_shards": 2,
+}
+
+
+def _key(config):
+    return in_service.key(config, {"prepare": Artifact("prepare-1", "prepare", Path(), "", {}, 0.0)})[0]
+
+
+def test_every_setting_of_the_evaluation_is_sampled():
+    assert {*CHANGES_A_RANKED_LIST, *CHANGES_NONE} == set(EvaluateConfig.model_fields)
+
+
+@pytest.mark.parametrize("name", [*CHANGES_A_RANKED_LIST, *CHANGES_NONE])
+def test_the_key_of_the_comparison_holds_what_changes_a_ranked_list_and_nothing_else(name):
+    value = {**CHANGES_A_RANKED_LIST, **CHANGES_NONE}[name]
+    changed = Config().model_copy(update={"evaluate": EvaluateConfig(**{name: value})})
+    assert getattr(changed.evaluate, name) != getattr(Config().evaluate, name)
+    assert (_key(changed) != _key(Config())) == (name in CHANGES_A_RANKED_LIST)
+
+
+class Heard(Watcher):
+    """Keeps what was said to a person."""
+
+    def __init__(self):
+        self.said = []
+
+    def message(self, text):
+        self.said.append(text)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with whole runs `monday` (in service) and `tuesday`."""
+    store = Store(tmp_path)
+    keys = {day: {} for day in ("monday", "tuesday")}
+    for day, of_day in keys.items():
+        for stage in STAGES:
+            with store.scratch() as folder:
+                (folder / "f.txt").write_text(day)
+                more = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 0.0}
+                of_day[stage] = store.commit(f"{stage}-{day}", stage, folder, **more).key
+    Registry(store, "shop").promote("monday", keys["monday"], "")
+    return store
+
+
+def _run(store, *overrides):
+    config = load_config([], ["name=shop", *overrides])
+    return Run(config, store, "tuesday", artifacts={stage: store.lookup(f"{stage}-tuesday") for stage in STAGES})
+
+
+def _remove(store, key):
+    (store.object_path(key) / "f.txt").write_text("damaged")
+
+
+def test_the_artifacts_of_the_model_in_service_are_found_by_stage(store):
+    run = _run(store)
+    found = artifacts_in_service(run, "")
+    assert {stage: artifact.key for stage, artifact in found.items()} == {s: f"{s}-monday" for s in STAGES}
+    assert run.warnings == []
+
+
+def test_an_artifact_that_is_gone_is_named_with_what_follows(store):
+    _remove(store, "sid-monday")
+    run, heard = _run(store), Heard()
+    with watching(heard):
+        assert artifacts_in_service(run, "This run takes nothing over from it.") == {}
+    assert heard.said == run.warnings
+    (warning,) = run.warnings
+    for part in ("monday", "sid (sid-monday)", "This run takes nothing over from it.", "run monday again"):
+        assert part in warning
+
+
+def test_an_artifact_that_is_not_needed_may_be_gone(store):
+    _remove(store, "ingest-monday")
+    run = _run(store)
+    assert set(artifacts_in_service(run, "", stages=("sid", "rl"))) == {"sid", "rl"}
+    assert run.warnings == []
+
+
+def test_no_model_in_service_is_no_warning(tmp_path):
+    run = Run(Config(), Store(tmp_path), "tuesday")
+    assert artifacts_in_service(run, "") == {}
+    assert run.warnings == []
+
+
+def _decided(monkeypatch, store, run, good_enough=True, valid_rows=5):
+    """Promotion with a comparison that comes out as given; returns the rule and the loss that it was asked with."""
+    asked = {}
+    test = {"new": 0.2, "current": 0.1, "difference": 0.1, "ci": [0.05, 0.15], "rows": 5}
+    measured = Artifact("in_service-1", "in_service", Path(), "", {"valid_rows": valid_rows}, 0.0)
+
+    def decide(evaluated, ranks, config, rule, max_loss):
+        asked.update(rule=rule, max_loss=max_loss)
+        return {**test, "metric": "ndcg@10", "rule": rule, "good_enough": good_enough, "equal_promoted": 0.975,
+                "loss_passed": 0.01, "test": test}  # fmt: skip
+
+    monkeypatch.setattr(promote_stage, "in_service", lambda run, **inputs: asked.update(inputs=inputs) or measured)
+    monkeypatch.setattr(promote_stage, "decide", decide)
+    monkeypatch.setattr(promote_stage, "task", lambda **settings: lambda function: function)
+    promote(run)
+    return asked
+
+
+@pytest.mark.parametrize(("good_enough", "stays"), [(True, "tuesday"), (False, "monday")])
+def test_the_decision_puts_the_new_model_in_service_or_leaves_the_old_one(monkeypatch, store, good_enough, stays):
+    run = _run(store, "service.promote=if_not_worse", "service.max_loss=0.25")
+    asked = _decided(monkeypatch, store, run, good_enough)
+    assert (asked["rule"], asked["max_loss"]) == ("if_not_worse", 0.25)
+    assert {name: artifact.key for name, artifact in asked["inputs"].items()} == {
+        **{stage: f"{stage}-tuesday" for stage in ("prepare", "sid", "base", "rl")},
+        **{f"current_{stage}": f"{stage}-monday" for stage in ("prepare", "sid", "base", "rl")},
+    }
+    assert run.promotion["promoted"] == good_enough
+    assert run.promotion["in_service"] == Registry(store, "shop").current().run_id == stays
+    assert (run.promotion["new"], run.promotion["current"]) == (0.2, 0.1)
+
+
+def test_the_rule_is_a_setting(monkeypatch, store):
+    run = _run(store, "service.promote=if_better")
+    assert _decided(monkeypatch, store, run)["rule"] == "if_better"
+
+
+def test_without_validation_rows_the_model_in_service_stays(monkeypatch, store):
+    run = _run(store, "service.promote=if_not_worse")
+    _decided(monkeypatch, store, run, valid_rows=0)
+    assert not run.promotion["promoted"]
+    assert "no validation row" in run.promotion["why"]
+
+
+def test_a_model_that_is_not_whole_is_replaced_without_a_comparison_and_the_run_says_so(monkeypatch, store):
+    _remove(store, "rl-monday")
+    run = _run(store, "service.promote=if_not_worse")
+    assert _decided(monkeypatch, store, run) == {}
+    assert run.promotion["promoted"]
+    assert "promoted without a comparison" in run.warnings[0]
+
+
+def test_the_same_model_is_not_promoted_again(monkeypatch, store):
+    run = _run(store)
+    run.artifacts = {stage: store.lookup(f"{stage}-monday") for stage in STAGES}
+    assert _decided(monkeypatch, store, run) == {}
+    assert (run.promotion["promoted"], run.promotion["why"]) == (False, "this model is in service already")
+
+
+def test_the_setting_says_how_often_a_model_that_is_no_better_is_promoted():
+    description = typing.cast(str, type(Config().service).model_fields["promote"].description)
+    assert "97.5%" in description
+    assert "validation rows" in description
