@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from genrec import tables, variants
 from genrec.config import EvaluateConfig
+from genrec.data.targets import read_targets
 from genrec.embed.vectors import read_item_vectors
 from genrec.measure.predictions import PROTOCOLS, baseline_names, read_test, write_counts, write_part
 from genrec.progress import Progress, silent
@@ -91,13 +90,13 @@ def baseline_predictions(
 def read_training(prepared: Path, vectors: Path | None, seed: int, progress: Progress) -> Training:
     """The training sequences with their times, validation rows and text vectors, as baselines take them."""
     table = tables.read_table(prepared / "train.parquet", columns=["items", "timestamps"])
-    valid = tables.read_table(prepared / "valid.parquet", columns=["history", "target"])
+    valid = read_targets(prepared / "valid.parquet")
     return Training(
         sequences=ragged(table["items"]),
         num_items=len(tables.read_table(prepared / "catalogue.parquet", columns=["item"])),
         timestamps=ragged(table["timestamps"]),
         vectors=read_item_vectors(vectors) if vectors is not None else None,
-        validation=Held(ragged(valid["history"]), valid["target"].to_numpy().astype(np.int32)) if len(valid) else None,
+        validation=Held(valid.histories, valid.targets) if len(valid) else None,
         seed=seed,
         progress=progress,
     )

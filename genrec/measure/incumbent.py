@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from genrec import tables
 from genrec.config import EvaluateConfig
+from genrec.data.targets import renumber
 from genrec.errors import DataError
 from genrec.measure import bootstrap
 from genrec.measure.evaluation import headline_k
@@ -27,35 +28,17 @@ RANKS = pa.schema([pa.field("user", pa.int32(), nullable=False), pa.field("rank"
 
 
 def translate_test_rows(prepared: Path, old_prepared: Path, out: Path) -> dict[str, int]:
-    """Write test.parquet of `prepared` with the item numbers of `old_prepared`'s catalogue into the folder `out`.
+    """Write test.parquet and histories.parquet of `prepared` with the item numbers of `old_prepared`'s catalogue.
 
     Unknown items leave the histories; an unknown target becomes the number behind the last item, which no list holds.
-    Returns {rows, unknown_targets, unknown_in_histories}.
+    Returns {rows, unknown_targets, unknown_in_histories}: the last counts an event in every history that holds it.
     """
-    table = tables.read_table(prepared / "test.parquet", tables.TARGETS)
     ids, old_ids = (
         tables.read_table(folder / "catalogue.parquet", columns=["item_id"])["item_id"].combine_chunks()
         for folder in (prepared, old_prepared)
     )
     number = pc.fill_null(pc.index_in(ids, value_set=old_ids), -1).to_numpy(zero_copy_only=False).astype(np.int32)
-    histories = table["history"].combine_chunks()
-    events = table["history_events"].combine_chunks()
-    items = number[histories.flatten().to_numpy()]
-    known = items >= 0
-    row = np.repeat(np.arange(len(table)), histories.value_lengths().to_numpy())
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(row[known], minlength=len(table)))]).astype(np.int32)
-    targets = number[table["target"].to_numpy()]
-    unknown = targets < 0
-    columns = {
-        "history": pa.ListArray.from_arrays(offsets, items[known]),
-        "history_events": pa.ListArray.from_arrays(offsets, events.flatten().filter(pa.array(known))),
-        "target": pa.array(np.where(unknown, len(old_ids), targets).astype(np.int32)),
-    }
-    for name, column in columns.items():
-        table = table.set_column(table.column_names.index(name), name, column)
-    out.mkdir(parents=True, exist_ok=True)
-    tables.write_table(table, out / "test.parquet", tables.TARGETS)
-    return {"rows": len(table), "unknown_targets": int(unknown.sum()), "unknown_in_histories": int((~known).sum())}
+    return renumber(prepared / "test.parquet", number, len(old_ids), out)
 
 
 def keep_ranks(parts: Path, translated: Path, config: EvaluateConfig, out: Path) -> None:

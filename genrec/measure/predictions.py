@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from genrec import tables
 from genrec.config import EvaluateConfig, RecallConfig
+from genrec.data.targets import read_targets
 from genrec.errors import DataError
 from genrec.metrics import target_ranks
 from genrec.model.policy import Candidates, Policy, computes_bf16
 from genrec.progress import Progress, silent
 from genrec.search.trie import Trie
-from genrec.tables import ragged, read_sids
+from genrec.tables import read_sids
 
 PROTOCOLS = ("drop", "keep")
 
@@ -41,10 +42,8 @@ class TestRows:
 
 def read_test(prepared: Path, start: int = 0, stop: int | None = None) -> TestRows:
     """Rows start..stop of test.parquet."""
-    table = tables.read_table(prepared / "test.parquet", columns=["user", "history", "target"]).slice(
-        start, None if stop is None else stop - start
-    )
-    return TestRows(table["user"].to_numpy(), table["target"].to_numpy(), ragged(table["history"]))
+    rows = read_targets(prepared / "test.parquet", slice(start, stop))
+    return TestRows(rows.users, rows.targets, rows.histories)
 
 
 def baseline_names(baselines: Sequence[RecallConfig]) -> list[str]:

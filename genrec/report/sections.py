@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow.compute as pc
 
 from genrec import tables
+from genrec.data.targets import read_targets
 from genrec.measure.verdict import TRAINED
 from genrec.report import plots
 from genrec.report.collect import code_counts, num_codes_of
 from genrec.report.plots import Interval
-from genrec.tables import ragged, read_sids
+from genrec.tables import read_sids
 
 Plot = dict[str, str]  # title, svg, note
 _OTHER = {"drop": "seen_kept", "keep": "seen_dropped"}
@@ -232,7 +233,7 @@ def recommendation_examples(
         else np.arange(len(table))
     )
     table = table.take(places)
-    histories = ragged(tables.read_table(prepared / "test.parquet", columns=["history"])["history"].take(places))
+    histories = read_targets(prepared / "test.parquet", places).histories
     names = tables.read_table(prepared / "catalogue.parquet", columns=["item_id", "title"])
     titles = [
         title or item for title, item in zip(names["title"].to_pylist(), names["item_id"].to_pylist(), strict=True)

@@ -11,6 +11,7 @@ from genrec import tables
 from genrec.model.policy import Policy
 from genrec.model.vocab import SidVocabulary
 from genrec.search.trie import Trie
+from tests.support.targets import write_targets
 
 NUM_ITEMS, NUM_LEVELS, NUM_CODES = 24, 3, 4
 MAX_HISTORY = 4
@@ -62,14 +63,6 @@ def write_prepared(folder: Path, sequences: list[list[int]], valid: list[tuple[l
         "events": [["review"] * len(s) for s in sequences],
         "timestamps": [list(range(len(s))) for s in sequences],
     }
-    targets = {
-        "user": list(range(len(valid))),
-        "history": [h for h, _ in valid],
-        "history_events": [["review"] * len(h) for h, _ in valid],
-        "target": [t for _, t in valid],
-        "target_event": ["review"] * len(valid),
-        "timestamp": [0] * len(valid),
-    }
     counts = np.bincount([i for s in sequences for i in s], minlength=NUM_ITEMS)
     catalogue = {
         "item": list(range(NUM_ITEMS)),
@@ -77,12 +70,11 @@ def write_prepared(folder: Path, sequences: list[list[int]], valid: list[tuple[l
         **{name: [""] * NUM_ITEMS for name in ("title", "description", "brand")},
         "categories": [["shop", ("tools", "garden", "paint")[i % 3]] for i in range(NUM_ITEMS)],
         "train_count": counts.tolist(),
-        "first_timestamp": [0] * NUM_ITEMS,
     }
     for name, columns, schema in (
         ("train", train, tables.SEQUENCES),
-        ("valid", targets, tables.TARGETS),
         ("catalogue", catalogue, tables.CATALOGUE),
     ):
         tables.write_table(pa.table(columns, schema=schema), folder / f"{name}.parquet", schema)
+    write_targets(folder, "review", valid=[(user, *row) for user, row in enumerate(valid)])
     return folder

@@ -15,6 +15,7 @@ from genrec.metrics import ndcg
 from genrec.store.local import Store
 from genrec.store.registry import CURRENT, Registry, names
 from tests.support.evaluate_tiny import write_model, write_prepared, write_sid_artifact
+from tests.support.targets import write_targets
 
 
 @pytest.fixture
@@ -92,27 +93,13 @@ def _test_rows(folder, item_ids, rows):
                 **{n: [""] * len(item_ids) for n in ("title", "description", "brand")},
                 "categories": pa.array([[]] * len(item_ids), pa.list_(pa.string())),
                 "train_count": pa.array([1] * len(item_ids), pa.int32()),
-                "first_timestamp": pa.array([0] * len(item_ids), pa.int64()),
             }
         ),
         folder / "catalogue.parquet",
         tables.CATALOGUE,
     )
-    histories = [[item_ids.index(i) for i in h] for h, _ in rows]
-    tables.write_table(
-        pa.table(
-            {
-                "user": pa.array(range(len(rows)), pa.int32()),
-                "history": pa.array(histories, pa.list_(pa.int32())),
-                "history_events": [["click"] * len(h) for h in histories],
-                "target": pa.array([item_ids.index(t) for _, t in rows], pa.int32()),
-                "target_event": ["click"] * len(rows),
-                "timestamp": pa.array([0] * len(rows), pa.int64()),
-            }
-        ),
-        folder / "test.parquet",
-        tables.TARGETS,
-    )
+    number = item_ids.index
+    write_targets(folder, test=[(user, [number(i) for i in h], number(t)) for user, (h, t) in enumerate(rows)])
     return folder
 
 
