@@ -48,14 +48,15 @@ CATALOGUE = pa.schema(
         pa.field("item", pa.int32(), nullable=False),  # 0..num_items-1, row number
         *ITEMS,
         pa.field("train_count", pa.int32(), nullable=False),  # training events with the item; 0 = cold
-        pa.field("first_timestamp", pa.int64(), nullable=False),
     ]
 )
-USERS = pa.schema(  # users.parquet: row i is user i, also those without training events (global_time)
-    [
-        pa.field("user", pa.int32(), nullable=False),
-        pa.field("user_id", pa.string(), nullable=False),
-    ]
+USERS = (
+    pa.schema(  # users.parquet: row i is user i; with k_core_on all also those without training events (global_time)
+        [
+            pa.field("user", pa.int32(), nullable=False),
+            pa.field("user_id", pa.string(), nullable=False),
+        ]
+    )
 )
 SEQUENCES = pa.schema(  # train.parquet: what a model may learn from, one row a user, oldest first
     [
@@ -66,13 +67,20 @@ SEQUENCES = pa.schema(  # train.parquet: what a model may learn from, one row a 
         pa.field("timestamps", pa.list_(pa.int64()), nullable=False),
     ]
 )
-TARGETS = pa.schema(  # valid.parquet, test.parquet: one row a prediction to make
+HISTORIES = pa.schema(  # histories.parquet: one row a user with targets, oldest first, up to the last target's history
+    [
+        pa.field("user", pa.int32(), nullable=False),  # ascending
+        pa.field("items", pa.list_(pa.int32()), nullable=False),  # NOT cut to max_history
+        pa.field("events", pa.list_(pa.string()), nullable=False),
+        pa.field("timestamps", pa.list_(pa.int64()), nullable=False),
+    ]
+)
+TARGETS = pa.schema(  # valid.parquet, test.parquet: one row a prediction to make; genrec.data.targets reads them
     [
         pa.field("user", pa.int32(), nullable=False),
         pa.field(
-            "history", pa.list_(pa.int32()), nullable=False
-        ),  # everything before, oldest first, NOT cut to max_history
-        pa.field("history_events", pa.list_(pa.string()), nullable=False),
+            "history_length", pa.int32(), nullable=False
+        ),  # the history: so many first events in histories.parquet
         pa.field("target", pa.int32(), nullable=False),
         pa.field("target_event", pa.string(), nullable=False),
         pa.field("timestamp", pa.int64(), nullable=False),
@@ -159,16 +167,22 @@ def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
 
 
 def read_table(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet artifact; with a schema, its columns are checked by name."""
+    """Read a Parquet artifact, or the named columns of it; with a schema, its columns are checked by name.
+
+    Raises DataError when the file or a column is missing, or the file has columns that the schema does not know.
+    """
     if not path.is_file():
         present = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
         raise DataError(f"{path}: no such file; the folder holds {present}")
-    table = pq.read_table(path, columns=columns)
-    if schema is not None:
-        expected = [n for n in schema.names if columns is None or n in columns]
-        if table.column_names != expected:
-            raise DataError(f"{path}: columns {table.column_names} where {expected} were expected")
-    return table
+    names = pq.read_schema(path).names
+    expected = names if schema is None else schema.names
+    missing = [name for name in columns or expected if name not in names]
+    if missing or (columns is None and names != expected):
+        raise DataError(
+            f"{path}: columns {names} where {columns or expected} were expected; if another version of genrec wrote the "
+            "file, compute its stage again"
+        )
+    return pq.read_table(path, columns=columns)
 
 
 def ragged(column: pa.ChunkedArray) -> list[NDArray[np.int32]]:

@@ -7,7 +7,7 @@ puts the slices together. The result does not depend on the number of shards.
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -16,11 +16,15 @@ import pyarrow as pa
 from genrec import tables
 from genrec.config import PrepareConfig
 from genrec.data.kcore import k_core
-from genrec.data.quarantine import POSITION_LIMIT
+from genrec.data.split import TEST, TRAIN, VALID, global_time, leave_one_out, period_starts
 from genrec.errors import DataError
 
-TRAIN, VALID, TEST = 0, 1, 2
-TABLES = {"train": tables.SEQUENCES, "valid": tables.TARGETS, "test": tables.TARGETS}
+TABLES = {
+    "train": tables.SEQUENCES,
+    "histories": tables.HISTORIES,
+    "valid": tables.TARGETS,
+    "test": tables.TARGETS,
+}
 EVENTS = pa.schema(  # of the index: sorted by user, then time
     [
         pa.field("user", pa.int32(), nullable=False),
@@ -39,15 +43,22 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
     """Filter, de-duplicate, take the k-core, number users and items (0.. in the order of their ids) and split.
 
     Writes events.parquet, users.parquet, catalogue.parquet and index.json to `out`, and returns the summary: users,
-    items, interactions, dropped (rows by filter), density, mean_events (a user).
+    items, interactions, dropped (rows by filter), density, mean_events (a user), split, k_core_on, cold_items.
     """
     out.mkdir(parents=True, exist_ok=True)
     events, dropped = _filtered(ingest / "interactions.parquet", config)
-    events = _number(_core(events, config, dropped))
-    part = _split(events, config)
+    on = k_core_on(config)
+    if on == "all":
+        events = _number(_core(events, config, dropped))
+        events = events.with_columns(pl.Series("part", _split(events, config, events["timestamp"])))
+    else:
+        # The periods are those of all events: filters and k-core change what is in them, not when they begin.
+        times = pl.read_parquet(ingest / "interactions.parquet", columns=["timestamp"])["timestamp"]
+        events = _number(events)
+        events = events.with_columns(pl.Series("part", _split(events, config, times)))
+        events = _number(_training_core(events, config, dropped))
     users = events.select("user", "user_id").unique(maintain_order=True)
-    catalogue = _catalogue(events, part, ingest / "items.parquet")
-    events = events.with_columns(pl.Series("part", part))
+    catalogue = _catalogue(events, ingest / "items.parquet")
     _write(events, out / "events.parquet", EVENTS)
     _write(users, out / "users.parquet", tables.USERS)
     _write(catalogue, out / "catalogue.parquet", tables.CATALOGUE)
@@ -59,10 +70,18 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
         "density": events.height / (users.height * catalogue.height),
         "mean_events": events.height / users.height,
         "split": config.split,
+        "k_core_on": on,
         "cold_items": int((catalogue["train_count"] == 0).sum()),
     }
     (out / "index.json").write_text(json.dumps(summary, sort_keys=True))
     return summary
+
+
+def k_core_on(config: PrepareConfig) -> Literal["training", "all"]:
+    """The events the k-core is taken of: what auto stands for."""
+    if config.k_core_on != "auto":
+        return config.k_core_on
+    return "training" if config.split == "global_time" else "all"
 
 
 def _filtered(path: Path, config: PrepareConfig) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -82,22 +101,33 @@ def _filtered(path: Path, config: PrepareConfig) -> tuple[pl.DataFrame, dict[str
     return events, dropped
 
 
-def _keep(events: pl.DataFrame, condition: pl.Expr) -> tuple[int, pl.DataFrame]:
+def _keep(events: pl.DataFrame, condition: pl.Expr | pl.Series) -> tuple[int, pl.DataFrame]:
     kept = events.filter(condition)
     return events.height - kept.height, kept
 
 
-def _core(events: pl.DataFrame, config: PrepareConfig, dropped: dict[str, int]) -> pl.DataFrame:
+def _core(events: pl.DataFrame, config: PrepareConfig, dropped: dict[str, int], which: str = "") -> pl.DataFrame:
+    """The k-core of `events`, in their order; `which` events they are, for the message when none is left."""
     codes = events.select((pl.col("user_id", "item_id").rank("dense") - 1).cast(pl.Int64))
     mask = k_core(codes["user_id"].to_numpy(), codes["item_id"].to_numpy(), config.k_core)
-    kept = events.filter(pl.Series(mask))
-    dropped["k_core"] = events.height - kept.height
+    dropped["k_core"], kept = _keep(events, pl.Series(mask))
     if not kept.height:
         raise DataError(
-            f"prepare.k_core: no user and item is left with {config.k_core} events each, of {events.height} events "
-            f"by {events['user_id'].n_unique()} users with {events['item_id'].n_unique()} items; lower prepare.k_core"
+            f"prepare.k_core: no user and item is left with {config.k_core} {which}events each, of {events.height} "
+            f"{which}events by {events['user_id'].n_unique()} users with {events['item_id'].n_unique()} items; lower "
+            "prepare.k_core"
         )
     return kept
+
+
+def _training_core(events: pl.DataFrame, config: PrepareConfig, dropped: dict[str, int]) -> pl.DataFrame:
+    """The k-core of the training events, and the later events whose user and item are in it."""
+    core = _core(events.filter(pl.col("part") == TRAIN), config, dropped, "training ")
+    later = events.filter(pl.col("part") != TRAIN)
+    for name in ("user", "item"):
+        known = pl.col(name).is_in(core[name].unique().implode())
+        dropped[f"{name}_not_in_training"], later = _keep(later, known)
+    return pl.concat([core, later])
 
 
 def _number(events: pl.DataFrame) -> pl.DataFrame:
@@ -106,53 +136,18 @@ def _number(events: pl.DataFrame) -> pl.DataFrame:
     return events.with_columns(numbers).sort("user", "timestamp", maintain_order=True)
 
 
-def _split(events: pl.DataFrame, config: PrepareConfig) -> np.ndarray:
+def _split(events: pl.DataFrame, config: PrepareConfig, times: pl.Series) -> np.ndarray:
+    """The part of each event, int8 [n]; `times` are those that say when the periods of global_time begin."""
     if config.split == "leave_one_out":
         return leave_one_out(events["user"].to_numpy())
-    timestamps = events["timestamp"].to_numpy()
-    if timestamps.max() < POSITION_LIMIT:
-        raise DataError(
-            "prepare.split: global_time needs times, but the timestamps of this data are positions in a user's "
-            "sequence; set prepare.split to leave_one_out"
-        )
-    return global_time(timestamps)
+    return global_time(events["timestamp"].to_numpy(), period_starts(times.to_numpy()))
 
 
-def leave_one_out(users: np.ndarray) -> np.ndarray:
-    """TEST for the last event of a user, VALID for the one before, TRAIN for the others and for users with fewer
-    than 3 events. users: int [n], sorted. Returns int8 [n]."""
-    counts = np.bincount(users)
-    ends = np.cumsum(counts)[counts >= 3]
-    part = np.full(len(users), TRAIN, dtype=np.int8)
-    part[ends - 1] = TEST
-    part[ends - 2] = VALID
-    return part
-
-
-def global_time(timestamps: np.ndarray) -> np.ndarray:
-    """TRAIN for the first 80% of all events, VALID for the next 10%, TEST for the last; events of one time stay
-    together, in the later part. timestamps: int64 [n]. Returns int8 [n]."""
-    ordered = np.sort(timestamps)
-    valid_from, test_from = ordered[len(ordered) * 8 // 10], ordered[len(ordered) * 9 // 10]
-    part = np.where(timestamps >= test_from, TEST, np.where(timestamps >= valid_from, VALID, TRAIN)).astype(np.int8)
-    if not (part == TRAIN).any():
-        raise DataError(
-            "prepare.split: global_time leaves no training event, because most events have one and the same time; "
-            "set prepare.split to leave_one_out"
-        )
-    return part
-
-
-def _catalogue(events: pl.DataFrame, part: np.ndarray, items: Path) -> pl.DataFrame:
+def _catalogue(events: pl.DataFrame, items: Path) -> pl.DataFrame:
     """One row an item, in the order of `item`; items without metadata have empty texts."""
-    counted = (
-        events.with_columns(pl.Series("part", part))
-        .group_by("item")
-        .agg(
-            pl.col("item_id").first(),
-            (pl.col("part") == TRAIN).sum().cast(pl.Int32).alias("train_count"),
-            pl.col("timestamp").min().alias("first_timestamp"),
-        )
+    counted = events.group_by("item").agg(
+        pl.col("item_id").first(),
+        (pl.col("part") == TRAIN).sum().cast(pl.Int32).alias("train_count"),
     )
     texts = pl.scan_parquet(items).join(counted.select("item_id").lazy(), on="item_id", how="semi").collect()
     filled = [pl.col(name).fill_null("") for name in ("title", "description", "brand")]
@@ -166,48 +161,49 @@ def _catalogue(events: pl.DataFrame, part: np.ndarray, items: Path) -> pl.DataFr
 # ---- shards -----------------------------------------------------------------------------------------------------------
 
 
-def build_shard(indexed: Path, config: PrepareConfig, shard: int, num_shards: int, out: Path) -> None:
+def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
     """Write the sequences and targets of the users of one slice (`shard` of `num_shards`) to `out`."""
     out.mkdir(parents=True, exist_ok=True)
     users = tables.read_table(indexed / "users.parquet", tables.USERS)
     low, high = (users.num_rows * s // num_shards for s in (shard, shard + 1))
     in_slice = (pl.col("user") >= low) & (pl.col("user") < high)
     events = pl.scan_parquet(indexed / "events.parquet").filter(in_slice).collect()
-    first_row = np.searchsorted(events["user"].to_numpy(), np.arange(low, high + 1))
-    part = events["part"].to_numpy()
-    by_name = {
-        "train": _sequences(events.filter(pl.col("part") == TRAIN), users),
-        "valid": _targets(events, np.flatnonzero(part == VALID), first_row, low),
-        "test": _targets(events, np.flatnonzero(part == TEST), first_row, low),
-    }
-    for name, table in by_name.items():
-        tables.write_table(table, out / f"{name}-{shard:05d}.parquet", TABLES[name])
+    targets = _targets(events)
+    path = {name: out / f"{name}-{shard:05d}.parquet" for name in TABLES}
+    trained = _sequences(events.filter(pl.col("part") == TRAIN), tables.SEQUENCES, users)
+    tables.write_table(trained, path["train"], tables.SEQUENCES)
+    histories = _sequences(_before_last_target(events, targets), tables.HISTORIES)
+    tables.write_table(histories, path["histories"], tables.HISTORIES)
+    _write(targets.filter(pl.col("part") == VALID), path["valid"], tables.TARGETS)
+    _write(targets.filter(pl.col("part") == TEST), path["test"], tables.TARGETS)
 
 
-def _sequences(events: pl.DataFrame, users: pa.Table) -> pa.Table:
-    """One row for every user with training events. events: sorted by user, then time."""
+def _sequences(events: pl.DataFrame, schema: pa.Schema, users: pa.Table | None = None) -> pa.Table:
+    """One row for every user with events, with the ids of `users` where given. events: sorted by user, then time."""
     number, lengths = np.unique(events["user"].to_numpy(), return_counts=True)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     lists = [pa.ListArray.from_arrays(offsets, _arrow(events, name)) for name in ("item", "event", "timestamp")]
-    names = users["user_id"].take(pa.array(number, pa.int64()))
-    return pa.Table.from_arrays([pa.array(number, pa.int32()), names, *lists], schema=tables.SEQUENCES)
+    names = [users["user_id"].take(pa.array(number, pa.int64()))] if users is not None else []
+    return pa.Table.from_arrays([pa.array(number, pa.int32()), *names, *lists], schema=schema)
 
 
-def _targets(events: pl.DataFrame, rows: np.ndarray, first_row: np.ndarray, low: int) -> pa.Table:
-    """One row for every target in `rows` that has events before it: the history is everything of the user before."""
-    starts = first_row[events["user"].to_numpy()[rows] - low]
-    rows, starts = rows[rows > starts], starts[rows > starts]
-    lengths = rows - starts
-    ends = np.cumsum(lengths)
-    # Row numbers of all histories one after the other: a running count that jumps to each history's start.
-    taken = np.arange(lengths.sum()) + np.repeat(starts - (ends - lengths), lengths)
-    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
-    columns = {name: _arrow(events, name) for name in ("user", "item", "event", "timestamp")}
-    history = [
-        pa.ListArray.from_arrays(offsets, columns[name].take(pa.array(taken, pa.int64()))) for name in ("item", "event")
-    ]
-    target = [columns[name].take(pa.array(rows, pa.int64())) for name in ("user", "item", "event", "timestamp")]
-    return pa.Table.from_arrays([target[0], *history, *target[1:]], schema=tables.TARGETS)
+def _targets(events: pl.DataFrame) -> pl.DataFrame:
+    """The columns of TARGETS and `part` for every event to predict that has events of the user before it, in order.
+
+    events: sorted by user, then time."""
+    before = pl.int_range(pl.len()).over("user").cast(pl.Int32).alias("history_length")
+    return (
+        events.with_columns(before)
+        .filter((pl.col("part") != TRAIN) & (pl.col("history_length") > 0))
+        .rename({"item": "target", "event": "target_event"})
+    )
+
+
+def _before_last_target(events: pl.DataFrame, targets: pl.DataFrame) -> pl.DataFrame:
+    """The events that some target has in its history: of every user with targets, those before the last one."""
+    longest = targets.group_by("user").agg(pl.col("history_length").max().alias("longest"))
+    joined = events.join(longest, on="user", how="inner", maintain_order="left")
+    return joined.filter(pl.int_range(pl.len()).over("user") < pl.col("longest"))
 
 
 def _arrow(events: pl.DataFrame, name: str) -> pa.Array:
@@ -216,7 +212,7 @@ def _arrow(events: pl.DataFrame, name: str) -> pa.Array:
 
 
 def merge_shards(indexed: Path, parts: Path, out: Path) -> dict[str, Any]:
-    """Put the slices together: train.parquet, valid.parquet, test.parquet, catalogue.parquet, users.parquet.
+    """Put the slices together: train, histories, valid, test, catalogue and users.parquet.
 
     Returns the summary of `index` with train_events, valid_targets, test_targets and targets_without_history (events
     of the validation or test part that have nothing before them and cannot be predicted from a history).

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from genrec import tables
 from genrec.config import EvaluateConfig
+from genrec.data.targets import Targets
 from genrec.errors import DataError
 from genrec.measure.comparison import DIGITS, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
 from genrec.measure.lists import ListMetrics
 from genrec.measure.predictions import PROTOCOLS, baseline_names, read_counts, read_parts
-from genrec.measure.rows import TargetRows, read_rows
+from genrec.measure.rows import read_rows
 
 
 def headline_k(config: EvaluateConfig) -> int:
@@ -71,7 +72,7 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
 
 
 def _join(
-    folders: dict[str, Path], rows: TargetRows, config: EvaluateConfig, listed: ListMetrics, path: Path
+    folders: dict[str, Path], rows: Targets, config: EvaluateConfig, listed: ListMetrics, path: Path
 ) -> tuple[dict[tuple[str, str], NDArray[np.int32]], dict[tuple[str, str], dict[str, float]]]:
     """Write predictions.parquet from each model's folder; give ranks and list metrics by (model, protocol)."""
     ranks, figures = {}, {}
@@ -105,7 +106,7 @@ def _at(entry: dict, protocol: str, config: EvaluateConfig) -> dict:
 
 def measure(
     ranks: dict[tuple[str, str], NDArray[np.int32]],
-    rows: TargetRows,
+    rows: Targets,
     train_counts: NDArray[np.integer],
     config: EvaluateConfig,
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
@@ -144,7 +145,7 @@ def measure(
     return metrics, comparisons
 
 
-def protocol_of(rows: TargetRows, train_counts: NDArray[np.integer], config: EvaluateConfig) -> dict[str, Any]:
+def protocol_of(rows: Targets, train_counts: NDArray[np.integer], config: EvaluateConfig) -> dict[str, Any]:
     """How the figures were made, as data."""
     return {
         "candidates": "full catalogue",

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from genrec import tables
 from genrec.config import EvaluateConfig, RecallConfig
+from genrec.data.targets import Targets
 from genrec.errors import DataError
-from genrec.measure.rows import Split, TargetRows, in_numbers_of, read_rows
+from genrec.measure.rows import Split, read_rows
 from genrec.metrics import target_ranks
 from genrec.model.policy import Policy
 from genrec.model.precision import compute_dtype
@@ -58,9 +59,7 @@ def decode_shard(
     Writes one part a protocol. Returns {model, users, seconds, invalid}: `seconds` is decoding alone, all protocols
     together; `invalid` counts listed outputs that are not an item, are listed twice or were to be dropped.
     """
-    rows = read_rows(prepared, split, slice(*bounds))
-    if trained_on is not None:
-        rows = in_numbers_of(rows, prepared, trained_on)
+    rows = read_rows(prepared, split, slice(*bounds), trained_on)
     table = read_sids(sids)
     policy = Policy.load(model, base, device=device)
     policy.search_dtype = compute_dtype(config.precision, policy.device, "evaluate.precision")
@@ -121,7 +120,7 @@ def write_part(
     model: str,
     protocol: str,
     start: int,
-    rows: TargetRows,
+    rows: Targets,
     items: NDArray[np.int32],
     scores: NDArray[np.float32],
 ) -> None:
@@ -143,7 +142,7 @@ def write_part(
     tables.write_table(table, parts / f"{model}.{protocol}.{start:010d}.parquet", tables.PREDICTIONS)
 
 
-def read_parts(parts: Path, model: str, protocol: str, expected: TargetRows) -> pa.Table:
+def read_parts(parts: Path, model: str, protocol: str, expected: Targets) -> pa.Table:
     """All rows of one model and protocol, in the order of `expected`. Raises DataError when they do not match."""
     files = sorted(parts.glob(f"{model}.{protocol}.*.parquet"))
     read = [tables.read_table(file, tables.PREDICTIONS) for file in files]

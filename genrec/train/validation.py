@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from genrec import metrics
+from genrec.data.targets import read_targets
 from genrec.model.policy import Policy
 from genrec.progress import Progress, silent
 from genrec.search.decode import rank_users
@@ -22,12 +23,12 @@ class Validation:
 
     def __init__(self, targets: Path, max_users: int, trie: Trie, sids: np.ndarray) -> None:
         """`targets` is valid.parquet; `sids` int[N, L]."""
-        table = read_table(targets, TARGETS, columns=["history", "target"])
-        if table.num_rows > max_users:
-            rows = np.random.default_rng(_SAMPLE_SEED).permutation(table.num_rows)[:max_users]
-            table = table.take(np.sort(rows))
-        self.histories = [np.asarray(h, dtype=np.int64) for h in table["history"].to_pylist()]
-        self.targets = table["target"].to_numpy().astype(np.int64)
+        num_rows = read_table(targets, TARGETS, columns=["user"]).num_rows
+        rows = np.arange(num_rows)
+        if num_rows > max_users:
+            rows = np.sort(np.random.default_rng(_SAMPLE_SEED).permutation(num_rows)[:max_users])
+        valid = read_targets(targets, rows)
+        self.histories, self.targets = valid.histories, valid.targets
         self.trie, self.sids = trie, sids
 
     def __len__(self) -> int:

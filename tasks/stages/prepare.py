@@ -12,7 +12,7 @@ def _reads(config: Config) -> dict[str, Any]:
     return config.prepare.key_slice()
 
 
-@stage("prepare", version=1, reads=_reads)
+@stage("prepare", version=2, reads=_reads)
 def prepare(job: Job, ingest: Artifact) -> dict[str, Any]:
     """Turn events into training sequences, validation and test rows."""
     config = job.config.prepare
@@ -20,7 +20,7 @@ def prepare(job: Job, ingest: Artifact) -> dict[str, Any]:
         indexed, parts = folder / "indexed", folder / "parts"
         job.ray_tasks(index, [{"ingest": ingest.path, "config": config, "out": indexed}])
         slices = [
-            {"indexed": indexed, "config": config, "shard": i, "num_shards": config.num_shards, "out": parts}
+            {"indexed": indexed, "shard": i, "num_shards": config.num_shards, "out": parts}
             for i in range(config.num_shards)
         ]
         job.ray_tasks(build_shard, slices, rows="users")

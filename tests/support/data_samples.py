@@ -6,8 +6,10 @@ from typing import Any
 
 import polars as pl
 
+from genrec import tables
 from genrec.config import DataConfig, PrepareConfig
 from genrec.data import ingest, prepare
+from genrec.data.targets import read_targets
 
 T0_MS = 1_600_000_000_000
 
@@ -37,14 +39,19 @@ def run_prepare(ingested: Path, config: PrepareConfig, folder: Path, num_shards:
     """index, build_shard, merge_shards; the artifacts are in folder/prepared."""
     prepare.index(ingested, config, folder / "index")
     for shard in range(num_shards):
-        prepare.build_shard(folder / "index", config, shard, num_shards, folder / "slices")
+        prepare.build_shard(folder / "index", shard, num_shards, folder / "slices")
     return prepare.merge_shards(folder / "index", folder / "slices", folder / "prepared")
+
+
+def rows_with_histories(path: Path) -> list[dict[str, Any]]:
+    """The rows of valid.parquet or test.parquet, each with the items of its `history`, as the reader gives them."""
+    histories = read_targets(path).histories
+    rows = tables.read_table(path, tables.TARGETS).to_pylist()
+    return [{**row, "history": history.tolist()} for row, history in zip(rows, histories, strict=True)]
 
 
 def write_ingested(folder: Path, events: list[tuple[str, str, int]]) -> Path:
     """An ingest artifact with (user, item, timestamp) purchases and no metadata."""
-    from genrec import tables
-
     folder.mkdir(parents=True, exist_ok=True)
     frame = pl.DataFrame(events, schema=["user_id", "item_id", "timestamp"], orient="row").with_columns(
         pl.lit("purchase").alias("event"), pl.lit(None, dtype=pl.Float32).alias("rating")

@@ -12,6 +12,7 @@ from genrec.measure.baselines import finish, rank_baseline
 from genrec.model.policy import Policy
 from genrec.sid.assign import write_sids
 from genrec.train.base import build_base
+from tests.support.targets import write_targets
 
 NUM_ITEMS, NUM_USERS, NUM_CODES, MAX_HISTORY = 30, 12, 8, 4
 CONFIG = EvaluateConfig(
@@ -37,7 +38,6 @@ def write_prepared(folder: Path, seed: int = 0) -> Path:
         "brand": ["brand"] * NUM_ITEMS,
         "categories": [["shop"]] * NUM_ITEMS,
         "train_count": counts.astype(np.int32),
-        "first_timestamp": np.zeros(NUM_ITEMS, dtype=np.int64),
     }
     tables.write_table(pa.table(catalogue), folder / "catalogue.parquet", tables.CATALOGUE)
     train = {
@@ -49,17 +49,11 @@ def write_prepared(folder: Path, seed: int = 0) -> Path:
     }
     table = pa.table({f.name: pa.array(train[f.name], f.type) for f in tables.SEQUENCES}, schema=tables.SEQUENCES)
     tables.write_table(table, folder / "train.parquet", tables.SEQUENCES)
-    for name, last in (("valid", 2), ("test", 1)):
-        rows = {
-            "user": list(range(NUM_USERS)),
-            "history": [s[:-last].tolist() for s in sequences],
-            "history_events": [["click"] * (len(s) - last) for s in sequences],
-            "target": [int(s[-last]) for s in sequences],
-            "target_event": ["click"] * NUM_USERS,
-            "timestamp": [0] * NUM_USERS,
-        }
-        table = pa.table({f.name: pa.array(rows[f.name], f.type) for f in tables.TARGETS}, schema=tables.TARGETS)
-        tables.write_table(table, folder / f"{name}.parquet", tables.TARGETS)
+    parts = {
+        name: [(user, s[:-last].tolist(), int(s[-last])) for user, s in enumerate(sequences)]
+        for name, last in (("valid", 2), ("test", 1))
+    }
+    write_targets(folder, **parts)
     return folder
 
 

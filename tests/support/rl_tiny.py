@@ -70,7 +70,6 @@ def write_prepared(folder: Path, sequences: list[list[int]], valid: list[tuple[l
         **{name: [""] * NUM_ITEMS for name in ("title", "description", "brand")},
         "categories": [["shop", ("tools", "garden", "paint")[i % 3]] for i in range(NUM_ITEMS)],
         "train_count": counts.tolist(),
-        "first_timestamp": [0] * NUM_ITEMS,
     }
     for name, columns, schema in (("train", train, tables.SEQUENCES), ("catalogue", catalogue, tables.CATALOGUE)):
         tables.write_table(pa.table(columns, schema=schema), folder / f"{name}.parquet", schema)

@@ -5,8 +5,10 @@ import pyarrow as pa
 import pytest
 
 from genrec import tables
-from genrec.measure.rows import TargetRows, in_numbers_of, read_rows, shards
+from genrec.measure.rows import read_rows, shards
+from tests.support.data_samples import rows_with_histories
 from tests.support.evaluate_tiny import NUM_USERS, write_prepared
+from tests.support.targets import write_targets
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +18,7 @@ def prepared(tmp_path_factory):
 
 @pytest.mark.parametrize("split", ["valid", "test"])
 def test_rows_are_read_whole_in_a_range_or_at_places(prepared, split):
-    expected = tables.read_table(prepared / f"{split}.parquet").to_pylist()
+    expected = rows_with_histories(prepared / f"{split}.parquet")
     for places in (slice(None), slice(3, 7), slice(10, 99), np.array([4, 1])):
         rows = read_rows(prepared, split, places)
         wanted = expected[places] if isinstance(places, slice) else [expected[i] for i in places]
@@ -42,7 +44,6 @@ def _catalogue(folder, item_ids):
         **{name: [""] * count for name in ("title", "description", "brand")},
         "categories": pa.array([[]] * count, pa.list_(pa.string())),
         "train_count": pa.array([1] * count, pa.int32()),
-        "first_timestamp": pa.array([0] * count, pa.int64()),
     }
     tables.write_table(pa.table(columns), folder / "catalogue.parquet", tables.CATALOGUE)
     return folder
@@ -51,9 +52,11 @@ def _catalogue(folder, item_ids):
 def test_rows_are_told_in_the_item_numbers_of_another_catalogue(tmp_path):
     ids = ["new", "c", "b", "a"]
     known = [(["new", "a", "b"], "c"), (["new"], "a"), (["b"], "new"), (["c", "new", "new", "a"], "b")]
-    histories = [np.array([ids.index(i) for i in history], np.int32) for history, _ in known]
-    targets = np.array([ids.index(target) for _, target in known], np.int32)
     new, old = _catalogue(tmp_path / "new", ids), _catalogue(tmp_path / "old", ["a", "gone", "b", "c"])
-    found = in_numbers_of(TargetRows(np.arange(4, dtype=np.int32), targets, histories), new, old)
-    assert [h.tolist() for h in found.histories] == [[0, 2], [], [2], [3, 0]]
-    assert found.targets.tolist() == [3, 0, 4, 2]  # 4: behind the last item, in no list
+    numbers = [
+        (user, [ids.index(i) for i in history], ids.index(target)) for user, (history, target) in enumerate(known)
+    ]
+    write_targets(new, test=numbers)
+    rows = read_rows(new, "test", trained_on=old)
+    assert [h.tolist() for h in rows.histories] == [[0, 2], [], [2], [3, 0]]
+    assert rows.targets.tolist() == [3, 0, 4, 2]  # 4: behind the last item, in no list

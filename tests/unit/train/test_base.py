@@ -25,7 +25,6 @@ def catalogue(tmp_path):
         "brand": ["Acme"] * 40,
         "categories": [["Lab", "Glass"]] * 40,
         "train_count": [1] * 40,
-        "first_timestamp": [0] * 40,
     }
     path = tmp_path / "catalogue.parquet"
     tables.write_table(pa.table(columns), path, tables.CATALOGUE)

@@ -1,0 +1,47 @@
+"""Which events are learnt from and which are predicted."""
+
+import numpy as np
+
+from genrec.data.quarantine import POSITION_LIMIT
+from genrec.errors import DataError
+
+TRAIN, VALID, TEST = 0, 1, 2
+
+
+def leave_one_out(users: np.ndarray) -> np.ndarray:
+    """TEST for the last event of a user, VALID for the one before, TRAIN for the others and for users with fewer
+    than 3 events. users: int [n], sorted. Returns int8 [n]."""
+    counts = np.bincount(users)
+    ends = np.cumsum(counts)[counts >= 3]
+    part = np.full(len(users), TRAIN, dtype=np.int8)
+    part[ends - 1] = TEST
+    part[ends - 2] = VALID
+    return part
+
+
+def period_starts(timestamps: np.ndarray) -> tuple[int, int]:
+    """When validation and test begin: the times of the events behind the first 80% and 90%. timestamps: int64 [n].
+
+    Raises DataError when the timestamps are no times.
+    """
+    if timestamps.max() < POSITION_LIMIT:
+        raise DataError(
+            "prepare.split: global_time needs times, but the timestamps of this data are positions in a user's "
+            "sequence; set prepare.split to leave_one_out"
+        )
+    ordered = np.sort(timestamps)
+    return int(ordered[len(ordered) * 8 // 10]), int(ordered[len(ordered) * 9 // 10])
+
+
+def global_time(timestamps: np.ndarray, starts: tuple[int, int]) -> np.ndarray:
+    """TRAIN for events before the first of `starts`, TEST from the second one on, VALID between; events of one time
+    stay together, in the later part. timestamps: int64 [n]. Returns int8 [n]. Raises DataError without TRAIN events."""
+    valid_from, test_from = starts
+    part = np.where(timestamps >= test_from, TEST, np.where(timestamps >= valid_from, VALID, TRAIN)).astype(np.int8)
+    if not (part == TRAIN).any():
+        raise DataError(
+            f"prepare.split: global_time leaves no training event, none is before {valid_from} (milliseconds since "
+            "1970): most events have one and the same time, or the filters drop the early ones; set prepare.split to "
+            "leave_one_out, or loosen prepare.events and prepare.min_rating"
+        )
+    return part
