@@ -31,7 +31,7 @@ run: $(READY)  ## the whole pipeline on the built-in synthetic shop
 test: $(READY)  ## the default tests
 	$(BIN)/python -m pytest -q
 
-test-slow: $(READY)  ## the tests that take minutes each: crashes, the UI, a cluster, S3, secrets
+test-slow: $(READY)  ## the slow tests: kills and crashes, the UI, a cluster, S3, secrets, the README's figures
 	$(BIN)/python -m pytest -m slow --durations=25
 
 test-all: $(READY)  ## both tiers

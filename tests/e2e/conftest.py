@@ -1,5 +1,6 @@
 """A finished run of the tiny shop that the end-to-end tests share."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,13 @@ SHOP = ["data.options.num_users=300", "data.options.num_items=80"]
 def tiny_config(store: Path, *overrides: str, base: str = "demo.yaml") -> Config:
     shop = SHOP if base == "demo.yaml" else []
     return load_config([ROOT / "conf" / base, TINY], [*shop, f"store={store}", *overrides])
+
+
+def tiny_command(store: Path, *arguments: str) -> list[str]:
+    """The command line of a run of the tiny shop in a process of its own."""
+    shop = [part for override in SHOP for part in ("--set", override)]
+    return [sys.executable, "-m", "flows", "run", "--config", "conf/demo.yaml", "--config", str(TINY), *shop,
+            "--store", str(store), *arguments]  # fmt: skip
 
 
 def run_flow(config: Config, run_id: str, **arguments):

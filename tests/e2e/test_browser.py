@@ -3,16 +3,12 @@
 Screenshots of every step go to the folder named by GENREC_SCREENSHOTS, when it is set.
 """
 
-import inspect
 import json
 import os
 from pathlib import Path
 
 import pytest
 
-from flows import recipes
-from flows.serve.forms import CONF
-from genrec.store.local import Artifact
 from tasks.run import STAGES
 from tasks.stages.rl import rl
 from tests.support.browser import page as browser_page
@@ -111,21 +107,15 @@ def test_retrain_is_started_through_its_form_and_its_results_are_opened(ui, serv
 
 
 def test_a_failed_run_is_retried_by_its_button_and_the_stages_before_are_cached(ui, served):
-    settings = [*tiny_settings(), "rl.kl_coef=0.8"]
-    config = recipes.apply("default", [CONF / "demo.yaml"], settings)
     keys = {s["name"]: s["key"] for s in _latest_stages(served.store)}
-    reads = list(inspect.signature(rl.function).parameters)[1:]
-    key = rl.key(config, {n: Artifact(keys[n], n, Path(), "", {}, 0.0) for n in reads})[0]
-    in_the_way = served.store / "work" / key
-    in_the_way.write_text("a file where the stage wants its folder")
-
+    obstacle = served.obstruct(rl, ["rl.kl_coef=0.8"], keys)
     run = served.start(settings=["rl.kl_coef=0.8"])
     _see(ui, served, run, "Failed")
     _shoot(ui, "failed")
-    in_the_way.unlink()
+    obstacle.unlink()
     ui.get_by_role("button", name="Retry").first.click()
     ui.get_by_role("dialog").get_by_role("button", name="Retry").click()
-    served.wait(lambda: served.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
+    served.wait_for_attempt(run, 2)
     _see(ui, served, run, "Completed")
     ui.get_by_text("Task Runs", exact=True).first.click()
     ui.get_by_text("Cached", exact=True).first.wait_for()

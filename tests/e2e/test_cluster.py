@@ -5,12 +5,16 @@ The secrets that such an installation has are looked for everywhere it writes.
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from flows.serve.processes import descendants
 from tasks.run import STAGES
 from tests.support.by_hand import ByHand
+from tests.support.served import named
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -53,9 +57,6 @@ def test_shards_have_rows_of_their_own(cluster, finished):
 
 
 def test_without_the_token_nobody_joins_the_ray_cluster(cluster):
-    import subprocess
-    import sys
-
     code = "import ray; ray.init(address='auto', logging_level='ERROR'); print(ray.nodes())"
     stranger = {k: v for k, v in cluster.worker_environment.items() if not k.startswith("RAY_AUTH")}
     for more in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
@@ -66,8 +67,8 @@ def test_without_the_token_nobody_joins_the_ray_cluster(cluster):
 
 
 def test_a_node_that_is_killed_fails_the_run_and_the_next_one_goes_on_where_it_was(cluster, finished):
-    run = _in_training(cluster, "sft.dropout=0.11")
-    for pid in _raylets(cluster.node.pid):
+    run = cluster.in_training("sft.dropout=0.11")
+    for pid in named(descendants(cluster.node.pid), "raylet/raylet"):
         os.kill(pid, signal.SIGKILL)
     ended = cluster.finished(run, PATIENCE_S)
     cluster.node.wait(60)
@@ -76,27 +77,17 @@ def test_a_node_that_is_killed_fails_the_run_and_the_next_one_goes_on_where_it_w
 
 
 def test_after_the_death_of_the_head_a_retry_on_a_new_cluster_goes_on_where_it_was(cluster, finished):
-    run = _in_training(cluster, "sft.dropout=0.12")
+    run = cluster.in_training("sft.dropout=0.12")
     cluster.kill_head()
     ended = cluster.finished(run, PATIENCE_S)
     cluster.new_cluster()
     _completes(cluster, run, ended)
 
 
-def _in_training(cluster: ByHand, setting: str) -> str:
-    """A run that is in the middle of sft, with a checkpoint of its own."""
-    long = ["sft.epochs=60", "sft.patience=60", "sft.checkpoint_every_s=0", setting]
-    seen = set(_checkpoints(cluster.store))
-    run = cluster.start(settings=long, until="sft")
-    cluster.wait(lambda: set(_checkpoints(cluster.store)) - seen, "a checkpoint of sft", PATIENCE_S)
-    return run
-
-
 def _completes(cluster: ByHand, run: str, ended: str) -> None:
     """The run, retried where it did not come to its end, completes with all before sft from the store."""
     if ended != "Completed":
         cluster.retry(run)
-        cluster.wait(lambda: cluster.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
         assert cluster.finished(run, PATIENCE_S) == "Completed", cluster.output()[-3000:]
     status = cluster.tasks(run)
     assert {status[stage] for stage in STAGES[: STAGES.index("sft")]} == {"Cached"}
@@ -123,8 +114,6 @@ def test_no_secret_is_written_anywhere(cluster, finished):
 
 
 def test_commands_hold_no_secret_that_others_on_the_machine_could_read(cluster):
-    from flows.serve.processes import descendants
-
     values = [*CANARIES.values(), cluster.password.partition(":")[2], cluster.ray_token]
     for process in cluster.others:
         for pid in [process.pid, *descendants(process.pid)]:
@@ -133,20 +122,3 @@ def test_commands_hold_no_secret_that_others_on_the_machine_could_read(cluster):
             except OSError:
                 continue
             assert not any(value in command for value in values), command
-
-
-def _checkpoints(store: Path):
-    return (p for p in (store / "work").glob("sft-*/*") if p.suffix not in (".json", ".partial", ".worker-log"))
-
-
-def _raylets(pid: int) -> list[int]:
-    from flows.serve.processes import descendants
-
-    found = []
-    for below in descendants(pid):
-        try:
-            if b"raylet/raylet" in Path(f"/proc/{below}/cmdline").read_bytes():
-                found.append(below)
-        except OSError:
-            continue
-    return found

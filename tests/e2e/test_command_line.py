@@ -11,18 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, SHOP, TINY
-
-SETS = [part for override in SHOP for part in ("--set", override)]
-
-
-def _command(store: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "flows", "run", "--config", "conf/demo.yaml", "--config", str(TINY), *SETS,
-            "--store", str(store), *arguments]  # fmt: skip
+from tests.e2e.conftest import ROOT, tiny_command
+from tests.support.served import checkpoints, clean_environment
 
 
 def _run(command: list[str], expect: int = 0, **environment: str) -> subprocess.CompletedProcess:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "RAY_"))} | environment
+    env = clean_environment(**environment)
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=280, env=env, check=False)
     assert done.returncode == expect, done.stdout + done.stderr
     return done
@@ -30,7 +24,7 @@ def _run(command: list[str], expect: int = 0, **environment: str) -> subprocess.
 
 @pytest.mark.usefixtures("first_report")
 def test_a_cached_run_says_so_stage_by_stage_and_ends_with_the_table(store):
-    done = _run(_command(store))
+    done = _run(tiny_command(store))
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if re.match(r"  \w+ +cached ", line)}
     assert list(lines) == ["ingest", "prepare", "embed", "sid", "base", "sft", "rl", "baselines", "evaluate"]
     assert "starting Ray" not in done.stdout
@@ -72,16 +66,18 @@ LONG_SFT = ["--until", "sft", "--set", "sft.epochs=16", "--set", "sft.patience=1
 
 
 def _killed_in_sft_and_started_again(store: Path) -> subprocess.CompletedProcess:
-    process = subprocess.Popen(_command(store, *LONG_SFT), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        tiny_command(store, *LONG_SFT), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     try:
-        _wait_for(lambda: any(_checkpoints(store)), process)
+        _wait_for(lambda: checkpoints(store), process)
         time.sleep(1.0)
         assert process.poll() is None, "training was over before it could be killed"
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(10)
     assert not any((store / "objects").glob("sft-*"))
-    return _run(_command(store, *LONG_SFT))
+    return _run(tiny_command(store, *LONG_SFT))
 
 
 @pytest.mark.timeout(900)  # two runs, on whatever machine
@@ -94,16 +90,12 @@ def test_a_run_killed_in_the_middle_of_sft_goes_on_from_its_last_checkpoint(tmp_
 @pytest.mark.slow
 def test_a_killed_and_resumed_run_ends_with_the_bytes_of_one_that_ran_through(tmp_path):
     _killed_in_sft_and_started_again(tmp_path / "killed")
-    _run(_command(tmp_path / "whole", *LONG_SFT))
+    _run(tiny_command(tmp_path / "whole", *LONG_SFT))
     digests = []
     for store in (tmp_path / "killed", tmp_path / "whole"):
         stages = json.loads((store / "runs/latest/report.json").read_text())["stages"]
         digests.append(next(s["digest"] for s in stages if s["name"] == "sft"))
     assert digests[0] == digests[1]
-
-
-def _checkpoints(store: Path):
-    return (p for p in (store / "work").glob("sft-*/*") if "progress" not in p.name)
 
 
 def _wait_for(condition, process: subprocess.Popen, timeout_s: float = 200) -> None:

@@ -1,7 +1,5 @@
 """Runs that fail or are killed: the next attempt recomputes the stage in flight alone. Everything here is the API's view."""
 
-import contextlib
-import inspect
 import os
 import signal
 import time
@@ -9,16 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flows import recipes
-from flows.serve.forms import CONF
-from genrec.store.local import Artifact
 from tasks.run import STAGES
 from tasks.stages.sft import sft
-from tests.support.served import Served, left_over, tiny_settings
+from tests.support.served import LONG_SFT, Served, left_over, named
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # on a busy machine, seconds become minutes
 
-LONG = ["data.options.num_users=600", "sft.epochs=60", "sft.patience=60", "sft.checkpoint_every_s=0"]
+SHOP = "data.options.num_users=600"
+LONG = [SHOP, *LONG_SFT]
 BEFORE = STAGES[: STAGES.index("sft")]
 
 
@@ -31,29 +27,6 @@ def crashing(tmp_path_factory):
     up.stop()
 
 
-def _in_training(up: Served, **parameters) -> str:
-    """A run that is in the middle of sft, with a checkpoint of its own."""
-    seen = set(_checkpoints(up.store))
-    settings = LONG + parameters.pop("settings", [])
-    run = up.start(settings=settings, until="sft", **parameters)
-    up.wait(lambda: set(_checkpoints(up.store)) - seen, "a checkpoint of sft")
-    assert up.state(run) == "Running"
-    return run
-
-
-def _checkpoints(store: Path):
-    return (p for p in (store / "work").glob("sft-*/*") if p.suffix not in (".json", ".partial", ".worker-log"))
-
-
-def _pids(up: Served, mark: str) -> list[int]:
-    found = []
-    for pid in up.below():
-        with contextlib.suppress(OSError):
-            if mark in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode():
-                found.append(pid)
-    return found
-
-
 def _only_sft_was_computed(up: Served, run: str) -> None:
     status = up.tasks(run)
     assert {status[s] for s in BEFORE} == {"Cached"}, status
@@ -63,31 +36,26 @@ def _only_sft_was_computed(up: Served, run: str) -> None:
 def _fails_in_sft(up: Served, epochs: int) -> tuple[str, Path]:
     """A run whose sft failed, and the file that made it fail."""
     settings = [*LONG, f"sft.epochs={epochs}"]
-    config = recipes.apply("default", [CONF / "demo.yaml"], [*tiny_settings(), *settings])
     keys = {p.name.partition("-")[0]: p.name for p in (up.store / "objects").iterdir()}
-    reads = list(inspect.signature(sft.function).parameters)[1:]  # after the job
-    inputs = {n: Artifact(keys[n], n, Path(), "", {}, 0.0) for n in reads}
-    in_the_way = up.store / "work" / sft.key(config, inputs)[0]
-    in_the_way.write_text("a file where the stage wants its folder")
+    obstacle = up.obstruct(sft, settings, keys)
     run = up.start(settings=settings, until="sft")
     assert up.finished(run) == "Failed"
     assert up.tasks(run)["sft"] == "Failed"
-    return run, in_the_way
+    return run, obstacle
 
 
 def test_a_failed_run_is_retried_under_its_id_and_computes_the_failed_stage_alone(crashing):
-    run, in_the_way = _fails_in_sft(crashing, 2)
-    in_the_way.unlink()
+    run, obstacle = _fails_in_sft(crashing, 2)
+    obstacle.unlink()
     crashing.retry(run)
-    crashing.wait(lambda: crashing.state(run) == "Running", "the retry to begin")
     assert crashing.finished(run) == "Completed"
     _only_sft_was_computed(crashing, run)
     assert crashing.call("GET", f"/flow_runs/{run}")["run_count"] == 2
 
 
 def test_a_fresh_run_of_the_same_parameters_as_a_failed_one_computes_the_failed_stage_alone(crashing):
-    failed, in_the_way = _fails_in_sft(crashing, 3)
-    in_the_way.unlink()
+    failed, obstacle = _fails_in_sft(crashing, 3)
+    obstacle.unlink()
     run = crashing.start(settings=[*LONG, "sft.epochs=3"], until="sft")
     assert crashing.finished(run) == "Completed"
     _only_sft_was_computed(crashing, run)
@@ -112,24 +80,26 @@ def test_after_a_kill_in_the_middle_of_training_a_retry_completes_and_reuses_all
         "gcs_server": 0.14,
         "flows.serve.runner": 0.15,
     }
-    run = _in_training(crashing, settings=[f"sft.dropout={dropout[victim]}"])
-    for pid in _pids(crashing, victim) or pytest.fail(f"no process {victim}"):
+    run = crashing.in_training(SHOP, f"sft.dropout={dropout[victim]}")
+    assert crashing.state(run) == "Running"
+    for pid in named(crashing.below(), victim) or pytest.fail(f"no process {victim}"):
         os.kill(pid, signal.SIGKILL)
     ended = crashing.finished(run)
     assert ended in outcome
     if ended != "Completed":
         crashing.retry(run)
-        crashing.wait(lambda: crashing.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
         assert crashing.finished(run) == "Completed", crashing.output()[-3000:]
         assert any("going on from its last checkpoint" in line["message"] for line in crashing.logs(run))
     _only_sft_was_computed(crashing, run)
 
 
 def test_a_run_outlives_the_death_of_the_prefect_server(crashing):
-    run = _in_training(crashing, settings=["sft.dropout=0.16"])
-    (server,) = _pids(crashing, "prefect server start")
+    run = crashing.in_training(SHOP, "sft.dropout=0.16")
+    (server,) = named(crashing.below(), "prefect server start")
     os.kill(server, signal.SIGKILL)
-    crashing.wait(lambda: _pids(crashing, "prefect server start") not in ([], [server]), "the server to be started")
+    crashing.wait(
+        lambda: named(crashing.below(), "prefect server start") not in ([], [server]), "the server to be started"
+    )
     assert crashing.finished(run) == "Completed", crashing.output()[-3000:]
     _only_sft_was_computed(crashing, run)
 
@@ -143,7 +113,7 @@ def test_two_runs_fired_at_once_wait_in_line_and_the_second_finds_everything_don
 
 def test_after_a_kill_of_serve_itself_nothing_is_left_and_the_next_one_takes_up_the_run(tmp_path):
     up = Served(tmp_path)
-    run = _in_training(up)
+    run = up.in_training(SHOP)
     pids = [up.process.pid, *up.below()]
     os.kill(up.process.pid, signal.SIGKILL)
     up.process.wait(10)
@@ -156,7 +126,6 @@ def test_after_a_kill_of_serve_itself_nothing_is_left_and_the_next_one_takes_up_
     try:
         assert again.state(run) == "Crashed"
         again.retry(run)
-        again.wait(lambda: again.call("GET", f"/flow_runs/{run}")["run_count"] == 2, "the retry to begin")
         assert again.finished(run) == "Completed"
         _only_sft_was_computed(again, run)
     finally:

@@ -42,7 +42,7 @@ def _ids(store: Store, keys: dict[str, str]) -> dict[str, tuple]:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("prefect_server", "ray_cluster")
-def test_three_days_in_the_life_of_a_shop(tmp_path):
+def test_daily_runs_keep_what_is_known_and_put_the_better_model_in_service(tmp_path):
     store = Store(tmp_path / "store")
     _write_day(tmp_path / "shop", 0)
     first = run_flow(_config(tmp_path, *KEEP), "monday")

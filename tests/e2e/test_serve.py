@@ -1,4 +1,4 @@
-"""`make serve`: password, deployments and forms, what a run shows, and an end that leaves nothing behind."""
+"""`make serve`: password, deployments and forms, what a run shows, and a shutdown that leaves no process behind."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.run import STAGES
-from tests.e2e.conftest import ROOT
+from tests.e2e.conftest import ROOT, tiny_command
 from tests.support.served import FINAL, Served, clean_environment, left_over, listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
@@ -67,7 +67,7 @@ def test_a_taken_port_is_named(served, tmp_path):
     assert f"port {served.port} is taken" in done.stderr
 
 
-def test_the_deployments_are_there_with_one_run_at_a_time_and_the_nightly_one_asleep(served):
+def test_the_deployments_are_there_with_one_run_at_a_time_and_the_nightly_schedule_off(served):
     for name in ("retrain", "retrain-nightly", "compare-recipes", "evaluate-only", "embed-only"):
         found = served.deployment(name)
         assert found["global_concurrency_limit"]["limit"] == 1, name
@@ -205,11 +205,9 @@ def test_compare_recipes_lays_recipes_side_by_side_and_computes_what_differs(ser
 
 
 def test_the_command_line_joins_the_server_that_is_up(served):
-    from tests.e2e.test_command_line import _command
-
     before = len(served.call("POST", "/flow_runs/filter", {}))
     done = subprocess.run(
-        _command(served.store),
+        tiny_command(served.store),
         cwd=ROOT,
         capture_output=True,
         text=True,

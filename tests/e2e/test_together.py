@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.e2e.conftest import ROOT
-from tests.e2e.test_command_line import _command
+from tests.e2e.conftest import ROOT, tiny_command
 from tests.support.served import clean_environment
 
 
@@ -15,7 +14,7 @@ from tests.support.served import clean_environment
 def test_two_runs_fired_at_once_compute_every_stage_once_between_them(tmp_path):
     runs = [
         subprocess.Popen(
-            _command(tmp_path, "--until", "sid"), cwd=ROOT, env=clean_environment(), text=True,
+            tiny_command(tmp_path, "--until", "sid"), cwd=ROOT, env=clean_environment(), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         for _ in range(2)

@@ -1,4 +1,4 @@
-"""Headless Chromium for the tests of the Prefect UI, set up by themselves: Debian's browser, Playwright's driver."""
+"""Headless Chromium for the tests of the Prefect UI: installed by them, from Debian, with Playwright as the driver."""
 
 import contextlib
 import os
@@ -17,6 +17,7 @@ FLAGS = [
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PLAYWRIGHT = "playwright>=1.60,<2"
+INSTALL_S = 400
 
 
 def chromium() -> str:
@@ -26,8 +27,12 @@ def chromium() -> str:
             return found
     if not shutil.which("apt-get") or os.getuid() != 0:
         pytest.skip("no Chromium, and no apt-get as root to install one")
-    done = subprocess.run(["apt-get", "install", "-y", "-qq", "chromium"], capture_output=True, check=False)
-    return shutil.which("chromium") or pytest.skip(f"Chromium cannot be installed: {done.stderr.decode()[-200:]}")
+    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "chromium"]):
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"Chromium cannot be installed: {' '.join(command)} took more than {INSTALL_S} s")
+    return shutil.which("chromium") or pytest.skip(f"Chromium cannot be installed: {done.stderr[-200:]}")
 
 
 @contextlib.contextmanager

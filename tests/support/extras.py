@@ -1,4 +1,4 @@
-"""Packages that single tests need and the project does not: installed by the tests, in folders of their own."""
+"""Packages that only single tests need: the tests install them into folders of their own."""
 
 import importlib
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+INSTALL_S = 400
+
 
 def need(name: str, *requirements: str) -> None:
     """Make the packages importable, or skip the test with the reason.
@@ -20,10 +22,14 @@ def need(name: str, *requirements: str) -> None:
     if not folder.is_dir():
         partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(partial), *requirements]
-        done = subprocess.run(pip, capture_output=True, text=True, check=False)
-        if done.returncode:
+        try:
+            done = subprocess.run(pip, capture_output=True, text=True, timeout=INSTALL_S, check=False)
+            why = done.stderr[-200:] if done.returncode else ""
+        except subprocess.TimeoutExpired:
+            why = f"pip took more than {INSTALL_S} s"
+        if why:
             shutil.rmtree(partial)
-            pytest.skip(f"{', '.join(requirements)} cannot be installed: {done.stderr[-200:]}")
+            pytest.skip(f"{', '.join(requirements)} cannot be installed: {why}")
         try:
             partial.rename(folder)
         except OSError:  # another test session was faster

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import inspect
 import ipaddress
 import json
 import os
@@ -17,11 +18,16 @@ from typing import Any
 
 import yaml
 
+from flows import recipes
+from flows.serve.forms import CONF
 from flows.serve.processes import descendants
 from flows.serve.server import free_port, is_free
+from genrec.store.local import Artifact
+from tasks.stage import Stage
 from tests.e2e.conftest import ROOT, SHOP, TINY
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+LONG_SFT = ["sft.epochs=60", "sft.patience=60", "sft.checkpoint_every_s=0"]  # long enough to be killed in the middle
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -107,10 +113,32 @@ class Served:
         return self.state(run)
 
     def retry(self, run: str) -> None:
-        """What the Retry button does."""
+        """What the Retry button does; returns when the second attempt has begun."""
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
         answer = self.call("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
         assert answer["status"] == "ACCEPT", answer
+        self.wait_for_attempt(run, 2)
+
+    def wait_for_attempt(self, run: str, number: int) -> None:
+        self.wait(
+            lambda: self.call("GET", f"/flow_runs/{run}")["run_count"] == number, f"attempt {number} of {run} to begin"
+        )
+
+    def in_training(self, *settings: str, **parameters: Any) -> Any:
+        """A run in the middle of a long sft, with a checkpoint of its own."""
+        seen = checkpoints(self.store)
+        run = self.start(settings=[*LONG_SFT, *settings], until="sft", **parameters)
+        self.wait(lambda: checkpoints(self.store) - seen, "a checkpoint of sft")
+        return run
+
+    def obstruct(self, stage: Stage, settings: list[str], keys: dict[str, str]) -> Path:
+        """Make the stage of a tiny run fail: a file where it wants its folder. `keys`: of the stages before it, by name."""
+        config = recipes.apply("default", [CONF / "demo.yaml"], [*tiny_settings(), *settings])
+        reads = list(inspect.signature(stage.function).parameters)[1:]  # after the job
+        inputs = {name: Artifact(keys[name], name, Path(), "", {}, 0.0) for name in reads}
+        file = self.store / "work" / stage.key(config, inputs)[0]
+        file.write_text("a file where the stage wants its folder")
+        return file
 
     def tasks(self, run: str) -> dict[str, str]:
         """Task name -> name of its state, for the newest task run of each name."""
@@ -130,10 +158,11 @@ class Served:
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 pass  # a server that is being started again
             assert self.process.poll() is None, f"serve ended:\n{self.output()[-3000:]}"
-            assert time.monotonic() < deadline, f"waited in vain for {what}:\n{self.output()[-3000:]}"
+            assert time.monotonic() < deadline, f"timed out waiting for {what}:\n{self.output()[-3000:]}"
             time.sleep(0.2)
 
     def below(self) -> list[int]:
+        """The processes that it started, and theirs."""
         return descendants(self.process.pid)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> list[int]:
@@ -143,6 +172,22 @@ class Served:
             self.process.send_signal(number)
         self.process.wait(90)
         return pids
+
+
+def checkpoints(store: Path) -> set[Path]:
+    """The checkpoints that sft has written so far."""
+    beside = (".json", ".partial", ".worker-log")
+    return {p for p in (store / "work").glob("sft-*/*") if p.suffix not in beside}
+
+
+def named(pids: list[int], mark: str) -> list[int]:
+    """Those of the processes whose command line holds `mark`."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            if mark in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+                found.append(pid)
+    return found
 
 
 def listening(pids: list[int]) -> set[str]:
