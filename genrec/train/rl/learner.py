@@ -16,6 +16,7 @@ from genrec.errors import TrainingError
 from genrec.model.policy import Policy
 from genrec.search.layout import PromptBatch
 from genrec.train.learner_group import LearnerGroup
+from genrec.train.rl import algorithms
 from genrec.train.rl.groups import Groups
 from genrec.train.rl.objective import Estimates, Loss, Tokens
 from genrec.train.rl.prompts import PromptSet
@@ -57,7 +58,7 @@ class Learner:
         self.group = group or LearnerGroup()
         self.kl_coef = config.kl_coef
         self.sids = context.sids.cpu().numpy()
-        self.algorithm, self.options = variants.build("genrec.train.rl.algorithms", config.algorithm, config.options)
+        self.algorithm, self.options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
         self.parameters = policy.trainable_parameters()
         self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.critic = None

@@ -12,7 +12,6 @@ from genrec.model.policy import Policy
 from genrec.model.transitions import Transitions
 from genrec.model.vocab import SidVocabulary
 from genrec.search.decode import beam_search
-from genrec.search.prefixes import PrefixLogProbs
 from genrec.search.trie import Trie
 from genrec.train.base import train_tokenizer
 from tests.support.lm_tiny import (
@@ -99,75 +98,11 @@ def test_a_dense_head_joins_the_search_item_by_item(weight):
         np.testing.assert_allclose(found.scores[row], joined[found.items[row]], atol=1e-4)
 
 
-SEQUENCES = [[0, 1, 2], [0, 1, 3, 1], [5, 5, 0]]
-
-
-def transitions(window: int = 2, history_decay: float = 0.5) -> Transitions:
-    offsets = np.cumsum([0, *map(len, SEQUENCES)])
-    return Transitions.count(np.concatenate(SEQUENCES), offsets, NUM_ITEMS, window=window, history_decay=history_decay)
-
-
-def test_transitions_count_one_over_their_distance():
-    table = transitions()
-    found = {
-        (source, int(table.targets[edge])): float(table.weights[edge])
-        for source in range(NUM_ITEMS)
-        for edge in range(table.starts[source], table.starts[source + 1])
-    }
-    # 0 1 2: 0>1, 1>2 and, two apart, 0>2; 0 1 3 1: 0>1, 1>3, 3>1, 0>3 (1>1 is none); 5 5 0: 5>0 next and two apart
-    assert found == {(0, 1): 2, (0, 2): 0.5, (0, 3): 0.5, (1, 2): 1, (1, 3): 1, (3, 1): 1, (5, 0): 1.5}
-
-
-def test_transitions_are_mixed_in_as_probabilities_and_where_there_are_none_nothing_changes():
-    before = torch.randn(3, NUM_ITEMS).log_softmax(-1)
-    histories = torch.tensor([[1, 0], [7, -1], [-1, -1]])  # newest first
-    mixed = transitions().mix(before, histories, 0.3)
-    torch.testing.assert_close(mixed.exp().sum(1), torch.ones(3))
-    torch.testing.assert_close(mixed[1:], before[1:])
-    table = torch.zeros(NUM_ITEMS)
-    table[1] = 0.5 * 2
-    table[2] = 1 + 0.5 * 0.5
-    table[3] = 1 + 0.5 * 0.5
-    torch.testing.assert_close(mixed[0].exp(), 0.7 * before[0].exp() + 0.3 * table / table.sum())
-
-
-@pytest.mark.parametrize("cut", [1, 2, 3, 4])
-@pytest.mark.parametrize("first", [[0, 1, 2, 6, 7], [0, 1, 0, 2, 2, 1, 0], [2, 2, 1, 2, 1, 2]])
-def test_what_came_next_is_taken_out_as_if_it_had_not_been_counted(first, cut):
-    sequences = [first, [4, 1, 2, 0], [3, 2, 6, 1], [1, 0, 6]]
-    whole, short = (np.array(rows[0]) for rows in (sequences, [sequences[0][:cut]]))
-
-    def table(first):
-        rows = [list(first), *sequences[1:]]
-        offsets = np.cumsum([0, *map(len, rows)])
-        return Transitions.count(np.concatenate(rows), offsets, NUM_ITEMS, window=3, history_decay=0.6)
-
-    before = torch.randn(1, NUM_ITEMS).log_softmax(-1)
-    history = torch.from_numpy(short[::-1].copy())[None]
-    following = torch.from_numpy(np.append(whole[cut:], [-1]))[None]
-    mixed = table(whole).mix(before, history, 0.5, following)
-    torch.testing.assert_close(mixed, table(short).mix(before, history, 0.5), atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(mixed, table(whole).mix(before, history, 0.5), atol=1e-2)
-
-
-def test_a_table_that_knew_nothing_but_the_answer_is_left_with_nothing():
-    offsets = np.array([0, 3])
-    table = Transitions.count(np.array([0, 1, 2]), offsets, NUM_ITEMS, window=5, history_decay=0.6)
-    before = torch.randn(1, NUM_ITEMS).log_softmax(-1)
-    mixed = table.mix(before, torch.tensor([[0, -1]]), 0.5, torch.tensor([[1, 2, -1]]))
-    torch.testing.assert_close(mixed, before)
-
-
-def test_only_the_strongest_transitions_are_kept(monkeypatch):
-    monkeypatch.setattr("genrec.model.transitions.MAX_TARGETS", 1)
-    table = transitions()
-    assert table.starts.diff()[:6].tolist() == [1, 1, 0, 1, 0, 1]
-    assert table.targets[0] == 1
-
-
 def test_the_search_with_transitions_ranks_as_plain_formulas_do_and_so_does_the_saved_model(tmp_path):
     policy = item_policy(1, weight=0.6)
-    policy.items.transitions, policy.transition_share = transitions(), 0.4
+    offsets, sequences = np.array([0, 3, 7, 10]), np.array([0, 1, 2, 0, 1, 3, 1, 5, 5, 0])
+    table = Transitions.count(sequences, offsets, NUM_ITEMS, window=2, history_decay=0.5)
+    policy.items.transitions, policy.transition_share = table, 0.4
     histories = [np.array([4, 0]), np.array([5]), np.array([], dtype=np.int64)]
     trie = Trie.from_sids(SIDS, NUM_CODES)
     prompts = policy.prompts(histories, SIDS)
@@ -208,21 +143,6 @@ def test_training_over_items_sees_what_a_prompt_shows():
         prompts = policy.prompts([history[:place]], SIDS)
         shown, _ = policy.candidate_logits(prompts, codes[:, place : place + 1])
         torch.testing.assert_close(logits[:, place], shown[:, 0], atol=1e-5, rtol=1e-4)
-
-
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 10**6))
-def test_a_prefix_is_as_likely_as_its_items(seed):
-    log_probs = 5 * torch.randn(2, NUM_ITEMS, generator=torch.Generator().manual_seed(seed))
-    log_probs = log_probs.log_softmax(-1)
-    prefixes = PrefixLogProbs(Trie.from_sids(SIDS, NUM_CODES), log_probs)
-    steps = prefixes.path(torch.from_numpy(SIDS).long().expand(2, -1, -1))
-    torch.testing.assert_close(steps.sum(-1), log_probs, atol=1e-4, rtol=1e-4)
-    first = prefixes.followers(0, torch.zeros(2, 1, dtype=torch.int64))[:, 0]
-    for code in range(NUM_CODES):
-        inside = torch.from_numpy(SIDS[:, 0] == code)
-        expected = log_probs[:, inside].exp().sum(1).log() if inside.any() else torch.zeros(2)
-        torch.testing.assert_close(first[:, code], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("lora", [False, True])
