@@ -10,7 +10,7 @@ from genrec import tables
 from genrec.config import BaseConfig, EvaluateConfig, ScratchConfig
 from genrec.model.base import build_base
 from genrec.model.policy import Policy
-from genrec.sid.assign import write_sids
+from genrec.sid.artifact import write_sids
 
 NUM_ITEMS, NUM_USERS, NUM_CODES, MAX_HISTORY = 30, 12, 8, 4
 CONFIG = EvaluateConfig(

@@ -7,7 +7,9 @@ regions have centroids enough from the beginning and few iterations are left to 
 
 import torch
 
-from genrec.sid.quantize.balance import COARSE, Bounds, Distances, assign_within_bounds, fit_prices, settle_greedily
+from genrec.sid.quantize.balance import assign_within_bounds, settle_greedily
+from genrec.sid.quantize.distances import Bounds, Distances
+from genrec.sid.quantize.prices import COARSE, fit_prices
 
 # The axis a group is halved along need not be exact.
 _POWER_ITERATIONS = 3

@@ -13,8 +13,8 @@ from genrec.errors import DataError
 from genrec.sid.assign import assign
 from genrec.sid.neighbours import cooccurrence_neighbours, prefix_agreement, text_neighbours
 from genrec.sid.quality import collision_rate, fan_out, perplexity, quality_report, utilization
-from genrec.sid.quantize.spread import cluster_sizes, popularity_spread, sequence_length
-from genrec.sid.quantize.tokenizer import load_tokenizer
+from genrec.sid.spread import cluster_sizes, popularity_spread, sequence_length
+from genrec.sid.tokenizer_files import load_tokenizer
 from genrec.tables import sids_schema
 from tests.support.embed_tiny import catalogue_of
 from tests.support.sid_samples import clustered, write_inputs
@@ -104,21 +104,6 @@ def test_the_stage_names_inputs_it_cannot_use(tmp_path):
         assign(*many, config, 0, tmp_path)
     with pytest.raises(DataError, match="no such file"):
         assign(tmp_path / "absent.parquet", many[1], config, 0, tmp_path)
-
-
-def test_damaged_tokenizers_are_named(tmp_path):
-    with pytest.raises(DataError, match=r"tokenizer\.json: no such file"):
-        load_tokenizer(tmp_path)
-    inputs = write_inputs(tmp_path, clustered(10, 4, 3, seed=0))
-    assign(*inputs, SidConfig(num_codes=4, num_levels=2), 0, tmp_path)
-    meta = (tmp_path / "tokenizer.json").read_text()
-    (tmp_path / "tokenizer.json").write_text(meta.replace("rqkmeans", "os.system"))
-    with pytest.raises(DataError, match="not a saved tokenizer"):
-        load_tokenizer(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(meta)
-    (tmp_path / "tokenizer.safetensors").write_bytes(b"\x80\x04pickle")
-    with pytest.raises(DataError, match="not a saved tokenizer"):
-        load_tokenizer(tmp_path)
 
 
 def test_real_items_that_share_two_codes_share_their_category(shared_data, tmp_path):

@@ -7,16 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 
-from genrec.sid.quantize import balance
-from genrec.sid.quantize.balance import (
-    Bounds,
-    Distances,
-    assign_within_bounds,
-    fit_prices,
-    settle_greedily,
-    size_bounds,
-)
+from genrec.sid.quantize import distances as distances_module
+from genrec.sid.quantize.balance import assign_within_bounds, settle_greedily
 from genrec.sid.quantize.balanced_kmeans import balanced_kmeans, halved_centroids, means, squared_norms
+from genrec.sid.quantize.distances import Bounds, Distances, size_bounds
+from genrec.sid.quantize.prices import fit_prices
 from tests.support.sid_samples import clustered
 
 
@@ -117,7 +112,7 @@ def test_in_blocks_the_bounds_hold_and_little_is_lost(monkeypatch):
     exact, _ = assign_within_bounds(whole, bounds, fit_prices(whole, bounds))
     norms = float(np.square(points).sum())  # the tables leave them out
     best = float(whole.sample().gather(1, exact[:, None]).sum()) + norms
-    monkeypatch.setattr(balance, "_TABLE_ENTRIES", 30 * 1000)
+    monkeypatch.setattr(distances_module, "_TABLE_ENTRIES", 30 * 1000)
     distances = distances_of(points, centroids)
     assert not distances.is_table
     codes, prices = assign_within_bounds(distances, bounds, fit_prices(distances, bounds))
