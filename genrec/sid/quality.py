@@ -37,22 +37,22 @@ def utilization(codes: np.ndarray, num_codes: int) -> list[float]:
 
 def perplexity(codes: np.ndarray) -> list[float]:
     """exp(entropy in nats) of the codes of each level: the number of codes that equal use would need."""
-    found = []
+    values = []
     for column in codes.T:
         share = np.bincount(column) / len(column)
         share = share[share > 0]
-        found.append(float(np.exp(-(share * np.log(share)).sum())))
-    return found
+        values.append(float(np.exp(-(share * np.log(share)).sum())))
+    return values
 
 
 def fan_out(codes: np.ndarray) -> list[dict[str, float]]:
     """For each prefix length 0..L-1: how many different codes follow a prefix in use (mean, median, max)."""
-    found = []
+    rows = []
     for depth in range(codes.shape[1]):
         children = np.unique(codes[:, : depth + 1], axis=0)
         _, counts = np.unique(children[:, :depth], axis=0, return_counts=True) if depth else (None, [len(children)])
-        found.append({"mean": float(np.mean(counts)), "median": float(np.median(counts)), "max": int(np.max(counts))})
-    return found
+        rows.append({"mean": float(np.mean(counts)), "median": float(np.median(counts)), "max": int(np.max(counts))})
+    return rows
 
 
 def ids_report(
