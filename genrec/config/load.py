@@ -79,7 +79,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{file}: expected sections like `sft:`, found {type(data).__name__}")
+        raise ConfigError(f"{file}: expected sections like `sft:`, got {type(data).__name__}")
     return data
 
 
@@ -165,4 +165,4 @@ def _known_names(section: tuple[str, ...], data: dict[str, Any]) -> list[str]:
 def _section_type(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for a in get_args(annotation) if (found := _section_type(a))), None)
+    return next((section for a in get_args(annotation) if (section := _section_type(a))), None)

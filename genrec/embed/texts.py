@@ -53,16 +53,14 @@ def item_texts(catalogue: pa.Table, fields: Sequence[str]) -> tuple[list[str], n
     missing = [name for name in fields if name not in catalogue.column_names]
     if missing:
         raise DataError(f"catalogue: no column {missing[0]!r} for embed.fields; it has {catalogue.column_names}")
-    numbers: dict[str, int] = {}
-    inverse = np.empty(catalogue.num_rows, dtype=np.int64)
-    start = 0
-    for batch in catalogue.select(list(dict.fromkeys(fields))).to_batches(max_chunksize=65536):
-        columns = [_labelled_lines(name, batch.column(name).to_pylist()) for name in dict.fromkeys(fields)]
-        for offset, lines in enumerate(zip(*columns, strict=True)):
-            text = "\n".join(line for line in lines if line)
-            inverse[start + offset] = numbers.setdefault(text, len(numbers))
-        start += batch.num_rows
-    return list(numbers), inverse
+    names = list(dict.fromkeys(fields))
+    chunks = []
+    for batch in catalogue.select(names).to_batches(max_chunksize=65536):
+        columns = [_labelled_lines(name, batch.column(name).to_pylist()) for name in names]
+        texts = ["\n".join(filter(None, lines)) for lines in zip(*columns, strict=True)]
+        chunks.append(pa.array(texts, pa.large_string()))  # all texts may be more than 2 GB
+    encoded = pa.chunked_array(chunks, pa.large_string()).dictionary_encode().combine_chunks()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
 
 
 def _labelled_lines(name: str, values: list) -> list[str]:

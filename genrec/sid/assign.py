@@ -1,32 +1,26 @@
-"""The sid stage: vectors.parquet -> a unique semantic id for every item, and the tokenizer to give ids to new ones."""
+"""Fit of semantic ids: vectors.parquet to a unique id for every item, and the tokenizer that gives ids to new items."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from genrec import variants
-from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
-from genrec.sid.cooccurrence import cooccurrence_counts
-from genrec.sid.daily.new_items import QUALITY_FILE
+from genrec.sid.artifact import SIDS_FILE, read_inputs, summary_of, write_quality, write_sids
 from genrec.sid.daily.refit import second_fit
 from genrec.sid.fusion import fused_vectors
-from genrec.sid.quality import quality_report
-from genrec.sid.quantize.tokenizer import PACKAGE, Tokenizer, save_tokenizer
-from genrec.sid.repair import check_capacity
+from genrec.sid.quality import ids_report
+from genrec.sid.quantize.tokenizer import Tokenizer
+from genrec.sid.tokenizer_files import save_tokenizer
+from genrec.sid.tokenizers import PACKAGE
 from genrec.sid.unique import make_unique
-from genrec.tables import read_table, sids_schema, write_table
 
 if TYPE_CHECKING:
     from genrec.config import SidConfig
-
-SIDS_FILE = "sids.parquet"
 
 
 def assign(
@@ -46,10 +40,10 @@ def assign(
         config: settings.
         seed: decides every random choice.
         out: existing folder. Gets sids.parquet (`genrec.tables.sids_schema`), tokenizer.safetensors and
-            tokenizer.json (`genrec.sid.quantize.tokenizer.load_tokenizer`), quality.json (`genrec.sid.quality`), and
+            tokenizer.json (`genrec.sid.tokenizer_files.load_tokenizer`), quality.json (`genrec.sid.quality`), and
             fusion.safetensors where ids are fused (`genrec.sid.fusion`).
-        train_path: train.parquet of the prepare stage, for the fusion and for figures on co-occurrence; None does
-            without either.
+        train_path: train.parquet of the prepare stage, for the fusion and for figures on co-occurrence, or None
+            for neither.
         progress: told by the tokenizer.
         device: torch device; None takes the GPU where there is one.
 
@@ -76,62 +70,11 @@ def assign(
     raw = tokenizer.encode_catalogue(vectors)
     final = make_unique(raw, tokenizer.project(vectors), tokenizer.codebooks, config.deduplicate)
     again = second_fit(fit, vectors, text, fusion, final, config.deduplicate, seed) if config.refit else {}
-    report = quality_report(
-        raw,
-        final,
-        config.num_codes,
-        tokenizer.residual_errors(vectors, raw),
-        tokenizer.residual_errors(vectors, final[:, : config.num_levels]),
-        catalogue,
-        text=text,
-        counts=None if train_path is None else cooccurrence_counts(train_path, len(text), config.fusion.window),
-    )
-    report = {"method": config.method, **report, **again}
+    report = {**ids_report(tokenizer, vectors, raw, final, text, catalogue, train_path, config), **again}
     assert report["collision_rate"] == 0.0, "an id is shared"
     write_sids(final, raw, out / SIDS_FILE)
     if fusion is not None:
         fusion.save(out)
     save_tokenizer(tokenizer, config.method, out, input_dim=text.shape[1], deduplicate=config.deduplicate)
-    (out / QUALITY_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_quality(report, out)
     return {**summary_of(report), "ids": "fitted"}
-
-
-def summary_of(report: dict[str, Any]) -> dict[str, Any]:
-    """The figures of quality.json that go into the summary of the stage."""
-    kept = ("method", "num_items", "num_levels", "num_codes", "collision_rate_raw", "collision_rate")
-    return {
-        **{name: report[name] for name in (*kept, "utilization", "perplexity", "moved_share", "prefix_agreement")},
-        "reconstruction_error": report["reconstruction_error"][-1],
-        **{name: report["sequence_length"][name] for name in ("text_tokens_mean", "shortened_by")},
-    }
-
-
-def read_inputs(vectors_path: Path, catalogue_path: Path, config: SidConfig) -> tuple[np.ndarray, pa.Table]:
-    """Vectors float32 [N, d] and the catalogue, row i of both being item i. Raises DataError when they do not fit."""
-    vectors = read_item_vectors(vectors_path)
-    catalogue = read_table(catalogue_path)
-    if len(vectors) == 0:
-        raise DataError(f"{vectors_path}: no items, there is nothing to give ids to")
-    if len(vectors) != catalogue.num_rows:
-        raise DataError(
-            f"{vectors_path}: {len(vectors)} vectors for the {catalogue.num_rows} items of {catalogue_path}; "
-            "run the embed stage on this catalogue"
-        )
-    if config.deduplicate == "reassign":
-        check_capacity(len(vectors), config.num_codes, config.num_levels)
-    return vectors, catalogue
-
-
-def write_sids(final: np.ndarray, raw: np.ndarray, path: Path) -> None:
-    """Write ids before (`raw`, int32 [N, L]) and after (`final`, [N, T]) they were made unique.
-
-    Where an extra token makes T = L + 1, the raw ids get a last code of 0: every item the first of its kind.
-    """
-    num_items, num_levels = final.shape
-    raw = np.pad(raw, ((0, 0), (0, num_levels - raw.shape[1])))
-    lists = [
-        pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(codes, dtype=np.int32).reshape(-1)), num_levels)
-        for codes in (final, raw)
-    ]
-    items = pa.array(np.arange(num_items, dtype=np.int32))
-    write_table(pa.table({"item": items, "sid": lists[0], "raw": lists[1]}), path, sids_schema(num_levels))

@@ -73,6 +73,7 @@ def ppmi_embedding(counts: csr_array, dim: int, smoothing: float) -> np.ndarray:
     Rows of items that occur with no other are zero. Fewer columns where the matrix has a lower rank or is small.
     """
     from scipy.sparse.linalg import svds
+    from sklearn.utils.extmath import svd_flip
 
     matrix = ppmi(counts, smoothing)
     if not matrix.nnz:
@@ -87,7 +88,6 @@ def ppmi_embedding(counts: csr_array, dim: int, smoothing: float) -> np.ndarray:
     kept = (values > 1e-6 * values[0])[:dim]
     left, values = left[:, : len(kept)][:, kept], values[: len(kept)][kept]
     # The sign of a singular vector is free: its largest entry is made positive.
-    largest = np.take_along_axis(left, np.abs(left).argmax(axis=0)[None], axis=0)
-    vectors = left * np.sign(largest) * np.sqrt(values)
+    vectors = svd_flip(left, None)[0] * np.sqrt(values)
     vectors[np.asarray(counts.sum(axis=1)).reshape(-1) == 0] = 0
     return vectors.astype(np.float32)

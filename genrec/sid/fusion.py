@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from genrec.errors import DataError
@@ -58,13 +59,17 @@ class Fusion:
 
     @classmethod
     def load(cls, folder: Path) -> Fusion | None:
-        """What `save` wrote, or None where ids were made of text alone. Raises DataError for a damaged file."""
-        if not (folder / FUSION_FILE).is_file():
+        """What `save` wrote, or None where ids rest on text alone. Raises DataError for a damaged file."""
+        path = folder / FUSION_FILE
+        if not path.is_file():
             return None
         try:
-            return cls(**load_file(folder / FUSION_FILE))
-        except Exception as error:  # whatever the damage, the answer is the same
-            raise DataError(f"{folder / FUSION_FILE}: not a saved fusion ({error}); run the sid stage") from error
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise DataError(f"{path}: not a saved fusion ({error}); run the sid stage") from error
+        if missing := {"text_scale", "center", "predict", "offset"} ^ set(tensors):
+            raise DataError(f"{path}: not a saved fusion (missing or unknown: {sorted(missing)}); run the sid stage")
+        return cls(**tensors)
 
 
 def fused_vectors(text: np.ndarray, train_path: Path, config: FusionConfig) -> tuple[np.ndarray, Fusion | None]:

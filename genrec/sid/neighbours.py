@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 NUM_NEIGHBOURS = 10
-MAX_QUERIES = 2000  # items asked for their neighbours: a random sample of a larger catalogue
+MAX_QUERIES = 2000  # items whose neighbours are looked up: a random sample of a larger catalogue
 
 
 def prefix_agreement(
@@ -22,7 +22,7 @@ def prefix_agreement(
 
     Args:
         codes: int [N, L].
-        text: float32 [N, d]: neighbours by cosine; zero rows neither ask nor are found.
+        text: float32 [N, d]: neighbours by cosine; zero rows take no part.
         counts: symmetric co-occurrence counts [N, N]: neighbours by count / sqrt(count of i x count of j).
         seed: of the sample of items.
 
@@ -31,7 +31,7 @@ def prefix_agreement(
         items. Without any neighbours a list is empty.
     """
     depths = range(1, min(2, codes.shape[1]) + 1)
-    found: dict[str, Any] = {"chance": [_chance(codes[:, :depth]) for depth in depths]}
+    shares: dict[str, Any] = {"chance": [_chance(codes[:, :depth]) for depth in depths]}
     pairs = {}
     if text is not None:
         pairs["text"] = text_neighbours(text, _sample(np.flatnonzero(text.any(axis=1)), seed))
@@ -39,8 +39,8 @@ def prefix_agreement(
         pairs["cooccurrence"] = cooccurrence_neighbours(counts, _sample(np.flatnonzero(np.diff(counts.indptr)), seed))
     for name, (items, neighbours) in pairs.items():
         same = codes[items] == codes[neighbours]
-        found[name] = [float(same[:, :depth].all(axis=1).mean()) for depth in depths] if len(items) else []
-    return found
+        shares[name] = [float(same[:, :depth].all(axis=1).mean()) for depth in depths] if len(items) else []
+    return shares
 
 
 def text_neighbours(vectors: np.ndarray, queries: np.ndarray, k: int = NUM_NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
@@ -53,11 +53,11 @@ def text_neighbours(vectors: np.ndarray, queries: np.ndarray, k: int = NUM_NEIGH
     k = min(k, len(pool) - 1)
     if k < 1 or not len(queries):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    _, found = faiss.knn(unit[queries], unit[pool], k + 1, metric=faiss.METRIC_INNER_PRODUCT)
-    neighbours = pool[found]
+    _, nearest = faiss.knn(unit[queries], unit[pool], k + 1, metric=faiss.METRIC_INNER_PRODUCT)
+    neighbours = pool[nearest]
     items = np.repeat(queries, k + 1)
     others = neighbours.reshape(-1) != items
-    # An item with many copies may not be among its own neighbours: then the last of the k + 1 is one too many.
+    # An item with many copies may be missing among its own neighbours: then the last of the k + 1 is dropped.
     kept = others & (rank_within(np.where(others, items, -1)) < k)
     return items[kept], neighbours.reshape(-1)[kept]
 

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from genrec.sid.cooccurrence import cooccurrence_counts
 from genrec.sid.neighbours import prefix_agreement
-from genrec.sid.quantize.spread import cluster_sizes, popularity_spread, sequence_length
+from genrec.sid.spread import cluster_sizes, popularity_spread, sequence_length
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scipy.sparse import csr_array
+
+    from genrec.config import SidConfig
+    from genrec.sid.quantize.tokenizer import Tokenizer
 
 NUM_LARGEST_CELLS = 5
 NUM_EXAMPLES = 4  # prefixes shown at a depth
@@ -31,22 +37,55 @@ def utilization(codes: np.ndarray, num_codes: int) -> list[float]:
 
 def perplexity(codes: np.ndarray) -> list[float]:
     """exp(entropy in nats) of the codes of each level: the number of codes that equal use would need."""
-    found = []
+    values = []
     for column in codes.T:
         share = np.bincount(column) / len(column)
         share = share[share > 0]
-        found.append(float(np.exp(-(share * np.log(share)).sum())))
-    return found
+        values.append(float(np.exp(-(share * np.log(share)).sum())))
+    return values
 
 
 def fan_out(codes: np.ndarray) -> list[dict[str, float]]:
     """For each prefix length 0..L-1: how many different codes follow a prefix in use (mean, median, max)."""
-    found = []
+    rows = []
     for depth in range(codes.shape[1]):
         children = np.unique(codes[:, : depth + 1], axis=0)
         _, counts = np.unique(children[:, :depth], axis=0, return_counts=True) if depth else (None, [len(children)])
-        found.append({"mean": float(np.mean(counts)), "median": float(np.median(counts)), "max": int(np.max(counts))})
-    return found
+        rows.append({"mean": float(np.mean(counts)), "median": float(np.median(counts)), "max": int(np.max(counts))})
+    return rows
+
+
+def ids_report(
+    tokenizer: Tokenizer,
+    vectors: np.ndarray,
+    raw: np.ndarray,
+    final: np.ndarray,
+    text: np.ndarray,
+    catalogue: pa.Table,
+    train_path: Path | None,
+    config: SidConfig,
+) -> dict[str, Any]:
+    """The method, and `quality_report` of ids by a tokenizer.
+
+    Args:
+        tokenizer: what gave the ids `raw` [N, L] to `vectors` float32 [N, d'], whose errors are reported.
+        final: int32 [N, T], the unique ids.
+        text: float32 [N, d], the items' text vectors.
+        catalogue: see `quality_report`.
+        train_path: train.parquet, or None for no figures on co-occurrence.
+        config: settings.
+    """
+    report = quality_report(
+        raw,
+        final,
+        config.num_codes,
+        tokenizer.residual_errors(vectors, raw),
+        tokenizer.residual_errors(vectors, final[:, : config.num_levels]),
+        catalogue,
+        text=text,
+        counts=None if train_path is None else cooccurrence_counts(train_path, len(text), config.fusion.window),
+    )
+    return {"method": config.method, **report}
 
 
 def quality_report(
@@ -60,7 +99,7 @@ def quality_report(
     text: np.ndarray | None = None,
     counts: csr_array | None = None,
 ) -> dict[str, Any]:
-    """Everything the sid stage says about its ids.
+    """All figures of the sid stage on its ids.
 
     Args:
         raw: int32 [N, L], the tokenizer's ids.
@@ -77,7 +116,7 @@ def quality_report(
         `largest_collision` the most items with one raw id, `cluster_sizes` is of the raw codes, `largest_cells` lists
         the fullest prefixes of each length below T, `examples` shows items that share their first one or two codes;
         `prefix_agreement`, `popularity` and `sequence_length` are explained in `genrec.sid.neighbours` and
-        `genrec.sid.quantize.spread`.
+        `genrec.sid.spread`.
     """
     num_levels = final.shape[1]
     padded = np.pad(raw, ((0, 0), (0, num_levels - raw.shape[1])))

@@ -1,7 +1,7 @@
 """Raw codes to unique ids, in one of two ways: reassign at minimum cost, or count within an id by one more token.
 
 The extra token is TIGER's (arXiv 2305.05065, section 3.1): it keeps every learned code, at the price of one more
-decoding step and of last tokens that mean nothing.
+decoding step and of a last token without meaning.
 """
 
 import numpy as np

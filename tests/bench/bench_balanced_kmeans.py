@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from genrec.sid.quantize.balance import size_bounds
 from genrec.sid.quantize.balanced_kmeans import balanced_kmeans, means, squared_norms
+from genrec.sid.quantize.distances import size_bounds
 
 
 def cloud(num_points: int, dim: int, seed: int = 0) -> np.ndarray:

@@ -11,7 +11,8 @@ from genrec.config import SidConfig
 from genrec.errors import DataError
 from genrec.progress import silent
 from genrec.sid.assign import assign
-from genrec.sid.quantize.tokenizer import PACKAGE, load_tokenizer, save_tokenizer
+from genrec.sid.tokenizer_files import load_tokenizer, save_tokenizer
+from genrec.sid.tokenizers import PACKAGE
 from tests.support.sid_samples import clustered, write_inputs
 
 TOKENIZERS = variants.names(PACKAGE)

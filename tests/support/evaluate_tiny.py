@@ -10,7 +10,7 @@ from genrec import tables
 from genrec.config import BaseConfig, EvaluateConfig, ScratchConfig
 from genrec.measure.baselines import finish, rank_baseline
 from genrec.model.policy import Policy
-from genrec.sid.assign import write_sids
+from genrec.sid.artifact import write_sids
 from genrec.train.base import build_base
 from tests.support.targets import write_targets
 

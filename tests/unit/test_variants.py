@@ -1,5 +1,7 @@
 """Variants are the modules of a package with a frozen dataclass `Config` of their own; what is broken is named."""
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 import textwrap
@@ -46,6 +48,12 @@ def test_every_package_a_config_chooses_from_has_variants_that_can_be_built_with
         module, config = variants.build(name, variant, {})
         assert module.__name__ == f"{name}.{variant}"
         assert type(config).__module__ == module.__name__
+
+
+@pytest.mark.parametrize("name", ["genrec.embed.encoders", "genrec.sid.tokenizers", "genrec.recall"])
+def test_packages_that_hold_variants_alone_have_no_helper_beside_them(name):
+    modules = pkgutil.iter_modules(importlib.import_module(name).__path__)
+    assert {module.name for module in modules if not module.ispkg} == set(variants.names(name))
 
 
 def test_a_module_with_a_config_of_its_own_is_a_variant_and_no_other(package):

@@ -36,20 +36,20 @@ class Config:
 
     dim: int = setting(128, "Dimensions of a vector, at most: fewer where texts or terms are fewer.", ge=1, le=4096)
     max_ngram: int = setting(2, "Longest run of words that counts as one term.", ge=1, le=5)
-    min_texts: int = setting(2, "Drop terms found in fewer texts than this (unless it would leave none).", ge=1)
+    min_texts: int = setting(2, "Drop terms that are in fewer texts than this (unless it would leave none).", ge=1)
     max_terms: int = setting(100_000, "Keep the most frequent terms, at most this many.", ge=1)
     seed: int = setting(0, "Seed of the vector the SVD starts from.", ge=0)
 
 
 def terms(text: str, max_ngram: int) -> list[str]:
     """Runs of 1..max_ngram words that do not cross a line or a category; field labels are no words."""
-    found = []
+    words_and_runs = []
     for segment in _SEGMENT.split(_LABEL.sub("", text).lower()):
         words = _WORD.findall(segment)
-        found += words
+        words_and_runs += words
         for n in range(2, max_ngram + 1):
-            found += [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
-    return found
+            words_and_runs += [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+    return words_and_runs
 
 
 def encode(
@@ -88,8 +88,8 @@ def fit(texts: list[str], options: Config, progress: Progress = silent) -> tuple
     progress(1, 3, "singular value decomposition", terms=weights.shape[1])
     components = _singular_vectors(weights, options)
     progress(3, 3)
-    found = vectorizer.get_feature_names_out().tolist()
-    return _coordinates(weights, components), Model(found, vectorizer.idf_, components, options.max_ngram)
+    kept_terms = vectorizer.get_feature_names_out().tolist()
+    return _coordinates(weights, components), Model(kept_terms, vectorizer.idf_, components, options.max_ngram)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,14 +161,14 @@ def _tf_idf(texts: list[str], options: Config):  # type: ignore[no-untyped-def]
 def _singular_vectors(weights, options: Config) -> np.ndarray:  # type: ignore[no-untyped-def]
     """The leading right singular vectors [d, num_terms]."""
     from sklearn.decomposition import TruncatedSVD
+    from sklearn.utils.extmath import svd_flip
 
     if options.dim >= min(weights.shape):  # ARPACK finds fewer than all of the singular vectors
         components = np.linalg.svd(weights.toarray(), full_matrices=False)[2]
     else:
         components = TruncatedSVD(options.dim, algorithm="arpack", random_state=options.seed).fit(weights).components_
     # The sign of a singular vector is free: its largest entry is made positive.
-    largest = np.take_along_axis(components, np.abs(components).argmax(axis=1)[:, None], axis=1)
-    return components * np.sign(largest)
+    return svd_flip(None, components, u_based_decision=False)[1]
 
 
 def _coordinates(weights, components: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]

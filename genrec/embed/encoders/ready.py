@@ -1,4 +1,4 @@
-"""Vectors made elsewhere: a Parquet file with item_id and vector takes the place of an encoder."""
+"""Vectors computed elsewhere: a Parquet file with item_id and vector takes the place of an encoder."""
 
 import dataclasses
 from pathlib import Path
@@ -45,7 +45,7 @@ def vectors_of_items(item_ids: pa.ChunkedArray, options: Config) -> tuple[np.nda
     if len(pc.unique(ids)) < len(ids):
         counts = ids.value_counts()
         twice = counts.field(0)[int(np.argmax(counts.field(1).to_numpy()))].as_py()
-        raise DataError(f"{path}: item_id {twice!r} stands in more than one row; keep one vector an item")
+        raise DataError(f"{path}: item_id {twice!r} is in more than one row; keep one vector an item")
     place = pc.index_in(item_ids, value_set=ids)
     if place.null_count:
         missing = item_ids.filter(pc.is_null(place)).slice(0, 3).to_pylist()

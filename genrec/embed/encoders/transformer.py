@@ -67,7 +67,7 @@ def encode(
     pending: tuple[np.ndarray, torch.Tensor] | None = None
     for rows in length_batches(np.array([len(ids) for ids in token_ids], dtype=np.int64), batch_tokens):
         pooled = _forward(model, [token_ids[i] for i in rows], options, device)
-        # The copy of a batch waits for the GPU; made one batch late, it overlaps with the next forward.
+        # The copy to the host waits for the GPU; one batch late, it overlaps with the next forward.
         done = _collect(pending, vectors, done, progress)
         pending = (rows, pooled)
     _collect(pending, vectors, done, progress)
@@ -93,7 +93,7 @@ def load(options: Config) -> tuple[Any, Any]:
     if Path(options.model).is_dir():
         attempts: list[bool] = [True]
     else:
-        attempts = [True, False]  # the local cache first: no network calls for what is there
+        attempts = [True, False]  # the local cache first: no network calls for what is cached
     for local_only in attempts:
         try:
             tokenizer = AutoTokenizer.from_pretrained(options.model, local_files_only=local_only, **common)

@@ -1,12 +1,11 @@
 """Ids from one day to the next: known items keep theirs, new ones get theirs from the frozen codebooks.
 
-An id that was given is never given to another item, not even when its item leaves the catalogue: it may come back. The
-codebooks are fitted anew when they cannot be kept: `keep_ids` says why.
+An id is never given to a second item, not even when its item leaves the catalogue: it may come back. Where the
+codebooks cannot be kept, `keep_ids` raises CannotKeep with the reason, and the caller fits them anew.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,20 @@ import pyarrow.compute as pc
 
 from genrec.embed.vectors import VECTORS_FILE, read_item_vectors
 from genrec.errors import DataError
-from genrec.sid.assign import SIDS_FILE, read_inputs, summary_of, write_sids
-from genrec.sid.cooccurrence import cooccurrence_counts
-from genrec.sid.daily.new_items import QUALITY_FILE, NewIds, drift, extend
+from genrec.sid.artifact import (
+    SIDS_FILE,
+    code_lists,
+    code_matrix,
+    read_inputs,
+    read_quality,
+    summary_of,
+    write_quality,
+    write_sids,
+)
+from genrec.sid.daily.new_items import NewIds, drift, extend
 from genrec.sid.fusion import FUSION_FILE, Fusion
-from genrec.sid.quality import quality_report
-from genrec.sid.quantize.tokenizer import META_FILE, TENSORS_FILE, load_tokenizer
+from genrec.sid.quality import ids_report
+from genrec.sid.tokenizer_files import META_FILE, TENSORS_FILE, load_tokenizer, read_meta
 from genrec.tables import known_ids_schema, read_sids, read_table, write_table
 
 if TYPE_CHECKING:
@@ -53,7 +60,7 @@ def keep_ids(
 
     Args:
         vectors_path, catalogue_path, train_path: of the new catalogue, as `genrec.sid.assign.assign` takes them.
-        config: the settings the earlier artifact was made with.
+        config: the settings of the earlier artifact.
         out: existing folder. Gets what `assign` writes and known.parquet (`genrec.tables.known_ids_schema`).
         previous, previous_catalogue, previous_vectors: the folder of the earlier sid artifact, its catalogue.parquet,
             and the folder of its embed artifact.
@@ -76,21 +83,21 @@ def keep_ids(
         place = pc.index_in(catalogue["item_id"], value_set=known["item_id"].combine_chunks())
     ratio = _check_drift(known, previous)
     rows = known.take(place)
-    final, raw = _matrix(rows["sid"]), _matrix(rows["raw"])
+    final, raw = code_matrix(rows["sid"]), code_matrix(rows["raw"])
     for name in (TENSORS_FILE, META_FILE, FUSION_FILE):
         if (previous / name).is_file():
             shutil.copyfile(previous / name, out / name)
     write_sids(final, raw, out / SIDS_FILE)
     write_table(known, out / KNOWN_FILE, known_ids_schema(raw.shape[1], final.shape[1]))
     report = _quality(vectors, catalogue, config, raw, final, previous, train_path, device)
-    (out / QUALITY_FILE).write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_quality(report, out)
     since = known.num_rows - known["squared_error"].null_count
     kept = {"ids": "kept", "num_new": int(is_new.sum()), "num_since_fit": since, "error_ratio": ratio}
     return {**summary_of(report), **kept}
 
 
 def _check_space(vectors: np.ndarray, catalogue: pa.Table, old_path: Path, old_catalogue: Path) -> None:
-    """Codebooks only fit vectors of the encoder they were fitted on: those of common items tell."""
+    """Raise CannotKeep unless common items have their old vectors: codebooks fit the encoder they were fitted on alone."""
     old = read_item_vectors(old_path)
     if old.shape[1] != vectors.shape[1]:
         raise CannotKeep(f"the vectors have {vectors.shape[1]} dimensions, those of the ids in service {old.shape[1]}")
@@ -103,22 +110,22 @@ def _check_space(vectors: np.ndarray, catalogue: pa.Table, old_path: Path, old_c
     distance = np.linalg.norm(vectors[common] - before, axis=1)
     changed = float(np.mean(distance > _SAME * np.maximum(np.linalg.norm(before, axis=1), 1e-12)))
     if changed > _CHANGED_SHARE:
-        raise CannotKeep(f"the vectors of {changed:.0%} of the known items are others than before")
+        raise CannotKeep(f"the vectors of {changed:.0%} of the known items differ from before")
 
 
 def _known(previous: Path, previous_catalogue: Path) -> pa.Table:
     if (previous / KNOWN_FILE).is_file():
         return read_table(previous / KNOWN_FILE)
     sids = read_sids(previous)
-    raw = _matrix(read_table(previous / SIDS_FILE, columns=["raw"])["raw"])
-    levels = json.loads((previous / META_FILE).read_text())["num_levels"]
+    raw = code_matrix(read_table(previous / SIDS_FILE, columns=["raw"])["raw"])
+    levels = read_meta(previous)["num_levels"]
     ids = read_table(previous_catalogue, columns=["item_id"])["item_id"]
     return _table(ids, sids, raw[:, :levels], None)
 
 
 def _with_new(known: pa.Table, items: pa.Table, vectors: np.ndarray, previous: Path, device: str | None) -> pa.Table:
     try:
-        new = extend(previous, vectors, _matrix(known["sid"]), device)
+        new = extend(previous, vectors, code_matrix(known["sid"]), device)
     except DataError as error:
         raise CannotKeep(f"the new items get no ids from the codebooks ({error})") from error
     return pa.concat_tables([known, _table(items["item_id"], new.sids, new.raw, new.squared_errors)])
@@ -127,14 +134,14 @@ def _with_new(known: pa.Table, items: pa.Table, vectors: np.ndarray, previous: P
 def _check_drift(known: pa.Table, previous: Path) -> float | None:
     """The error ratio of all items that came since the fit. Raises CannotKeep when the codebooks have drifted."""
     came = known.filter(pc.is_valid(known["squared_error"]))
-    quality = json.loads((previous / QUALITY_FILE).read_text())
+    quality = read_quality(previous)
     if not came.num_rows or not quality.get("held_out"):
         return None
-    new = NewIds(_matrix(came["sid"]), _matrix(came["raw"]), came["squared_error"].to_numpy())
-    found = drift(previous, new)
-    if found.retrain:
-        raise CannotKeep("; ".join(found.reasons))
-    return round(found.error_ratio, 6)
+    new = NewIds(code_matrix(came["sid"]), code_matrix(came["raw"]), came["squared_error"].to_numpy())
+    drifted = drift(previous, new)
+    if drifted.retrain:
+        raise CannotKeep("; ".join(drifted.reasons))
+    return round(drifted.error_ratio, 6)
 
 
 def _quality(
@@ -147,34 +154,16 @@ def _quality(
     train_path: Path | None,
     device: str | None,
 ) -> dict[str, Any]:
-    """As `assign` reports it. Where ids are fused, errors are of text alone: co-occurrence is of the day of the fit."""
+    """The report of `assign`. Where ids are fused, errors are of text alone: co-occurrence is of the day of the fit."""
     tokenizer, fusion = load_tokenizer(previous, device), Fusion.load(previous)
     read = vectors if fusion is None else fusion.fuse(vectors)
-    report = quality_report(
-        raw,
-        final,
-        config.num_codes,
-        tokenizer.residual_errors(read, raw),
-        tokenizer.residual_errors(read, final[:, : config.num_levels]),
-        catalogue,
-        text=vectors,
-        counts=None if train_path is None else cooccurrence_counts(train_path, len(vectors), config.fusion.window),
-    )
-    before = json.loads((previous / QUALITY_FILE).read_text())
-    return {"method": config.method, **report, **{n: before[n] for n in ("churn", "held_out") if n in before}}
+    report = ids_report(tokenizer, read, raw, final, vectors, catalogue, train_path, config)
+    before = read_quality(previous)
+    return {**report, **{n: before[n] for n in ("churn", "held_out") if n in before}}
 
 
 def _table(ids: pa.ChunkedArray, sids: np.ndarray, raw: np.ndarray, errors: np.ndarray | None) -> pa.Table:
     schema = known_ids_schema(raw.shape[1], sids.shape[1])
-    lists = [
-        pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(m, dtype=np.int32).reshape(-1)), m.shape[1])
-        for m in (sids, raw)
-    ]
     error = pa.nulls(len(sids), pa.float64()) if errors is None else pa.array(errors, pa.float64())
-    return pa.table([ids.combine_chunks(), *lists, error], names=schema.names).cast(schema)
-
-
-def _matrix(column: pa.ChunkedArray) -> np.ndarray:
-    """int32 [N, L] of a column of fixed-size lists."""
-    column = column.combine_chunks()
-    return column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+    columns = [ids.combine_chunks(), code_lists(sids), code_lists(raw), error]
+    return pa.table(columns, names=schema.names).cast(schema)

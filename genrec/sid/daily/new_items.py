@@ -1,26 +1,25 @@
-"""Daily growth of the catalogue: ids for new items from frozen codebooks, and when to fit the codebooks anew."""
+"""Ids for new items from frozen codebooks, and whether the codebooks have drifted and must be fitted anew."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from genrec.errors import DataError
+from genrec.sid.artifact import read_quality
 from genrec.sid.fusion import Fusion
-from genrec.sid.quantize.tokenizer import META_FILE, Tokenizer, load_tokenizer
+from genrec.sid.quantize.tokenizer import Tokenizer
+from genrec.sid.tokenizer_files import load_tokenizer, read_meta
 from genrec.sid.unique import make_unique
 from genrec.tables import read_sids
 
-QUALITY_FILE = "quality.json"
 # Codebooks count as drifted when new items are reconstructed this much worse than items the tokenizer had not seen
 # when it was checked (beyond what chance explains), or when this many more of them find their id in use.
 MAX_ERROR_RATIO = 1.25
 MAX_EXTRA_MOVED_SHARE = 0.1
-MIN_NEW_ITEMS = 30  # fewer say nothing
+MIN_NEW_ITEMS = 30  # fewer are too few for a test
 _STANDARD_ERRORS = 2.0
 
 
@@ -48,7 +47,7 @@ class NewIds:
 
 
 def give_ids(tokenizer: Tokenizer, vectors: np.ndarray, taken: np.ndarray, how: str) -> NewIds:
-    """Ids for vectors [M, d] (after fusion) beside the ids `taken` [N, T], which stay as they are."""
+    """Ids for vectors [M, d] (after fusion) that are none of the ids `taken` [N, T]."""
     raw = tokenizer.encode(vectors)
     sids = make_unique(raw, tokenizer.project(vectors), tokenizer.codebooks, how, taken=taken)
     errors = np.square(vectors - tokenizer.decode(raw), dtype=np.float64).sum(axis=1)
@@ -68,7 +67,7 @@ def extend(folder: Path, vectors: np.ndarray, taken: np.ndarray | None = None, d
     Raises:
         DataError: vectors of another width or not finite, a damaged artifact, or no free ids left.
     """
-    tokenizer, how = load_tokenizer(folder, device), _meta(folder).get("deduplicate", "reassign")
+    tokenizer, how = load_tokenizer(folder, device), read_meta(folder).get("deduplicate", "reassign")
     return give_ids(tokenizer, _fused(folder, vectors, tokenizer), read_sids(folder) if taken is None else taken, how)
 
 
@@ -82,7 +81,7 @@ def _fused(folder: Path, vectors: np.ndarray, tokenizer: Tokenizer) -> np.ndarra
     fusion = Fusion.load(folder)
     if fusion is not None:
         return fusion.fuse(vectors)
-    dim = _meta(folder).get("input_dim", vectors.shape[1])
+    dim = read_meta(folder).get("input_dim", vectors.shape[1])
     if vectors.shape[1] != dim:
         raise DataError(
             f"new items: vectors of {vectors.shape[1]} dimensions where the tokenizer of {folder} reads {dim}; "
@@ -91,18 +90,14 @@ def _fused(folder: Path, vectors: np.ndarray, tokenizer: Tokenizer) -> np.ndarra
     return vectors
 
 
-def _meta(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / META_FILE).read_text())
-
-
 @dataclasses.dataclass(frozen=True)
 class Drift:
-    """New items beside those that were held out when the artifact was made.
+    """Figures of new items beside those of the items held out of the second fit.
 
     Args:
         num_new: new items.
         error_ratio: mean squared error of new items, by that of held-out items.
-        error_ratio_low: the same less two standard errors: what is left when chance is allowed for.
+        error_ratio_low: its lower bound: the ratio less two standard errors.
         moved_share, expected_moved_share: share of new and of held-out items whose nearest codes were in use.
         reasons: why to fit anew, in words; empty when the codebooks do.
     """
@@ -131,10 +126,10 @@ def held_out_statistics(new: NewIds) -> dict[str, float]:
 
 
 def drift(folder: Path, new: NewIds) -> Drift:
-    """Whether items that came since a sid artifact was made still fit its codebooks.
+    """Whether items that came since the fit of a sid artifact still fit its codebooks.
 
-    The yardstick is the artifact's held-out check (`sid.refit`): errors of items the codebooks were fitted on would
-    make any new item look worse. Retrain when the error ratio, less two standard errors, is above MAX_ERROR_RATIO, or
+    They are compared with the artifact's held-out items (`sid.refit`): the errors of items that the
+    codebooks were fitted on are smaller than those of any new item. Retrain when the error ratio, less two standard errors, is above MAX_ERROR_RATIO, or
     the moved share is more than MAX_EXTRA_MOVED_SHARE above that of held-out items.
 
     Args:
@@ -142,9 +137,9 @@ def drift(folder: Path, new: NewIds) -> Drift:
         new: what `extend` gave for all items that came since.
 
     Raises:
-        DataError: the artifact was made without `sid.refit`.
+        DataError: the artifact has no held-out check (`sid.refit: false`).
     """
-    quality = json.loads((folder / QUALITY_FILE).read_text())
+    quality = read_quality(folder)
     held_out = quality.get("held_out")
     if not held_out:
         raise DataError(f"{folder}: no held-out check to compare with; run the sid stage with sid.refit: true")

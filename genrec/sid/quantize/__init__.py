@@ -1,0 +1,1 @@
+"""What tokenizers are built from: residual quantisation, k-means, balanced k-means, autoencoders. No variants here."""

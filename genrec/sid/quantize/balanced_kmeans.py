@@ -7,11 +7,13 @@ regions have centroids enough from the beginning and few iterations are left to 
 
 import torch
 
-from genrec.sid.quantize.balance import COARSE, Bounds, Distances, assign_within_bounds, fit_prices, settle_greedily
+from genrec.sid.quantize.balance import assign_within_bounds, settle_greedily
+from genrec.sid.quantize.distances import Bounds, Distances
+from genrec.sid.quantize.prices import COARSE, fit_prices
 
 # The axis a group is halved along need not be exact.
 _POWER_ITERATIONS = 3
-_AXIS_ROWS = 1024  # members it is found from
+_AXIS_ROWS = 1024  # members the axis is computed from
 _TREE_DIM = 32  # dimensions the halvings look at
 _BLOCK_ROWS = 65536
 
@@ -27,7 +29,7 @@ def balanced_kmeans(
         bounds: size of every cluster, feasible for N and K.
         num_iterations: Lloyd iterations, at most.
         tolerance: stop when an iteration lowers the inertia by less than this share.
-        seed: of the axes' start and of the sample prices are found on.
+        seed: of the start of the power iterations and of the sample that prices are fitted on.
 
     Returns:
         float32 [K, d] centroids, float32 [K] prices and int64 [N] codes that keep the bounds (see
@@ -35,7 +37,7 @@ def balanced_kmeans(
     """
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(points), generator=generator).to(points.device)
-    # About their mean: squares of the distance from the origin would drown the distances between points.
+    # About their mean: for points far from the origin, squared norms would leave no precision for the distances.
     center = points.mean(0)
     shuffled = points[order] - center
     centroids = halved_centroids(shuffled, num_codes, generator)
@@ -44,14 +46,14 @@ def balanced_kmeans(
     for _ in range(num_iterations):
         distances = Distances(shuffled, centroids)
         codes = distances.cheapest(fit_prices(distances, bounds, COARSE))
-        if distances.is_table:  # else it takes long, and the sizes are near enough for a mean
+        if distances.is_table:  # beyond, it takes long, and the sizes are near enough for the means
             codes = settle_greedily(distances, bounds, codes)
         centroids, explained = means(shuffled, codes, centroids)
         if norms - explained >= (1 - tolerance) * inertia:
             break
         inertia = norms - explained
     distances = Distances(shuffled, centroids)
-    # A larger sample for the prices that stay: the fewer items have to be moved after them.
+    # A larger sample for the final prices: fewer points have to be moved after them.
     sample = distances if distances.is_table else Distances(shuffled, centroids, tables=4)
     prices = fit_prices(sample, bounds)
     codes, prices = assign_within_bounds(distances, bounds, prices)
@@ -75,8 +77,8 @@ def means(points: torch.Tensor, codes: torch.Tensor, centroids: torch.Tensor) ->
         else:  # there index_add adds in any order; a product with the one-hot codes gives the same bytes every time
             sums.addmm_(torch.nn.functional.one_hot(rows, num_codes).to(block.dtype).T, block)
     counts = torch.bincount(codes, minlength=num_codes)[:, None]
-    found = torch.where(counts > 0, sums / counts.clamp_min(1), centroids)
-    return found, float((counts * found.double().square()).sum())
+    centers = torch.where(counts > 0, sums / counts.clamp_min(1), centroids)
+    return centers, float((counts * centers.double().square()).sum())
 
 
 def halved_centroids(points: torch.Tensor, num_codes: int, generator: torch.Generator) -> torch.Tensor:
@@ -93,12 +95,12 @@ def halved_centroids(points: torch.Tensor, num_codes: int, generator: torch.Gene
         ordered = rows[_along_principal_axis(reduced[rows], generator).argsort(stable=True)]
         cut = round(len(rows) * left / count)
         groups += [(ordered[:cut], first, left), (ordered[cut:], first + left, count - left)]
-    # A group is empty where points are fewer than clusters: any point does for its centroid.
+    # A group is empty where points are fewer than clusters: any point serves as its centroid.
     return means(points, codes, points[:1].expand(num_codes, -1))[0]
 
 
 def _principal_part(points: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """float32 [N, <= 64]: coordinates in about the subspace the points vary most in (randomised range finder,
+    """float32 [N, <= 32]: coordinates in about the subspace the points vary most in (randomised range finder,
     Halko, Martinsson & Tropp, SIAM Review 2011, with one power iteration).
     """
     if points.shape[1] <= _TREE_DIM:
@@ -111,7 +113,7 @@ def _principal_part(points: torch.Tensor, generator: torch.Generator) -> torch.T
 
 def _along_principal_axis(members: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """float32 [n]: places of points along the axis they vary most on, in any unit (power iteration)."""
-    some = members[:: max(1, len(members) // _AXIS_ROWS)]  # spread out: rows are in order along an earlier axis
+    some = members[:: max(1, len(members) // _AXIS_ROWS)]  # every n-th: rows are sorted along an earlier axis
     some = some - some.mean(0)
     axis = torch.randn(members.shape[1], generator=generator).to(members.device)
     for _ in range(_POWER_ITERATIONS):

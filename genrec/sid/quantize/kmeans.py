@@ -1,4 +1,4 @@
-"""k-means by faiss, made safe for any number of points, and reproducible."""
+"""k-means by faiss, for any number of points, and reproducible."""
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def kmeans(vectors: np.ndarray, num_codes: int, *, num_iterations: int, seed: in
     if len(distinct) <= num_codes:
         padding = np.full(num_codes - len(distinct), distinct[0])
         return vectors[np.concatenate([distinct, padding])]
-    # Squares of the points' distance from the origin drown the distances between them in float32.
+    # For points far from the origin, their squared norms would leave float32 no precision for the distances.
     center = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
     clustering = faiss.Kmeans(
         vectors.shape[1],

@@ -1,14 +1,4 @@
-"""What every tokenizer is: vectors in, one code a level out, and back.
-
-A tokenizer is one module of this package with a `Config` and a function
-
-    fit(vectors, *, num_levels, num_codes, options, seed, device=None, progress=silent) -> Tokenizer
-
-    vectors: float32 [N, d], finite, N >= 1          num_levels: L           num_codes: K codes a level
-    seed: decides every random choice                device: torch device; None takes the GPU where there is one
-    raises ConfigError for options that cannot work, TrainingError where a loss stops being finite
-
-and, in `TOKENIZER`, the class that `load_tokenizer` builds from the saved tensors.
+"""Tokenizers in general: vectors to one code a level and back. The variants are in `genrec.sid.tokenizers`.
 
 Residual quantisation (arXiv 2203.01941, section 3.1; TIGER, arXiv 2305.05065, section 3.1): level l encodes what the
 levels before it left over, so codes go from coarse to fine.
@@ -16,38 +6,10 @@ levels before it left over, so codes go from coarse to fine.
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any, Protocol
-
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
-from genrec import variants
-from genrec.errors import DataError
-from genrec.progress import Progress
-
-PACKAGE = "genrec.sid.tokenizers"
-TENSORS_FILE = "tokenizer.safetensors"
-META_FILE = "tokenizer.json"
 _BLOCK_ELEMENTS = 1 << 25  # entries of a distance matrix held at once (128 MiB of float32)
-
-
-class Fit(Protocol):
-    """The signature of a tokenizer module's `fit`."""
-
-    def __call__(
-        self,
-        vectors: np.ndarray,
-        *,
-        num_levels: int,
-        num_codes: int,
-        options: Any,
-        seed: int,
-        device: str | None = None,
-        progress: Progress = ...,
-    ) -> Tokenizer: ...
 
 
 def default_device(device: str | None) -> torch.device:
@@ -186,32 +148,3 @@ class Tokenizer:
     def _blocks(self, vectors: np.ndarray) -> list[torch.Tensor]:
         """Vectors on the device, in blocks that do not depend on anything but their number."""
         return [part.to(self.device) for part in as_tensor(vectors).split(65536)]
-
-
-def save_tokenizer(tokenizer: Tokenizer, method: str, folder: Path, **more: Any) -> None:
-    """Write `tokenizer.safetensors` and `tokenizer.json` (method, shape and `more`) into an existing folder."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tokenizer.tensors().items()}
-    save_file(state, folder / TENSORS_FILE)
-    levels, codes, dim = tokenizer.codebooks.shape
-    meta = {"method": method, "num_levels": levels, "num_codes": codes, "latent_dim": dim, **more}
-    (folder / META_FILE).write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n")
-
-
-def load_tokenizer(folder: Path, device: str | None = None) -> Tokenizer:
-    """The tokenizer a sid stage saved, to give ids to new items with the same codebooks.
-
-    Raises:
-        DataError: files that are missing, damaged or of an unknown method.
-    """
-    for name in (META_FILE, TENSORS_FILE):
-        if not (folder / name).is_file():
-            present = sorted(p.name for p in folder.glob("*"))
-            raise DataError(f"{folder / name}: no such file; the folder holds {present}")
-    try:
-        method = json.loads((folder / META_FILE).read_text())["method"]
-        tensors = load_file(folder / TENSORS_FILE)
-        return variants.load(PACKAGE, method).TOKENIZER.from_tensors(tensors, default_device(device))
-    except Exception as error:  # whatever the damage, the answer is the same
-        raise DataError(
-            f"{folder}: not a saved tokenizer ({type(error).__name__}: {error}); run the sid stage"
-        ) from error

@@ -35,7 +35,7 @@ def fit(
     device: str | None = None,
     progress: Progress = silent,
 ) -> Tokenizer:
-    """Fit one codebook a level (see `genrec.sid.quantize.tokenizer` for the arguments)."""
+    """Fit one codebook a level (see `genrec.sid.tokenizers` for the arguments)."""
     place = default_device(device)
     residual = as_tensor(vectors)
     codebooks = []

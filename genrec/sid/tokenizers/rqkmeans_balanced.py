@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from genrec.progress import Progress, silent
-from genrec.sid.quantize.balance import Distances, assign_within_bounds, size_bounds
+from genrec.sid.quantize.balance import assign_within_bounds
 from genrec.sid.quantize.balanced_kmeans import balanced_kmeans
+from genrec.sid.quantize.distances import Distances, size_bounds
 from genrec.sid.quantize.tokenizer import Tokenizer, as_tensor, default_device
 from genrec.variants import setting
 
@@ -98,7 +99,7 @@ def fit(
     device: str | None = None,
     progress: Progress = silent,
 ) -> Tokenizer:
-    """Fit one codebook a level (see `genrec.sid.quantize.tokenizer` for the arguments).
+    """Fit one codebook a level (see `genrec.sid.tokenizers` for the arguments).
 
     `encode_catalogue` keeps what `promised_sizes` says at every level.
     """

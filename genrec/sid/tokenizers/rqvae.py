@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from genrec.progress import Progress, silent
-from genrec.sid.quantize.autoencoder import AutoencoderTokenizer, Trainer, train
+from genrec.sid.quantize.autoencoder import AutoencoderTokenizer
+from genrec.sid.quantize.autoencoder_training import AutoencoderConfig, Trainer, train
 from genrec.sid.quantize.tokenizer import Tokenizer, default_device, nearest_codes
 from genrec.variants import setting
 
@@ -24,22 +25,10 @@ TOKENIZER = AutoencoderTokenizer
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(AutoencoderConfig):
     """Settings of the RQ-VAE."""
 
-    latent_dim: int = setting(32, "Width of the quantised latent.", ge=1, le=4096)
-    hidden_dims: tuple[int, ...] = setting((512, 256), "Widths of the encoder's layers; the decoder mirrors them.")
-    epochs: int = setting(200, "Passes over the items, at most.", ge=1, le=1_000_000)
-    warmup_epochs: int = setting(20, "Passes without quantisation before the codebooks are started by k-means.", ge=0)
-    batch_size: int = setting(1024, "Items behind one update.", ge=1)
     learning_rate: float = setting(3e-3, "Peak learning rate of AdamW; a cosine takes it to zero.", gt=0, le=1)
-    weight_decay: float = setting(1e-4, "AdamW weight decay of the MLPs' matrices.", ge=0)
-    commitment: float = setting(0.25, "Weight of the commitment loss (beta).", ge=0)
-    whitening: float = setting(
-        0.0, "How far the variances of the inputs' principal axes are evened out: 0 not at all, 1 wholly.", ge=0, le=1
-    )
-    eval_every: int = setting(20, "Epochs between checks of collisions and reconstruction.", ge=1)
-    patience: int = setting(6, "Checks without improvement before stopping.", ge=1)
 
 
 @dataclasses.dataclass
@@ -76,7 +65,7 @@ def fit(
     device: str | None = None,
     progress: Progress = silent,
 ) -> Tokenizer:
-    """Train an RQ-VAE (see `genrec.sid.quantize.tokenizer` for the arguments); the whole table stays on the device."""
+    """Train an RQ-VAE (see `genrec.sid.tokenizers` for the arguments); the whole table stays on the device."""
     trainer = _GradientTrainer(vectors, num_levels, num_codes, options, seed, default_device(device))
     return AutoencoderTokenizer.from_tensors(train(trainer, progress), trainer.device)
 

@@ -17,34 +17,23 @@ import torch
 from torch.nn import functional
 
 from genrec.progress import Progress, silent
-from genrec.sid.quantize.autoencoder import AutoencoderTokenizer, Trainer, train
-from genrec.sid.quantize.balance import COARSE, FINEST, Bounds, Distances, fit_prices, size_bounds
+from genrec.sid.quantize.autoencoder import AutoencoderTokenizer
+from genrec.sid.quantize.autoencoder_training import AutoencoderConfig, Trainer, train
+from genrec.sid.quantize.distances import Bounds, Distances, size_bounds
+from genrec.sid.quantize.prices import COARSE, FINEST, fit_prices
 from genrec.sid.quantize.tokenizer import Tokenizer, as_tensor, default_device, nearest_codes
 from genrec.variants import setting
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(AutoencoderConfig):
     """Settings of the RQ-VAE with moving-average codebooks."""
 
-    latent_dim: int = setting(32, "Width of the quantised latent.", ge=1, le=4096)
-    hidden_dims: tuple[int, ...] = setting((512, 256), "Widths of the encoder's layers; the decoder mirrors them.")
-    epochs: int = setting(200, "Passes over the items, at most.", ge=1, le=1_000_000)
-    warmup_epochs: int = setting(20, "Passes without quantisation before the codebooks are started by k-means.", ge=0)
-    batch_size: int = setting(1024, "Items behind one update.", ge=1)
-    learning_rate: float = setting(1e-3, "Peak learning rate of AdamW; a cosine takes it to zero.", gt=0, le=1)
-    weight_decay: float = setting(1e-4, "AdamW weight decay of the MLPs' matrices.", ge=0)
-    commitment: float = setting(0.25, "Weight of the commitment loss (beta).", ge=0)
     decay: float = setting(0.99, "Weight of the past in the moving averages behind a codebook.", ge=0, lt=1)
     smoothing: float = setting(1e-5, "Laplace smoothing: added to every code's average count.", gt=0)
     last_level: Literal["sinkhorn", "nearest"] = setting(
         "sinkhorn", "sinkhorn spreads items evenly over the last level; nearest takes the nearest code there too."
     )
-    whitening: float = setting(
-        0.0, "How far the variances of the inputs' principal axes are evened out: 0 not at all, 1 wholly.", ge=0, le=1
-    )
-    eval_every: int = setting(20, "Epochs between checks of collisions and reconstruction.", ge=1)
-    patience: int = setting(6, "Checks without improvement before stopping.", ge=1)
 
 
 class SpreadTokenizer(AutoencoderTokenizer):
@@ -88,7 +77,7 @@ def fit(
     device: str | None = None,
     progress: Progress = silent,
 ) -> Tokenizer:
-    """Train it (see `genrec.sid.quantize.tokenizer` for the arguments); the whole table stays on the device."""
+    """Train it (see `genrec.sid.tokenizers` for the arguments); the whole table stays on the device."""
     trainer = _AverageTrainer(vectors, num_levels, num_codes, options, seed, default_device(device))
     return SpreadTokenizer.from_tensors(train(trainer, progress), trainer.device)
 
@@ -113,7 +102,7 @@ class _AverageTrainer(Trainer):
         residual, loss = latents, latents.new_zeros(())
         chosen_by_level = []
         for level, codebook in enumerate(self.codebooks):
-            codes = nearest_codes(residual.detach(), codebook, self._level_prices(level))
+            codes = nearest_codes(residual.detach(), codebook, self.level_prices(level))
             chosen = codebook[codes]
             loss = loss + functional.mse_loss(residual, chosen)
             self._average(level, codes, residual.detach())
@@ -124,7 +113,7 @@ class _AverageTrainer(Trainer):
         decoded = self.decoder(latents + (summed - latents).detach())
         return functional.mse_loss(decoded, batch) + self.options.commitment * loss
 
-    def _level_prices(self, level: int) -> torch.Tensor | None:
+    def level_prices(self, level: int) -> torch.Tensor | None:
         return self.prices if level == len(self.codebooks) - 1 else None
 
     @torch.no_grad()
@@ -152,7 +141,7 @@ class _AverageTrainer(Trainer):
                 codebook[dead] = residual[picked]
                 self.counts[level, dead] = per_code
                 self.sums[level, dead] = residual[picked] * per_code
-            residual = residual - codebook[nearest_codes(residual, codebook, self._level_prices(level))]
+            residual = residual - codebook[nearest_codes(residual, codebook, self.level_prices(level))]
         self._price_last_level()
 
     def _price_last_level(self) -> None:
@@ -164,15 +153,6 @@ class _AverageTrainer(Trainer):
         bounds = size_bounds(len(residual), self.codebooks.shape[1], 1, 0.0)
         order = torch.randperm(len(residual), generator=self.generator).to(self.device)
         self.prices = fit_prices(Distances(residual[order], self.codebooks[-1]), bounds, COARSE)
-
-    def encode_table(self) -> tuple[torch.Tensor, torch.Tensor]:
-        residual = self.encoder(self.table)
-        summed, codes = torch.zeros_like(residual), []
-        for level, codebook in enumerate(self.codebooks):
-            codes.append(nearest_codes(residual, codebook, self._level_prices(level)))
-            summed += codebook[codes[-1]]
-            residual = residual - codebook[codes[-1]]
-        return torch.stack(codes, 1), summed
 
     def tokenizer(self) -> SpreadTokenizer:
         prices = None

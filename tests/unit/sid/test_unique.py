@@ -1,4 +1,4 @@
-"""The extra token, and churn between two sets of ids."""
+"""The extra token."""
 
 import json
 
@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 
 from genrec.config import SidConfig
 from genrec.errors import DataError
-from genrec.sid.assign import assign, write_sids
-from genrec.sid.daily.churn import churn, churn_between
+from genrec.sid.assign import assign
 from genrec.sid.unique import count_within
-from tests.support.embed_tiny import catalogue_of
 from tests.support.sid_samples import clustered, write_inputs
 
 
@@ -56,44 +54,3 @@ def test_the_stage_writes_one_more_token_and_says_so(tmp_path):
     assert not raw[:, 2].any()
     assert summary["moved_share"] == pytest.approx(np.mean(sids[:, 2] > 0))
     assert json.loads((tmp_path / "tokenizer.json").read_text())["deduplicate"] == "extra_token"
-
-
-def test_no_change_is_no_churn():
-    ids = np.array([[0, 1], [0, 2], [1, 1]])
-    assert churn(ids, ids) == {"num_items": 3, "changed": [0.0, 0.0], "pairs_kept": [1.0]}
-
-
-def test_renaming_codes_changes_ids_but_no_pair():
-    ids = np.random.default_rng(0).integers(0, 4, (100, 3))
-    renamed = np.array([1, 2, 3, 0])[ids]
-    found = churn(ids, renamed)
-    assert found["changed"] == [1.0, 1.0, 1.0]
-    assert found["pairs_kept"] == [1.0, 1.0]
-
-
-def test_pairs_that_part_are_counted():
-    old = np.array([[0, 0], [0, 1], [0, 2], [1, 0]])
-    new = np.array([[0, 0], [0, 1], [2, 2], [1, 0]])
-    found = churn(old, new)
-    assert found["changed"] == [0.25, 0.25]
-    assert found["pairs_kept"] == [pytest.approx(1 / 3)]
-
-
-def test_ids_without_pairs_and_of_different_items():
-    assert churn(np.array([[0, 0], [1, 0]]), np.array([[0, 0], [1, 0]]))["pairs_kept"] == [None]
-    with pytest.raises(DataError, match="cannot be compared"):
-        churn(np.zeros((2, 3), int), np.zeros((3, 3), int))
-
-
-def test_two_artifacts_are_compared_by_item_id(tmp_path):
-    old_ids, new_ids = np.array([[0, 0], [0, 1], [1, 0]]), np.array([[5, 5], [0, 1], [0, 0]])
-    tables = []
-    for name, ids in (("a", old_ids), ("b", new_ids)):
-        write_sids(ids, ids, tmp_path / name)
-        tables.append(pq.read_table(tmp_path / name))
-    old_catalogue = catalogue_of([{}] * 3)  # i0, i1, i2
-    new_catalogue = catalogue_of([{}] * 3).set_column(0, "item_id", [["i9", "i1", "i0"]])
-    found = churn_between(tables[0], old_catalogue, tables[1], new_catalogue)
-    assert found == {"num_items": 2, "changed": [0.0, 0.0], "pairs_kept": [1.0], "num_new": 1, "num_gone": 1}
-    with pytest.raises(DataError, match="no item in common"):
-        churn_between(tables[0], old_catalogue, tables[1], catalogue_of([]))

@@ -41,7 +41,7 @@ def test_vectors_are_put_in_the_order_of_the_catalogue(tmp_path, kind):
     ("ids", "vectors", "kind", "message"),
     [
         (["i2", "x9"], [[1.0], [2.0]], LISTS, r"no vector for 2 of the catalogue's 3 items, such as i0, i1"),
-        (["i0", "i1", "i2", "i1"], [[1.0]] * 4, LISTS, "'i1' stands in more than one row"),
+        (["i0", "i1", "i2", "i1"], [[1.0]] * 4, LISTS, "'i1' is in more than one row"),
         (["i0", "i1", "i2"], [[1.0], [1.0, 2.0], [1.0]], LISTS, "item 'i1' has not 1 values"),
         (["i0", "i1", "i2"], [[], [], []], LISTS, "has not one or more values"),
         (["i0", "i1", "i2"], [[1.0], [2.0], [np.nan]], LISTS, r"item 'i2' is not finite \(1 such items\)"),

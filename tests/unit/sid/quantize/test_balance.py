@@ -1,4 +1,4 @@
-"""Assignment under size bounds against exact solvers, and balanced k-means against plain properties."""
+"""Assignment under size bounds against exact solvers."""
 
 import numpy as np
 import pytest
@@ -7,16 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 
-from genrec.sid.quantize import balance
-from genrec.sid.quantize.balance import (
-    Bounds,
-    Distances,
-    assign_within_bounds,
-    fit_prices,
-    settle_greedily,
-    size_bounds,
-)
-from genrec.sid.quantize.balanced_kmeans import balanced_kmeans, halved_centroids, means, squared_norms
+from genrec.sid.quantize import distances as distances_module
+from genrec.sid.quantize.balance import assign_within_bounds, settle_greedily
+from genrec.sid.quantize.distances import Bounds, Distances, size_bounds
+from genrec.sid.quantize.prices import fit_prices
 from tests.support.sid_samples import clustered
 
 
@@ -117,7 +111,7 @@ def test_in_blocks_the_bounds_hold_and_little_is_lost(monkeypatch):
     exact, _ = assign_within_bounds(whole, bounds, fit_prices(whole, bounds))
     norms = float(np.square(points).sum())  # the tables leave them out
     best = float(whole.sample().gather(1, exact[:, None]).sum()) + norms
-    monkeypatch.setattr(balance, "_TABLE_ENTRIES", 30 * 1000)
+    monkeypatch.setattr(distances_module, "_TABLE_ENTRIES", 30 * 1000)
     distances = distances_of(points, centroids)
     assert not distances.is_table
     codes, prices = assign_within_bounds(distances, bounds, fit_prices(distances, bounds))
@@ -134,26 +128,3 @@ def test_greedy_settling_fills_what_is_below_the_lower_bound():
     codes = settle_greedily(distances, Bounds(2, 4), torch.full((8,), 2))
     assert np.bincount(codes.numpy(), minlength=3).min() >= 2
     assert codes[-2:].tolist() == [2, 2]
-
-
-def test_halving_gives_each_code_its_share_of_the_points():
-    points = torch.from_numpy(np.linspace(0, 1, 100, dtype=np.float32)[:, None])
-    centroids = halved_centroids(points, 5, torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(np.sort(centroids[:, 0].numpy()), [0.096, 0.298, 0.5, 0.702, 0.904], atol=0.02)
-
-
-def test_means_and_inertia_are_those_of_the_definition():
-    points, codes = clustered(50, 4, 5, seed=0), np.arange(50) % 3
-    found, explained = means(torch.from_numpy(points), torch.from_numpy(codes), torch.full((4, 4), 7.0))
-    inertia = squared_norms(torch.from_numpy(points)) - explained
-    expected = np.stack([points[codes == c].mean(0) for c in range(3)])
-    np.testing.assert_allclose(found[:3], expected, atol=1e-6)
-    assert found[3].tolist() == [7.0] * 4
-    assert inertia == pytest.approx(np.square(points - expected[codes]).sum(), rel=1e-5)
-
-
-def test_balanced_k_means_pays_little_for_balance_where_clusters_are_even():
-    vectors, labels = clustered(400, 6, 8, seed=2, noise=0.05, with_labels=True, even=True)
-    points = torch.from_numpy(vectors)
-    _, _, codes = balanced_kmeans(points, 8, Bounds(49, 51), num_iterations=20, tolerance=0.0, seed=0)
-    assert all(len(np.unique(labels[codes.numpy() == code])) == 1 for code in range(8))

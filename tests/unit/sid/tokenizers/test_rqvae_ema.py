@@ -8,12 +8,13 @@ import torch
 
 from genrec.errors import TrainingError
 from genrec.sid.quality import collision_rate, perplexity
-from genrec.sid.quantize.autoencoder import Inputs
 from genrec.sid.tokenizers import rqvae_ema
 from genrec.sid.tokenizers.rqvae_ema import Config
 from tests.support.sid_samples import clustered
 
 SMALL = Config(latent_dim=8, hidden_dims=(32,), epochs=40, warmup_epochs=10, batch_size=128, eval_every=10)
+
+
 VECTORS = clustered(600, 16, 60, seed=0)
 
 
@@ -85,24 +86,3 @@ def test_a_loss_that_is_not_finite_stops_with_the_place():
     vectors[17] = np.nan
     with pytest.raises(TrainingError, match=r"sid \(rqvae_ema\): the loss is nan in epoch 1, batch 1"):
         fit(vectors=vectors)
-
-
-@pytest.mark.parametrize("whitening", [0.0, 0.5, 1.0])
-def test_inputs_go_there_and_back(whitening):
-    table = torch.from_numpy(VECTORS * np.linspace(0.1, 3, 16, dtype=np.float32) + 5)
-    inputs = Inputs.of(table, whitening)
-    torch.testing.assert_close(inputs.backward(inputs.forward(table)), table, rtol=1e-3, atol=1e-3)
-    assert inputs.forward(table).square().mean().item() == pytest.approx(1, rel=1e-3)
-
-
-def test_whitening_evens_out_the_variances_and_leaves_empty_directions_empty():
-    table = torch.from_numpy(VECTORS * np.linspace(0.1, 3, 16, dtype=np.float32))
-    table[:, 3] = 7.0
-
-    def spread(whitening):
-        variances = torch.linalg.eigvalsh(torch.cov(Inputs.of(table, whitening).forward(table).T))[1:]
-        return float(variances.max() / variances.min())
-
-    assert spread(1.0) == pytest.approx(1, rel=1e-2)
-    assert spread(0.0) == pytest.approx(spread(0.5) ** 2, rel=0.05)
-    assert Inputs.of(table, 1.0).forward(table).abs().max() < 100

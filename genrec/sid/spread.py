@@ -18,12 +18,12 @@ def cluster_sizes(codes: np.ndarray, num_codes: int) -> list[dict[str, Any]]:
 
     `histogram` maps 0, 1, 2-3, 4-7, ... to the number of codes with so many items.
     """
-    found = []
+    levels = []
     for level in codes.T:
         counts = np.bincount(level, minlength=num_codes)
         bins = np.where(counts > 0, np.frexp(counts)[1], 0)  # 0 -> 0, 1 -> 1, 2..3 -> 2, 4..7 -> 3
         histogram = {_bin_name(b): int(n) for b, n in enumerate(np.bincount(bins))}
-        found.append(
+        levels.append(
             {
                 "min": int(counts.min()),
                 "median": float(np.median(counts)),
@@ -31,7 +31,7 @@ def cluster_sizes(codes: np.ndarray, num_codes: int) -> list[dict[str, Any]]:
                 "histogram": histogram,
             }
         )
-    return found
+    return levels
 
 
 def _bin_name(number: int) -> str:
@@ -50,7 +50,7 @@ def popularity_spread(codes: np.ndarray, train_counts: np.ndarray) -> list[dict[
         For each depth: num_prefixes, largest_share (of the most popular prefix), top_10_percent_share, gini (0 even,
         1 all in one), and `curve`: the share of events behind the most popular 0, 5, ..., 100% of the prefixes.
     """
-    found = []
+    depths = []
     for depth in range(1, min(2, codes.shape[1]) + 1):
         _, inverse = np.unique(codes[:, :depth], axis=0, return_inverse=True)
         events = np.sort(np.bincount(inverse.reshape(-1), weights=train_counts))[::-1]
@@ -60,7 +60,7 @@ def popularity_spread(codes: np.ndarray, train_counts: np.ndarray) -> list[dict[
         curve = np.interp(places, np.arange(len(cumulative)), cumulative)
         ranks = np.arange(len(events), 0, -1)
         gini = 2 * float((ranks * events).sum()) / (len(events) * total) - (len(events) + 1) / len(events)
-        found.append(
+        depths.append(
             {
                 "depth": depth,
                 "num_prefixes": len(events),
@@ -70,7 +70,7 @@ def popularity_spread(codes: np.ndarray, train_counts: np.ndarray) -> list[dict[
                 "curve": [float(v) for v in curve],
             }
         )
-    return found
+    return depths
 
 
 def sequence_length(catalogue: pa.Table, tokens_per_item: int) -> dict[str, float]:

@@ -113,7 +113,7 @@ def test_vectors_of_another_space_or_width_and_a_strange_catalogue_are_refused(t
     config = SidConfig(num_codes=32)
     first = _day(tmp_path / "a", np.arange(100))
     assign(first / "vectors.parquet", first / "catalogue.parquet", config, 0, first)
-    with pytest.raises(CannotKeep, match="vectors of 100% of the known items are others"):
+    with pytest.raises(CannotKeep, match="vectors of 100% of the known items differ"):
         _keep(_day(tmp_path / "turned", np.arange(120), VECTORS[:, ::-1].copy()), first, config)
     with pytest.raises(CannotKeep, match="7 dimensions"):
         _keep(_day(tmp_path / "narrow", np.arange(120), VECTORS[:, :7].copy()), first, config)

@@ -1,0 +1,196 @@
+"""Training of a residual-quantised autoencoder: its settings, the loop around a quantised step, and the best state.
+
+vector-quantize-pytorch has such layers. They are not used: VQ_COMMENT
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from genrec.errors import ConfigError, TrainingError
+from genrec.progress import Progress
+from genrec.sid.quantize.autoencoder import AutoencoderTokenizer, mlp
+from genrec.sid.quantize.inputs import Inputs
+from genrec.sid.quantize.kmeans import kmeans
+from genrec.sid.quantize.tokenizer import as_tensor, nearest_codes
+from genrec.variants import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderConfig:
+    """The settings every autoencoder has."""
+
+    latent_dim: int = setting(32, "Width of the quantised latent.", ge=1, le=4096)
+    hidden_dims: tuple[int, ...] = setting((512, 256), "Widths of the encoder's layers; the decoder mirrors them.")
+    epochs: int = setting(200, "Passes over the items, at most.", ge=1, le=1_000_000)
+    warmup_epochs: int = setting(20, "Passes without quantisation before the codebooks are started by k-means.", ge=0)
+    batch_size: int = setting(1024, "Items behind one update.", ge=1)
+    learning_rate: float = setting(1e-3, "Peak learning rate of AdamW; a cosine takes it to zero.", gt=0, le=1)
+    weight_decay: float = setting(1e-4, "AdamW weight decay of the MLPs' matrices.", ge=0)
+    commitment: float = setting(0.25, "Weight of the commitment loss (beta).", ge=0)
+    whitening: float = setting(
+        0.0, "How far the variances of the inputs' principal axes are evened out: 0 not at all, 1 wholly.", ge=0, le=1
+    )
+    eval_every: int = setting(20, "Epochs between checks of collisions and reconstruction.", ge=1)
+    patience: int = setting(6, "Checks without improvement before stopping.", ge=1)
+
+
+class Trainer(ABC):
+    """An autoencoder, its codebooks and its optimizer, over a table of items that stays on the device.
+
+    A subclass says what a quantised batch costs (`quantized_loss`), how codes nobody uses are revived (`revive`), and
+    which parameters beside the MLPs' learn (`codebook_parameters`).
+    """
+
+    name: str  # of the method, for messages
+
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        num_levels: int,
+        num_codes: int,
+        options: AutoencoderConfig,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        if any(dim < 1 for dim in options.hidden_dims):
+            raise ConfigError(f"sid.options.hidden_dims: {list(options.hidden_dims)} holds a width below 1")
+        self.options, self.seed, self.device = options, seed, device
+        table = as_tensor(vectors).to(device)
+        self.inputs = Inputs.of(table, options.whitening)
+        self.table = self.inputs.forward(table)
+        # Random numbers come from the CPU, so that a seed means the same on every device.
+        self.generator = torch.Generator().manual_seed(seed)
+        dims = [table.shape[1], *options.hidden_dims, options.latent_dim]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder, self.decoder = mlp(dims).to(device), mlp(dims[::-1]).to(device)
+        self.codebooks = torch.zeros(num_levels, num_codes, options.latent_dim, device=device)
+        learned = [p for m in (self.encoder, self.decoder) for p in m.parameters()]
+        matrices = [p for p in learned if p.ndim == 2]
+        others = [p for p in learned if p.ndim != 2] + self.codebook_parameters()
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}],
+            lr=options.learning_rate,
+        )
+        self.quantizing = False
+
+    def codebook_parameters(self) -> list[nn.Parameter]:
+        """Parameters the optimizer moves beside the MLPs'."""
+        return []
+
+    def level_prices(self, level: int) -> torch.Tensor | None:
+        """Prices [num_codes] of the codes of a level (see `Tokenizer`), or None for none."""
+        return None
+
+    @abstractmethod
+    def quantized_loss(self, batch: torch.Tensor, latents: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch [B, d] with latents [B, latent_dim], with all its quantisation terms."""
+
+    @abstractmethod
+    def revive(self) -> None:
+        """At the end of a pass: move the codes that nobody uses."""
+
+    def encode_table(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes int64 [N, num_levels] and their sums float32 [N, latent_dim] of all items."""
+        residual = self.encoder(self.table)
+        summed, codes = torch.zeros_like(residual), []
+        for level, codebook in enumerate(self.codebooks):
+            codes.append(nearest_codes(residual, codebook, self.level_prices(level)))
+            summed += codebook[codes[-1]]
+            residual = residual - codebook[codes[-1]]
+        return torch.stack(codes, 1), summed
+
+    def tokenizer(self) -> AutoencoderTokenizer:
+        """The tokenizer of the present state; it shares the tensors."""
+        return AutoencoderTokenizer(self.codebooks, self.encoder, self.decoder, self.inputs, self.device)
+
+    @torch.no_grad()
+    def start_codebooks(self) -> None:
+        """Residual k-means on the latents of all items."""
+        residual = self.encoder(self.table)
+        for level, codebook in enumerate(self.codebooks):
+            started = kmeans(residual.cpu().numpy(), len(codebook), num_iterations=10, seed=self.seed + level)
+            codebook.copy_(torch.from_numpy(started))
+            residual = residual - codebook[nearest_codes(residual, codebook)]
+        self.quantizing = True
+
+    def train_epoch(self, epoch: int) -> float:
+        """One pass in random order; the mean loss."""
+        order = torch.randperm(len(self.table), generator=self.generator).to(self.device)
+        batches = order.split(self.options.batch_size)
+        total_epochs = self.options.warmup_epochs + self.options.epochs
+        losses = torch.zeros(len(batches), device=self.device)
+        for number, rows in enumerate(batches):
+            share_done = (epoch + number / len(batches)) / total_epochs
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.options.learning_rate * (1 + math.cos(math.pi * share_done)) / 2
+            losses[number] = self._step(self.table[rows])
+        # Read once a pass: reading the loss of every step would make the GPU wait for the host each time.
+        loss = float(losses.mean())
+        if not math.isfinite(loss):
+            batch = int((~losses.isfinite()).nonzero()[0])
+            raise TrainingError(
+                f"sid ({self.name}): the loss is {loss} in epoch {epoch + 1}, batch {batch + 1} of {len(batches)}; "
+                f"lower sid.options.learning_rate ({self.options.learning_rate})"
+            )
+        if self.quantizing:
+            self.revive()
+        return loss
+
+    def _step(self, batch: torch.Tensor) -> torch.Tensor:
+        latents = self.encoder(batch)
+        if self.quantizing:
+            loss = self.quantized_loss(batch, latents)
+        else:
+            loss = functional.mse_loss(self.decoder(latents), batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    @torch.no_grad()
+    def check(self) -> tuple[float, float]:
+        """Collision rate of all items, and the share of variance that decoding leaves unexplained."""
+        codes, summed = self.encode_table()
+        _, inverse, counts = codes.unique(dim=0, return_inverse=True, return_counts=True)
+        collisions = float((counts[inverse] > 1).float().mean())
+        return collisions, float(functional.mse_loss(self.decoder(summed), self.table))
+
+
+def train(trainer: Trainer, progress: Progress) -> dict[str, torch.Tensor]:
+    """Train to the end or until nothing improves, and return the tensors of the best tokenizer.
+
+    Every `eval_every` epochs the collision rate and the reconstruction error (unexplained share of the variance) of
+    all items are measured; the state with the smallest sum of the two is kept. Either alone misleads: collisions are
+    fewest early, while the codes still explain little of the vectors.
+    """
+    options = trainer.options
+    best, best_tensors, checks_since = math.inf, None, 0
+    for epoch in range(options.warmup_epochs + options.epochs):
+        if epoch == options.warmup_epochs:
+            trainer.start_codebooks()
+        loss = trainer.train_epoch(epoch)
+        trained = epoch + 1 - options.warmup_epochs
+        last = trained == options.epochs
+        if trained <= 0 or (trained % options.eval_every and not last):
+            continue
+        collisions, error = trainer.check()
+        progress(trained, options.epochs, "epoch", loss=loss, collision_rate=collisions, reconstruction_error=error)
+        if best_tensors is None or collisions + error < best:
+            best, checks_since = collisions + error, 0
+            best_tensors = {k: v.detach().clone() for k, v in trainer.tokenizer().tensors().items()}
+        else:
+            checks_since += 1
+        if checks_since >= options.patience:
+            break
+    assert best_tensors is not None
+    progress(options.epochs, options.epochs)
+    return best_tensors
