@@ -65,14 +65,14 @@ def _summary(report: dict[str, Any], folder: Path) -> str:
 
 def _plots(report: dict[str, Any], store: Store) -> list[tuple[str, str]]:
     """(title, svg) of the plots of results and of training."""
-    found = plots_of_run(report) if "metrics" in report else []
+    drawn = plots_of_run(report) if "metrics" in report else []
     for stage in report["stages"]:
         if stage["name"] in ("sft", "rl"):
-            found += [
+            drawn += [
                 {**plot, "title": f"{stage['name']} {plot['title']}"}
                 for plot in training_plots(stage["name"], store.object_path(stage["key"]))
             ]
-    return [(plot["title"], plot["svg"]) for plot in found]
+    return [(plot["title"], plot["svg"]) for plot in drawn]
 
 
 def _image(key: str, title: str, svg: str, folder: Path) -> None:
