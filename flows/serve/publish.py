@@ -51,7 +51,8 @@ def publish_comparison(comparison: dict[str, Any], run_id: str) -> None:
 
 
 def _summary(report: dict[str, Any], folder: Path) -> str:
-    verdict = "\n".join(f"- {sentence}" for sentence in report.get("verdict", [])) or "- Stopped before the evaluation."
+    sentences = [*report.get("verdict", ["Stopped before the evaluation."]), *report.get("warnings", [])]
+    verdict = "\n".join(f"- {sentence}" for sentence in sentences)
     rows = "\n".join(
         f"| {s['name']} | {s['status']} | {duration(s['seconds'])} | {s['reason'].replace('|', '/')} | `{s['key']}` |"
         for s in report["stages"]
