@@ -8,9 +8,9 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 
+from genrec.in_service.decision import Rule, decide
+from genrec.in_service.registry import Record, Registry
 from genrec.report.words import why_promoted
-from genrec.service.decision import Rule, decide
-from genrec.service.registry import Record, Registry
 from genrec.store.local import Artifact
 from tasks.ray.watch import watcher
 from tasks.run import Run

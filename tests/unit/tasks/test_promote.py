@@ -7,7 +7,7 @@ import pytest
 
 from genrec.config import Config, EvaluateConfig
 from genrec.config.load import load_config
-from genrec.service.registry import Registry
+from genrec.in_service.registry import Registry
 from genrec.store.local import Artifact, Store
 from tasks.ray.watch import Watcher, watching
 from tasks.run import STAGES, Run
