@@ -8,7 +8,7 @@ from rich.console import Console
 
 from genrec.config import Config
 from genrec.errors import GenrecError
-from genrec.service.registry import Record, Registry, names
+from genrec.in_service.registry import Record, Registry, names
 from genrec.store.local import Store
 from genrec.store.remote import open_store
 from tasks.run import STAGES

@@ -51,7 +51,8 @@ def publish_comparison(comparison: dict[str, Any], run_id: str) -> None:
 
 
 def _summary(report: dict[str, Any], folder: Path) -> str:
-    verdict = "\n".join(f"- {sentence}" for sentence in report.get("verdict", [])) or "- Stopped before the evaluation."
+    sentences = [*report.get("verdict", ["Stopped before the evaluation."]), *report.get("warnings", [])]
+    verdict = "\n".join(f"- {sentence}" for sentence in sentences)
     rows = "\n".join(
         f"| {s['name']} | {s['status']} | {duration(s['seconds'])} | {s['reason'].replace('|', '/')} | `{s['key']}` |"
         for s in report["stages"]
@@ -65,14 +66,14 @@ def _summary(report: dict[str, Any], folder: Path) -> str:
 
 def _plots(report: dict[str, Any], store: Store) -> list[tuple[str, str]]:
     """(title, svg) of the plots of results and of training."""
-    found = plots_of_run(report) if "metrics" in report else []
+    drawn = plots_of_run(report) if "metrics" in report else []
     for stage in report["stages"]:
         if stage["name"] in ("sft", "rl"):
-            found += [
+            drawn += [
                 {**plot, "title": f"{stage['name']} {plot['title']}"}
                 for plot in training_plots(stage["name"], store.object_path(stage["key"]))
             ]
-    return [(plot["title"], plot["svg"]) for plot in found]
+    return [(plot["title"], plot["svg"]) for plot in drawn]
 
 
 def _image(key: str, title: str, svg: str, folder: Path) -> None:

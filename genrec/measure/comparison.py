@@ -26,8 +26,8 @@ class Row:
     """A row of a table of results: a model of a recipe, or a baseline (recipe None). `final`: trained last."""
 
     label: str
-    model: str
     recipe: str | None
+    model: str
     final: bool
 
 
@@ -35,7 +35,7 @@ def rows_of_run(models: Sequence[str], run: str, labels: Mapping[str, str] | Non
     """A row for each model of one run."""
     trained = [m for m in TRAINED if m in models]
     return [
-        Row((labels or {}).get(m, m), m, run if m in trained else None, m not in trained or m == trained[-1])
+        Row((labels or {}).get(m, m), run if m in trained else None, m, m not in trained or m == trained[-1])
         for m in models
     ]
 
@@ -46,14 +46,14 @@ def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     Every trained model with every baseline and with the stage it was trained from; the last model of a recipe with that
     of the recipes further down.
     """
-    found = []
+    compared = []
     for i, one in enumerate(rows):
         for j, other in enumerate(rows):
             is_start = one.recipe == other.recipe and (one.model, other.model) == ("rl", "sft")
             is_rival = one.final and other.final and i < j and other.recipe not in (None, one.recipe)
             if one.recipe is not None and (other.recipe is None or is_start or is_rival):
-                found.append((one, other))
-    return sorted(found, key=lambda pair: pair[1].recipe is None)
+                compared.append((one, other))
+    return sorted(compared, key=lambda pair: pair[1].recipe is None)
 
 
 def popularity_slices(
@@ -125,6 +125,14 @@ class Comparison:
             "ci": self._interval(self._samples[row][:, cell]),
             "by_seed": [_rounded(value) for value in by_seed],
         }
+
+    def figures(self, row: Hashable) -> dict[str, Any]:
+        """Every figure of a row: metrics {metric: figure}, slices {slice: {metric: figure}}."""
+        measured: dict[str, Any] = {"metrics": {}, "slices": {}}
+        for slice_, metric in self.cells:
+            place = measured["slices"].setdefault(slice_, {}) if slice_ else measured["metrics"]
+            place[metric] = self.figure(row, metric, slice_)
+        return measured
 
     def difference(self, one: Hashable, other: Hashable, metric: str) -> dict[str, Any]:
         """{difference, ci, share_in_favour, relative (null where the other is at 0)} of one row against another."""

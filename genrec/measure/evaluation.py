@@ -1,6 +1,7 @@
 """The evaluate stage: parts of predictions and the baselines in, predictions.parquet and metrics.json out."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -128,13 +129,13 @@ def measure(
         )
         for model in models:
             entry = _at(metrics[model], protocol, config)
-            for slice_, metric in measured.cells:
-                place = entry
-                if slice_:
-                    targets = {"targets": int(slices[slice_].sum())}
-                    place = entry.setdefault("slices", {}).setdefault(slice_, targets)
-                figure = measured.figure(model, metric, slice_)
-                place |= {metric: figure["mean"], f"{metric}_ci": figure["ci"]}
+            figures = measured.figures(model)
+            entry |= _flat(figures["metrics"])
+            if is_headline:
+                entry["slices"] = {
+                    name: {"targets": int(slices[name].sum()), **_flat(of_slice)}
+                    for name, of_slice in figures["slices"].items()
+                }
         if is_headline:
             comparisons = [
                 {"model": one.model, "against": other.model, "metric": metric}
@@ -143,6 +144,10 @@ def measure(
                 for metric in (f"hr@{k}", f"ndcg@{k}")
             ]
     return metrics, comparisons
+
+
+def _flat(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {key: f[part] for name, f in figures.items() for key, part in ((name, "mean"), (f"{name}_ci", "ci"))}
 
 
 def protocol_of(rows: Targets, train_counts: NDArray[np.integer], config: EvaluateConfig) -> dict[str, Any]:
@@ -169,21 +174,16 @@ def protocol_of(rows: Targets, train_counts: NDArray[np.integer], config: Evalua
 def _summary(result: dict, counts: list[dict], config: EvaluateConfig) -> dict:
     k = headline_k(config)
     wanted = (f"hr@{k}", f"hr@{k}_ci", f"ndcg@{k}", f"ndcg@{k}_ci", f"coverage@{k}")
-    trained = [c for c in counts if c["model"] in TRAINED]
-    seconds = sum(c["seconds"] for c in trained)
-    # A test row is decoded under both protocols: two lists.
-    lists = len(PROTOCOLS) * sum(c["users"] for c in trained)
+    users, seconds = Counter[str](), Counter[str]()
+    for count in (c for c in counts if c["model"] in TRAINED):
+        users[count["model"]] += len(PROTOCOLS) * count["users"]  # a list of each protocol
+        seconds[count["model"]] += count["seconds"]
     return {
         "models": {model: {name: entry[name] for name in wanted} for model, entry in result["metrics"].items()},
         "decode": {
-            "users_per_s_by_model": {
-                model: len(PROTOCOLS)
-                * sum(c["users"] for c in trained if c["model"] == model)
-                / sum(c["seconds"] for c in trained if c["model"] == model)
-                for model in dict.fromkeys(c["model"] for c in trained)
-            },
-            "users_per_s": lists / seconds if seconds else None,
-            "seconds": seconds,
+            "users_per_s_by_model": {model: users[model] / seconds[model] for model in users},
+            "users_per_s": users.total() / seconds.total() if seconds.total() else None,
+            "seconds": seconds.total(),
             "invalid": sum(result["decode"]["invalid"].values()),
         },
     }

@@ -3,6 +3,7 @@
 Nothing is picked: figures are those of the checkpoint that validation chose in each run, averaged over its seeds.
 """
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -131,7 +132,7 @@ def _rows(recipes: Mapping[str, Sequence[Report]]) -> dict[Row, Sequence[Report]
     for model, variants in baselines.items():
         for runs in variants.values():
             label = model if len(variants) == 1 else f"{model} ({runs[0]['name']})"
-            rows[Row(label, model, None, True)] = runs
+            rows[Row(label, None, model, True)] = runs
     return rows
 
 
@@ -141,16 +142,9 @@ def _key(report: Report, stage: str) -> str:
 
 def _figures(row: Row, runs: Sequence[Report], measured: Comparison, k: int) -> dict[str, Any]:
     """A row of comparison.json."""
-    figures: dict[str, Any] = {"metrics": {}, "slices": {}}
-    for slice_, metric in measured.cells:
-        place = figures["slices"].setdefault(slice_, {}) if slice_ else figures["metrics"]
-        place[metric] = measured.figure(row, metric, slice_)
     return {
-        "label": row.label,
-        "recipe": row.recipe,
-        "model": row.model,
-        "final": row.final,
-        **figures,
+        **dataclasses.asdict(row),
+        **measured.figures(row),
         "lists": {n: _mean(r["metrics"][row.model].get(f"{n}@{k}") for r in runs) for n in _LISTS},
         "cost": _cost(row, runs),
         "seeds": [r["config"].get("seed") for r in runs],
@@ -175,18 +169,17 @@ def _about(name: str, runs: Sequence[Report]) -> dict[str, Any]:
     """What a recipe measured along the way, means over its seeds."""
     sft = [r.get("training", {}).get("sft", {}) for r in runs]
     sid = [r.get("sid", {}) for r in runs]
-    config = runs[0]["config"]
+    chosen = {
+        "ids": ("sid", "method"),
+        "base": ("base", "model"),
+        "adapter": ("sft", "adapter"),
+        "algorithm": ("rl", "algorithm"),
+    }
     return {
         "name": name,
-        "ids": config.get("sid", {}).get("method"),
-        "collision_rate_raw": _mean(s.get("collision_rate_raw") for s in sid),
-        "shortened_by": _mean(s.get("shortened_by") for s in sid),
-        "base": config.get("base", {}).get("model"),
-        "adapter": config.get("sft", {}).get("adapter"),
-        "trainable_share": _mean(s.get("trainable_share") for s in sft),
-        "weight_bytes": _mean(s.get("weight_bytes") for s in sft),
-        "peak_gpu_bytes": _mean(s.get("peak_gpu_bytes") for s in sft),
-        "algorithm": config.get("rl", {}).get("algorithm"),
+        **{shown: runs[0]["config"].get(section, {}).get(setting) for shown, (section, setting) in chosen.items()},
+        **{n: _mean(s.get(n) for s in sid) for n in ("collision_rate_raw", "shortened_by")},
+        **{n: _mean(s.get(n) for s in sft) for n in ("trainable_share", "weight_bytes", "peak_gpu_bytes")},
     }
 
 

@@ -114,13 +114,8 @@ def interval_plot(name: str, rows: Sequence[Interval], x_label: str, *, zero_lin
             axes.axvline(0, color=INK, linewidth=1)
         else:
             axes.set_xlim(left=0)
-        axes.set_yticks(places, [_short(row.label) for row in rows])
-        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.set_ylim(-0.6, len(rows) - 0.4)
-        axes.spines["left"].set_visible(False)
-        axes.grid(axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_xlabel(x_label)
+        _label_rows(axes, places, [row.label for row in rows], x_label)
         return _svg(figure, name)
 
 
@@ -143,14 +138,9 @@ def grouped_intervals(name: str, groups: Mapping[str, Sequence[Interval]], x_lab
                 axes.plot(
                     row.value, place, marker, color=colour, markersize=6, linestyle="none", label=label, clip_on=False
                 )
-        axes.set_yticks(centers, [_short(group) for group in groups])
-        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
         axes.set_xlim(left=0)
         axes.set_ylim(-1, step * len(groups) - 0.8)
-        axes.spines["left"].set_visible(False)
-        axes.grid(axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.set_xlabel(x_label)
+        _label_rows(axes, centers, list(groups), x_label)
         _legend(axes, len(labels))
         return _svg(figure, name)
 
@@ -186,14 +176,9 @@ def bar_plot(name: str, bars: Mapping[str, float], x_label: str) -> str:
                 f"{value:,.0f}" if value >= 100 or float(value).is_integer() else f"{value:.1f}",
                 (value, place), textcoords="offset points", xytext=(4, 0), va="center", fontsize=10.5,
             )  # fmt: skip
-        axes.set_yticks(places, [_short(label) for label in bars])
-        axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
-        axes.spines["left"].set_visible(False)
         axes.margins(x=0.16)
-        axes.grid(axis="x")
-        axes.xaxis.set_major_locator(MaxNLocator(4))
+        _label_rows(axes, places, list(bars), x_label)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if v >= 10 or v == 0 else f"{v:g}"))
-        axes.set_xlabel(x_label)
         return _svg(figure, name)
 
 
@@ -207,6 +192,16 @@ def _figure(height_in: float) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
     return figure, axes
+
+
+def _label_rows(axes: Axes, places: Sequence[float] | np.ndarray, labels: Sequence[str], x_label: str) -> None:
+    """Names beside the rows of a horizontal plot, and its one axis of figures."""
+    axes.set_yticks(places, [_short(label) for label in labels])
+    axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=11)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.set_xlabel(x_label)
 
 
 def _short(label: str) -> str:

@@ -9,6 +9,7 @@ from genrec.measure.recipes import Folder, Report, compare_recipes
 from genrec.report import results, words
 from genrec.report.page import duration, render
 from genrec.report.result_plots import plots_of_recipes
+from genrec.report.results import Row, Table
 
 _LISTS = {
     "coverage": "Coverage: share of the catalogue in any list",
@@ -49,69 +50,52 @@ def _page(comparison: Mapping[str, Any]) -> str:
         comparison=comparison,
         results=results.result_table(comparison["rows"], [f"hr@{k}", f"ndcg@{k}"], "", results.num_seeds()),
         plots=plots_of_recipes(comparison),
-        lists=list_table(comparison["rows"]),
-        slices=slice_table(comparison["rows"], f"hr@{k}"),
-        costs=cost_table(comparison["rows"]),
-        recipes=recipe_table(comparison["recipes"]),
+        lists=_list_table(comparison["rows"]),
+        slices=_slice_table(comparison["rows"], f"hr@{k}"),
+        costs=_cost_table(comparison["rows"]),
+        recipes=_recipe_table(comparison["recipes"]),
         meanings=list(_LISTS.values()),
     )
 
 
-Table = dict[str, Any]  # columns, rows (cells of text)
-
-
-def list_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Coverage, novelty, diversity and share of the tail."""
+def _list_table(rows: Sequence[Row]) -> Table:
     formats = {"coverage": "{:.1%}", "novelty": "{:.2f}", "diversity": "{:.3f}", "tail_share": "{:.1%}"}
-    cells = [[r["label"], *(_show(r["lists"][n], f) for n, f in formats.items())] for r in rows]
+    cells = [[row["label"], *(_show(row["lists"][n], form) for n, form in formats.items())] for row in rows]
     return {"columns": ["Model", "Coverage", "Novelty", "Diversity", "Tail"], "rows": cells}
 
 
-def slice_table(rows: Sequence[Mapping[str, Any]], metric: str) -> Table:
-    """One metric on popular, rare and new targets."""
-    slices = list(dict.fromkeys(s for r in rows for s in r["slices"]))
-    cells = [[r["label"], *(f"{r['slices'][s][metric]['mean']:.4f}" for s in slices)] for r in rows]
+def _slice_table(rows: Sequence[Row], metric: str) -> Table:
+    slices = list(dict.fromkeys(s for row in rows for s in row["slices"]))
+    cells = [[row["label"], *(f"{row['slices'][s][metric]['mean']:.4f}" for s in slices)] for row in rows]
     return {"columns": ["Model", *(f"{metric.upper()} {s}" for s in slices)], "rows": cells}
 
 
-def cost_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Training and inference."""
-    cells = [
-        [
-            r["label"],
-            duration(r["cost"]["train_seconds"]) if r["cost"]["train_seconds"] is not None else "",
-            _show(r["cost"]["lists_per_s"], "{:,.0f}"),
-        ]
-        for r in rows
-    ]
+def _cost_table(rows: Sequence[Row]) -> Table:
+    costs = [(row["label"], row["cost"]["train_seconds"], row["cost"]["lists_per_s"]) for row in rows]
+    cells = [[label, "" if time is None else duration(time), _show(speed, "{:,.0f}")] for label, time, speed in costs]
     return {"columns": ["Model", "Training", "Lists a second"], "rows": cells}
 
 
-def recipe_table(recipes: Sequence[Mapping[str, Any]]) -> Table:
-    """What each recipe measured along the way."""
-    shown = {
-        "ids": ("Semantic ids", "{}"),
-        "collision_rate_raw": ("Raw collision rate", "{:.2%}"),
-        "shortened_by": ("Shorter than text by", "{:.1%}"),
-        "adapter": ("Adapter", "{}"),
-        "trainable_share": ("Trainable share", "{:.1%}"),
-        "weight_bytes": ("Weights in memory, MiB", "mib"),
-        "peak_gpu_bytes": ("Peak GPU memory, MiB", "mib"),
-        "algorithm": ("RL", "{}"),
-    }
-    shown = {n: how for n, how in shown.items() if any(r.get(n) is not None for r in recipes)}
+_MEASURED = {  # of a recipe, along the way: (title, format, unit)
+    "ids": ("Semantic ids", "{}", 1),
+    "collision_rate_raw": ("Raw collision rate", "{:.2%}", 1),
+    "shortened_by": ("Shorter than text by", "{:.1%}", 1),
+    "adapter": ("Adapter", "{}", 1),
+    "trainable_share": ("Trainable share", "{:.1%}", 1),
+    "weight_bytes": ("Weights in memory, MiB", "{:,.1f}", 2**20),
+    "peak_gpu_bytes": ("Peak GPU memory, MiB", "{:,.1f}", 2**20),
+    "algorithm": ("RL", "{}", 1),
+}
+
+
+def _recipe_table(recipes: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
-        [
-            title,
-            *(
-                _show(r[n] / 2**20 if form == "mib" and r[n] else r[n], "{:,.1f}" if form == "mib" else form)
-                for r in recipes
-            ),
-        ]
-        for n, (title, form) in shown.items()
+        [title, *(_show(recipe[name], form, unit) for recipe in recipes)]
+        for name, (title, form, unit) in _MEASURED.items()
+        if any(recipe.get(name) is not None for recipe in recipes)
     ]
-    return {"columns": ["", *(r["name"] for r in recipes)], "rows": rows}
+    return {"columns": ["", *(recipe["name"] for recipe in recipes)], "rows": rows}
 
 
-def _show(value: Any, form: str) -> str:
-    return "" if value is None else form.format(value)
+def _show(value: Any, form: str, unit: int = 1) -> str:
+    return "" if value is None else form.format(value / unit if unit > 1 else value)

@@ -15,11 +15,11 @@ def plots_of_run(report: Mapping[str, Any]) -> list[Plot]:
     """HR and NDCG of every model, differences to the model trained last, head/tail/cold slices."""
     k, level = report["protocol"]["headline_k"], _level(report["protocol"]["confidence"])
     rows = rows_of(report)
-    made = metric_plots("m", rows, k, level)
+    drawn = metric_plots("m", rows, k, level)
     final = next((row["label"] for row in rows if row["recipe"] is not None and row["final"]), None)
     records = [(f"vs {c['against']}", c) for c in pairs_of(report) if c["row"] == final]
-    made += difference_plots("m", {f"{final} against the others": records}, k, level, "users")
-    return made + slice_plots("m", rows, k, level)
+    drawn += difference_plots("m", {f"{final} against the others": records}, k, level, "users")
+    return drawn + slice_plots("m", rows, k, level)
 
 
 def plots_of_recipes(comparison: Mapping[str, Any]) -> list[Plot]:
@@ -40,19 +40,19 @@ def plots_of_recipes(comparison: Mapping[str, Any]) -> list[Plot]:
 
 def metric_plots(name: str, rows: Sequence[Row], k: int, level: str) -> list[Plot]:
     """HR@k and NDCG@k of every row."""
-    made = []
+    drawn = []
     for metric in (f"hr@{k}", f"ndcg@{k}"):
         bars = [_interval(row["label"], row["metrics"][metric], row["recipe"] is not None) for row in rows]
         svg = plots.interval_plot(f"{name}-{metric.replace('@', '')}", bars, f"{metric.upper()}, {level}")
-        made.append({"title": metric.upper(), "svg": svg, "note": "Round: trained here. Square: baseline."})
-    return made
+        drawn.append({"title": metric.upper(), "svg": svg, "note": "Round: trained here. Square: baseline."})
+    return drawn
 
 
 def difference_plots(
     name: str, groups: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]], k: int, level: str, paired_on: str
 ) -> list[Plot]:
     """A plot of differences in NDCG@k for each group {title: [(label, pair)]} that has any."""
-    made = []
+    drawn = []
     for i, (title, records) in enumerate(groups.items()):
         bars = [
             _interval(label, {"mean": pair["difference"], "ci": pair["ci"]}, True)
@@ -61,8 +61,8 @@ def difference_plots(
         ]
         if bars:
             svg = plots.interval_plot(f"{name}-diff{i}", bars, f"difference in NDCG@{k}, {level}", zero_line=True)
-            made.append({"title": title, "svg": svg, "note": _PAIRED.format(paired_on)})
-    return made
+            drawn.append({"title": title, "svg": svg, "note": _PAIRED.format(paired_on)})
+    return drawn
 
 
 def slice_plots(name: str, rows: Sequence[Row], k: int, level: str) -> list[Plot]:

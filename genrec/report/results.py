@@ -5,6 +5,7 @@ A row is {label, recipe (None: a baseline), model, final, metrics {metric: {mean
 relative}. A report is a comparison of one run: `rows_of` and `pairs_of` read both from a report.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,30 +16,21 @@ Table = dict[str, Any]  # title, columns, rows (see `result_table` and templates
 _OTHER_PROTOCOL = {"drop": "seen_kept", "keep": "seen_dropped"}
 
 
-def rows_of(report: Mapping[str, Any]) -> list[Row]:
-    """The models of a run, best NDCG at the headline cut-off first; under the headline protocol."""
-    k = report["protocol"]["headline_k"]
+def rows_of(report: Mapping[str, Any], place: str | None = None) -> list[Row]:
+    """The models of a run, best NDCG at the headline cut-off first.
+
+    `place` is where the figures under the other protocol are (seen_kept or seen_dropped); the order stays the headline's.
+    """
+    k, metrics = report["protocol"]["headline_k"], report["metrics"]
     rows = []
-    for row in rows_of_run(list(report["metrics"]), report["name"]):
-        entry = report["metrics"][row.model]
-        shown: dict[str, Any] = {"label": row.label, "recipe": row.recipe, "model": row.model, "final": row.final}
-        shown |= {"metrics": _figures(entry), "slices": {s: _figures(e) for s, e in entry.get("slices", {}).items()}}
-        rows.append(shown | {"lists": {"coverage": entry[f"coverage@{k}"]}, "targets": _targets(entry)})
-    return best_first(rows, k)
-
-
-def rows_under_the_other_protocol(report: Mapping[str, Any]) -> list[Row]:
-    """The same rows, in the same order, with seen items kept where the headline drops them, and the other way round."""
-    place, k = _OTHER_PROTOCOL[report["protocol"]["seen_items"]], report["protocol"]["headline_k"]
-    entries = {row["model"]: report["metrics"][row["model"]][place] for row in rows_of(report)}
-    return [
-        {
-            **row,
-            "metrics": _figures(entries[row["model"]]),
-            "lists": {"coverage": entries[row["model"]][f"coverage@{k}"]},
-        }
-        for row in rows_of(report)
-    ]
+    for row in rows_of_run(list(metrics), report["name"]):
+        entry = metrics[row.model][place] if place else metrics[row.model]
+        slices = entry.get("slices", {})
+        shown = {"metrics": _figures(entry), "slices": {name: _figures(slice_) for name, slice_ in slices.items()}}
+        targets = {name: slice_["targets"] for name, slice_ in slices.items()}
+        lists = {"coverage": entry[f"coverage@{k}"]}
+        rows.append({**dataclasses.asdict(row), **shown, "targets": targets, "lists": lists})
+    return sorted(rows, key=lambda row: -metrics[row["model"]][f"ndcg@{k}"])
 
 
 def pairs_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -46,17 +38,8 @@ def pairs_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"row": pair["model"], **pair} for pair in report["comparisons"]]
 
 
-def best_first(rows: Sequence[Row], k: int) -> list[Row]:
-    """Rows by NDCG@k, best first; equal ones keep their order."""
-    return sorted(rows, key=lambda row: -row["metrics"][f"ndcg@{k}"]["mean"])
-
-
 def _figures(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: {"mean": entry[name], "ci": entry[f"{name}_ci"]} for name in entry if f"{name}_ci" in entry}
-
-
-def _targets(entry: Mapping[str, Any]) -> dict[str, int]:
-    return {name: slice_["targets"] for name, slice_ in entry.get("slices", {}).items()}
 
 
 # ---- tables -----------------------------------------------------------------------------------------------------------
@@ -65,18 +48,18 @@ def _targets(entry: Mapping[str, Any]) -> dict[str, int]:
 def result_table(rows: Sequence[Row], metrics: Sequence[str], title: str, last: tuple[str, Callable]) -> Table:
     """Metrics with their intervals, for the page: {title, columns, rows [{label, trained, cells, last}]}.
 
-    A cell is {value, low, high, best (of its column)}; `last` is (name, text of a row) of one column more.
+    A cell is {mean, ci, best (of its column)}; `last` is (name, text of a row) of one column more.
     """
     best = {name: max(row["metrics"][name]["mean"] for row in rows) for name in metrics}
-    shown = []
-    for row in rows:
-        figures = [(row["metrics"][name], best[name]) for name in metrics]
-        cells = [
-            {"value": f["mean"], "low": f["ci"][0], "high": f["ci"][1], "best": f["mean"] == highest}
-            for f, highest in figures
-        ]
-        last_cell = last[1](row)
-        shown.append({"label": row["label"], "trained": row["recipe"] is not None, "cells": cells, "last": last_cell})
+    shown = [
+        {
+            "label": row["label"],
+            "trained": row["recipe"] is not None,
+            "cells": [{**row["metrics"][name], "best": row["metrics"][name]["mean"] == best[name]} for name in metrics],
+            "last": last[1](row),
+        }
+        for row in rows
+    ]
     return {"title": title, "columns": [*(name.upper() for name in metrics), last[0]], "rows": shown}
 
 
@@ -119,5 +102,5 @@ def run_tables(report: Mapping[str, Any]) -> list[Table]:
     other = titles["keep" if seen == "drop" else "drop"]
     return [
         result_table(rows_of(report), metrics, f"{titles[seen]} (headline)", coverage(k)),
-        result_table(rows_under_the_other_protocol(report), metrics, other, coverage(k)),
+        result_table(rows_of(report, _OTHER_PROTOCOL[seen]), metrics, other, coverage(k)),
     ]

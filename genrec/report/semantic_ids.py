@@ -29,8 +29,8 @@ def sid_plots(sid: Path) -> list[Plot]:
     if not path.is_file():
         return []
     quality = json.loads(path.read_text(encoding="utf-8"))
-    made = [_sizes(quality), _reconstruction(quality), _agreement(quality), _fan_out(quality), _popularity(quality)]
-    return [plot for plot in [*made, _churn(quality)] if plot]
+    drawn = [_sizes(quality), _reconstruction(quality), _agreement(quality), _fan_out(quality), _popularity(quality)]
+    return [plot for plot in [*drawn, _churn(quality)] if plot]
 
 
 def _sizes(quality: Mapping[str, Any]) -> Plot | None:
@@ -145,7 +145,7 @@ def sid_examples(sid: Path, prepared: Path, num_groups: int = 3, num_shown: int 
     groups = np.flatnonzero(counts >= wanted)
     groups = groups[np.linspace(0, len(groups) - 1, min(num_groups, len(groups))).round().astype(int)]
     catalogue = tables.read_table(prepared / "catalogue.parquet", columns=["item_id", "title", "brand"])
-    made = []
+    shown_groups = []
     for group in groups:
         items = np.flatnonzero(inverse.ravel() == group)[:num_shown]
         rows = catalogue.take(items).to_pylist()
@@ -153,8 +153,8 @@ def sid_examples(sid: Path, prepared: Path, num_groups: int = 3, num_shown: int 
             {"sid": _show_sid(sids[i]), "title": row["title"] or row["item_id"], "brand": row["brand"]}
             for i, row in zip(items, rows, strict=True)
         ]
-        made.append({"prefix": _show_sid(prefixes[group]), "size": int(counts[group]), "items": shown})
-    return made
+        shown_groups.append({"prefix": _show_sid(prefixes[group]), "size": int(counts[group]), "items": shown})
+    return shown_groups
 
 
 def _show_sid(codes: np.ndarray) -> str:

@@ -22,59 +22,44 @@ def read_log(path: Path) -> dict[str, tuple[list[float], list[float]]]:
     return series
 
 
-_SFT_PLOTS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
-    (
-        "Training loss",
-        "Cross-entropy of the next item's codes, summed over the levels, in nats.",
-        ("loss", "valid_loss"),
-        {"smooth": True},
-    ),
-    ("Validation", "The ringed checkpoint is the best.", ("valid_hr@10", "valid_ndcg@10"), {"mark_best": True}),
-)
-_RL_PLOTS: tuple[tuple[str, str, tuple[str, ...], dict[str, Any]], ...] = (
-    ("Reward", "Mean over the candidates of a step; of several terms, each.", ("reward", "reward_*"), {"smooth": True}),
-    (
-        "Hit rate",
-        "Share of candidate groups that hold the target, before any repair, and of those without a hit.",
-        ("hit_rate", "empty_groups"),
-        {"smooth": True, "from_zero": True},
-    ),
-    ("KL divergence", "From the SFT model, nats a token.", ("kl",), {"smooth": True, "from_zero": True}),
-    (
-        "Entropy",
-        "Of the candidates of a group, nats; towards 0 the policy knows only one item.",
-        ("entropy",),
-        {"smooth": True, "from_zero": True},
-    ),
-    (
-        "Distinct items",
-        "Different items among all candidates of a step.",
-        ("distinct_items",),
-        {"smooth": True, "from_zero": True},
-    ),
-    ("Value loss", "Of the value head, weighted.", ("value_loss",), {"smooth": True, "from_zero": True}),
-    (
-        "Validation",
-        "Step 0 is the SFT model; the best checkpoint is ringed.",
-        ("valid_hr@10", "valid_ndcg@10"),
-        {"mark_best": True},
-    ),
-)
+_CURVE, _FROM_ZERO, _VALIDATION = {"smooth": True}, {"smooth": True, "from_zero": True}, {"mark_best": True}
+_LOSS = "Cross-entropy of the next item's codes, summed over the levels, in nats."
+_HITS = "Share of candidate groups that hold the target, before any repair, and of those without a hit."
+_ENTROPY = "Of the candidates of a group, nats; towards 0 the policy knows only one item."
+_RINGED = "Step 0 is the SFT model; the best checkpoint is ringed."
+_VALID = ("valid_hr@10", "valid_ndcg@10")
+_PLOTS: dict[
+    str, list[tuple[str, str, tuple[str, ...], dict[str, Any]]]
+] = {  # title, note, figures, how they are drawn
+    "sft": [
+        ("Training loss", _LOSS, ("loss", "valid_loss"), _CURVE),
+        ("Validation", "The ringed checkpoint is the best.", _VALID, _VALIDATION),
+    ],
+    "rl": [
+        ("Reward", "Mean over the candidates of a step; of several terms, each.", ("reward", "reward_*"), _CURVE),
+        ("Hit rate", _HITS, ("hit_rate", "empty_groups"), _FROM_ZERO),
+        ("KL divergence", "From the SFT model, nats a token.", ("kl",), _FROM_ZERO),
+        ("Entropy", _ENTROPY, ("entropy",), _FROM_ZERO),
+        ("Distinct items", "Different items among all candidates of a step.", ("distinct_items",), _FROM_ZERO),
+        ("Value loss", "Of the value head, weighted.", ("value_loss",), _FROM_ZERO),
+        ("Validation", _RINGED, _VALID, _VALIDATION),
+    ],
+}
 
 
 def training_plots(stage: str, folder: Path) -> list[Plot]:
     """Curves of an sft or rl artifact, whichever figures its log has."""
     path = folder / "training_log.parquet"
     log = read_log(path) if path.is_file() else {}
-    made = []
-    for i, (title, note, names, how) in enumerate(_SFT_PLOTS if stage == "sft" else _RL_PLOTS):
+    drawn = []
+    for i, (title, note, names, how) in enumerate(_PLOTS[stage]):
         present = [n for name in names for n in ([n for n in log if fnmatchcase(n, name)] if "*" in name else [name])]
         series = {_plain(name): log[name] for name in present if name in log}
         if series:
             label = "optimizer step" if stage == "sft" else "update"
             svg = plots.line_plot(f"{stage}-{i}", series, label, **how)
-            made.append({"title": title, "svg": svg, "note": note})
-    return made
+            drawn.append({"title": title, "svg": svg, "note": note})
+    return drawn
 
 
 def _plain(name: str) -> str:

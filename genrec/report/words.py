@@ -49,7 +49,7 @@ def summary(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def why_promoted(figures: Mapping[str, Any]) -> str:
-    """A decision of `genrec.service.decision` as part of a sentence: the figures, the rule, and how often it errs."""
+    """A decision of `genrec.in_service.decision` as part of a sentence: the figures, the rule, and how often it errs."""
     better = figures["rule"] == "if_better"
     outcome = {
         (False, True): "not worse beyond chance",

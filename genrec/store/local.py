@@ -6,7 +6,7 @@
     locks/<key>.lock                         flock: one computation a key; the kernel frees it when a process dies
     corrupt/<key>-<n>/                       entries whose bytes no longer match their manifest
     runs/<run-id>/                           reports; runs/latest points to the newest finished one
-    service/<name>/                          which model is in service, and was (genrec/service/registry.py)
+    service/<name>/                          which model is in service, and was (genrec/in_service/registry.py)
 
 Commit protocol: write into tmp, fsync the files, write the manifest (sha256, sizes, inputs, config), fsync,
 rename to objects/<key>, fsync the parent. A manifest that exists means a complete artifact; its digests are

@@ -25,9 +25,9 @@ def in_service(
     current_rl: Artifact,
 ) -> dict[str, Any]:
     """Rank the rows with both models; the one in service as it is, in the item numbers of its own catalogue."""
+    from genrec.in_service.ranks import CURRENT, MEASURED, NEW, write_ranks
     from genrec.measure.predictions import decode_shard
     from genrec.measure.rows import shards
-    from genrec.service.ranks import CURRENT, MEASURED, NEW, write_ranks
 
     config, use = job.config.evaluate, job.config.resources.evaluate
     models = {

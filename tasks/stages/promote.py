@@ -8,9 +8,9 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 
+from genrec.in_service.decision import Rule, decide
+from genrec.in_service.registry import Record, Registry
 from genrec.report.words import why_promoted
-from genrec.service.decision import Rule, decide
-from genrec.service.registry import Record, Registry
 from genrec.store.local import Artifact
 from tasks.ray.watch import watcher
 from tasks.run import Run
@@ -28,8 +28,8 @@ def artifacts_in_service(run: Run, follows: str, stages: Sequence[str] = ()) -> 
     record = Registry(run.store, run.config.name).current()
     if record is None:
         return {}
-    found = {stage: run.store.lookup(key) for stage, key in record.keys.items() if stage in (stages or record.keys)}
-    gone = [f"{stage} ({record.keys[stage]})" for stage, artifact in found.items() if artifact is None]
+    stored = {stage: run.store.lookup(key) for stage, key in record.keys.items() if stage in (stages or record.keys)}
+    gone = [f"{stage} ({record.keys[stage]})" for stage, artifact in stored.items() if artifact is None]
     if gone:
         _warn(
             run,
@@ -37,7 +37,7 @@ def artifacts_in_service(run: Run, follows: str, stages: Sequence[str] = ()) -> 
             f"{follows} To restore it, run {record.run_id} again with its own settings.",
         )
         return {}
-    return {stage: artifact for stage, artifact in found.items() if artifact is not None}
+    return {stage: artifact for stage, artifact in stored.items() if artifact is not None}
 
 
 def promote(run: Run) -> None:
@@ -74,8 +74,8 @@ def _promote(
     if record is not None and not good_enough:
         run.promotion = {"promoted": False, "in_service": record.run_id, "why": why, **figures}
         return
-    made = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures)
-    run.promotion = {"promoted": True, "in_service": made.run_id, "change": made.number, "why": why, **figures}
+    change = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures)
+    run.promotion = {"promoted": True, "in_service": change.run_id, "change": change.number, "why": why, **figures}
 
 
 def _warn(run: Run, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The report of a run: made anew each time (it says what was cached), from the artifacts of the stages that ran."""
+"""The report of a run: written again each time (it says what was cached), from the artifacts of the stages that ran."""
 
 from typing import Any
 

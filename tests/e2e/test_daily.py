@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genrec.service.registry import Registry
+from genrec.in_service.registry import Registry
 from genrec.store.local import Store
 from genrec.tables import read_sids, read_table
 from tests.e2e.conftest import run_flow, tiny_config

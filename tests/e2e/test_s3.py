@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from genrec.errors import GenrecError
-from genrec.service.registry import Registry
+from genrec.in_service.registry import Registry
 from genrec.store.remote import RemoteStore
 from tests.support.extras import need
 

@@ -199,3 +199,18 @@ def test_id_examples_share_their_prefix(run):
 
 def test_durations_read_well():
     assert [duration(s) for s in (3.21, 59.94, 245, 3720)] == ["3.2 s", "59.9 s", "4 min 05 s", "1 h 02 min"]
+
+
+def test_what_a_reader_should_know_and_what_became_of_the_model_are_in_both_files(run, tmp_path):
+    promotion = {"promoted": False, "in_service": "monday", "why": "NDCG fell"}
+    report = write_report(run | {"warnings": [f"gone: {HOSTILE}"], "promotion": promotion}, tmp_path)
+    assert report["warnings"] == [f"gone: {HOSTILE}"]
+    assert report["promotion"] == promotion
+    assert report["verdict"][-1] == "Not promoted, monday stays in service: NDCG fell."
+    page = (tmp_path / "report.html").read_text()
+    assert "gone: &lt;script&gt;" in page
+    assert "monday stays in service" in page
+
+
+def test_a_run_without_anything_to_warn_of_has_no_such_key(written):
+    assert "warnings" not in written[0]

@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from genrec.errors import ConfigError, GenrecError
-from genrec.service.registry import Registry
+from genrec.in_service.registry import Registry
 from genrec.store.local import MANIFEST, Store
 from genrec.store.remote import RemoteStore, local_root, open_store
 

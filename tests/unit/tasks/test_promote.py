@@ -1,46 +1,18 @@
-"""The model in service as a run meets it: what its comparison is keyed by, and what is said when a part of it is gone."""
+"""Promotion: what is said when a part of the model in service is gone, and which model is in service afterwards."""
 
 import typing
 from pathlib import Path
 
 import pytest
 
-from genrec.config import Config, EvaluateConfig
+from genrec.config import Config
 from genrec.config.load import load_config
-from genrec.service.registry import Registry
+from genrec.in_service.registry import Registry
 from genrec.store.local import Artifact, Store
 from tasks.ray.watch import Watcher, watching
 from tasks.run import STAGES, Run
 from tasks.stages import promote as promote_stage
-from tasks.stages.in_service import in_service
 from tasks.stages.promote import artifacts_in_service, promote
-
-CHANGES_A_RANKED_LIST = {"beam_width": 30, "seen_items": "keep", "precision": "bf16"}
-CHANGES_NONE = {
-    "ks": [3],
-    "baselines": [],
-    "head_share": 0.5,
-    "num_bootstrap": 99,
-    "confidence": 0.5,
-    "batch_size": 7,
-    "num_shards": 2,
-}
-
-
-def _key(config):
-    return in_service.key(config, {"prepare": Artifact("prepare-1", "prepare", Path(), "", {}, 0.0)})[0]
-
-
-def test_every_setting_of_the_evaluation_is_sampled():
-    assert {*CHANGES_A_RANKED_LIST, *CHANGES_NONE} == set(EvaluateConfig.model_fields)
-
-
-@pytest.mark.parametrize("name", [*CHANGES_A_RANKED_LIST, *CHANGES_NONE])
-def test_the_key_of_the_comparison_holds_what_changes_a_ranked_list_and_nothing_else(name):
-    value = {**CHANGES_A_RANKED_LIST, **CHANGES_NONE}[name]
-    changed = Config().model_copy(update={"evaluate": EvaluateConfig(**{name: value})})
-    assert getattr(changed.evaluate, name) != getattr(Config().evaluate, name)
-    assert (_key(changed) != _key(Config())) == (name in CHANGES_A_RANKED_LIST)
 
 
 class Heard(Watcher):

@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from genrec.config import EvaluateConfig
 from genrec.errors import DataError
+from genrec.in_service.ranks import CURRENT, NEW, RANKS_FILE, read_ranks
 from genrec.measure.comparison import TRAINED, Comparison
 from genrec.measure.evaluation import headline_k
 from genrec.measure.predictions import read_ranks as read_predicted_ranks
-from genrec.service.ranks import CURRENT, NEW, RANKS_FILE, read_ranks
 
 Rule = Literal["if_not_worse", "if_better"]
 
@@ -42,7 +42,7 @@ def decide(
 
     Args:
         evaluated: folder of the evaluate artifact of the new run; holds the new model's ranks on test rows.
-        ranks: folder with ranks.parquet (`genrec.service.ranks`).
+        ranks: folder with ranks.parquet (`genrec.in_service.ranks`).
         config: settings of the evaluation.
         rule: see the module's docstring.
         max_loss: share of the NDCG in service that a new model may lose under `if_not_worse`, beyond chance.

@@ -37,13 +37,13 @@ def write_ranks(parts: Path, prepared: Path, trained_on: Path, config: EvaluateC
     """
     rows = {split: read_rows(prepared, split) for split in SPLITS}
     translated = {split: read_rows(prepared, split, trained_on=trained_on) for split in SPLITS}
-    made = []
+    measured = []
     for split, model in MEASURED:
         expected = (translated if model == CURRENT else rows)[split]
         ranks = read_parts(parts / split, model, config.seen_items, expected)["rank"]
         names = {name: pa.array([value] * len(ranks)) for name, value in (("split", split), ("model", model))}
-        made.append(pa.table({**names, "user": expected.users, "rank": ranks}).cast(RANKS))
-    tables.write_table(pa.concat_tables(made), out / RANKS_FILE, RANKS)
+        measured.append(pa.table({**names, "user": expected.users, "rank": ranks}).cast(RANKS))
+    tables.write_table(pa.concat_tables(measured), out / RANKS_FILE, RANKS)
     num_items = len(tables.read_table(trained_on / "catalogue.parquet", columns=["item"]))
     unknown = int((translated["test"].targets == num_items).sum())
     return {"rows": len(rows["test"]), "unknown_targets": unknown, "valid_rows": len(rows["valid"])}

@@ -4,9 +4,9 @@ import pytest
 
 from genrec import tables
 from genrec.config import EvaluateConfig
+from genrec.in_service.ranks import CURRENT, MEASURED, NEW, read_ranks, write_ranks
 from genrec.measure.predictions import decode_shard
 from genrec.measure.rows import read_rows
-from genrec.service.ranks import CURRENT, MEASURED, NEW, read_ranks, write_ranks
 from tests.support.evaluate_tiny import write_model, write_prepared, write_sid_artifact
 
 CONFIG = EvaluateConfig(beam_width=5, ks=[5])

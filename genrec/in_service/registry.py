@@ -33,7 +33,7 @@ class Record:
         run_id: the run whose model is in service from now on.
         keys: keys of its artifacts by stage.
         why: in words.
-        figures: what the decision rests on (see `genrec.service.decision.decide`), {} for one made by hand.
+        figures: what the decision rests on (see `genrec.in_service.decision.decide`), {} for one made by hand.
         at_unix_s: when.
     """
 

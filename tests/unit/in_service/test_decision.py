@@ -7,9 +7,9 @@ import pytest
 from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.errors import DataError
+from genrec.in_service.decision import decide, judge
+from genrec.in_service.ranks import CURRENT, NEW, RANKS, RANKS_FILE
 from genrec.metrics import ndcg
-from genrec.service.decision import decide, judge
-from genrec.service.ranks import CURRENT, NEW, RANKS, RANKS_FILE
 
 CONFIG = EvaluateConfig(num_bootstrap=200)
 NUM_USERS = 400

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from genrec.errors import GenrecError
-from genrec.service.registry import CURRENT, Registry, names
+from genrec.in_service.registry import CURRENT, Registry, names
 from genrec.store.local import Store
 
 

@@ -5,5 +5,6 @@
 - decision: the figures of the two, and the rule that promotes the new one.
 
 One room above `genrec.measure`, because a decision rests on a comparison; the registry lies here and not in the store's
-package, because the store knows bytes and keys only. Sentences about a decision are made in `genrec.report`.
+package, because the store knows bytes and keys only; and not with what serves recommendations, which only asks the
+registry. Sentences about a decision are made in `genrec.report`.
 """
