@@ -17,7 +17,6 @@ taken to be gone for good. The same holds for what has no readable owner.
 import contextlib
 import fcntl
 import json
-import os
 import re
 import shutil
 import socket

@@ -160,7 +160,9 @@ def test_a_process_killed_anywhere_in_a_refresh_leaves_the_old_one_or_the_new_on
         store.release()
         store.remove_old_generations()
         assert len(store.generations.of(KEY)) == 1
-        assert _text(store.lookup(KEY)) == ("new" if (tmp_path / str(at) / "generations" / KEY / "current").exists() else "old")
+        assert _text(store.lookup(KEY)) == (
+            "new" if (tmp_path / str(at) / "generations" / KEY / "current").exists() else "old"
+        )
         assert list((root / "corrupt").iterdir()) == list((root / "tmp").iterdir()) == []
     assert outcomes == {(-signal.SIGKILL, "old"), (-signal.SIGKILL, "new"), (0, "new")}
 
