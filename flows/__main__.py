@@ -63,6 +63,13 @@ def run(
     refresh: Annotated[
         list[str] | None, typer.Option("--refresh", help="Recompute this stage even when cached; may be repeated.")
     ] = None,
+    refresh_elsewhere: Annotated[
+        bool,
+        typer.Option(
+            "--refresh-elsewhere",
+            help="Recompute stages whose result was made on another CPU or GPU, or with other threads or library versions.",
+        ),
+    ] = False,
     until: Annotated[
         str | None, typer.Option("--until", help="Stop after this stage and report what there is.")
     ] = None,
@@ -78,7 +85,13 @@ def run(
         stages_to_refresh(from_stage, refresh or [])
         if until:
             check_stage(until)
-        report = _run_flow(checked, from_stage=from_stage, refresh=refresh or [], until=until)
+        report = _run_flow(
+            checked,
+            from_stage=from_stage,
+            refresh=refresh or [],
+            until=until,
+            refresh_elsewhere=refresh_elsewhere,
+        )
         _print_report(report, local_root(checked.store))
 
 
@@ -158,14 +171,14 @@ def deploy(
     ] = "genrec",
     debug: _Debug = False,
 ) -> None:
-    """Put the deployments on a work pool of the Prefect server that PREFECT_API_URL names, for workers elsewhere."""
+    """Put the deployments on a work pool of the Prefect server that PREFECT_API_URL names, for Prefect workers elsewhere."""
     with _short_errors(debug):
         if "PREFECT_API_URL" not in os.environ:
             raise GenrecError("PREFECT_API_URL is not set; set it to the server's address, or use serve on one machine")
         from flows.serve.deploy import deploy as put_on_pool
 
         out.print(f"deployments  {', '.join(put_on_pool(pool))}", soft_wrap=True)
-        out.print(f"start a worker with: prefect worker start --pool {pool}", soft_wrap=True)
+        out.print(f"start a Prefect worker with: prefect worker start --pool {pool}", soft_wrap=True)
 
 
 @app.command()

@@ -36,16 +36,19 @@ def retrain(
     from_stage: str | None = None,
     refresh: list[str] | None = None,
     until: str | None = None,
+    refresh_elsewhere: bool = False,
 ) -> dict[str, Any]:
     """Train and evaluate a recommender from one config.
 
     config: the whole configuration as plain data (see conf/README.md).
     run_id: folder of the report under runs/ in the store, and the name of the run.
     from_stage: recompute this stage and all after it. refresh: recompute these stages. until: stop after this stage.
+    refresh_elsewhere: recompute what was made on another CPU or GPU, with other threads or other versions of libraries.
 
     Returns the run's report (what report.json holds).
     """
-    return pipeline(validate(config), run_id, stages_to_refresh(from_stage, refresh or []), until)
+    stages = stages_to_refresh(from_stage, refresh or [])
+    return pipeline(validate(config), run_id, stages, until, refresh_elsewhere=refresh_elsewhere)
 
 
 def pipeline(
@@ -54,6 +57,7 @@ def pipeline(
     refresh: frozenset[str] = frozenset(),
     until: str | None = None,
     compute: frozenset[str] | None = None,
+    refresh_elsewhere: bool = False,
 ) -> dict[str, Any]:
     """What the flows share: run the stages and report. `compute` names the stages that may be computed; null: all."""
     run = Run(
@@ -61,10 +65,12 @@ def pipeline(
         store=open_store(config.store),
         run_id=run_id,
         refresh=refresh,
+        refresh_elsewhere=refresh_elsewhere,
         until=check_stage(until) if until else None,
         compute=compute,
     )
     run.store.remove_leftovers()
+    run.store.remove_old_generations()
     if config.service.keep:
         run.previous = artifacts_in_service(run, "This run takes nothing over from it.")
     try:
@@ -83,3 +89,4 @@ def pipeline(
         return report(run)
     finally:
         disconnect()
+        run.store.release()

@@ -24,6 +24,7 @@ class Run:
     store: Store
     run_id: str
     refresh: frozenset[str] = frozenset()
+    refresh_elsewhere: bool = False  # compute again what was made on another device, or with other threads or versions
     until: str | None = None
     compute: frozenset[str] | None = None  # stages that may be computed; None: all
     records: list[dict[str, Any]] = field(default_factory=list)

@@ -6,7 +6,7 @@ is an `Artifact`, a small reference. The stage function itself gets finished inp
     @stage("sid", version=1, reads=lambda c: {...})
     def sid(job: Job, prepare: Artifact, embed: Artifact) -> dict: ...
 
-Raise `version` whenever the code of a stage starts to write other bytes for the same config and inputs.
+Raise `version` whenever the code of a stage starts to give other results for the same config and inputs.
 
 A stage that `takes_over` something from the model in service (genrec/config/service.py) gets that model's artifacts as
 `job.previous`, and the key of the one it continues is one more input of its own key. Where nothing changed since, the
@@ -27,11 +27,14 @@ from prefect.exceptions import MissingContextError
 from prefect.states import Completed, State
 
 from genrec.config import Config, StageResources
+from genrec.config.flatten import flatten
 from genrec.errors import GenrecError
 from genrec.redact import without_secrets
 from genrec.store.local import Artifact, Store, make_key
+from genrec.store.origin import differences
 from tasks.ray.cluster import run_task, run_tasks
-from tasks.ray.gpus import gpus_of_this_machine
+from tasks.ray.gpus import gpus_of_this_machine, resources_of
+from tasks.ray.made_on import asked_threads, here, made_on, notes
 from tasks.ray.shard_rows import shard_rows
 from tasks.ray.watch import watcher
 from tasks.run import ReachedEnd, Run
@@ -60,7 +63,7 @@ class Job:
         rows: str | None = None,
         use: StageResources | None = None,
     ) -> list:
-        """Run calls of one function side by side; `rows` names what a call works on and shows each as a task run.
+        """Run calls of one function as Ray tasks, as many at once as fit; `rows` names what a call works on and shows each as a task run.
 
         `use` takes the place of the stage's own resources.
         """
@@ -140,9 +143,9 @@ class Stage:
         store = run.store
         refreshed = self.name in run.refresh
         unchanged, taken_over = self._continued(run, config_slice, input_keys)
-        if unchanged is not None and not refreshed:
+        if unchanged is not None and not refreshed and not self._wanted_again(run, unchanged):
             reason = "nothing new since the model in service"
-            _log(f"{self.name}: cached ({reason}), {unchanged.key}")
+            _log(f"{self.name}: cached ({reason}), {unchanged.key}{self._elsewhere(run, unchanged)}")
             self._record(run, unchanged, "cached", reason, time.monotonic() - started)
             return Completed(name="Cached", message=f"{reason}: {unchanged.key}", data=unchanged)
         if taken_over:
@@ -151,12 +154,16 @@ class Stage:
         with store.lock(key, on_wait=lambda: watcher().stage_waiting(self.name)):
             existed = store.object_path(key).exists()
             artifact = None if refreshed else store.lookup(key)
-            if artifact is not None:
+            elsewhere = artifact is not None and self._wanted_again(run, artifact)
+            if artifact is not None and not elsewhere:
                 reason = "same config and inputs"
-                _log(f"{self.name}: cached ({reason}), {key}")
+                _log(f"{self.name}: cached ({reason}), {key}{self._elsewhere(run, artifact)}")
                 self._record(run, artifact, "cached", reason, time.monotonic() - started)
                 return Completed(name="Cached", message=f"{reason}: {key}", data=artifact)
-            reason = self._why(store, key, config_slice, input_keys, refreshed, existed)
+            if artifact is not None:
+                reason = self._elsewhere(run, artifact).removeprefix("; ")
+            else:
+                reason = self._why(store, key, config_slice, input_keys, refreshed, existed)
             if run.compute is not None and self.name not in run.compute:
                 raise GenrecError(
                     f"stage {self.name}: not in the store for these settings ({reason}), and this run computes only "
@@ -165,7 +172,7 @@ class Stage:
             _log(f"{self.name}: computing ({reason}), {key}")
             watcher().stage_started(self.name, reason)
             try:
-                artifact = self._compute(run, inputs, key, config_slice, input_keys, refreshed)
+                artifact = self._compute(run, inputs, key, config_slice, input_keys, refreshed or elsewhere)
             except BaseException:
                 watcher().stage_failed(self.name)
                 raise
@@ -187,7 +194,8 @@ class Stage:
             store.discard_work(key)
         previous = run.previous if "previous" in input_keys else {}
         with gpus_of_this_machine(store, run.config, self.name), store.scratch() as out:
-            job = Job(self.name, run.config, out, store.work_path(key), store.scratch, previous)
+            work = store.work_path(key)
+            job = Job(self.name, run.config, out, work, store.scratch, previous)
             summary = self.function(job, **inputs)
             return store.commit(
                 key,
@@ -198,8 +206,21 @@ class Stage:
                 inputs=input_keys,
                 summary=summary,
                 seconds=time.monotonic() - started,
+                made_on=made_on(work, run.config.resources, resources_of(run.config, self.name)),
                 replace=refreshed,
             )
+
+    def _wanted_again(self, run: Run, artifact: Artifact) -> bool:
+        """Whether a stored artifact is to be computed again because it was made on something else."""
+        return run.refresh_elsewhere and bool(self._elsewhere(run, artifact))
+
+    def _elsewhere(self, run: Run, artifact: Artifact) -> str:
+        """In words: on what else than here an artifact was made; "" where there is no difference."""
+        resources = run.config.resources
+        threads = asked_threads(resources, resources_of(run.config, self.name))
+        record = run.store.manifest(artifact).get("made_on", {})
+        found = differences(record, threads, here(resources))
+        return f"; made elsewhere: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}" if found else ""
 
     def _record(self, run: Run, artifact: Artifact, status: str, reason: str, seconds: float) -> None:
         record = {
@@ -228,7 +249,8 @@ class Stage:
             return "refresh asked for"
         if existed:
             return "the stored copy was corrupt and was set aside"
-        if any((store.root / "work" / key).glob("*")):
+        work = store.root / "work" / key
+        if set(work.glob("*")) - set(notes(work)):
             return "an earlier attempt did not finish; going on from its last checkpoint"
         best: list[str] | None = None
         for manifest in store.manifests(self.name):
@@ -262,7 +284,7 @@ def _own_inputs(inputs: dict[str, str]) -> dict[str, str]:
 
 
 def _changes(manifest: dict[str, Any], version: int, config_slice: dict[str, Any], inputs: dict[str, str]) -> list[str]:
-    old, new = _flatten(manifest["config"]), _flatten(config_slice)
+    old, new = flatten(manifest["config"]), flatten(config_slice)
     changes = [
         f"{leaf} changed from {old.get(leaf, 'unset')} to {new.get(leaf, 'unset')}"
         for leaf in sorted(old.keys() | new.keys())
@@ -273,14 +295,6 @@ def _changes(manifest: dict[str, Any], version: int, config_slice: dict[str, Any
     if manifest["version"] != version:
         changes.append(f"stage version {manifest['version']} -> {version}")
     return changes
-
-
-def _flatten(value: Any, at: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        return {
-            k: v for name, inner in value.items() for k, v in _flatten(inner, f"{at}.{name}" if at else name).items()
-        }
-    return {at: value}
 
 
 def _log(text: str) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect import get_run_logger
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
-from prefect.exceptions import MissingContextError
+from prefect.exceptions import MissingContextError, PrefectException
 
 from genrec.report.page import duration
 from tasks.ray.watch import Watcher, watching
@@ -66,7 +67,7 @@ class PrefectWatcher(Watcher):
                 self._artifact = cast(UUID, create_progress_artifact(100 * share, key=key, description=description))
             else:
                 update_progress_artifact(self._artifact, 100 * share, description=description)
-        except Exception as error:  # whatever the connection does, the run goes on
+        except (httpx.HTTPError, PrefectException, OSError) as error:  # of the connection: the run goes on
             _log(logging.DEBUG, f"{stage}: progress not shown ({type(error).__name__})")
 
 

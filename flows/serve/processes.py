@@ -1,50 +1,62 @@
-"""Leave no process behind: find everything that descends from this process, and end it (Linux, /proc)."""
+"""Leave no process behind: find everything that descends from a process, and end it."""
 
 import contextlib
 import ctypes
 import os
-import signal
 import sys
 import time
-from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-_PR_SET_CHILD_SUBREAPER = 36
+import psutil
 
-
-def die_with_parent() -> None:
-    """In a child, between fork and exec: get SIGTERM when the thread that forked ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 
 def adopt_orphans() -> None:
-    """Descendants whose parent dies become children of this process, where `descendants` still finds them."""
+    """Descendants whose parent dies become children of this process, where `descendants` still finds them (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def children(pid: int) -> list[int]:
     """The ids of the processes that `pid` has started or adopted."""
-    found: list[int] = []
-    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, tasks.read_text().split())
-    return found
+    return _below(pid, recursive=False)
 
 
 def descendants(pid: int) -> list[int]:
-    """The ids of all processes below `pid`, parents first."""
-    return [found for child in children(pid) for found in (child, *descendants(child))]
+    """The ids of all processes below `pid`, parents before their children."""
+    return _below(pid, recursive=True)
+
+
+def _below(pid: int, recursive: bool) -> list[int]:
+    try:
+        return [process.pid for process in psutil.Process(pid).children(recursive=recursive)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def end(pids: list[int], patience_s: float) -> None:
-    """SIGTERM, and SIGKILL for what is still there after `patience_s`."""
-    _signal(pids, signal.SIGTERM)
+    """SIGTERM, and SIGKILL for what still runs after `patience_s`. A process that has the id of one that ended is spared."""
+    processes = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            processes.append(psutil.Process(pid))
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
     deadline = time.monotonic() + patience_s
-    while any(map(_alive, pids)) and time.monotonic() < deadline:
+    while any(map(_runs, processes)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    _signal([p for p in pids if _alive(p)], signal.SIGKILL)
+    for process in filter(_runs, processes):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it is there and no zombie. (`psutil.wait_procs` would reap it, and its parent not learn how it ended.)"""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def reap() -> None:
@@ -55,18 +67,3 @@ def reap() -> None:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-
-
-def _signal(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def _alive(pid: int) -> bool:
-    """Whether a process runs; one that is dead and only waits to be reaped does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
-    except OSError:
-        return False
-    return state != "Z"

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 
 from flows.serve.credentials import password_file
-from flows.serve.processes import adopt_orphans, descendants, die_with_parent, end, reap
+from flows.serve.launch import ends_with_this_process
+from flows.serve.processes import adopt_orphans, descendants, end, reap
 from flows.serve.report_pages import report_pages
 from flows.serve.server import Server, is_free, only_one
 from genrec.errors import GenrecError
@@ -73,11 +74,8 @@ def _greet(server: Server) -> None:
 
 
 def _start_runner() -> list[subprocess.Popen]:
-    return [
-        subprocess.Popen(
-            [sys.executable, "-m", "flows.serve.runner"], start_new_session=True, preexec_fn=die_with_parent
-        )
-    ]
+    command = ends_with_this_process([sys.executable, "-m", "flows.serve.runner"])
+    return [subprocess.Popen(command, start_new_session=True)]
 
 
 def _watch_over(server: Server, runner: list[subprocess.Popen]) -> None:

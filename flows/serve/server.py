@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.serve.credentials import auth_string
-from flows.serve.processes import die_with_parent
+from flows.serve.launch import ends_with_this_process
 from genrec.errors import GenrecError
 
 _CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
@@ -57,7 +57,19 @@ class Server:
         """Start the process; once more after it died. Does not wait until it answers."""
         with open(self.log, "ab") as sink:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)],
+                ends_with_this_process(
+                    [
+                        sys.executable,
+                        "-m",
+                        "prefect",
+                        "server",
+                        "start",
+                        "--host",
+                        "127.0.0.1",
+                        "--port",
+                        str(self.port),
+                    ]
+                ),
                 stdout=sink,
                 stderr=sink,
                 env={
@@ -66,7 +78,6 @@ class Server:
                     "PREFECT_SERVER_API_AUTH_STRING": self.auth,
                 },
                 start_new_session=True,  # Ctrl-C is for the command in front; the server goes down after it
-                preexec_fn=die_with_parent,
             )
 
     def wait_until_healthy(self, timeout_s: float = 300) -> None:

@@ -20,9 +20,15 @@ def _resources(num_cpus: float) -> Any:
 
 
 class ResourcesConfig(Section):
-    """Placement: nothing here can change a result."""
+    """Placement: nothing here changes a result by more than rounding (threads and devices sum in another order)."""
 
     ray_address: str | None = knob(None, "Ray cluster to join; null takes RAY_ADDRESS, else starts Ray here.")
+    worker_niceness: int = knob(
+        0,
+        "Nice level of Ray's worker processes: 0 as other programs, 19 only where nothing else wants the cores.",
+        ge=0,
+        le=19,
+    )
     num_cpus: int = knob(0, "Cores of a Ray that is started here; 0 takes all.", ge=0)
     retries: int = knob(0, "Times Prefect retries a failed stage.", ge=0, le=100)
     ingest: StageResources = _resources(1)

@@ -1,7 +1,8 @@
 """The artifact store: content-addressed folders, written once, complete or not there at all.
 
     objects/<key>/manifest.json + files      a finished artifact; the manifest is written last
-    tmp/<uuid>/                              an artifact being written
+    generations/<key>/                       what a refresh wrote in its place (genrec/store/generations.py)
+    tmp/<uuid>/, tmp/<uuid>.owner            an artifact being written, and by whom (genrec/store/scratch.py)
     work/<key>/                              checkpoints and progress of a stage that may have to resume
     locks/<key>.lock                         flock: one computation a key; the kernel frees it when a process dies
     corrupt/<key>-<n>/                       entries whose bytes no longer match their manifest
@@ -11,74 +12,42 @@
 Commit protocol: write into tmp, fsync the files, write the manifest (sha256, sizes, inputs, config), fsync,
 rename to objects/<key>, fsync the parent. A manifest that exists means a complete artifact; its digests are
 verified before reuse. See "All file systems are not created equal" (Pillai et al., OSDI 2014) for why each fsync.
+
+Same key, same result: the artifacts of one key are equal up to the rounding of floating-point arithmetic, and what follows
+from it. They are equal to the byte only where they were computed on the same kind of CPU or GPU, with the same number
+of threads and the same versions of the libraries: another order of summation rounds differently. So the manifest says
+on what an artifact was made (genrec/store/origin.py), which is part of neither its key nor its digest, and a run may ask
+that what was made elsewhere is computed again (`--refresh-elsewhere`).
 """
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
-import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from genrec.errors import GenrecError
+from genrec.store.artifact import MANIFEST, Artifact, Disk, digest_of, make_key, mismatch, read_artifact, sha256
+from genrec.store.generations import Generations
+from genrec.store.scratch import Place, Scratch, this_place
 
-MANIFEST = "manifest.json"
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """A finished artifact: small enough to pass between tasks, with no data in it."""
-
-    key: str
-    stage: str
-    path: Path
-    digest: str  # sha256 over the names, sizes and digests of the files
-    summary: dict[str, Any]
-    seconds: float  # what computing it took
-
-
-class Disk:
-    """The calls that make a commit durable, in one place so that tests can drop, tear or fail them."""
-
-    def write(self, path: Path, data: bytes) -> None:
-        path.write_bytes(data)
-
-    def fsync(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def rename(self, source: Path, target: Path) -> None:
-        os.rename(source, target)
-
-
-def make_key(stage: str, version: int, config_slice: dict[str, Any], inputs: dict[str, str]) -> str:
-    """`<stage>-<24 hex digits>` of everything that decides the content: same key, same bytes."""
-    text = json.dumps(
-        {"stage": stage, "version": version, "config": config_slice, "inputs": inputs, "format": FORMAT},
-        sort_keys=True,
-        separators=(",", ":"),
-    )
-    return f"{stage}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+__all__ = ["MANIFEST", "Artifact", "Disk", "Store", "make_key", "mismatch"]
 
 
 class Store:
     """Artifacts under one root folder (shared by all machines of a cluster)."""
 
-    def __init__(self, root: Path, disk: Disk | None = None) -> None:
+    def __init__(self, root: Path, disk: Disk | None = None, place: Place | None = None) -> None:
         self.root = Path(root).absolute()
         self.disk = disk or Disk()
+        self.generations = Generations(self.root, self.disk)
+        self._scratch = Scratch(self.root / "tmp", place or this_place())
         try:
-            for name in ("objects", "tmp", "work", "locks", "corrupt", "runs"):
+            for name in ("objects", "generations", "tmp", "work", "locks", "corrupt", "runs"):
                 (self.root / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise GenrecError(
@@ -86,7 +55,8 @@ class Store:
             ) from None
 
     def object_path(self, key: str) -> Path:
-        return self.root / "objects" / key
+        """The folder of a key's current artifact, whether or not there is one."""
+        return self.generations.path(key, self.generations.current(key))
 
     def work_path(self, key: str) -> Path:
         """A folder that survives a killed attempt and is removed once the key is committed."""
@@ -94,20 +64,28 @@ class Store:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def lookup(self, key: str) -> Artifact | None:
-        """The artifact under a key, its bytes verified; None when there is none or it was corrupt (then set aside)."""
-        path = self.object_path(key)
-        if not path.exists():
+    def lookup(self, key: str, digest: str | None = None) -> Artifact | None:
+        """The artifact under a key, its bytes verified; None when there is none or it was corrupt (then set aside).
+
+        With a digest: the generation that has it, current or not. The folder stays as it is until `release`, also
+        when another process refreshes the key.
+        """
+        path = self.generations.hold(key, digest)
+        if path is None:
             return None
         try:
             manifest = json.loads((path / MANIFEST).read_bytes())
             problem = mismatch(path, manifest) or ("another key" if manifest["key"] != key else None)
             if problem is None:
-                return _artifact(path, manifest)
+                return read_artifact(path, manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = f"manifest unreadable ({type(error).__name__})"
-        self._set_aside(key, problem)
+        self._set_aside(key, path, problem)
         return None
+
+    def release(self) -> None:
+        """This store's user reads none of the artifacts any more that it looked up; the end of the process does it too."""
+        self.generations.release()
 
     def manifest(self, artifact: Artifact) -> dict[str, Any]:
         """What is written down of an artifact that `lookup` gave: version, config, inputs, files."""
@@ -131,15 +109,9 @@ class Store:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
-    @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
+    def scratch(self) -> contextlib.AbstractContextManager[Path]:
         """An empty folder under tmp, removed afterwards whatever happens."""
-        path = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
-        path.mkdir()
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        return self._scratch.new()
 
     def commit(
         self,
@@ -152,38 +124,39 @@ class Store:
         inputs: dict[str, str],
         summary: dict[str, Any],
         seconds: float,
+        made_on: Mapping[str, Any] | None = None,
         replace: bool = False,
     ) -> Artifact:
-        """Make a folder under tmp the artifact of a key. An entry that is there already wins, unless `replace`."""
+        """Make a folder under tmp the artifact of a key. An entry that is there already wins, unless `replace`: then
+
+        the new one becomes the current generation beside it. made_on: on what it was computed
+        (`genrec.store.origin`).
+        """
         files = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             self.disk.fsync(path)
-            files[path.relative_to(folder).as_posix()] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+            files[path.relative_to(folder).as_posix()] = {"sha256": sha256(path), "bytes": path.stat().st_size}
         if not files:
             raise GenrecError(f"stage {stage}: wrote no file")
         manifest = {
             "key": key,
             "stage": stage,
             "version": version,
-            "digest": _digest(files),
+            "digest": digest_of(files),
             "files": files,
             "inputs": inputs,
             "config": config_slice,
             "summary": summary,
             "seconds": round(seconds, 3),
             "created_at_unix_s": int(time.time()),
+            "made_on": dict(made_on or {}),
         }
         self.disk.write(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
         self.disk.fsync(folder / MANIFEST)
         for path in [*(p for p in folder.rglob("*") if p.is_dir()), folder]:
             self.disk.fsync(path)
         self._publish(key, folder, manifest, replace)
-        target = self.object_path(key)
-        if replace:
-            self._discard(target)
-        if not target.exists():
-            self.disk.rename(folder, target)
-            self.disk.fsync(target.parent)
+        self.generations.install(key, folder, replace)
         self.discard_work(key)
         artifact = self.lookup(key)
         if artifact is None:
@@ -195,23 +168,38 @@ class Store:
 
     def discard_work(self, key: str) -> None:
         """Forget the checkpoints of a key."""
-        self._discard(self.root / "work" / key)
-
-    def _discard(self, path: Path) -> None:
+        path = self.root / "work" / key
         if path.exists():
-            gone = self.root / "tmp" / f"{os.getpid()}-{uuid.uuid4().hex}"
-            self.disk.rename(path, gone)
-            shutil.rmtree(gone, ignore_errors=True)
+            with self.scratch() as folder:
+                self.disk.rename(path, folder / "work")
 
     def remove_leftovers(self) -> int:
-        """Delete tmp folders whose process is gone (their names start with its id). Returns how many."""
-        removed = 0
-        for path in (self.root / "tmp").iterdir():
-            owner = path.name.partition("-")[0]
-            if owner.isdigit() and not Path(f"/proc/{owner}").exists():
-                shutil.rmtree(path, ignore_errors=True)
-                removed += 1
-        return removed
+        """Delete the temporary folders whose owner surely is gone (genrec/store/scratch.py). Returns how many."""
+        return self._scratch.remove_leftovers()
+
+    def remove_old_generations(self) -> int:
+        """Delete artifacts that were replaced and that no process reads and no record names. Returns how many."""
+        if not any((self.root / "generations").iterdir()):
+            return 0
+        return self.generations.remove_unnamed(self._is_named())
+
+    def _is_named(self) -> Callable[[str, str | None], bool]:
+        """Whether the report of a run, or a model in service whose run has no report any more, names (key, digest)."""
+        digests: set[tuple[str, str]] = set()
+        reports = set(self.list_folders("runs"))
+        for run in sorted(reports):
+            try:
+                stages = json.loads(self.read_document(f"runs/{run}/report.json"))["stages"]
+                digests |= {(stage["key"], stage["digest"]) for stage in stages}
+            except (GenrecError, ValueError, KeyError, TypeError):
+                reports.discard(run)  # not finished, or its report is lost: then it names nothing
+        keys: set[str] = set()
+        for name in self.list_folders("service"):
+            for document in self.list_documents(f"service/{name}"):
+                record = json.loads(self.read_document(f"service/{name}/{document}"))
+                if record["run_id"] not in reports:
+                    keys |= set(record["keys"].values())
+        return lambda key, digest: key in keys or (key, digest) in digests
 
     def run_path(self, run_id: str) -> Path:
         path = self.root / "runs" / run_id
@@ -259,42 +247,7 @@ class Store:
         """Names of the folders right below a folder; none where there is no such folder."""
         return sorted(p.name for p in (self.root / folder).glob("*") if p.is_dir())
 
-    def _set_aside(self, key: str, problem: str) -> None:
+    def _set_aside(self, key: str, path: Path, problem: str) -> None:
         target = self.root / "corrupt" / f"{key}-{uuid.uuid4().hex[:8]}"
-        self.disk.rename(self.object_path(key), target)
+        self.disk.rename(path, target)
         (target / "why.txt").write_text(problem + "\n")
-
-
-def _artifact(path: Path, manifest: dict[str, Any]) -> Artifact:
-    return Artifact(
-        key=manifest["key"],
-        stage=manifest["stage"],
-        path=path,
-        digest=manifest["digest"],
-        summary=manifest["summary"],
-        seconds=manifest["seconds"],
-    )
-
-
-def mismatch(path: Path, manifest: dict[str, Any]) -> str | None:
-    """What differs between the files and their manifest, or None."""
-    present = {p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()} - {MANIFEST}
-    if present != set(manifest["files"]):
-        return f"files differ: {sorted(present ^ set(manifest['files']))}"
-    for name, expected in manifest["files"].items():
-        if (path / name).stat().st_size != expected["bytes"]:
-            return f"{name}: size differs"
-        if _sha256(path / name) != expected["sha256"]:
-            return f"{name}: sha256 differs"
-    if _digest(manifest["files"]) != manifest["digest"]:
-        return "digest differs"
-    return None
-
-
-def _digest(files: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

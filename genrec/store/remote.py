@@ -2,26 +2,36 @@
 
     <url>/objects/<key>/<upload>/...    files of an artifact, under a name of their own for each upload
     <url>/objects/<key>.json            the commit marker: the manifest, and which upload holds its files
+    <url>/earlier/<key>/<upload>.json   the marker of an upload that a refresh replaced
     <url>/runs/<run-id>/..., <url>/service/<name>/...
 
 An object store writes an object whole or not at all and has no rename. So files go up first and the marker last: an
 artifact is there when its marker is, an upload that was cut off is never seen, and the first marker wins. What comes
-down is verified against its manifest before it is used. Stages work on local files in the staging folder: all workers
-of a run have to see it, so on several machines it has to be a shared folder (or use one as the store).
+down is verified against its manifest before it is used. Stages work on local files in the staging folder: all Ray
+workers of a run have to see it, so on several machines it has to be a shared folder (or use one as the store).
+
+A refresh uploads beside what is there and then overwrites the marker. The replaced upload stays while a record names it
+(`Store.remove_old_generations`); runs in progress read their copy in the staging folder. An upload without a marker was
+cut off, or is still on its way: it is removed `CUT_OFF_S` (7 days) after it began.
 """
 
+import contextlib
 import hashlib
 import json
 import os
+import re
+import time
 import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from genrec.errors import ConfigError, GenrecError
-from genrec.store.local import MANIFEST, Artifact, Disk, Store, mismatch
+from genrec.store.artifact import MANIFEST, Artifact, Disk, mismatch
+from genrec.store.local import Store
 
 STAGING = "GENREC_STAGING"
+CUT_OFF_S = 7 * 24 * 3600.0
 _WHOLE_WRITES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory")  # protocols that write objects atomically
 _EXTRA = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs"}
 _KEPT_OF_A_RUN = ("*.json", "*.html", "*.svg")
@@ -76,60 +86,109 @@ class RemoteStore(Store):
             raise ConfigError(f"store {url}: {package} is not installed; pip install {package}") from None
 
     # ---- artifacts --------------------------------------------------------------------------------------------------
-    def lookup(self, key: str) -> Artifact | None:
+    def lookup(self, key: str, digest: str | None = None) -> Artifact | None:
         """The artifact under a key, from this machine where it has the same bytes, else fetched; verified either way."""
-        marker = self._marker(key)
-        found = super().lookup(key)
+        marker = self._marker(key) if digest is None else self._marker_of(key, digest)
+        found = super().lookup(key, digest)
         if marker is None:
-            if found is not None:  # the URL lost it, or is new: this machine's copy is whole
+            if found is not None and digest is None:  # the URL lost it, or is new: this machine's copy is whole
                 self._publish(key, found.path, self.manifest(found), False)
             return found
-        if found is not None and found.digest == marker["manifest"]["digest"]:
+        wanted = marker["manifest"]["digest"]
+        if found is not None and found.digest == wanted:
             return found
-        self._discard(self.object_path(key))
-        if not self._fetch(key, marker):
-            return None
-        return super().lookup(key)
+        fetched = self._fetch(key, marker, current=digest is None)
+        return super().lookup(key, fetched) if fetched else None
 
-    def _fetch(self, key: str, marker: dict[str, Any]) -> bool:
+    def _fetch(self, key: str, marker: dict[str, Any], current: bool) -> str | None:
+        """Copy an upload into the staging folder; its digest, or None where it is damaged (then set aside).
+
+        Where the `current` upload is replaced meanwhile, the new one is fetched.
+        """
+        while True:
+            with self.scratch() as folder:
+                problem = self._download(key, marker, folder)
+                if problem is None:
+                    self.generations.install(key, folder, replace=True, current=current)
+                    return marker["manifest"]["digest"]
+            newest = self._marker(key) if current else None
+            if newest is None or newest["upload"] == marker["upload"]:
+                break
+            marker = newest
+        if current:
+            self._set_marker_aside(key, problem)
+        return None
+
+    def _download(self, key: str, marker: dict[str, Any], folder: Path) -> str | None:
+        """Fill a folder with the files of an upload; what is wrong with them, or None."""
         manifest = marker["manifest"]
-        with self.scratch() as folder:
-            problem: str | None
-            try:
-                for name in manifest["files"]:
-                    target = folder / name
-                    if not target.resolve().is_relative_to(folder.resolve()):
-                        raise ValueError(f"{name}: leads out of the artifact")
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    self.fs.get_file(f"{self._object(key)}/{marker['upload']}/{name}", str(target))
-                problem = mismatch(folder, manifest) or ("another key" if manifest["key"] != key else None)
-            except (FileNotFoundError, ValueError) as error:
-                problem = f"{type(error).__name__}: {error}"
-            if problem:
-                self._set_marker_aside(key, problem)
-                return False
-            (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
-            if not self.object_path(key).exists():
-                self.disk.rename(folder, self.object_path(key))
-                folder.mkdir()  # `scratch` removes it
-        return True
+        try:
+            for name in manifest["files"]:
+                target = folder / name
+                if not target.resolve().is_relative_to(folder.resolve()):
+                    raise ValueError(f"{name}: leads out of the artifact")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.fs.get_file(f"{self._object(key)}/{marker['upload']}/{name}", str(target))
+            problem = mismatch(folder, manifest) or ("another key" if manifest["key"] != key else None)
+        except (FileNotFoundError, ValueError) as error:
+            return f"{type(error).__name__}: {error}"
+        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        return problem
 
     def _publish(self, key: str, folder: Path, manifest: dict[str, Any], replace: bool) -> None:
         """Files first, the marker last. Another machine's marker wins, unless `replace`."""
-        upload = uuid.uuid4().hex
+        upload = f"{int(time.time()):010d}-{uuid.uuid4().hex}"
         place = f"{self._object(key)}/{upload}"
-        for name in manifest["files"]:
-            self.fs.makedirs(f"{place}/{name}".rpartition("/")[0], exist_ok=True)
-            self.fs.put_file(str(folder / name), f"{place}/{name}")
+        try:
+            for name in manifest["files"]:
+                self.fs.makedirs(f"{place}/{name}".rpartition("/")[0], exist_ok=True)
+                self.fs.put_file(str(folder / name), f"{place}/{name}")
+        except BaseException:
+            self._remove(place)
+            raise
+        before = self._marker(key) if replace else None
+        if before is not None:  # before it is replaced: so that an upload is named at every moment
+            self.write_document(f"earlier/{key}/{before['upload']}.json", json.dumps(before, sort_keys=True))
         marker = json.dumps({"upload": upload, "manifest": manifest}, sort_keys=True).encode()
         try:
             self.fs.pipe_file(f"{self._object(key)}.json", marker, mode="overwrite" if replace else "create")
         except FileExistsError:
-            self.fs.rm(place, recursive=True)
+            self._remove(place)
             return
+        earlier = {name.removesuffix(".json") for name in self.list_documents(f"earlier/{key}")}
         for other in self._names(self._object(key)):
-            if other != upload:  # cut off, or replaced
-                self.fs.rm(f"{self._object(key)}/{other}", recursive=True)
+            if other != upload and other not in earlier and _was_cut_off(other):
+                self._remove(f"{self._object(key)}/{other}")
+
+    def _remove(self, place: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self.fs.rm(place, recursive=True)
+
+    def _marker_of(self, key: str, digest: str) -> dict[str, Any] | None:
+        """The marker of the upload with a digest, the current one or one that was replaced."""
+        earlier = (self._earlier(key, name) for name in self.list_documents(f"earlier/{key}"))
+        for marker in (self._marker(key), *earlier):
+            if marker is not None and marker["manifest"]["digest"] == digest:
+                return marker
+        return None
+
+    def _earlier(self, key: str, name: str) -> dict[str, Any]:
+        return json.loads(self.read_document(f"earlier/{key}/{name}"))
+
+    def remove_old_generations(self) -> int:
+        keys = self.list_folders("earlier")
+        removed = super().remove_old_generations()
+        is_named = self._is_named() if keys else None
+        for key in keys:
+            current = self._marker(key)
+            for name in self.list_documents(f"earlier/{key}"):
+                upload, manifest = name.removesuffix(".json"), self._earlier(key, name)["manifest"]
+                if is_named is None or is_named(key, manifest["digest"]) or (current or {}).get("upload") == upload:
+                    continue
+                self._remove(f"{self._object(key)}/{upload}")
+                self.fs.rm(f"{self.base}/earlier/{key}/{name}")
+                removed += 1
+        return removed
 
     def _marker(self, key: str) -> dict[str, Any] | None:
         try:
@@ -186,3 +245,9 @@ class RemoteStore(Store):
             return sorted(str(p).rstrip("/").rpartition("/")[2] for p in self.fs.ls(folder, detail=False))
         except FileNotFoundError:
             return []
+
+
+def _was_cut_off(upload: str) -> bool:
+    """Whether an upload that no marker names began so long ago that it is not on its way any more."""
+    began = re.match(r"(\d{10})-", upload)
+    return began is None or time.time() - int(began.group(1)) > CUT_OFF_S

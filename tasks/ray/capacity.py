@@ -1,12 +1,15 @@
-"""How many runs fit side by side."""
+"""How many runs the cores and GPUs suffice for at the same time."""
 
 import os
 from collections.abc import Sequence
 
-from genrec.config import Config, ResourcesConfig
+from genrec.config import Config, ResourcesConfig, StageResources
+from tasks.ray.made_on import ray_address
 
 _STAGES = tuple(
-    name for name in ResourcesConfig.model_fields if name not in ("ray_address", "num_cpus", "retries", "rollout")
+    name
+    for name, field in ResourcesConfig.model_fields.items()
+    if field.annotation is StageResources and name != "rollout"
 )
 
 
@@ -38,7 +41,7 @@ def runs_at_once(configs: Sequence[Config]) -> int:
     if len(configs) == 1:
         return 1
     total: dict[str, float] = {"CPU": resources.num_cpus or os.cpu_count() or 1}
-    if resources.ray_address or os.environ.get("RAY_ADDRESS"):
+    if ray_address(resources):
         import ray
 
         from tasks.ray.cluster import connect

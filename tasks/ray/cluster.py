@@ -1,12 +1,11 @@
 """The life of Ray: started on the first stage that has to compute, never by a fully cached run.
 
-Ray owns the work inside a stage, Prefect owns the stage: a lost worker fails the stage (`max_retries=0`) and Prefect
-retries it, with everything finished before it read from the store. This module imports no Prefect, because every
-Ray worker imports it.
+Ray owns the work inside a stage, Prefect owns the stage: a lost Ray worker (a process that runs tasks) fails the stage
+(`max_retries=0`) and Prefect retries it, with everything finished before it read from the store. This module imports no
+Prefect, because every Ray worker imports it.
 """
 
 import contextlib
-import math
 import os
 import threading
 import time
@@ -18,20 +17,22 @@ from genrec.config import ResourcesConfig, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import FileProgress, read_progress
 from genrec.redact import holds_secret, without_secrets
+from tasks.ray.made_on import note, num_threads, ray_address
 from tasks.ray.watch import watcher
 from tasks.ray.worker_log import LogReader, log_to
 
 _POLL_S = 0.25
 _OBJECT_STORE_BYTES = 1 << 30
 _START_ATTEMPTS = 3
+_CANCEL_PATIENCE_S = 10.0  # below the time that `serve` gives a run that it stops
+_lock = threading.RLock()  # of the two below, and of starting and ending Ray: runs in threads share one
 _started_here = False
 _stays = 0  # blocks in which Ray outlives the runs
-_connecting = threading.Lock()
 
 
 def connect(resources: ResourcesConfig) -> None:
     """Join the configured cluster, or start Ray on this machine. Does nothing when connected already."""
-    with _connecting:  # runs side by side in threads share one Ray
+    with _lock:
         _connect(resources)
 
 
@@ -39,7 +40,7 @@ def _connect(resources: ResourcesConfig) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    address = resources.ray_address or os.environ.get("RAY_ADDRESS")
+    address = ray_address(resources)
     if not address:  # else Ray takes 127.0.0.1 for the address in the network and listens on every interface
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
@@ -51,7 +52,7 @@ def _connect(resources: ResourcesConfig) -> None:
     common: dict[str, Any] = {
         "log_to_driver": bool(os.environ.get("GENREC_DEBUG")),
         "logging_level": "ERROR",
-        "runtime_env": {"env_vars": _worker_environment()},
+        "runtime_env": {"env_vars": _worker_environment(resources)},
     }
     try:
         if address:
@@ -93,23 +94,26 @@ def _start(**options: Any) -> None:
 def disconnect() -> None:
     """Leave the Ray that `connect` joined or started (then it ends); one that was there before is left alone."""
     global _started_here
-    if _started_here and not _stays:
-        import ray
+    with _lock:
+        if _started_here and not _stays:
+            import ray
 
-        ray.shutdown()
-        _started_here = False
+            ray.shutdown()
+            _started_here = False
 
 
 @contextlib.contextmanager
 def staying_connected() -> Iterator[None]:
     """Keep one Ray for all runs of the block: a run that ends leaves it to the others."""
     global _stays
-    _stays += 1
+    with _lock:
+        _stays += 1
     try:
         yield
     finally:
-        _stays -= 1
-        disconnect()
+        with _lock:
+            _stays -= 1
+            disconnect()
 
 
 def run_tasks(
@@ -126,22 +130,23 @@ def run_tasks(
     """Call `function(**call)` for every call, as Ray tasks side by side; results in the order of the calls.
 
     With `reports_progress` the function gets a `progress` argument, followed from here through small files in
-    `work`. The first failure ends the stage: the error a task raised is raised here as it was. `on_done` hears of every
-    call that ends, by its number and, where it failed, with the error.
+    `work`. The first failure ends the stage: the other tasks are cancelled and waited for, so that none of them writes
+    into a folder that is given up, and the error a task raised is raised here as it was. `on_done` hears of every call
+    that ends, by its number and, where it failed, with the error.
     """
     connect(resources)  # before Ray is imported: it reads its environment then
     import ray
 
     use = use or getattr(resources, stage)
-    num_cpus = min(use.num_cpus, ray.cluster_resources().get("CPU", 1.0))
-    num_threads = use.num_threads or max(1, math.ceil(num_cpus))
+    cores = ray.cluster_resources().get("CPU", 1.0)
+    num_cpus, threads = min(use.num_cpus, cores), num_threads(use, cores)
     remote = ray.remote(invoke).options(
         num_cpus=num_cpus, num_gpus=use.num_gpus, max_retries=0, name=f"{stage}:{function.__name__}"
     )
     files = [work / f"progress-{os.getpid()}-{i}.json" if reports_progress else None for i in range(len(calls))]
     logs = LogReader(work)
     refs = [
-        remote.remote(function, call, str(file) if file else None, num_threads, str(logs.file(i)))
+        remote.remote(function, call, str(file) if file else None, threads, str(logs.file(i)))
         for i, (call, file) in enumerate(zip(calls, files, strict=True))
     ]
     pending = list(refs)
@@ -173,17 +178,33 @@ def run_tasks(
         ) from None
     except ray.exceptions.OutOfMemoryError:
         raise GenrecError(
-            f"stage {stage}: out of memory; lower its batch size or resources.{stage}.num_cpus side by side"
+            f"stage {stage}: out of memory; lower its batch size, or raise resources.{stage}.num_cpus so that fewer of "
+            "its tasks run at the same time"
         ) from None
     finally:
-        for ref in pending:  # never with force: one that finishes at that moment aborts the driver (Ray 2.60)
-            with contextlib.suppress(Exception):
-                ray.cancel(ref)
+        _cancel(stage, pending)
         _pass_on(stage, logs)
         logs.remove()
         for file in files:
             if file:
                 file.unlink(missing_ok=True)
+
+
+def _cancel(stage: str, refs: list[Any]) -> None:
+    """Cancel tasks and wait until they have ended, for a limited time: code outside Python does not hear of it."""
+    import ray
+
+    try:
+        for ref in refs:  # never with force: one that finishes at that moment aborts the driver (Ray 2.60)
+            ray.cancel(ref)
+        running = ray.wait(refs, num_returns=len(refs), timeout=_CANCEL_PATIENCE_S)[1] if refs else []
+    except ray.exceptions.RayError as error:  # the cluster is gone, and its tasks with it
+        watcher().message(f"{stage}: tasks could not be cancelled ({type(error).__name__})")
+        return
+    if running:
+        watcher().message(
+            f"{stage}: {len(running)} tasks have not stopped {_CANCEL_PATIENCE_S:.0f} s after they were told to"
+        )
 
 
 def run_task(
@@ -195,10 +216,11 @@ def run_task(
 
 @without_secrets()
 def invoke(
-    function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, num_threads: int, log_file: str
+    function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, threads: int, log_file: str
 ) -> Any:
-    """What runs in the worker: thread limits first, because two processes with two threads each on two cores crawl."""
-    limit_threads(num_threads)
+    """What runs in the Ray worker: thread limits first, for more threads than cores slow each other down."""
+    limit_threads(threads)
+    note(Path(log_file).parent, threads)
     if progress_file:
         call = {**call, "progress": FileProgress(Path(progress_file))}
     with log_to(Path(log_file)) as logger:
@@ -225,13 +247,18 @@ def limit_threads(num_threads: int) -> None:
     threadpool_limits(limits=num_threads)
 
 
-def _worker_environment() -> dict[str, str]:
-    # Ray writes this into its own logs: a worker gets secrets from the environment of its node, never from here.
+def _worker_environment(resources: ResourcesConfig) -> dict[str, str]:
+    """The environment of Ray's worker processes.
+
+    Ray writes it into its own logs: a worker gets secrets from the environment of its node, never from here.
+    """
     passed = {
         k: v for k, v in os.environ.items() if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not holds_secret(k)
     }
     return {
-        # Threads that wait must sleep, not spin: with a busy neighbour two spinning threads on two cores train about
+        # Read by each worker process when it starts; Ray's own default is 15.
+        "RAY_worker_niceness": str(resources.worker_niceness),
+        # Threads that wait must sleep, not spin: beside a busy process two spinning threads on two cores train about
         # seven times slower than one thread, two sleeping ones a little faster.
         "OMP_WAIT_POLICY": "PASSIVE",
         "POLARS_MAX_THREADS": "1",

@@ -1,8 +1,8 @@
 """A GPU of this machine serves one stage at a time, also when two runs, each with a Ray of its own, want it.
 
-Inside one Ray, Ray deals its GPUs out. Two of them on one machine know nothing of each other: so a stage that asks for
-GPUs holds a lock in the store for every device of the machine that it could be given. On a cluster that runs join,
-there is one Ray, and no lock is taken.
+One Ray gives each of its GPUs to one task at a time. Two Rays on one machine know nothing of each other: so a stage that
+asks for GPUs holds a lock in the store for every device of the machine that it could be given. Runs that join a
+cluster share one Ray, and no lock is taken.
 """
 
 import contextlib
@@ -13,14 +13,17 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from genrec.config import Config
+from genrec.config import Config, StageResources
 from genrec.store.local import Store
+from tasks.ray.made_on import ray_address
 from tasks.ray.watch import watcher
 
-_USES = {
-    "rl": ("rl", "rollout"),
-    "in_service": ("evaluate",),
-}  # the resources of a stage, where they are more than those of its own name
+_USES = {"rl": ("rl", "rollout"), "in_service": ("evaluate",)}  # where it is not those of the stage's own name alone
+
+
+def resources_of(config: Config, stage: str) -> StageResources:
+    """What the tasks of a stage ask Ray for."""
+    return getattr(config.resources, _USES.get(stage, (stage,))[0])
 
 
 def wants_gpus(config: Config, stage: str) -> bool:
@@ -43,7 +46,7 @@ def devices() -> list[str]:
 def gpus_of_this_machine(store: Store, config: Config, stage: str) -> Iterator[None]:
     """Hold the GPUs of this machine for the time of the block, where the stage wants any and Ray is this run's own."""
     with contextlib.ExitStack() as held:
-        if wants_gpus(config, stage) and not (config.resources.ray_address or os.environ.get("RAY_ADDRESS")):
+        if wants_gpus(config, stage) and not ray_address(config.resources):
             for device in devices():  # in one order for all: no two runs wait for each other
                 name = f"gpu-{socket.gethostname()}-{device}"
                 held.enter_context(store.lock(name, on_wait=partial(_waits, stage, device)))

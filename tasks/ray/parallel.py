@@ -1,8 +1,9 @@
 """Training by several processes: Ray Train starts them as one torch.distributed group, on one machine or many.
 
-The training function is the one a single process runs (`genrec.train.learner_group` shares the work out inside it). Checkpoints,
-progress and results go the same way as with one process, through the stage's folders; Ray Train places the workers,
-joins them and brings the group down when one of them fails. Imports no Prefect: Ray workers import this.
+The training function is the one a single process runs (`genrec.train.learner_group` shares the work out inside it).
+Checkpoints, progress and results go the same way as with one process, through the stage's folders; Ray Train places
+the learners (what it calls workers: the processes of the group), joins them and ends the group when one of them fails.
+Imports no Prefect: Ray's worker processes import this.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from genrec.errors import GenrecError
 from genrec.progress import Progress, silent
 from genrec.redact import without_secrets
 from tasks.ray.cluster import limit_threads, run_task, run_tasks
+from tasks.ray.made_on import note
 from tasks.ray.worker_log import beside_own, log_to
 
 
@@ -93,17 +95,18 @@ def in_group(settings: dict[str, Any]) -> Any:
     limit_threads(settings["num_threads"])
     group = LearnerGroup()
     progress = settings["progress"] if group.first else silent
-    with _logging(settings["log_file"], group.rank):
+    with _logging(settings["log_file"], group.rank, settings["num_threads"]):
         return settings["function"](**settings["call"], progress=progress)
 
 
 @contextlib.contextmanager
-def _logging(log_file: str | None, rank: int) -> Iterator[None]:
-    """A log file of its own for each process of a group, beside that of the task that started it."""
+def _logging(log_file: str | None, rank: int, threads: int) -> Iterator[None]:
+    """A log file of its own for each learner, beside that of the task that started the group; and what it runs on."""
     if log_file is None:
         yield
         return
     path = Path(log_file)
+    note(path.parent, threads)
     with log_to(path.with_stem(f"{path.stem}{rank}")) as logger:
         logger.info("learner %d started in process %d", rank, os.getpid())
         yield

@@ -19,9 +19,10 @@ from genrec.train.rl.prompts import PromptSet
 from genrec.train.rl.rollout import Rollout, RolloutWorker, Weights, chunks, concatenate
 from genrec.train.rl.train import train_rl
 from tasks.ray.cluster import limit_threads
+from tasks.ray.made_on import note
 from tasks.ray.worker_log import beside_own, start_logging_to
 
-_MAX_DEATHS = 3  # of actors, without a chunk in between: then it is no accident
+_MAX_DEATHS = 3  # of actors in a row, without a chunk in between: then the stage fails
 _LOG = logging.getLogger("genrec.rollouts")
 
 
@@ -31,6 +32,7 @@ class RolloutActor:
     def __init__(self, num_threads: int, log_file: str | None, **worker: Any) -> None:
         if log_file:
             start_logging_to(Path(log_file))
+            note(Path(log_file).parent, num_threads)
         limit_threads(num_threads)
         self.worker = RolloutWorker.load(**worker)
         _LOG.info("rollout actor started in process %d", os.getpid())

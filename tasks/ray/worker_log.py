@@ -1,8 +1,8 @@
-"""Log lines of Ray workers and actors, brought home through small files in the stage's work folder.
+"""Log lines of Ray's processes (workers, learners, actors), passed on through small files in the stage's work folder.
 
 The process that waits for the stage reads them and logs them where it logs itself: in Prefect that is the task run of
-the stage. So workers need neither Prefect nor its address nor its password. Secrets are hidden where the line is
-written: the environment that they are from may be that worker's alone.
+the stage. So Ray's processes need neither Prefect nor its address nor its password. Secrets are replaced where the line is
+written, because the environment that holds them may be that process's alone.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ _own: Path | None = None  # the file that this process logs to
 
 
 class _LineFile(logging.Handler):
-    """One JSON line a record, flushed at once: a killed worker's last words are kept."""
+    """One JSON line a record, flushed at once: the last lines of a killed process are kept."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.INFO)
@@ -74,7 +74,7 @@ def beside_own(name: str) -> str | None:
 
 
 class LogReader:
-    """Follows the log files that workers of one call write into `work`."""
+    """Follows the log files that the Ray processes of one call write into `work`."""
 
     def __init__(self, work: Path) -> None:
         self.work, self.name = work, f"{os.getpid()}-{uuid.uuid4().hex[:8]}"

@@ -1,5 +1,8 @@
 """The caching wrapper: computed once, recomputed for the right reason, resumed after a failure."""
 
+import importlib.metadata
+import json
+
 import pytest
 
 from genrec.config import Config
@@ -126,3 +129,56 @@ def test_from_stage_names_it_and_all_that_follow():
 def test_an_unknown_stage_is_refused():
     with pytest.raises(ConfigError, match="'sftt' is not a stage; the stages are ingest, prepare"):
         stages_to_refresh("sftt", [])
+
+
+def _manifest(toy, stage):
+    (path,) = (toy.store.root / "objects").glob(f"{stage}-*")
+    return json.loads((path / "manifest.json").read_text())
+
+
+def _made_with_other_torch(toy):
+    """Both artifacts, as if an older torch had computed them."""
+    for stage in ("prepare", "sid"):
+        manifest = _manifest(toy, stage)
+        manifest["made_on"]["processes"][0]["versions"]["torch"] = "1.0"
+        (toy.store.object_path(manifest["key"]) / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_the_manifest_says_on_what_a_stage_was_computed(toy):
+    toy.run()
+    made = _manifest(toy, "sid")["made_on"]
+    assert made["threads"] >= 1
+    assert [set(p) for p in made["processes"]] == [{"cpu", "device", "threads", "versions"}]
+    assert made["processes"][0]["versions"]["numpy"]
+
+
+def test_what_was_made_elsewhere_is_reused_and_the_log_says_so(toy, monkeypatch):
+    lines = []
+    monkeypatch.setattr("tasks.stage._log", lines.append)
+    toy.run()
+    toy.run()
+    assert not any("elsewhere" in line for line in lines)
+    _made_with_other_torch(toy)
+    assert toy.run()[0] == []
+    here = importlib.metadata.version("torch")
+    assert lines[-1].endswith(f"; made elsewhere: torch 1.0 (here {here})")
+
+
+def test_a_run_may_ask_for_what_was_made_elsewhere_to_be_computed_again_once(toy):
+    toy.run()
+    _made_with_other_torch(toy)
+    calls, records = toy.run(refresh_elsewhere=True)
+    assert calls == ["prepare", "sid"]
+    assert records["sid"]["reason"].startswith("made elsewhere: torch 1.0")
+    assert toy.run(refresh_elsewhere=True)[0] == []
+
+
+def test_another_number_of_threads_counts_as_elsewhere_and_more_cores_a_task_with_the_same_threads_do_not(toy):
+    def config(num_threads, num_cpus):
+        resources = {s: {"num_threads": num_threads, "num_cpus": num_cpus} for s in ("prepare", "sid")}
+        return Config.model_validate({"resources": resources})
+
+    toy.run(config(2, 1))
+    assert toy.run(config(2, 4), refresh_elsewhere=True)[0] == []
+    assert toy.run(config(3, 1))[0] == []
+    assert toy.run(config(3, 1), refresh_elsewhere=True)[0] == ["prepare", "sid"]

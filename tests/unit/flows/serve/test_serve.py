@@ -1,11 +1,8 @@
-"""Parts of the operating side on their own: password, recipes, forms, worker logs, processes, report pages."""
+"""Parts of the operating side on their own: password, recipes, forms, worker logs, report pages."""
 
 import inspect
 import logging
 import re
-import subprocess
-import sys
-import time
 import urllib.error
 import urllib.request
 import warnings
@@ -16,7 +13,6 @@ import pytest
 from flows import recipes
 from flows.serve.credentials import auth_string, password_file
 from flows.serve.forms import AS_IN_PRESET, CONF, PRESETS, settings_of
-from flows.serve.processes import children, descendants, end
 from flows.serve.report_pages import report_pages
 from flows.serve.server import only_one, served
 from genrec.errors import GenrecError
@@ -94,31 +90,6 @@ def test_worker_logs_come_home_whole_in_order_and_once(tmp_path):
     assert list(stranger.new()) == []
     reader.remove()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_whole_family_of_processes_is_found_and_ended_the_stubborn_too():
-    stubborn = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
-    code = f"import subprocess,sys; p=subprocess.Popen([sys.executable,'-c',{stubborn!r}]); p.wait()"
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    assert parent.stdout is not None
-    parent.stdout.readline()
-    below = descendants(parent.pid)
-    assert below == children(parent.pid)
-    assert len(below) == 1
-    end([parent.pid, *below], 0.5)
-    assert parent.wait(5) < 0
-    deadline = time.monotonic() + 5
-    while _runs(below[0]) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _runs(below[0])
-
-
-def _runs(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(") ")[2][0] != "Z"
-    except OSError:
-        return False
 
 
 def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):

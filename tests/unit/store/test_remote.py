@@ -1,6 +1,7 @@
 """The store at a URL: the same guarantees as on a disk, from any machine that reaches it."""
 
 import json
+import time
 
 import fsspec
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from genrec.errors import ConfigError, GenrecError
 from genrec.in_service.registry import Registry
 from genrec.store.local import MANIFEST, Store
-from genrec.store.remote import RemoteStore, local_root, open_store
+from genrec.store.remote import CUT_OFF_S, RemoteStore, local_root, open_store
 
 MORE = {"version": 1, "config_slice": {"a": 1}, "inputs": {}, "summary": {"n": 3}, "seconds": 0.5}
 
@@ -85,10 +86,97 @@ def test_the_first_marker_wins_and_everyone_ends_with_its_bytes(machines):
 def test_replacing_reaches_the_other_machine_too(machines):
     one, two = machines
     _commit(one, text="old")
-    assert (two.lookup("sid-1").path / "deep" / "a.txt").read_text() == "old"
+    assert _text(two.lookup("sid-1")) == "old"
     _commit(one, text="new", replace=True)
-    assert (two.lookup("sid-1").path / "deep" / "a.txt").read_text() == "new"
+    assert _text(two.lookup("sid-1")) == "new"
+
+
+def _text(artifact):
+    return (artifact.path / "deep" / "a.txt").read_text()
+
+
+def _reported(store, run, *artifacts):
+    stages = [{"name": a.stage, "key": a.key, "digest": a.digest} for a in artifacts]
+    store.write_document(f"runs/{run}/report.json", json.dumps({"stages": stages}))
+
+
+def test_a_replaced_upload_stays_while_a_report_names_it_and_its_readers_finish(machines):
+    one, two = machines
+    old = _commit(one, text="old")
+    reading = two.lookup("sid-1")
+    new = _commit(one, text="new", replace=True)
+    _reported(one, "r1", old)
+    assert one.remove_old_generations() == two.remove_old_generations() == 0
+    assert _text(reading) == "old"
+    assert _text(two.lookup("sid-1")) == "new"
+    one.release()
+    two.release()
+    assert _text(two.lookup("sid-1", old.digest)) == "old"
+    assert _text(RemoteStore(one.url, one.root.parent / "three").lookup("sid-1", old.digest)) == "old"
+    two.release()
+    _reported(one, "r1", new)
+    assert one.remove_old_generations() == 2  # the upload, and the copy on this machine
     assert len(one._names(_remote(one, "objects", "sid-1"))) == 1
+    assert two.lookup("sid-1").digest == new.digest
+    assert one._names(_remote(one, "corrupt")) == []
+
+
+def test_a_reader_whose_upload_is_replaced_and_removed_gets_the_new_one_and_disturbs_nothing(machines, monkeypatch):
+    one, two = machines
+    _commit(one, text="old")
+
+    def get(source, target, real=two.fs.get_file):
+        monkeypatch.setattr(two.fs, "get_file", real)  # once: then the new upload is read in peace
+        new = _commit(one, text="new", replace=True)
+        one.release()
+        assert one.remove_old_generations() > 0
+        assert one.lookup("sid-1") == new
+        real(source, target)
+
+    monkeypatch.setattr(two.fs, "get_file", get)
+    assert _text(two.lookup("sid-1")) == "new"
+    assert one._names(_remote(one, "corrupt")) == []
+    assert _text(one.lookup("sid-1")) == "new"
+
+
+@pytest.mark.parametrize("fail_at", range(6))
+def test_a_refresh_that_fails_at_any_call_leaves_the_old_or_the_new(machines, monkeypatch, fail_at):
+    one, two = machines
+    _commit(one, text="old")
+    calls = {"n": 0}
+
+    def failing(real):
+        def call(*args, **kwargs):
+            if calls["n"] == fail_at:
+                raise OSError("connection lost")
+            calls["n"] += 1
+            return real(*args, **kwargs)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("put_file", "pipe_file"):
+            patch.setattr(one.fs, name, failing(getattr(one.fs, name)))
+        try:
+            _commit(one, text="new", replace=True)
+        except OSError:
+            expected = {"old"}
+        else:
+            expected = {"new"}
+            assert fail_at >= 4  # two files, the earlier marker, the marker
+    assert {_text(two.lookup("sid-1")), _text(one.lookup("sid-1"))} == expected
+    assert one._names(_remote(one, "corrupt")) == []
+
+
+def test_an_upload_on_its_way_is_left_alone_and_one_that_was_cut_off_long_ago_is_removed(machines):
+    one, _ = machines
+    place = _remote(one, "objects", "sid-1")
+    for began in (int(time.time()), int(time.time() - CUT_OFF_S) - 5):
+        one.fs.pipe_file(f"{place}/{began:010d}-abc/b.bin", b"x")
+    _commit(one)
+    names = one._names(place)
+    assert len(names) == 2
+    assert all(int(name[:10]) > time.time() - CUT_OFF_S for name in names)
 
 
 @pytest.mark.parametrize("damage", ["flip", "delete", "marker", "escape"])

@@ -1,0 +1,157 @@
+"""Generations of an artifact: a refresh writes beside what is there, and one file says which generation is current.
+
+    objects/<key>/                  the first generation
+    generations/<key>/<id>/         one that was written in its place: the same files
+    generations/<key>/current       the id of the current generation; no such file: the first one is
+    locks/<key>@<id>.read           shared flock of everyone who looked this generation up
+
+The switch is one rename of `current`, so a crash leaves the old generation or the new one. Whoever looked a generation up
+goes on reading it: it is removed only when it is not the current one, no record names it (`Store.remove_old_generations`)
+and no process holds its read lock, which the kernel releases when a process ends.
+"""
+
+import contextlib
+import fcntl
+import json
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from genrec.store.artifact import MANIFEST, Disk
+
+FIRST = "first"
+_CURRENT = "current"
+
+
+class Generations:
+    """The generations of the artifacts below one root folder."""
+
+    def __init__(self, root: Path, disk: Disk) -> None:
+        self.root, self.disk = root, disk
+        self._held: dict[tuple[str, str], IO[str]] = {}
+        self._guard = threading.Lock()  # of _held: runs side by side may share a store
+
+    def path(self, key: str, generation: str) -> Path:
+        return self.root / "objects" / key if generation == FIRST else self.root / "generations" / key / generation
+
+    def current(self, key: str) -> str:
+        """The id of the current generation, whether or not it is there."""
+        try:
+            return (self.root / "generations" / key / _CURRENT).read_text().strip()
+        except FileNotFoundError:
+            return FIRST
+
+    def of(self, key: str) -> list[str]:
+        """The ids of the generations that are there."""
+        later = sorted(p.name for p in (self.root / "generations" / key).glob("*") if p.is_dir())
+        return [*([FIRST] if self.path(key, FIRST).is_dir() else []), *later]
+
+    def digest(self, key: str, generation: str) -> str | None:
+        """The digest in a generation's manifest; None where it cannot be read."""
+        try:
+            return json.loads((self.path(key, generation) / MANIFEST).read_bytes())["digest"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def hold(self, key: str, digest: str | None = None) -> Path | None:
+        """The folder of the current generation, or of one with a digest, which stays until `release`; None: absent."""
+        while True:
+            generation = self._find(key, digest)
+            if generation is None:
+                return None
+            self._hold(key, generation)
+            if self._find(key, digest) == generation:  # else it was replaced, and may be gone, before we held it
+                return self.path(key, generation)
+
+    def _find(self, key: str, digest: str | None) -> str | None:
+        current = self.current(key)
+        if digest is None:
+            return current if self.path(key, current).exists() else None
+        found = [g for g in (current, *self.of(key)) if self.digest(key, g) == digest]
+        return found[0] if found else None
+
+    def _hold(self, key: str, generation: str) -> None:
+        with self._guard:
+            if (key, generation) not in self._held:
+                lock = open(self._read_lock(key, generation), "w")  # noqa: SIM115  (closed by `release`)
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                self._held[key, generation] = lock
+
+    def _read_lock(self, key: str, generation: str) -> Path:
+        return self.root / "locks" / f"{key}@{generation}.read"
+
+    def release(self) -> None:
+        """Hold no generation any more."""
+        with self._guard:
+            for lock in self._held.values():
+                lock.close()
+            self._held.clear()
+
+    def install(self, key: str, folder: Path, replace: bool, current: bool = True) -> None:
+        """Make a finished folder the current generation, or one beside it. What is there already wins, unless `replace`."""
+        with self._switching(key):
+            now = self.current(key)
+            path = self.path(key, now)
+            if path.exists() and (not replace or _same_manifest(path, folder)):
+                return
+            if current and now == FIRST and not path.exists():
+                self.disk.rename(folder, path)
+                self.disk.fsync(path.parent)
+                return
+            new = uuid.uuid4().hex
+            path = self.path(key, new)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.disk.fsync(path.parent.parent)
+            self.disk.rename(folder, path)
+            self.disk.fsync(path.parent)
+            if current:
+                self._point(key, new)
+
+    def _point(self, key: str, generation: str) -> None:
+        pointer = self.root / "generations" / key / _CURRENT
+        partial = pointer.with_name(f".{generation}")
+        try:
+            self.disk.write(partial, generation.encode())
+            self.disk.fsync(partial)
+            self.disk.rename(partial, pointer)
+            self.disk.fsync(pointer.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def remove_unnamed(self, is_named: Callable[[str, str | None], bool]) -> int:
+        """Remove generations that are not current, that `is_named(key, digest)` denies and that nobody reads."""
+        removed = 0
+        for key in sorted(p.name for p in (self.root / "generations").iterdir()):
+            with self._switching(key):
+                for generation in set(self.of(key)) - {self.current(key)}:
+                    if not is_named(key, self.digest(key, generation)):
+                        removed += self._remove(key, generation)
+        return removed
+
+    def _remove(self, key: str, generation: str) -> bool:
+        with open(self._read_lock(key, generation), "w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            path = self.path(key, generation)
+            (path / MANIFEST).unlink(missing_ok=True)  # first: what is cut off here is no artifact
+            shutil.rmtree(path)
+            return True
+
+    @contextlib.contextmanager
+    def _switching(self, key: str) -> Iterator[None]:
+        """One process at a time changes which generations of a key there are."""
+        with open(self.root / "locks" / f"{key}@switch.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _same_manifest(one: Path, other: Path) -> bool:
+    try:
+        return (one / MANIFEST).read_bytes() == (other / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        return False
