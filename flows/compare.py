@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import flow
 
+from flows.publish import publish_comparison
 from flows.retrain import retrain
-from flows.serve.publish import publish_comparison
 from genrec.config import Config
 from genrec.config.load import validate
 from genrec.errors import ConfigError

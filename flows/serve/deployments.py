@@ -10,6 +10,7 @@ from prefect.schedules import Schedule
 
 from flows import recipes
 from flows.compare import artifact_path, with_seeds
+from flows.publish import publish_comparison, publish_report
 from flows.retrain import pipeline
 from flows.run_names import run_id
 from flows.serve.forms import (
@@ -37,7 +38,6 @@ from flows.serve.forms import (
     settings_of,
 )
 from flows.serve.live import shown_in_prefect
-from flows.serve.publish import publish_comparison, publish_report
 from genrec.config import Config
 from genrec.report.recipes import write_comparison
 from genrec.store.remote import open_store

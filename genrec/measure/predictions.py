@@ -18,6 +18,7 @@ from genrec import tables
 from genrec.config import EvaluateConfig, RecallConfig
 from genrec.data.targets import Targets
 from genrec.errors import DataError
+from genrec.labels import distinct_names
 from genrec.measure.rows import Split, read_rows
 from genrec.metrics import target_ranks
 from genrec.model.policy import Policy
@@ -32,8 +33,7 @@ PROTOCOLS = ("drop", "keep")
 
 def baseline_names(baselines: Sequence[RecallConfig]) -> list[str]:
     """The variant's name; the second baseline of a kind is called `itemcf_2`, and so on."""
-    names = [b.name for b in baselines]
-    return [n if names[:i].count(n) == 0 else f"{n}_{names[:i].count(n) + 1}" for i, n in enumerate(names)]
+    return distinct_names([b.name for b in baselines])
 
 
 def decode_shard(

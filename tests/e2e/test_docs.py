@@ -212,8 +212,8 @@ def _small_comparison(arguments: list[str], store: Path) -> list[str]:
 
 def _with_two_changes(store: Path) -> Path:
     """The store after both of its models were put in service, so that there is one to go back to."""
-    from genrec.store.local import Store
     from genrec.in_service.registry import Registry
+    from genrec.store.local import Store
 
     if len(Registry(Store(store), "demo").history()) < 2:
         from flows.__main__ import app

@@ -7,7 +7,7 @@ import torch
 
 from genrec import variants
 from genrec.errors import TrainingError
-from genrec.labels import numbered
+from genrec.labels import distinct_names
 from genrec.train.rl.reward_context import RewardContext
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def num_following(terms: tuple[Term, ...]) -> int:
 
 
 def labels(terms: tuple[Term, ...]) -> list[str]:
-    """A name for each term; a reward listed again is numbered."""
-    return numbered([term.name for term in terms])
+    """A name for each term; a reward listed again is distinct_names."""
+    return distinct_names([term.name for term in terms])
 
 
 def notes(terms: tuple[Term, ...], context: RewardContext) -> dict[str, str]:

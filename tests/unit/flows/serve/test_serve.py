@@ -110,7 +110,7 @@ def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):
 
 
 def test_a_plot_on_its_own_has_a_value_for_every_colour_it_names():
-    from flows.serve.publish import _standalone
+    from flows.publish import _standalone
     from genrec.report import plots
 
     made = _standalone(plots.line_plot("loss", {"train": ([0.0, 1.0], [2.0, 1.0])}, "step"))
