@@ -14,8 +14,9 @@ interval, which shrinks with the square root of the number of users):
   best on the two built-in shops); h is then 0.012 at 1,000 users, 0.004 at 10,000 and 0.0012 at 100,000.
 
 Small losses can add up over many nights, because each night compares with the night before only; `if_better` does not
-let them. The checkpoint of the new model was itself chosen on a sample of these validation rows, which favours it a
-little; the test figures, on which nothing is decided, are reported beside.
+let them. With the same split over growing data the model in service has not trained on these rows. The checkpoint of the
+new model was chosen on a sample of them, which favours it a little; the test figures, on which nothing is decided, are
+reported beside.
 """
 
 from pathlib import Path

@@ -138,13 +138,6 @@ def _evaluation(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -
     protocol = result["protocol"]
     protocol["split"] = config.get("prepare", {}).get("split")
     protocol["max_history"] = config.get("prepare", {}).get("max_history")
-    protocol["short"] = (
-        f"{_SPLIT.get(protocol['split'], 'test')}, {protocol['test_rows']:,} test rows, "
-        f"all {protocol['num_candidates']:,} items ranked, seen items {_SEEN[protocol['seen_items']]}"
-    )
+    protocol["short"] = words.protocol_in_short(protocol)
     parts = {name: result[name] for name in ("metrics", "comparisons")}
     return {**parts, "decode": decode, "protocol": protocol}
-
-
-_SPLIT = {"leave_one_out": "leave-one-out", "global_time": "global time split"}
-_SEEN = {"drop": "dropped", "keep": "kept"}

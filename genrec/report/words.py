@@ -95,6 +95,15 @@ def planted_structure(report: Mapping[str, Any]) -> list[str]:
     return [f"Planted structure of the synthetic shop {'found' if holds else 'NOT found'}: {shown}."]
 
 
+def protocol_in_short(protocol: Mapping[str, Any]) -> str:
+    """The protocol as the title of a table."""
+    split = {"leave_one_out": "leave-one-out", "global_time": "global time split"}.get(protocol["split"] or "", "test")
+    return (
+        f"{split}, {protocol['test_rows']:,} test rows, all {protocol['num_candidates']:,} items ranked, "
+        f"seen items {'dropped' if protocol['seen_items'] == 'drop' else 'kept'}"
+    )
+
+
 def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
     """The protocol as sentences for a reader who was not there."""
     split = {
