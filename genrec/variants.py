@@ -56,7 +56,7 @@ def _imported(package: str, name: str) -> ModuleType:
         return importlib.import_module(f"{package}.{name}")
     except Exception as error:  # code of any kind runs at import; the cause stays attached
         raise BrokenVariant(
-            f"{package}.{name} cannot be imported ({type(error).__name__}: {error}); mend the module or take it out of "
+            f"{package}.{name} cannot be imported ({type(error).__name__}: {error}); correct the module or remove it from "
             f"{package.replace('.', '/')}"
         ) from error
 

@@ -1,6 +1,6 @@
 """Reuse of an earlier embed artifact: only texts without a vector there are encoded.
 
-An encoder that is fitted on the catalogue (LSA) is reused too: new texts are folded into its space. It is fitted anew,
+An encoder that is fitted on the catalogue (LSA) is reused too: new texts are folded into its space. It is fitted again,
 and every text encoded again, once the share of texts that it was not fitted on grows too large.
 """
 
@@ -48,7 +48,7 @@ def known_vectors(
 ) -> Reused | str:
     """The vectors of the artifact `previous` of `previous_catalogue`, with the same settings, for the texts of `catalogue`.
 
-    Returns the reason, as a sentence, where the encoder has to be fitted anew: more than `max_new_share` of all texts it
+    Returns the reason, as a sentence, where the encoder has to be fitted again: more than `max_new_share` of all texts it
     has encoded are not among those it was fitted on.
 
     Raises:

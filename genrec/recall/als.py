@@ -2,7 +2,7 @@
 
 Hu, Koren, Volinsky, "Collaborative filtering for implicit feedback datasets" (ICDM 2008): factors of users and items
 fitted to preference 1 with confidence 1 + alpha where there was an event, preference 0 with confidence 1 elsewhere. A
-user's factors are solved for anew from the history at prediction time (section 4), so later events count.
+user's factors are solved again from the history at prediction time (section 4), so later events count.
 """
 
 from collections.abc import Sequence

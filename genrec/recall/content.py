@@ -35,7 +35,7 @@ def fit(data: Training, options: Config) -> ItemGraph:
     width = min(options.num_neighbours + 1, data.num_items)
     similarity, neighbours = index.search(vectors, width)
     rows = np.repeat(np.arange(data.num_items), width)
-    # Opposite texts are no better than none; an item is no recommendation for itself.
+    # Negative similarities count as none; an item is no neighbour of itself.
     kept = (neighbours.ravel() != rows) & (similarity.ravel() > 0)
     weights = sp.csr_array(
         (similarity.ravel()[kept], (rows[kept], neighbours.ravel()[kept])), shape=(data.num_items, data.num_items)

@@ -29,7 +29,7 @@ class Config:
 
     dim: int = setting(64, "Dimensions of a vector.", ge=1)
     window: int = setting(5, "Longest distance, in events, between an item and its context.", ge=1)
-    negatives: int = setting(5, "Random items told apart from each true context.", ge=1)
+    negatives: int = setting(5, "Random items contrasted with each true context.", ge=1)
     negatives_exponent: float = setting(
         0.75, "Exponent of an item's count in the distribution of negatives; below 0 rare items are favoured."
     )

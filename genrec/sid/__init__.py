@@ -1,4 +1,4 @@
-"""Semantic ids: item vectors to codes, made unique, judged, and kept from day to day.
+"""Semantic ids: item vectors to codes, made unique, measured, and kept from day to day.
 
 assign fits ids for a catalogue. tokenizers/ holds the variants and quantize/ what they are built from; cooccurrence and
 fusion prepare the vectors; unique and repair make ids distinct; quality, spread and neighbours describe them; daily/

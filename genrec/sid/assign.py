@@ -33,7 +33,7 @@ def assign(
     progress: Progress = silent,
     device: str | None = None,
 ) -> dict[str, Any]:
-    """Fuse text with co-occurrence where asked for, fit the configured tokenizer, encode all items, make ids unique.
+    """Fuse text with co-occurrence (`config.fusion`), fit the configured tokenizer, encode all items, make ids unique.
 
     Args:
         vectors_path, catalogue_path: of the embed and the prepare stage; row i is item i in both.
@@ -44,7 +44,7 @@ def assign(
             fusion.safetensors where ids are fused (`genrec.sid.fusion`).
         train_path: train.parquet of the prepare stage, for the fusion and for figures on co-occurrence, or None
             for neither.
-        progress: told by the tokenizer.
+        progress: reports the progress of the tokenizer's fit.
         device: torch device; None takes the GPU where there is one.
 
     Returns:

@@ -51,7 +51,10 @@ def cooccurrence_counts(train_path: Path, num_items: int, window: int) -> csr_ar
 
 
 def ppmi(counts: csr_array, smoothing: float) -> csr_array:
-    """Positive pointwise mutual information: max(0, log(p(i, j) / (p(i) p_s(j)))), p_s proportional to count ** s."""
+    """Positive pointwise mutual information: max(0, log(p(i, j) / (p(i) p_s(j)))), p_s proportional to count ** s.
+
+    Neither scikit-learn, scipy nor gensim computes it on a sparse matrix of counts.
+    """
     from scipy import sparse
 
     pairs = counts.tocoo()

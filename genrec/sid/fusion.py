@@ -2,8 +2,8 @@
 
 A fused vector is the text vector and the co-occurrence vector side by side, each scaled so that its mean squared
 distance from its mean makes up its share (1 - weight, weight). Items without training events get the co-occurrence
-vector that a ridge regression on text predicts: their code depends on their text alone, and lands where warm items
-with such texts are.
+vector that a ridge regression on text predicts: their codes depend on text alone, and are those of warm items
+with such texts.
 """
 
 from __future__ import annotations

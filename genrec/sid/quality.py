@@ -1,4 +1,4 @@
-"""How good semantic ids are, in figures and in examples a person can read."""
+"""Quality of semantic ids: figures, and examples of items that share codes."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _largest_cells(codes: np.ndarray, depth: int) -> dict[str, Any]:
 
 
 def _examples(codes: np.ndarray, depth: int, catalogue: pa.Table) -> dict[str, Any]:
-    """Items behind a few prefixes from the fullest to the smallest with company, evenly spaced."""
+    """Items of a few prefixes that more than one item has, evenly spaced from the fullest to the emptiest."""
     prefixes, inverse, counts = np.unique(codes[:, :depth], axis=0, return_inverse=True, return_counts=True)
     inverse = inverse.reshape(-1)
     order = np.argsort(-counts, kind="stable")

@@ -2,14 +2,13 @@
 
 Level by level, from coarse to fine. A code of level l below a given prefix has room for as many items as there are
 ids behind it; where more items want it, the surplus goes to the nearest code of the same level with room, and finds
-its codes below anew. At the last level a code has room for one item, and the items of a cell (same codes but the
+its codes below again. At the last level a code has room for one item, and the items of a cell (same codes but the
 last) are assigned to its codes at minimum total squared distance (Kuhn 1955; scipy's `linear_sum_assignment`).
 """
 
 import numpy as np
 
 from genrec.errors import DataError
-from genrec.progress import Progress, silent
 
 _BLOCK_ELEMENTS = 1 << 24  # entries of a cost matrix computed at once (128 MiB of float64)
 
@@ -29,7 +28,6 @@ def repair(
     codebooks: np.ndarray,
     *,
     taken: np.ndarray | None = None,
-    progress: Progress = silent,
 ) -> np.ndarray:
     """Make ids unique (see the module's text). Deterministic; codes of cells without a conflict stay as they are.
 
@@ -38,7 +36,6 @@ def repair(
         latents: float32 [N, d], what the codes quantise.
         codebooks: float32 [L, K, d].
         taken: int [M, L], distinct ids that other items hold for good, or None.
-        progress: told after every level but the last, and in items of conflicting cells there.
 
     Returns:
         int32 [N, L], all rows distinct and none of them in `taken`.
@@ -55,9 +52,7 @@ def repair(
     for level in range(num_levels - 1):
         _spill(final, residual, codebooks, level, taken)
         residual -= codebooks[level][final[:, level]]
-        progress(level + 1, num_levels, f"room at level {level + 1}")
     _assign_last(final, residual, codebooks[-1], taken)
-    progress(num_levels, num_levels)
     return final.astype(np.int32)
 
 

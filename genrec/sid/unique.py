@@ -1,4 +1,4 @@
-"""Raw codes to unique ids, in one of two ways: reassign at minimum cost, or count within an id by one more token.
+"""Raw codes to unique ids: items that collide are reassigned at minimum cost, or numbered by one more token.
 
 The extra token is TIGER's (arXiv 2305.05065, section 3.1): it keeps every learned code, at the price of one more
 decoding step and of a last token without meaning.
@@ -7,7 +7,6 @@ decoding step and of a last token without meaning.
 import numpy as np
 
 from genrec.errors import DataError
-from genrec.progress import Progress, silent
 from genrec.sid.repair import rank_within, repair
 
 
@@ -18,7 +17,6 @@ def make_unique(
     how: str,
     *,
     taken: np.ndarray | None = None,
-    progress: Progress = silent,
 ) -> np.ndarray:
     """Ids that no two items share.
 
@@ -36,7 +34,7 @@ def make_unique(
         DataError: more items than free ids, or more items with one id than the extra token can count.
     """
     if how == "reassign":
-        return repair(raw, latents, codebooks, taken=taken, progress=progress)
+        return repair(raw, latents, codebooks, taken=taken)
     return count_within(raw, codebooks.shape[1], taken)
 
 

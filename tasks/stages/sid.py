@@ -1,4 +1,4 @@
-"""sid: vectors to collision-free semantic ids; known items keep theirs where asked for and the codebooks still fit."""
+"""sid: vectors to collision-free semantic ids; known items keep theirs (service.keep: ids) while the codebooks still fit."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What every module of genrec/embed that encodes texts promises (`ready` reads vectors: tests/unit/embed/encoders/test_ready.py)."""
+"""Promises of every encoder of texts (`ready` reads vectors: tests/unit/embed/encoders/test_ready.py)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What every module of genrec/sid that makes ids promises."""
+"""Promises of every tokenizer, a module of genrec/sid/tokenizers."""
 
 import json
 
@@ -58,8 +58,9 @@ def test_codes_are_one_int32_a_level_in_range(method):
 def test_codes_are_the_nearest_of_each_level_to_what_is_left_over(method):
     tokenizer = fit(method)
     codes, left = tokenizer.encode(VECTORS), tokenizer.project(VECTORS).astype(np.float64)
+    prices = tokenizer.tensors().get("prices", torch.zeros(LEVELS, CODES)).numpy()
     for level, codebook in enumerate(tokenizer.codebooks.astype(np.float64)):
-        distances = np.square(left[:, None] - codebook[None]).sum(axis=2) + tokenizer.prices[level]
+        distances = np.square(left[:, None] - codebook[None]).sum(axis=2) + prices[level]
         chosen = distances[np.arange(len(left)), codes[:, level]]
         np.testing.assert_allclose(chosen, distances.min(axis=1), rtol=1e-3, atol=1e-5)
         left -= codebook[codes[:, level]]

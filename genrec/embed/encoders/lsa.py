@@ -66,7 +66,7 @@ def encode(
         texts: the distinct texts.
         options: settings.
         batch_tokens, device: not used; they are part of every encoder's signature.
-        progress: told after TF-IDF and after the SVD.
+        progress: reports after TF-IDF and after the SVD.
 
     Returns:
         float32 [len(texts), d], d <= options.dim, rows of unit length; a text without any kept term is a zero row.
@@ -133,7 +133,7 @@ class Model:
             tensors = load_file(folder / MODEL_FILE)
             meta = json.loads((folder / TERMS_FILE).read_text(encoding="utf-8"))
             return cls(meta["terms"], tensors["idf"], tensors["components"], meta["max_ngram"])
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
             raise DataError(f"{folder}: no saved text encoder ({error}); recompute the embed stage") from error
 
 

@@ -92,7 +92,7 @@ def _matrix(table: pa.Table, path: Path) -> np.ndarray:
     if flat.null_count or not finite.all():
         place = _first(ids, pa.array(~finite))
         raise DataError(
-            f"{path}: the vector of item {place!r} is not finite ({int((~finite).sum())} such items); mend or drop them"
+            f"{path}: the vector of item {place!r} is not finite ({int((~finite).sum())} such items); correct or remove them"
         )
     return np.ascontiguousarray(values)
 

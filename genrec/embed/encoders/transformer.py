@@ -24,7 +24,7 @@ class Config:
     """Settings of the transformer encoder."""
 
     model: str = setting("Qwen/Qwen2.5-3B", "Hub id or local folder of a model with safetensors weights.")
-    revision: str | None = setting(None, "Commit or tag of a hub model: pins what the cached vectors stand for.")
+    revision: str | None = setting(None, "Commit or tag of a hub model: fixes the version of the cached vectors.")
     pooling: Literal["mean", "last"] = setting(
         "mean", "mean of the last hidden states over all tokens, or the state of the last token."
     )
@@ -50,7 +50,7 @@ def encode(
         options: settings.
         batch_tokens: padded tokens in one forward, at most; a longer text goes alone.
         device: torch device; None takes the GPU where there is one.
-        progress: told after every batch, in texts.
+        progress: reports after every batch, in texts.
 
     Returns:
         float32 [len(texts), hidden_size].
@@ -147,7 +147,7 @@ def length_batches(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
 def _forward(model: Any, token_ids: list[list[int]], options: Config, device: str) -> torch.Tensor:
     """float32 [rows, hidden_size] on the device."""
     lengths = torch.tensor([len(ids) for ids in token_ids])
-    padded = np.zeros((len(token_ids), int(lengths.max())), dtype=np.int64)  # any id does: padding is masked
+    padded = np.zeros((len(token_ids), int(lengths.max())), dtype=np.int64)  # any id serves: padding is masked
     for row, ids in zip(padded, token_ids, strict=True):
         row[: len(ids)] = ids
     mask = torch.arange(padded.shape[1]) < lengths[:, None]

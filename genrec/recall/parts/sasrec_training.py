@@ -44,7 +44,7 @@ class TrainedSasRec:
     """Scorer by the last hidden state against all item vectors.
 
     Args:
-        model: the network; `scores` wants it in evaluation mode, as `train` leaves it.
+        model: the network; `scores` needs it in evaluation mode, as `train` leaves it.
         known: bool [num_items], items with a trained vector; the others rank last.
         max_history: most recent items that are read.
     """

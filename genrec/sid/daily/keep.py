@@ -1,7 +1,7 @@
 """Ids from one day to the next: known items keep theirs, new ones get theirs from the frozen codebooks.
 
 An id is never given to a second item, not even when its item leaves the catalogue: it may come back. Where the
-codebooks cannot be kept, `keep_ids` raises CannotKeep with the reason, and the caller fits them anew.
+codebooks cannot be kept, `keep_ids` raises CannotKeep with the reason, and the caller fits them again.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _CHANGED_SHARE = 0.5  # of the items both catalogues have: with more changes the
 
 
 class CannotKeep(Exception):
-    """The codebooks have to be fitted anew; the message says why."""
+    """The codebooks have to be fitted again; the message says why."""
 
 
 def keep_ids(

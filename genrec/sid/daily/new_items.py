@@ -1,4 +1,4 @@
-"""Ids for new items from frozen codebooks, and whether the codebooks have drifted and must be fitted anew."""
+"""Ids for new items from frozen codebooks, and whether the codebooks have drifted and must be fitted again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class NewIds:
     Args:
         sids: int32 [M, T], distinct and none of them in use before.
         raw: int32 [M, L], the nearest codes.
-        squared_errors: float64 [M], squared distance of each vector (after fusion) from what its raw codes stand for.
+        squared_errors: float64 [M], squared distance of each vector (after fusion) from the decoded raw codes.
     """
 
     sids: np.ndarray
@@ -99,7 +99,7 @@ class Drift:
         error_ratio: mean squared error of new items, by that of held-out items.
         error_ratio_low: its lower bound: the ratio less two standard errors.
         moved_share, expected_moved_share: share of new and of held-out items whose nearest codes were in use.
-        reasons: why to fit anew, in words; empty when the codebooks do.
+        reasons: why to fit again, as sentences; empty where there is none.
     """
 
     num_new: int
@@ -111,7 +111,7 @@ class Drift:
 
     @property
     def retrain(self) -> bool:
-        """Whether the codebooks have drifted enough to fit them anew."""
+        """Whether the codebooks have drifted enough to fit them again."""
         return bool(self.reasons)
 
 

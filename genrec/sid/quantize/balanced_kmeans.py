@@ -2,7 +2,10 @@
 
 The assignment step under size bounds is that of Bradley, Bennett & Demiriz, Constrained K-Means Clustering (Microsoft
 Research, 2000). Their k-means can start anywhere; here a tree of equal halvings gives the start, so that dense
-regions have centroids enough from the beginning and few iterations are left to do.
+regions have enough centroids from the beginning and few iterations are needed.
+
+k-means-constrained (0.9), which solves a min-cost flow at every iteration, takes 20 to 40 times the CPU seconds for an
+inertia within 0.6% (4,000 points, 64 clusters; tests/bench/bench_balanced_kmeans.py).
 """
 
 import torch

@@ -6,7 +6,7 @@ import torch
 
 
 class Inputs:
-    """An invertible map of vectors to the encoder's inputs: (vectors - mean) / scale, and a whitening where asked for.
+    """An invertible map of vectors to the encoder's inputs: (vectors - mean) / scale, and optionally a whitening.
 
     Args:
         mean: float32 [d].

@@ -86,13 +86,6 @@ class Tokenizer:
         return self._codebooks.cpu().numpy()
 
     @property
-    def prices(self) -> np.ndarray:
-        """float32 [num_levels, num_codes]: what a code costs beside its squared distance; zero for most tokenizers."""
-        if self._prices is None:
-            return np.zeros(self._codebooks.shape[:2], dtype=np.float32)
-        return self._prices.cpu().numpy()
-
-    @property
     def num_levels(self) -> int:
         return self._codebooks.shape[0]
 
@@ -121,7 +114,7 @@ class Tokenizer:
 
     @torch.no_grad()
     def decode(self, codes: np.ndarray) -> np.ndarray:
-        """float32 [N, d]: the vectors that codes [N, <= num_levels] stand for; fewer levels give a coarser one."""
+        """float32 [N, d]: the vectors that codes [N, <= num_levels] decode to; fewer levels give coarser ones."""
         parts = []
         for part in torch.from_numpy(codes.astype(np.int64)).split(65536):
             summed = torch.zeros(len(part), self._codebooks.shape[2], device=self.device)

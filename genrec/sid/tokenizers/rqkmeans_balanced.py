@@ -17,7 +17,7 @@ import torch
 from genrec.progress import Progress, silent
 from genrec.sid.quantize.balance import assign_within_bounds
 from genrec.sid.quantize.balanced_kmeans import balanced_kmeans
-from genrec.sid.quantize.distances import Distances, size_bounds
+from genrec.sid.quantize.distances import Bounds, Distances, size_bounds
 from genrec.sid.quantize.tokenizer import Tokenizer, as_tensor, default_device
 from genrec.variants import setting
 
@@ -105,7 +105,7 @@ def fit(
     """
     place = default_device(device)
     residual = as_tensor(vectors).to(place)
-    bounds = size_bounds(len(vectors), num_codes, options.size_slack, options.size_tolerance)
+    bounds = Bounds(*promised_sizes(len(vectors), num_codes, options))
     codebooks, all_prices = [], []
     for level in range(num_levels):
         progress(level, num_levels, f"level {level + 1}")

@@ -3,8 +3,9 @@
 Source: the moving average and its Laplace smoothing are VQ-VAE's (arXiv 1711.00937, appendix A.1), the autoencoder is
 that of `rqvae`; spreading the last level by optimal transport (Sinkhorn) is LC-Rec's uniform semantic mapping
 (arXiv 2311.09049). LC-Rec transports within batches and within groups that collide; here the last level has prices
-from a transport of all items (`genrec.sid.quantize.balance`), which also encode new items, and the items of a catalogue that
-share all codes but the last are spread over the last level by a transport of their own, at most one to a code.
+from a transport of all items (`genrec.sid.quantize.prices`), which also encode new items, and the items of a
+catalogue that share all codes but the last are spread over the last level by a transport of their own, at most one to
+a code.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class _AverageTrainer(Trainer):
 
     @torch.no_grad()
     def revive(self) -> None:
-        """Move codes whose average use has all but ended to residuals of random items; price the last level anew."""
+        """Move codes whose average use is nearly zero to residuals of random items; price the last level again."""
         residual = self.encoder(self.table)
         per_code = min(self.options.batch_size, len(self.table)) / self.codebooks.shape[1]
         for level, codebook in enumerate(self.codebooks):

@@ -116,3 +116,15 @@ def test_a_damaged_encoder_is_named(tmp_path):
     (first / lsa.MODEL_FILE).write_bytes(b"nothing")
     with pytest.raises(DataError, match="no saved text encoder"):
         reuse.fold_in(["x"], config, first, silent)
+
+
+def test_an_error_that_is_no_damage_passes(tmp_path, monkeypatch):
+    config = EmbedConfig(options={"dim": 4})
+    first, _ = _first(tmp_path, config, TITLES[:40])
+
+    def fail(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(lsa, "load_file", fail)
+    with pytest.raises(PermissionError):
+        reuse.fold_in(["x"], config, first, silent)

@@ -77,8 +77,9 @@ def test_equal_items_stay_together_when_others_are_spread():
 
 def test_new_items_of_a_spread_tokenizer_follow_its_prices():
     tokenizer = fit()
-    assert np.ptp(tokenizer.prices[-1]) > 0
-    assert not tokenizer.prices[:-1].any()
+    prices = tokenizer.tensors()["prices"].numpy()
+    assert np.ptp(prices[-1]) > 0
+    assert not prices[:-1].any()
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_place():
