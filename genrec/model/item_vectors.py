@@ -95,8 +95,9 @@ class ItemVectors(nn.Module):
     @property
     def trie(self) -> Trie:
         """The trie of the catalogue's codes, on the device of the module."""
-        if self._trie is None or self._trie.device != self.codes.device:
-            self._trie = Trie.from_sids(self.codes.cpu().numpy(), self.num_codes, self.codes.device)
+        if self._trie is None:
+            self._trie = Trie.from_sids(self.codes.cpu().numpy(), self.num_codes)
+        self._trie = self._trie.to(self.codes.device)
         return self._trie
 
     def logits(self, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,7 @@ class Config:
     history_decay: float = setting(0.6, "Weight of a history item is history_decay ** age.", gt=0, le=1)
     normalize: Literal["none", "geometric"] = setting(
         "none",
-        "none keeps counts, so that popular successors win; geometric divides an edge by the square root of what "
+        "none keeps counts, so that popular items win; geometric divides an edge by the square root of what "
         "leaves its source times what enters its target.",
     )
 

@@ -22,11 +22,16 @@ _MAX_HISTORY = 64  # newest items; older ones weigh nothing at any usual decay
 
 @dataclass(frozen=True)
 class Config:
-    credit: float = setting(0.9, "Reward of the strongest successor; others earn in proportion.", gt=0, le=10)
-    window: int = setting(
-        5, "Places within which one item counts as a successor of another, by 1 / distance.", ge=1, le=100
+    credit: float = setting(
+        0.9, "Reward of the item that the history leads to most strongly; others earn in proportion.", gt=0, le=10
     )
-    decay: float = setting(0.6, "Weight of each older item of the history beside the one after it.", gt=0, le=1)
+    window: int = setting(
+        5,
+        "Longest distance, in places, between an item and one that counts as following it, by 1 / distance.",
+        ge=1,
+        le=100,
+    )
+    decay: float = setting(0.6, "Weight of a history item is decay ** age.", gt=0, le=1)
 
 
 def num_following(options: Config) -> int:

@@ -149,7 +149,7 @@ def test_transitions_without_their_table_are_an_error_and_no_zero():
         transitions.reward(torch.tensor([[1]]), torch.tensor([1]), context, transitions.Config())
 
 
-def test_the_strongest_successor_is_sought_outside_of_the_history():
+def test_the_strongest_transition_is_that_to_an_item_outside_of_the_history():
     sequences = [[0, 3], [0, 3], [0, 3], [0, 1]]
     values, _ = transitions_reward(sequences, [[3, 0]], None, [[1, 3, 2]], credit=1.0)
     assert values[0].tolist() == [1, 1, 0]  # item 3, three times as strong, is known already and earns no more than all
