@@ -50,13 +50,11 @@ CATALOGUE = pa.schema(
         pa.field("train_count", pa.int32(), nullable=False),  # training events with the item; 0 = cold
     ]
 )
-USERS = (
-    pa.schema(  # users.parquet: row i is user i; with k_core_on all also those without training events (global_time)
-        [
-            pa.field("user", pa.int32(), nullable=False),
-            pa.field("user_id", pa.string(), nullable=False),
-        ]
-    )
+USERS = pa.schema(  # users.parquet: row i is user i, under global_time with k_core_on all also without training events
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+    ]
 )
 SEQUENCES = pa.schema(  # train.parquet: what a model may learn from, one row a user, oldest first
     [
@@ -78,9 +76,7 @@ HISTORIES = pa.schema(  # histories.parquet: one row a user with targets, oldest
 TARGETS = pa.schema(  # valid.parquet, test.parquet: one row a prediction to make; genrec.data.targets reads them
     [
         pa.field("user", pa.int32(), nullable=False),
-        pa.field(
-            "history_length", pa.int32(), nullable=False
-        ),  # the history: so many first events in histories.parquet
+        pa.field("history_length", pa.int32(), nullable=False),  # first events of the user's row of histories.parquet
         pa.field("target", pa.int32(), nullable=False),
         pa.field("target_event", pa.string(), nullable=False),
         pa.field("timestamp", pa.int64(), nullable=False),
@@ -191,6 +187,12 @@ def ragged(column: pa.ChunkedArray) -> list[NDArray[np.int32]]:
     if isinstance(array, pa.ChunkedArray):  # a column without chunks
         return []
     return np.split(array.flatten().to_numpy(), np.cumsum(array.value_lengths().to_numpy())[:-1]) if len(array) else []
+
+
+def numbered(labels: pa.Array) -> tuple[NDArray[np.int64], list[str]]:
+    """A number for each label, int64 [n], counted from 0 by first appearance, and the labels by their number."""
+    encoded = labels.dictionary_encode()
+    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64), encoded.dictionary.to_pylist()
 
 
 def read_sids(path: Path) -> NDArray[np.int32]:

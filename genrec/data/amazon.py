@@ -95,9 +95,9 @@ def read_shard(shard: Shard, layout: Layout) -> Iterator[Batch]:
     for first_line, lines in lines_of:
         places, records, bad = reading.parse_json_lines(first_line, lines)
         rows, also_bad = parse(layout, first_line, lines, places, records)
-        yield Batch(rows, bad + also_bad, lines_of.num_lines)
+        yield Batch(rows, bad + also_bad, lines_of.num_lines, lines_of.share())
     cut = [reading.cut_row(lines_of.cut)] if lines_of.cut else []
-    yield Batch(empty_rows(shard.kind), cut, lines_of.num_lines)
+    yield Batch(empty_rows(shard.kind), cut, lines_of.num_lines, 1.0)
 
 
 def _interactions(

@@ -17,7 +17,7 @@ from genrec import tables, variants
 from genrec.config import DataConfig
 from genrec.data.amazon import listing
 from genrec.data.quarantine import MAX_RECORD_CHARS, POSITION_LIMIT
-from genrec.data.shards import ROW_TYPES, Shard, SourceFile, cut_into_shards
+from genrec.data.shards import ROW_TYPES, Shard, SourceFile, cut_into_shards, shard_bytes
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
 
@@ -51,12 +51,13 @@ def plan(config: DataConfig, folder: Path) -> list[Shard]:
 
 
 def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress = silent) -> None:
-    """Read one shard into three part files in `out`: rows, rows set aside, and counts."""
+    """Read one shard into three part files in `out`: rows, rows set aside, and counts. Progress is in bytes."""
     module, options = variants.build(PACKAGE, config.source, config.options)
     out.mkdir(parents=True, exist_ok=True)
     stem = out / f"{shard.index:05d}"
     row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
     num_rows = num_bad = num_lines = 0
+    num_bytes, note = shard_bytes(shard), f"bytes of {shard.name}"
     with (
         pq.ParquetWriter(f"{stem}-rows.parquet", row_schema) as rows_writer,
         pq.ParquetWriter(f"{stem}-bad.parquet", _BAD_SCHEMA) as bad_writer,
@@ -70,7 +71,8 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
             if batch.bad:
                 bad = [row._asdict() for row in batch.bad]
                 bad_writer.write_table(pa.Table.from_pylist(bad, schema=_BAD_SCHEMA))
-            progress(num_rows, num_rows, shard.name)
+            progress(batch.share * num_bytes, num_bytes, note)
+    progress(num_bytes, num_bytes, note)
     counts = {"kind": shard.kind, "file": shard.name, "lines": num_lines, "rows": num_rows, "bad": num_bad}
     Path(f"{stem}.json").write_text(json.dumps(counts, sort_keys=True))
 

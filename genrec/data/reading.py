@@ -40,6 +40,12 @@ class LineReader:
         self.num_lines = 0
         self.cut: Cut | None = None
         self._damage: str | None = None
+        self._passed = self._read = 0  # bytes of the file, compressed or not: before the current block, and with it
+        self._total = 1
+
+    def share(self, of_block: float = 1.0) -> float:
+        """How much of the range was passed, 0..1, when `of_block` of the current block was worked off."""
+        return min(1.0, (self._passed + of_block * (self._read - self._passed)) / self._total)
 
     def __iter__(self) -> Iterator[tuple[int, list[bytes]]]:
         tail = b""
@@ -78,10 +84,11 @@ class LineReader:
         with self.path.open("rb") as file:
             size = self.path.stat().st_size
             begin = _line_start(file, self.start, size)
-            left = _line_start(file, size if self.end is None else self.end, size) - begin
+            left = self._total = _line_start(file, size if self.end is None else self.end, size) - begin
             file.seek(begin)
             while left > 0 and (block := file.read(min(BLOCK_BYTES, left))):
                 left -= len(block)
+                self._passed, self._read = self._read, self._total - left
                 yield block
 
     def _inflate(self) -> Iterator[bytes]:
@@ -90,6 +97,7 @@ class LineReader:
             if file.read(2) != GZIP_MAGIC:
                 raise DataError(f"{self.name}: not a gzip file (the name ends in .gz); decompress or rename it")
             file.seek(0)
+            self._total = self.path.stat().st_size
             inflate, pieces, size = zlib.decompressobj(_GZIP_WINDOW), list[bytes](), 0
             fresh = True  # at the start of a member: an end here is a regular end
             while self._damage is None and (compressed := file.read(INPUT_BYTES)):
@@ -107,10 +115,12 @@ class LineReader:
                     pieces.append(piece)
                     size += len(piece)
                 if size >= BLOCK_BYTES:
+                    self._passed, self._read = self._read, file.tell()
                     yield b"".join(pieces)
                     pieces, size = [], 0
         if not fresh and self._damage is None:
             self._damage = "the compressed file ends before its end mark"
+        self._passed, self._read = self._read, self._total
         yield b"".join(pieces)
 
 

@@ -67,16 +67,27 @@ class Batch(NamedTuple):
     """Rows of one kind (columns as in ROW_TYPES, `line` 1-based from the start of the shard) and the rows set aside.
 
     `num_lines` is how many lines of the file were passed so far in the shard: the next shard's lines count on from it.
+    `share` is how much of the shard was passed so far, 0..1, by its bytes as they lie in the file (a Parquet file: rows).
     """
 
     rows: pl.DataFrame
     bad: list[BadRow]
     num_lines: int
+    share: float
 
 
 def empty_rows(kind: str) -> pl.DataFrame:
     """No rows, with the columns of `kind`."""
     return pl.DataFrame(schema=ROW_TYPES[kind])
+
+
+def shard_bytes(shard: Shard) -> int:
+    """About how many bytes of its file a shard covers, at least 1: what its part of the work is measured by."""
+    size = max(1, shard.path.stat().st_size)
+    if shard.path.suffix != ".parquet":
+        return max(1, (size if shard.end is None else min(shard.end, size)) - shard.start)
+    rows = _group_rows(shard.path)
+    return max(1, size * sum(rows[shard.start : shard.end]) // max(1, sum(rows)))
 
 
 def cut_into_shards(files: list[SourceFile], max_bytes: int = 256 << 20, max_rows: int = 4_000_000) -> list[Shard]:
@@ -98,17 +109,20 @@ def _ranges(path: Path, max_bytes: int, max_rows: int) -> list[tuple[int, int | 
 
 
 def _row_group_ranges(path: Path, max_rows: int) -> list[tuple[int, int | None]]:
-    """Consecutive row groups, joined while they hold at most `max_rows` rows. A file that is no Parquet is one range:
-    the reader then says what is wrong with it."""
-    try:
-        metadata = pq.ParquetFile(path).metadata
-    except (OSError, ValueError):
-        return [(0, None)]
+    """Consecutive row groups, joined while they hold at most `max_rows` rows."""
     starts, rows = [0], 0
-    for group in range(metadata.num_row_groups):
-        size = metadata.row_group(group).num_rows
+    for group, size in enumerate(_group_rows(path)):
         if rows and rows + size > max_rows:
             starts.append(group)
             rows = 0
         rows += size
     return list(zip(starts, [*starts[1:], None], strict=True))
+
+
+def _group_rows(path: Path) -> list[int]:
+    """Rows of each row group. A file that is no Parquet has none: its reader then says what is wrong with it."""
+    try:
+        metadata = pq.ParquetFile(path).metadata
+    except (OSError, ValueError):
+        return []
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]

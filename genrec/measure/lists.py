@@ -6,6 +6,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from genrec.metrics import coverage, popularity_groups
+from genrec.tables import numbered
 
 
 class ListMetrics:
@@ -71,9 +72,9 @@ def _mean(values: NDArray, counted: NDArray[np.bool_]) -> float:
 
 def _category_matrix(categories: pa.ListArray) -> sp.csr_array:
     """Binary [num_items, num distinct categories]."""
-    _, codes = np.unique(np.asarray(categories.flatten().to_pylist(), dtype=object).astype(str), return_inverse=True)
+    codes, names = numbered(categories.flatten())
     rows = np.repeat(np.arange(len(categories)), categories.value_lengths().to_numpy())
-    shape = (len(categories), int(codes.max(initial=-1)) + 1)
+    shape = (len(categories), len(names))
     matrix = sp.csr_array((np.ones(len(rows)), (rows, codes)), shape=shape)
     matrix.sum_duplicates()
     matrix.data[:] = 1

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from genrec.errors import DataError
-from genrec.tables import SEQUENCES, read_table
+from genrec.tables import SEQUENCES, numbered, read_table
 
 
 class PromptSet(NamedTuple):
@@ -46,9 +46,8 @@ class PromptSource:
         column = table["items"].combine_chunks()
         offsets = column.offsets.to_numpy().astype(np.int64)
         self.items = column.values.to_numpy(zero_copy_only=False).astype(np.int64)
-        events = table["events"].combine_chunks().values.dictionary_encode()
-        self.event_names = tuple(events.dictionary.to_pylist())
-        self.events = events.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        self.events, names = numbered(table["events"].combine_chunks().values)
+        self.event_names = tuple(names)
         self.sequences = (self.items, offsets)  # sequence i is items[offsets[i]:offsets[i + 1]]
         long_enough = np.diff(offsets) >= 2
         self.starts, self.lengths = offsets[:-1][long_enough], np.diff(offsets)[long_enough]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from genrec.errors import DataError
-from genrec.tables import CATALOGUE, read_table
+from genrec.tables import CATALOGUE, numbered, read_table
 
 
 class Sequences(NamedTuple):
@@ -72,8 +72,7 @@ def read_context(
         )
     column = table["categories"].combine_chunks()
     lengths = column.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
-    names = column.flatten().dictionary_encode()
-    codes = names.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    codes, _ = numbered(column.flatten())
     width = int(lengths.max(initial=0))
     categories = np.full((len(lengths), width), -1, dtype=np.int64)
     categories[np.arange(width) < lengths[:, None]] = codes

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 
 from genrec.config import DataConfig, PrepareConfig
-from genrec.data.planted import planted_structure
 from genrec.data.shop.assortment import max_items
 from genrec.data.shop.files import MALFORMED_METADATA, MALFORMED_REVIEWS, METADATA, REVIEWS, open_shop, write_shop
 from tests.support.data_samples import run_ingest, run_prepare
+from tests.support.planted import planted_structure
 
 SIZE: dict[str, Any] = {"num_users": 2000, "num_items": 800, "mean_events": 9.5, "seed": 3}
 

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from genrec import tables
+from genrec.data.targets import read_targets
+from genrec.tables import ragged
 
 
 def planted_structure(prepared: Path, k: int = 10) -> dict[str, float]:
@@ -13,12 +16,10 @@ def planted_structure(prepared: Path, k: int = 10) -> dict[str, float]:
     popularity: training count; itemcf: cosine of the users two items share, summed over the whole history;
     transitions: how often an item directly followed the last one of the history, itemcf breaking ties.
     """
-    from scipy import sparse
-
     num_items = tables.read_table(prepared / "catalogue.parquet").num_rows
-    train = [np.asarray(row, np.int64) for row in _column(prepared / "train.parquet", "items")]
-    histories = [np.asarray(row, np.int64) for row in _column(prepared / "test.parquet", "history")]
-    targets = np.asarray(_column(prepared / "test.parquet", "target"))
+    train = ragged(tables.read_table(prepared / "train.parquet", columns=["items"])["items"])
+    test = read_targets(prepared / "test.parquet")
+    histories, targets = test.histories, test.targets
     bought = _incidence(train, num_items)
     together = (bought.T @ bought).toarray()
     counts = np.diag(together).copy()
@@ -38,13 +39,7 @@ def planted_structure(prepared: Path, k: int = 10) -> dict[str, float]:
     return {name: _hit_rate(np.where(seen.toarray() > 0, -np.inf, s), targets, k) for name, s in scores.items()}
 
 
-def _column(path: Path, name: str) -> list:
-    return tables.read_table(path, columns=[name])[name].to_pylist()
-
-
-def _incidence(rows: list[np.ndarray], num_items: int):  # type: ignore[no-untyped-def]  # a scipy sparse array
-    from scipy import sparse
-
+def _incidence(rows: list[np.ndarray], num_items: int) -> sparse.csr_array:
     users = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     shape = (len(rows), num_items)
     return (sparse.coo_array((np.ones(len(users)), (users, np.concatenate(rows))), shape).tocsr() > 0).astype(float)

@@ -6,12 +6,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from genrec.config import DataConfig
 from genrec.data import ingest
-from genrec.data.tables import iso_milliseconds
 from genrec.errors import DataError
 from tests.support.data_samples import T0_MS, run_ingest
 
@@ -157,25 +154,6 @@ def test_quoted_fields_may_span_lines(tmp_path: Path) -> None:
     assert pl.read_parquet(tmp_path / "run/ingest/items.parquet")["title"].to_list() == ["two\nlines, one title"]
     found = pl.read_parquet(tmp_path / "run/ingest/quarantine.parquet").select("file", "line", "reason")
     assert list(found.iter_rows()) == [("interactions.csv", 3, "missing_item"), ("items.csv", 4, "missing_item")]
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2099, 1, 1)),
-    st.sampled_from([None, 0, 330, -480]),
-)
-def test_iso_times_agree_with_the_standard_library(moment: datetime.datetime, offset: int | None) -> None:
-    zone = datetime.UTC if offset is None else datetime.timezone(datetime.timedelta(minutes=offset))
-    aware = moment.replace(tzinfo=zone)
-    text = (moment if offset is None else aware).isoformat()
-    expected = (aware - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(milliseconds=1)
-    assert iso_milliseconds(pl.Series("t", [text, "2020-13-01", "2020-01-01T25:00", "now", None])).to_list() == [
-        expected,
-        None,
-        None,
-        None,
-        None,
-    ]
 
 
 def test_parts_that_come_later_are_read_with_the_first_file(tmp_path: Path) -> None:

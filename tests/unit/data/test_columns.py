@@ -1,0 +1,75 @@
+"""Times of any form, and the unit that numbers are in."""
+
+import datetime
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genrec.data.columns import iso_milliseconds, unit_of
+
+HALF_PAST_TEN = 1_577_874_600_000  # 2020-01-01T10:30Z
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.datetimes(datetime.datetime(1990, 1, 1), datetime.datetime(2099, 1, 1)),
+    st.sampled_from([None, 0, 330, -480]),
+)
+def test_iso_times_agree_with_the_standard_library(moment: datetime.datetime, offset: int | None) -> None:
+    zone = datetime.UTC if offset is None else datetime.timezone(datetime.timedelta(minutes=offset))
+    aware = moment.replace(tzinfo=zone)
+    text = (moment if offset is None else aware).isoformat()
+    expected = (aware - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(milliseconds=1)
+    assert iso_milliseconds(pl.Series("t", [text, "2020-13-01", "2020-01-01T25:00", "now", None])).to_list() == [
+        expected,
+        None,
+        None,
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2020-01-01T10:30", HALF_PAST_TEN),
+        ("2020-01-01 10:30:00,5", HALF_PAST_TEN + 500),
+        ("2020-01-01T10:30:00.123999999z", HALF_PAST_TEN + 123),
+        ("2020-01-01 12:30+02", HALF_PAST_TEN),
+        ("2020-01-01T07:00:00 -0330", HALF_PAST_TEN),
+        ("2020-01-01", HALF_PAST_TEN - 37_800_000),
+        ("2020-01-01+01:00", HALF_PAST_TEN - 41_400_000),
+        ("2090-01-01T10:30Z", HALF_PAST_TEN + 2_209_075_200_000),
+        ("1969-12-31T23:59:59.5", -500),
+        ("2020-02-30", None),
+        ("2020-1-1", None),
+        ("2020-01-01T24:00", None),
+        ("2020-01-01T10:60", None),
+        ("2020-01-01T10:30:60", None),
+        ("2020-01-01T10:30:00.", None),
+        ("2020-01-01T10", None),
+        ("2020-01-01T10:30+99:99", None),
+        ("20200101", None),
+    ],
+)
+def test_which_texts_are_times(text: str, expected: int | None) -> None:
+    assert iso_milliseconds(pl.Series("t", ["2020-01-01", text])).to_list()[1] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "unit"),
+    [
+        (["1", "2", "99999999"], "position"),
+        (["1600000000", "soon", "1600000001"], "s"),
+        ([1600000000000], "ms"),
+        ([1600000000000000, None], "us"),
+        ([1600000000000000000], "ns"),
+        (["2020-01-01", "2020-01-02", "7"], "iso"),
+        ([], "iso"),
+        ([datetime.datetime(2020, 1, 1)], "ms"),
+    ],
+)
+def test_the_unit_is_told_by_the_median(values: list, unit: str) -> None:
+    assert unit_of(pl.Series("t", values)) == unit
