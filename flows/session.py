@@ -20,6 +20,7 @@ err = Console(stderr=True, highlight=False)
 
 
 def checked_config(files: list[Path], overrides: list[str] | None, store: str | None) -> Config:
+    """The config of files and `--set` values, with `--store` on top. Raises ConfigError, naming the wrong setting."""
     extra = [f"store={json.dumps(store)}"] if store else []
     return load_config(files, [*(overrides or []), *extra])
 
@@ -48,14 +49,16 @@ def prefect_api(checked: Config) -> Iterator[Callable[[], None]]:
 
 @contextlib.contextmanager
 def terminal() -> Iterator[None]:
+    """Show stages and progress in the terminal."""
     from flows.console import Terminal
     from tasks.ray.watch import watching
 
-    with Terminal(out) as terminal, watching(terminal):
+    with Terminal(out) as shown, watching(shown):
         yield
 
 
 def run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
+    """Run the flow `retrain` with a Prefect API of its own; the report."""
     run_id = claimed_run_id(checked.name, checked.store)
     out.print(f"[bold]genrec[/] run {run_id}")
     with prefect_api(checked) as ready, terminal():
@@ -66,6 +69,7 @@ def run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
 
 
 def print_report(report: dict[str, Any], store: Path) -> None:
+    """Table, sentences and place of a report; `store` is the folder with runs/."""
     from flows.console import table
     from genrec.report.report import terminal_rows
 
