@@ -1,21 +1,26 @@
 """The command line: `python -m flows --help`."""
 
-import contextlib
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.serve import environment
+from flows.session import (
+    checked_config,
+    claimed_run_id,
+    out,
+    prefect_api,
+    print_report,
+    run_flow,
+    short_errors,
+    terminal,
+)
 from genrec.config import Config
-from genrec.config.load import load_config
-from genrec.errors import ConfigError, GenrecError
+from genrec.errors import GenrecError
 from genrec.store.remote import is_url, local_root
 
 app = typer.Typer(
@@ -25,8 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 _Set = Annotated[
     list[str] | None,
@@ -54,7 +57,8 @@ Examples:
 @app.command(epilog=_EXAMPLES.replace("\n\n  ", "\n\n"))
 def run(
     config: Annotated[
-        list[Path], typer.Option("--config", "-c", help="YAML file; repeat it to lay later files over earlier ones.")
+        list[Path],
+        typer.Option("--config", "-c", help="YAML file; may be repeated: later files override earlier ones."),
     ],
     overrides: _Set = None,
     from_stage: Annotated[
@@ -77,22 +81,22 @@ def run(
     debug: _Debug = False,
 ) -> None:
     """Run the pipeline: ingest, prepare, embed, sid, base, sft, rl, evaluate. Finished stages come from the store."""
-    with _short_errors(debug):
-        checked = _checked(config, overrides, store)
+    with short_errors(debug):
+        checked = checked_config(config, overrides, store)
         environment.prepare(local_root(checked.store), debug)
         from tasks.run import check_stage, stages_to_refresh  # before the slow imports: a typo answers at once
 
         stages_to_refresh(from_stage, refresh or [])
         if until:
             check_stage(until)
-        report = _run_flow(
+        report = run_flow(
             checked,
             from_stage=from_stage,
             refresh=refresh or [],
             until=until,
             refresh_elsewhere=refresh_elsewhere,
         )
-        _print_report(report, local_root(checked.store))
+        print_report(report, local_root(checked.store))
 
 
 @app.command()
@@ -101,7 +105,10 @@ def compare(
     more: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
     overlay: Annotated[
         list[Path] | None,
-        typer.Option("--overlay", help="YAML file laid over each of them (conf/cpu.yaml, say); may be repeated."),
+        typer.Option(
+            "--overlay",
+            help="YAML file with settings that override those of each (conf/cpu.yaml, say); may be repeated.",
+        ),
     ] = None,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, max=100, help="Runs of each config, with seeds in a row.")
@@ -110,17 +117,17 @@ def compare(
     store: _Store = None,
     debug: _Debug = False,
 ) -> None:
-    """Run several configs, shared stages once, and lay their results side by side."""
-    with _short_errors(debug):
-        checked = [_checked([path, *(overlay or [])], overrides, store) for path in [*configs, *(more or [])]]
+    """Run several configs, stages they share once, and compare their results in one table."""
+    with short_errors(debug):
+        checked = [checked_config([path, *(overlay or [])], overrides, store) for path in [*configs, *(more or [])]]
         environment.prepare(local_root(checked[0].store), debug)
-        with _prefect(checked[0]) as ready, _terminal():
+        with prefect_api(checked[0]) as ready, terminal():
             from flows.compare import compare as compare_flow
 
             ready()
             result = compare_flow(
                 configs=[c.model_dump(mode="json") for c in checked],
-                run_id=_run_id("compare", checked[0].store),
+                run_id=claimed_run_id("compare", checked[0].store),
                 seeds=seeds,
             )
         from flows.console import table
@@ -138,14 +145,14 @@ def report(
     debug: _Debug = False,
 ) -> None:
     """Print the results of a finished run and where its report.html is."""
-    with _short_errors(debug):
+    with short_errors(debug):
         root = local_root(store or Config.model_fields["store"].default)
         folder = root / "runs" / run_name
         if not (folder / "report.json").is_file():
             runs = sorted(p.parent.name for p in (root / "runs").glob("*/report.json") if p.parent.name != "latest")
             known = f"; finished runs: {', '.join(runs[-5:])}" if runs else "; there is no finished run yet: make run"
             raise GenrecError(f"{folder}: no report there{known}")
-        _print_report(json.loads((folder / "report.json").read_text()), root)
+        print_report(json.loads((folder / "report.json").read_text()), root)
 
 
 @app.command()
@@ -155,7 +162,7 @@ def serve(
     debug: _Debug = False,
 ) -> None:
     """Bring up the Prefect UI with the pipeline as a deployment; Ctrl-C takes all of it down."""
-    with _short_errors(debug):
+    with short_errors(debug):
         named = store or Config.model_fields["store"].default
         root = local_root(named)
         environment.prepare(root, debug=True)
@@ -172,7 +179,7 @@ def deploy(
     debug: _Debug = False,
 ) -> None:
     """Put the deployments on a work pool of the Prefect server that PREFECT_API_URL names, for Prefect workers elsewhere."""
-    with _short_errors(debug):
+    with short_errors(debug):
         if "PREFECT_API_URL" not in os.environ:
             raise GenrecError("PREFECT_API_URL is not set; set it to the server's address, or use serve on one machine")
         from flows.serve.deploy import deploy as put_on_pool
@@ -205,7 +212,7 @@ def current(
     """Show which model is in service, where its files are, and what was there before."""
     from flows.in_service import show
 
-    with _short_errors(debug):
+    with short_errors(debug):
         show(out, name, store)
 
 
@@ -218,7 +225,7 @@ def promote(
     """Put the model of a finished run in service, without a comparison (service.promote makes one)."""
     from flows.in_service import promote_run
 
-    with _short_errors(debug):
+    with short_errors(debug):
         promote_run(out, run_name, store)
 
 
@@ -234,90 +241,8 @@ def rollback(
     """Put the model back in service that was there before."""
     from flows.in_service import go_back
 
-    with _short_errors(debug):
+    with short_errors(debug):
         go_back(out, name, to, store)
-
-
-def _checked(files: list[Path], overrides: list[str] | None, store: str | None) -> Config:
-    extra = [f"store={json.dumps(store)}"] if store else []
-    return load_config(files, [*(overrides or []), *extra])
-
-
-def _run_id(name: str, store: str) -> str:
-    """Time and name, claimed by making its folder; a number is added when two runs start in the same second."""
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-    run_id, n = stem, 2
-    while True:
-        try:
-            (local_root(store) / "runs" / run_id).mkdir(parents=True)
-        except FileExistsError:
-            run_id, n = f"{stem}-{n}", n + 1
-        else:
-            return run_id
-
-
-@contextlib.contextmanager
-def _prefect(checked: Config) -> Iterator[Callable[[], None]]:
-    """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts."""
-    from flows.serve.server import api
-
-    with api(local_root(checked.store) / "prefect") as server:
-        yield server.wait_until_healthy if server else lambda: None
-
-
-@contextlib.contextmanager
-def _terminal() -> Iterator[None]:
-    from flows.console import Terminal
-    from tasks.ray.watch import watching
-
-    with Terminal(out) as terminal, watching(terminal):
-        yield
-
-
-def _run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
-    run_id = _run_id(checked.name, checked.store)
-    out.print(f"[bold]genrec[/] run {run_id}")
-    with _prefect(checked) as ready, _terminal():
-        from flows.retrain import retrain
-
-        ready()
-        return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
-
-
-def _print_report(report: dict[str, Any], store: Path) -> None:
-    from flows.console import table
-    from genrec.report.results import terminal_rows
-
-    columns, rows = terminal_rows(report)
-    if rows:
-        out.print(table(report["protocol"]["short"], columns, rows))
-    for line in report.get("verdict", []):
-        out.print(line)
-    folder = store / "runs" / report["run_id"]
-    out.print(f"report  {folder / 'report.html'}  (figures: report.json)")
-
-
-@contextlib.contextmanager
-def _short_errors(debug: bool) -> Iterator[None]:
-    """Errors in one or two lines; the traceback only on demand."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        err.print("stopped. Finished stages and checkpoints are kept: the same command goes on from there.")
-        raise typer.Exit(130) from None
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as error:
-        if debug:
-            raise
-        known = isinstance(error, GenrecError)
-        text = (
-            str(error)
-            if known
-            else f"{type(error).__name__}: {error}\nThis is unexpected; --debug shows the traceback."
-        )
-        err.print("[red bold]error[/] " + text.replace("[", r"\["), soft_wrap=True)
-        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
 
 
 if __name__ == "__main__":

@@ -27,16 +27,16 @@ from prefect.exceptions import MissingContextError
 from prefect.states import Completed, State
 
 from genrec.config import Config, StageResources
-from genrec.config.flatten import flatten
 from genrec.errors import GenrecError
 from genrec.redact import without_secrets
-from genrec.store.local import Artifact, Store, make_key
+from genrec.store.local import Artifact, make_key
 from genrec.store.origin import differences
 from tasks.ray.cluster import run_task, run_tasks
 from tasks.ray.gpus import gpus_of_this_machine, resources_of
-from tasks.ray.made_on import asked_threads, here, made_on, notes
+from tasks.ray.made_on import asked_threads, here, made_on
 from tasks.ray.shard_rows import shard_rows
 from tasks.ray.watch import watcher
+from tasks.reasons import why_computed
 from tasks.run import ReachedEnd, Run
 
 
@@ -160,10 +160,14 @@ class Stage:
                 _log(f"{self.name}: cached ({reason}), {key}{self._elsewhere(run, artifact)}")
                 self._record(run, artifact, "cached", reason, time.monotonic() - started)
                 return Completed(name="Cached", message=f"{reason}: {key}", data=artifact)
-            if artifact is not None:
+            if refreshed:
+                reason = "refresh asked for"
+            elif artifact is not None:
                 reason = self._elsewhere(run, artifact).removeprefix("; ")
+            elif existed:
+                reason = "the stored copy was corrupt and was set aside"
             else:
-                reason = self._why(store, key, config_slice, input_keys, refreshed, existed)
+                reason = why_computed(store, key, self.name, self.version, config_slice, input_keys)
             if run.compute is not None and self.name not in run.compute:
                 raise GenrecError(
                     f"stage {self.name}: not in the store for these settings ({reason}), and this run computes only "
@@ -235,33 +239,6 @@ class Stage:
         run.records = [r for r in run.records if r["name"] != self.name] + [record]
         watcher().stage_finished(record)
 
-    def _why(
-        self,
-        store: Store,
-        key: str,
-        config_slice: dict[str, Any],
-        inputs: dict[str, str],
-        refreshed: bool,
-        existed: bool,
-    ) -> str:
-        """In words: why this stage has to be computed."""
-        if refreshed:
-            return "refresh asked for"
-        if existed:
-            return "the stored copy was corrupt and was set aside"
-        work = store.root / "work" / key
-        if set(work.glob("*")) - set(notes(work)):
-            return "an earlier attempt did not finish; going on from its last checkpoint"
-        best: list[str] | None = None
-        for manifest in store.manifests(self.name):
-            changes = _changes(manifest, self.version, config_slice, inputs)
-            if best is None or len(changes) < len(best):
-                best = changes
-        if best is None:
-            return "first run"
-        shown = "; ".join(best[:3]) + ("; ..." if len(best) > 3 else "")
-        return shown or "not in the store"
-
 
 def stage(
     name: str,
@@ -281,20 +258,6 @@ def stage(
 
 def _own_inputs(inputs: dict[str, str]) -> dict[str, str]:
     return {name: key for name, key in inputs.items() if name not in ("previous", "takes_over")}
-
-
-def _changes(manifest: dict[str, Any], version: int, config_slice: dict[str, Any], inputs: dict[str, str]) -> list[str]:
-    old, new = flatten(manifest["config"]), flatten(config_slice)
-    changes = [
-        f"{leaf} changed from {old.get(leaf, 'unset')} to {new.get(leaf, 'unset')}"
-        for leaf in sorted(old.keys() | new.keys())
-        if old.get(leaf, ...) != new.get(leaf, ...)
-    ]
-    changes += [f"new {name}" for name, key in inputs.items() if manifest["inputs"].get(name) != key]
-    changes += [f"no {name}" for name in manifest["inputs"] if name not in inputs]
-    if manifest["version"] != version:
-        changes.append(f"stage version {manifest['version']} -> {version}")
-    return changes
 
 
 def _log(text: str) -> None:

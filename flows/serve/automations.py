@@ -63,7 +63,7 @@ def install() -> None:
 def crash_abandoned_runs(tag: str) -> int:
     """Mark crashed what seems to run of the deployments with this tag; returns how many.
 
-    For the one runner of a store, before it starts any run: nothing can be alive then.
+    For the one runner of a store, before it starts any run: none of its runs can be alive then.
     """
     alive = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     with get_client(sync_client=True) as client:

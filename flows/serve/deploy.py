@@ -1,4 +1,4 @@
-"""The deployments on a work pool, for Prefect workers on other machines; `serve` (flows/serve/serve.py) needs none of this."""
+"""The deployments on a work pool, for Prefect workers on other machines; `serve` (flows/serve/serve.py) does without."""
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate

@@ -95,7 +95,7 @@ def compare_recipes(
     seeds: Seeds = 1,
     settings: Settings = [],  # noqa: B006
 ) -> None:
-    """Train by several recipes on the same data, stages they share once, and lay the results side by side."""
+    """Train by several recipes on the same data, stages they share once, and compare the results."""
     fields = settings_of(seed=seed, data__source=data_source, data__path=data_path)
     together, reports = run_id("compare"), []
     configs = [_config(preset, recipe, [*fields, f"name={recipe}"], settings) for recipe in recipes]

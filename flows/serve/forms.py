@@ -38,13 +38,15 @@ else:
 Preset = Annotated[
     _Preset,
     Field(
-        description="Settings to start from. demo: a small made-up shop, done in minutes, needs no data. table: your "
+        description="Settings to start from. demo: a small synthetic shop, done in minutes, needs no data. table: your "
         "own events and items as Parquet or CSV. amazon2023: one category of Amazon Reviews 2023."
     ),
 ]
 Source = Annotated[
     _Source,
-    Field(description="Format of the data; `as in preset` is right unless the preset is laid over other data."),
+    Field(
+        description="Format of the data; `as in preset` is right unless the data is of another kind than the preset's."
+    ),
 ]
 DataPath = Annotated[
     str,
@@ -60,7 +62,7 @@ Recipe = Annotated[
 ]
 Recipes = Annotated[
     list[_Recipe],
-    Field(min_length=1, max_length=10, description="The ways to train that are laid side by side."),
+    Field(min_length=1, max_length=10, description="The ways to train that are compared."),
 ]
 Seed = Annotated[
     int,

@@ -60,7 +60,7 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def reap() -> None:
-    """Collect all dead children, adopted ones too: where process 1 collects none, they would stay in its table for ever.
+    """Collect all dead children, adopted ones too: where process 1 collects none, they would stay zombies.
 
     For the very end: whoever waits for one of them afterwards does not learn how it ended.
     """

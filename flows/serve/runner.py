@@ -21,13 +21,13 @@ _RUNS_AT_ONCE = 2
 
 
 class EndsItsRuns(Runner):
-    """Prefect's runner kills its runs when it is cancelled, and the server would believe them running for ever."""
+    """Ends its runs before itself. Prefect's runner kills them, and the server would show them as running from then on."""
 
     def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         end(children(os.getpid()), _PATIENCE_S)
         end(descendants(os.getpid()), 2.0)
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of connections to the runs that are gone now
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # no errors about connections to the runs that ended
         raise KeyboardInterrupt
 
 

@@ -1,8 +1,8 @@
-"""One box, one command: a Prefect server with its UI on loopback, and the deployments behind it, until Ctrl-C.
+"""One machine, one command: a Prefect server with its UI on loopback, and the deployments it runs, until Ctrl-C.
 
 This process only watches over two others, each in a session of its own so that Ctrl-C reaches none but this one: the
-server (flows/serve/server.py) and the runner (flows/serve/runner.py). One that dies is started again; at the end the runner goes
-first, with its runs, then the server.
+server (flows/serve/server.py) and the runner (flows/serve/runner.py). One that dies is started again; at the end the
+runner is stopped first, with its runs, then the server.
 """
 
 import contextlib
@@ -29,7 +29,8 @@ _TRIES = 3  # a server or runner that dies this often within a minute is not sta
 def serve_here(store: Path, port: int, url: str | None = None) -> None:
     """Start the server, serve the deployments, and at the end take down all of it, runs included. Blocks.
 
-    `store` is a folder, or what stages the store at `url` on this machine. Raises GenrecError when this store is served already, when the port is taken, or when a process does not stay up.
+    `store` is a folder, or the folder that stages the store at `url` on this machine. Raises GenrecError when this store
+    is served already, when the port is taken, or when a process does not stay up.
     """
     home = store.absolute() / "prefect"
     with only_one(home, f"http://127.0.0.1:{port}"):
@@ -52,7 +53,7 @@ def serve_here(store: Path, port: int, url: str | None = None) -> None:
             print("\nstopping", flush=True)
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(number, signal.SIG_IGN)  # `make` and an impatient finger send it twice
+                signal.signal(number, signal.SIG_IGN)  # it may be sent twice, by `make` and by the user
             if runner:
                 end([child for child in descendants(os.getpid()) if child == runner[0].pid], _PATIENCE_S)
             server.stop()
@@ -79,7 +80,7 @@ def _start_runner() -> list[subprocess.Popen]:
 
 
 def _watch_over(server: Server, runner: list[subprocess.Popen]) -> None:
-    """Start what died again, for ever. Raises GenrecError for what does not stay up."""
+    """Start a process again that died, until interrupted. Raises GenrecError for one that does not stay up."""
     deaths: list[float] = []
     while True:
         time.sleep(_LOOK_EVERY_S)

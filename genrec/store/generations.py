@@ -32,7 +32,7 @@ class Generations:
     def __init__(self, root: Path, disk: Disk) -> None:
         self.root, self.disk = root, disk
         self._held: dict[tuple[str, str], IO[str]] = {}
-        self._guard = threading.Lock()  # of _held: runs side by side may share a store
+        self._guard = threading.Lock()  # of _held: several threads may share a store
 
     def path(self, key: str, generation: str) -> Path:
         return self.root / "objects" / key if generation == FIRST else self.root / "generations" / key / generation

@@ -164,7 +164,7 @@ class Store:
         return artifact
 
     def _publish(self, key: str, folder: Path, manifest: dict[str, Any], replace: bool) -> None:
-        """Where the artifact has to be besides this root before it counts as committed: nowhere."""
+        """Copy the artifact to wherever else it has to be before it counts as committed: nowhere here."""
 
     def discard_work(self, key: str) -> None:
         """Forget the checkpoints of a key."""
@@ -196,9 +196,12 @@ class Store:
         keys: set[str] = set()
         for name in self.list_folders("service"):
             for document in self.list_documents(f"service/{name}"):
-                record = json.loads(self.read_document(f"service/{name}/{document}"))
-                if record["run_id"] not in reports:
-                    keys |= set(record["keys"].values())
+                try:
+                    record = json.loads(self.read_document(f"service/{name}/{document}"))
+                    if record["run_id"] not in reports:
+                        keys |= set(record["keys"].values())
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    return lambda key, digest: True  # damaged: it may name anything
         return lambda key, digest: key in keys or (key, digest) in digests
 
     def run_path(self, run_id: str) -> Path:

@@ -127,7 +127,7 @@ def run_tasks(
     reports_progress: bool = False,
     on_done: Callable[[int, BaseException | None], None] = lambda call, error: None,
 ) -> list[Any]:
-    """Call `function(**call)` for every call, as Ray tasks side by side; results in the order of the calls.
+    """Call `function(**call)` for every call, as Ray tasks, as many at once as there is room for; results in the order of the calls.
 
     With `reports_progress` the function gets a `progress` argument, followed from here through small files in
     `work`. The first failure ends the stage: the other tasks are cancelled and waited for, so that none of them writes
@@ -258,7 +258,7 @@ def _worker_environment(resources: ResourcesConfig) -> dict[str, str]:
     return {
         # Read by each worker process when it starts; Ray's own default is 15.
         "RAY_worker_niceness": str(resources.worker_niceness),
-        # Threads that wait must sleep, not spin: beside a busy process two spinning threads on two cores train about
+        # Threads that wait must sleep, not spin: next to a busy process two spinning threads on two cores train about
         # seven times slower than one thread, two sleeping ones a little faster.
         "OMP_WAIT_POLICY": "PASSIVE",
         "POLARS_MAX_THREADS": "1",

@@ -50,10 +50,10 @@ class RolloutActor:
 
 
 class RayRollouts:
-    """Hands the chunks of a step out to actors, the next one to whoever is free.
+    """Gives the chunks of a step to actors, the next one to an actor that is free.
 
     The weights go to the object store once a step; an actor fetches them with its first chunk. A dead actor is
-    replaced and its chunk done again: candidates depend on weights, seed, step and chunk alone, so nothing shows.
+    replaced and its chunk done again: candidates depend on weights, seed, step and chunk alone, so the result is the same.
     """
 
     def __init__(self, config: Config, num_cpus: float, worker: dict[str, Any]) -> None:
@@ -157,8 +157,8 @@ def train_with_rollouts(
 def _rollout_cpus(config: Config) -> float:
     """Cores an actor reserves: what is configured, but never so much that actors and learners cannot all be placed.
 
-    Learners and actors take turns in a step, so sharing cores costs little; an actor that waits for a core for ever
-    would cost the run.
+    Learners and actors take turns in a step, so sharing cores costs little; an actor that never gets a core
+    would block the run.
     """
     import ray
 

@@ -1,11 +1,19 @@
 """Every leaf of the config belongs to one stage: changing it changes the keys of that stage and those after, no other."""
 
+import dataclasses
 import importlib
+import types
+import typing
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from genrec.config import Config
+from genrec import variants
+from genrec.config import Chosen, Config, Section, options_model
+from genrec.config.flatten import flatten
 from genrec.config.load import load_config
 from genrec.store.local import Artifact
 from tasks.run import STAGES
@@ -57,46 +65,151 @@ def _after(owners: set[str]) -> set[str]:
     return hit
 
 
-def _leaves(model, at=""):
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        if hasattr(type(value), "model_fields"):
-            yield from _leaves(value, f"{at}{name}.")
-        else:
-            extra = field.json_schema_extra
-            yield f"{at}{name}", value, bool(isinstance(extra, dict) and extra.get("knob"))
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """A setting, another valid value of it, and what has to be set besides for it to be there (a variant's name, say)."""
+
+    path: str
+    other: Any
+    is_knob: bool
+    given: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return ",".join(f"{n}={v}" for n, v in {**self.given, self.path: self.other}.items())
 
 
-_LEAVES = [leaf for leaf in _leaves(Config()) if isinstance(leaf[1], int | float) and not isinstance(leaf[1], bool)]
+# Settings whose other value needs more than the type tells.
+OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "name": ("another", {}),
+    "store": ("/elsewhere", {}),
+    "prepare.events": (["click"], {}),
+    "resources.ray_address": ("auto", {}),
+    "data.path": ("/elsewhere", {}),  # the same files in another folder
+    "base.model": ("owner/name", {}),
+    "base.revision": ("abc", {"base.model": "owner/name"}),
+    "evaluate.ks": ([1], {}),
+    "service.keep": (["vectors"], {}),
+}
 
 
-@pytest.mark.parametrize(("path", "value", "is_knob"), _LEAVES, ids=lambda v: v if isinstance(v, str) else "")
-def test_a_number_changes_its_stage_and_those_after_and_nothing_else(path, value, is_knob):
-    changed = value + 1 if isinstance(value, int) else (value + 0.01)
-    section = path.partition(".")[0]
-    owners = set() if is_knob else OWNERS[section]
-    if path in ("sid.num_levels", "sid.num_codes"):
-        owners = {"sid", "base"}  # the base model has a token for every code
-    if path == "evaluate.beam_width":
-        owners = {"baselines", "evaluate"}  # the length of a list
-    before, after = keys(Config()), keys(load_config([], [f"{path}={changed!r}"]))
-    assert {n for n in STAGES if before[n] != after[n]} == _after(owners)
+def _other(annotation: Any, value: Any) -> Any:
+    """Another value of a type: the next number, the other boolean or choice, a list without its last entry."""
+    kind, choices = typing.get_origin(annotation), typing.get_args(annotation)
+    if kind is typing.Annotated:
+        return _other(choices[0], value)
+    if kind is typing.Literal:
+        return next(choice for choice in choices if choice != value)
+    if kind in (typing.Union, types.UnionType):
+        return _other(next(c for c in choices if c is not types.NoneType), value)
+    if annotation is bool:
+        return not value
+    if annotation is int:
+        return 1 if value is None else value + 1
+    if annotation is float:
+        return 0.25 if value is None else value * 0.75 or 0.25
+    if annotation is str:
+        return f"{value or ''}x"
+    if kind in (list, tuple):
+        return value[:-1] if value else [_other(choices[0], None)]
+    if kind is dict:
+        return {"x": _other(choices[1], None)}
+    raise AssertionError(f"no other value of {annotation} after {value!r}: name one in OTHERS")
 
 
-def test_choices_and_lists_change_keys_too():
-    before = keys(Config())
-    for override, owner in [
-        ("prepare.split=global_time", "prepare"),
-        ("embed.fields=[title]", "embed"),
-        ("sid.method=rqvae", "sid"),
-        ("sft.adapter=lora", "sft"),
-        ("rl.rewards=[exact_hit]", "rl"),
-        ("evaluate.ks=[1]", "evaluate"),
-        ("evaluate.baselines=[itemcf]", "baselines"),
-        ("data.options.seed=4", "ingest"),
-    ]:
-        after = keys(load_config([], [override]))
-        assert {n for n in STAGES if before[n] != after[n]} == _after({owner}), override
+def _leaves(model: type[BaseModel], values: BaseModel, at: str = "") -> Iterator[Leaf]:
+    """Every setting of a section, with those of every variant that may be chosen in it."""
+    chosen = (model.variant_field, "options") if issubclass(model, Chosen) else ()
+    for name, field in model.model_fields.items():
+        path, value, extra = f"{at}{name}", getattr(values, name), field.json_schema_extra
+        is_knob = bool(isinstance(extra, dict) and extra.get("knob"))
+        if isinstance(value, Section):
+            yield from _leaves(type(value), value, f"{path}.")
+        elif path in OTHERS:
+            other, given = OTHERS[path]
+            yield Leaf(path, other, is_knob, given)
+        elif name not in chosen:
+            yield Leaf(path, _other(field.annotation, value), is_knob)
+        if isinstance(value, list) and value and isinstance(value[0], Chosen):
+            yield from _entries(type(value[0]), path)
+    if issubclass(model, Chosen):
+        yield from _variants(model, values, at)
+
+
+def _variants(section: type[Chosen], values: BaseModel, at: str) -> Iterator[Leaf]:
+    chosen = f"{at}{section.variant_field}"
+    for name, required, options in _options(section):
+        given = {chosen: name, f"{at}options": required}
+        if name != getattr(values, section.variant_field):
+            yield Leaf(chosen, name, False, {f"{at}options": required})
+        for option, other in options.items():
+            yield Leaf(f"{at}options.{option}", other, False, given)
+
+
+def _entries(section: type[Chosen], path: str) -> Iterator[Leaf]:
+    """A list of variants, such as the rewards: each alone in the list, with each of its settings changed."""
+    for name, required, options in _options(section):
+        entry = {section.variant_field: name, "options": required}
+        changed = [{**entry, "options": {**required, option: other}} for option, other in options.items()]
+        for field, info in section.model_fields.items():
+            if field not in entry:
+                changed.append({**entry, field: _other(info.annotation, info.default)})
+        for other in changed:
+            yield Leaf(path, [other], False, {path: [entry]})
+
+
+def _options(section: type[Chosen]) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Of every variant: its name, the options it must be given, and another value of each option."""
+    for name in variants.names(section.variant_package):
+        options = options_model(section.variant_package, name).model_fields
+        if "path" in options:  # the file's content counts: tests/unit/embed has its test
+            continue
+        required = {n: f"owner/{n}" for n, field in options.items() if field.is_required()}
+        defaults = {n: required.get(n, field.get_default(call_default_factory=True)) for n, field in options.items()}
+        yield name, required, {n: _other(field.annotation, defaults[n]) for n, field in options.items()}
+
+
+def _config(settings: dict[str, Any]) -> Config:
+    """The defaults with settings by dotted name."""
+    plain = Config().model_dump()
+    for path, value in settings.items():
+        *sections, leaf = path.split(".")
+        place = plain
+        for section in sections:
+            place = place[section]
+        place[leaf] = value
+    return Config.model_validate(plain)
+
+
+LEAVES = list(_leaves(Config, Config()))
+
+
+def _owners(leaf: Leaf) -> set[str]:
+    """The stages that read a setting themselves."""
+    if leaf.is_knob:
+        return set()
+    if leaf.path == "data.path":
+        return set()
+    if leaf.path in ("sid.num_levels", "sid.num_codes", "sid.deduplicate"):
+        return {"sid", "base"}  # the base model has a token for every code
+    if leaf.path == "evaluate.beam_width":
+        return {"baselines", "evaluate"}  # the length of a list
+    if leaf.path == "evaluate.baselines":
+        return {"baselines"}
+    return OWNERS[leaf.path.partition(".")[0]]
+
+
+@pytest.mark.parametrize("leaf", LEAVES, ids=str)
+def test_a_setting_changes_its_stage_and_those_after_and_nothing_else(leaf, monkeypatch):
+    monkeypatch.setattr("tasks.stages.ingest.fingerprint", lambda data: "the files")
+    before, after = keys(_config(leaf.given)), keys(_config({**leaf.given, leaf.path: leaf.other}))
+    assert {n for n in STAGES if before[n] != after[n]} == _after(_owners(leaf))
+
+
+def test_every_setting_of_the_manual_is_covered():
+    tested = {leaf.path for leaf in LEAVES}
+    without_options = {path for path in flatten(Config().model_dump()) if not path.endswith(".options")}
+    assert without_options - tested == set()
+    assert {"sft.item_vectors.text", "sft.gradient_checkpointing", "sid.refit", "evaluate.precision"} <= tested
 
 
 def test_where_the_data_lies_does_not_matter_only_what_it_holds(tmp_path):

@@ -107,6 +107,9 @@ def test_a_model_in_service_whose_run_has_no_report_any_more_keeps_all_generatio
     store.write_document("service/shop/000001.json", json.dumps(record))
     assert store.remove_old_generations() == 0
     _reported(store, "r1", store.lookup(KEY))
+    store.write_document("service/shop/000002.json", "[]")  # damaged: it may name anything
+    assert store.remove_old_generations() == 0
+    (tmp_path / "service" / "shop" / "000002.json").unlink()
     assert store.remove_old_generations() == 1
     assert store.lookup(KEY, old.digest) is None
 

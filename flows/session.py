@@ -1,0 +1,105 @@
+"""What the commands share: a checked config, a Prefect API for the time of a command, reports and errors in the terminal."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from genrec.config import Config
+from genrec.config.load import load_config
+from genrec.errors import ConfigError, GenrecError
+from genrec.store.remote import local_root
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def checked_config(files: list[Path], overrides: list[str] | None, store: str | None) -> Config:
+    """The config of files and `--set` values, with `--store` on top. Raises ConfigError, naming the wrong setting."""
+    extra = [f"store={json.dumps(store)}"] if store else []
+    return load_config(files, [*(overrides or []), *extra])
+
+
+def claimed_run_id(name: str, store: str) -> str:
+    """Time and name, claimed by making its folder; a number is added when two runs start in the same second."""
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    run_id, n = stem, 2
+    while True:
+        try:
+            (local_root(store) / "runs" / run_id).mkdir(parents=True)
+        except FileExistsError:
+            run_id, n = f"{stem}-{n}", n + 1
+        else:
+            return run_id
+
+
+@contextlib.contextmanager
+def prefect_api(checked: Config) -> Iterator[Callable[[], None]]:
+    """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts."""
+    from flows.serve.server import api
+
+    with api(local_root(checked.store) / "prefect") as server:
+        yield server.wait_until_healthy if server else lambda: None
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[None]:
+    """Show stages and progress in the terminal."""
+    from flows.console import Terminal
+    from tasks.ray.watch import watching
+
+    with Terminal(out) as shown, watching(shown):
+        yield
+
+
+def run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
+    """Run the flow `retrain` with a Prefect API of its own; the report."""
+    run_id = claimed_run_id(checked.name, checked.store)
+    out.print(f"[bold]genrec[/] run {run_id}")
+    with prefect_api(checked) as ready, terminal():
+        from flows.retrain import retrain
+
+        ready()
+        return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
+
+
+def print_report(report: dict[str, Any], store: Path) -> None:
+    """Table, sentences and place of a report; `store` is the folder with runs/."""
+    from flows.console import table
+    from genrec.report.results import terminal_rows
+
+    columns, rows = terminal_rows(report)
+    if rows:
+        out.print(table(report["protocol"]["short"], columns, rows))
+    for line in report.get("verdict", []):
+        out.print(line)
+    folder = store / "runs" / report["run_id"]
+    out.print(f"report  {folder / 'report.html'}  (figures: report.json)")
+
+
+@contextlib.contextmanager
+def short_errors(debug: bool) -> Iterator[None]:
+    """Errors in one or two lines; the traceback only on demand."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print("stopped. Finished stages and checkpoints are kept: the same command goes on from there.")
+        raise typer.Exit(130) from None
+    except (typer.Exit, typer.Abort):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        known = isinstance(error, GenrecError)
+        text = (
+            str(error)
+            if known
+            else f"{type(error).__name__}: {error}\nThis is unexpected; --debug shows the traceback."
+        )
+        err.print("[red bold]error[/] " + text.replace("[", r"\["), soft_wrap=True)
+        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
