@@ -17,6 +17,7 @@ from genrec.config.flatten import flatten
 from genrec.config.load import load_config
 from genrec.store.local import Artifact
 from tasks.run import STAGES
+from tasks.stages.incumbent import incumbent
 
 # stage -> the stages it reads
 READS = {
@@ -210,6 +211,18 @@ def test_every_setting_of_the_manual_is_covered():
     without_options = {path for path in flatten(Config().model_dump()) if not path.endswith(".options")}
     assert without_options - tested == set()
     assert {"sft.item_vectors.text", "sft.gradient_checkpointing", "sid.refit", "evaluate.precision"} <= tested
+
+
+def test_the_comparison_with_the_model_in_service_has_the_key_of_its_search_and_of_nothing_else():
+    """Its inputs are artifacts; cut-offs are applied to the ranks that it stores."""
+    artifacts = ("prepare", "old_prepare", "old_sid", "old_base", "old_model")
+    inputs = {name: Artifact(name, name, Path(), "", {}, 0.0) for name in artifacts}
+
+    def key(settings: dict[str, Any]) -> str:
+        return incumbent.key(_config(settings), inputs)[0]
+
+    changing = {leaf.path for leaf in LEAVES if key(leaf.given) != key({**leaf.given, leaf.path: leaf.other})}
+    assert changing == {"evaluate.beam_width", "evaluate.seen_items", "evaluate.precision"}
 
 
 def test_where_the_data_lies_does_not_matter_only_what_it_holds(tmp_path):

@@ -8,6 +8,7 @@ from genrec.errors import GenrecError, TrainingError
 from genrec.train import checkpoint
 from genrec.train.rl.train import train_rl
 from genrec.train.sft.train import train_sft
+from tasks.ray.made_on import notes
 from tasks.ray.parallel import run_group, train
 from tasks.ray.watch import Watcher, watching
 from tests.support.rl_runs import make_config, run, write_shop
@@ -64,6 +65,7 @@ def test_learners_in_a_ray_train_group_end_with_the_weights_of_one(ray_cluster, 
         "learner 0 started",
         "learner 1 started",
     }
+    assert notes(tmp_path / "stage")
     assert both["last"] == pytest.approx(alone["last"], abs=1e-4)
     one, several = (checkpoint.load(folder)[0] for folder in (tmp_path / "alone" / "work", tmp_path / "work"))
     one, several = checkpoint.subset(one, "weights/"), checkpoint.subset(several, "weights/")
