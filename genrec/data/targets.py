@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from genrec.errors import DataError
-from genrec.tables import HISTORIES, TARGETS, ragged, read_table, write_table
+from genrec.tables import HISTORIES_FILE, TARGETS, ragged, read_table, write_table
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def read_targets(path: Path, rows: slice | NDArray[np.integer] = slice(None)) ->
     """
     table = read_table(path, TARGETS, columns=["user", "history_length", "target"])
     users, lengths, targets = (column.to_numpy()[rows] for column in table.columns)
-    sequences = read_table(path.with_name("histories.parquet"), HISTORIES, columns=["user", "items"])
+    sequences = HISTORIES_FILE.read(path.parent, ["user", "items"])
     items = ragged(sequences["items"])
     places = _places(path, sequences["user"].to_numpy(), np.array([len(s) for s in items], np.int64), users, lengths)
     histories = [items[place][:length] for place, length in zip(places.tolist(), lengths.tolist(), strict=True)]
@@ -49,7 +49,7 @@ def renumber(path: Path, number: NDArray[np.int32], unknown: int, out: Path) -> 
     Returns {rows, unknown_targets, unknown_in_histories}: the last counts an event in every history that holds it.
     """
     table = read_table(path, TARGETS)
-    sequences = read_table(path.with_name("histories.parquet"), HISTORIES)
+    sequences = HISTORIES_FILE.read(path.parent)
     lists = {name: sequences[name].combine_chunks() for name in ("items", "events", "timestamps")}
     num_events = lists["items"].value_lengths().to_numpy().astype(np.int64)
     items = number[lists["items"].flatten().to_numpy()]
@@ -70,7 +70,7 @@ def renumber(path: Path, number: NDArray[np.int32], unknown: int, out: Path) -> 
         "target": pa.array(np.where(targets < 0, unknown, targets).astype(np.int32)),
     }
     out.mkdir(parents=True, exist_ok=True)
-    write_table(pa.table({"user": sequences["user"], **lists}), out / "histories.parquet", HISTORIES)
+    HISTORIES_FILE.write(pa.table({"user": sequences["user"], **lists}), out)
     kept = {name: table[name] for name in table.column_names if name not in columns}
     write_table(pa.table({**kept, **columns}), out / path.name, TARGETS)
     return {
@@ -93,7 +93,7 @@ def _places(
     there = places[inside]
     if not inside.all() or (owners[there] != users).any() or (num_events[there] < lengths).any():
         raise DataError(
-            f"{path}: points to events that histories.parquet beside it does not hold; the two files belong to "
+            f"{path}: points to events that {HISTORIES_FILE.name} beside it does not hold; the two files belong to "
             "different runs: compute prepare again"
         )
     return places
