@@ -1,9 +1,10 @@
-"""Every Parquet artifact of the pipeline, column by column. Open this file to know what any stage writes.
+"""Every Parquet artifact of the pipeline: its file name and its columns. Open this file to know what any stage writes.
 
-Readers and writers go through `read_table` and `write_table`, so a file that does not match its declaration fails
-where it is written, not three stages later.
+Readers and writers go through a `TableFile` (or `read_table` and `write_table`, where the name varies), so a file that
+does not match its declaration fails where it is written, not three stages later.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,134 +14,35 @@ from numpy.typing import NDArray
 
 from genrec.errors import DataError
 
-# ---- ingest -----------------------------------------------------------------------------------------------------------
-INTERACTIONS = pa.schema(
-    [
-        pa.field("user_id", pa.string(), nullable=False),
-        pa.field("item_id", pa.string(), nullable=False),
-        pa.field("timestamp", pa.int64(), nullable=False),  # milliseconds since 1970, or a position in the sequence
-        pa.field("event", pa.string(), nullable=False),  # click | purchase | review | a type of the source's own
-        pa.field("rating", pa.float32()),  # null where the source has none
-    ]
-)
-ITEMS = pa.schema(
-    [
-        pa.field("item_id", pa.string(), nullable=False),
-        pa.field("title", pa.string(), nullable=False),  # "" where the source has none
-        pa.field("description", pa.string(), nullable=False),
-        pa.field("brand", pa.string(), nullable=False),
-        pa.field("categories", pa.list_(pa.string()), nullable=False),  # general to specific
-    ]
-)
-QUARANTINE = pa.schema(
-    [
-        pa.field("file", pa.string(), nullable=False),  # relative to the source folder
-        pa.field("line", pa.int64(), nullable=False),  # 1-based line (JSONL, CSV) or row (Parquet)
-        pa.field("reason", pa.string(), nullable=False),  # short code, see genrec/data/quarantine.py
-        pa.field("detail", pa.string(), nullable=False),  # the offending value
-        pa.field("record", pa.string(), nullable=False),  # the row as read, cut at 500 characters
-    ]
-)
 
-# ---- prepare ----------------------------------------------------------------------------------------------------------
-CATALOGUE = pa.schema(
-    [
-        pa.field("item", pa.int32(), nullable=False),  # 0..num_items-1, row number
-        *ITEMS,
-        pa.field("train_count", pa.int32(), nullable=False),  # training events with the item; 0 = cold
-    ]
-)
-USERS = pa.schema(  # users.parquet: row i is user i, under global_time with k_core_on all also without training events
-    [
-        pa.field("user", pa.int32(), nullable=False),
-        pa.field("user_id", pa.string(), nullable=False),
-    ]
-)
-SEQUENCES = pa.schema(  # train.parquet: what a model may learn from, one row a user, oldest first
-    [
-        pa.field("user", pa.int32(), nullable=False),
-        pa.field("user_id", pa.string(), nullable=False),
-        pa.field("items", pa.list_(pa.int32()), nullable=False),
-        pa.field("events", pa.list_(pa.string()), nullable=False),
-        pa.field("timestamps", pa.list_(pa.int64()), nullable=False),
-    ]
-)
-HISTORIES = pa.schema(  # histories.parquet: one row a user with targets, oldest first, up to the last target's history
-    [
-        pa.field("user", pa.int32(), nullable=False),  # ascending
-        pa.field("items", pa.list_(pa.int32()), nullable=False),  # NOT cut to max_history
-        pa.field("events", pa.list_(pa.string()), nullable=False),
-        pa.field("timestamps", pa.list_(pa.int64()), nullable=False),
-    ]
-)
-TARGETS = pa.schema(  # valid.parquet, test.parquet: one row a prediction to make; genrec.data.targets reads them
-    [
-        pa.field("user", pa.int32(), nullable=False),
-        pa.field("history_length", pa.int32(), nullable=False),  # first events of the user's row of histories.parquet
-        pa.field("target", pa.int32(), nullable=False),
-        pa.field("target_event", pa.string(), nullable=False),
-        pa.field("timestamp", pa.int64(), nullable=False),
-    ]
-)
+@dataclass(frozen=True)
+class TableFile:
+    """A table of a stage's artifact: what its file is called there, and its columns."""
 
-# ---- sid --------------------------------------------------------------------------------------------------------------
+    name: str
+    schema: pa.Schema | None = None  # None: the columns depend on a size, and a writer gives them
 
+    def path(self, folder: Path) -> Path:
+        return folder / self.name
 
-def vectors_schema(dim: int) -> pa.Schema:
-    """vectors.parquet of the embed stage: row i is item i."""
-    return pa.schema(
-        [
-            pa.field("item", pa.int32(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), dim), nullable=False),
-        ]
-    )
+    def part(self, folder: Path, index: int) -> Path:
+        """Where a task that writes a piece of the table puts it; `parts` lists them in order."""
+        return folder / f"{Path(self.name).stem}-{index:05d}.parquet"
 
+    def parts(self, folder: Path) -> list[Path]:
+        return sorted(folder.glob(f"{Path(self.name).stem}-*.parquet"))
 
-def sids_schema(num_levels: int) -> pa.Schema:
-    """sids.parquet of the sid stage: row i is item i; `raw` is before collisions were repaired."""
-    return pa.schema(
-        [
-            pa.field("item", pa.int32(), nullable=False),
-            pa.field("sid", pa.list_(pa.int32(), num_levels), nullable=False),
-            pa.field("raw", pa.list_(pa.int32(), num_levels), nullable=False),
-        ]
-    )
+    def read(self, folder: Path, columns: list[str] | None = None) -> pa.Table:
+        """The table, or the named columns of it, checked as `read_table` does."""
+        return read_table(self.path(folder), self.schema, columns)
 
-
-def known_ids_schema(num_levels: int, num_tokens: int) -> pa.Schema:
-    """known.parquet of a sid stage that kept ids: every item that got one from these codebooks, gone ones too."""
-    return pa.schema(
-        [
-            pa.field("item_id", pa.string(), nullable=False),
-            pa.field("sid", pa.list_(pa.int32(), num_tokens), nullable=False),
-            pa.field("raw", pa.list_(pa.int32(), num_levels), nullable=False),
-            pa.field("squared_error", pa.float64()),  # null for items that the codebooks were fitted on
-        ]
-    )
-
-
-# ---- sft, rl ----------------------------------------------------------------------------------------------------------
-TRAINING_LOG = pa.schema(  # long format: one row a figure
-    [
-        pa.field("step", pa.int64(), nullable=False),  # optimizer steps done
-        pa.field("epoch", pa.float64(), nullable=False),  # passes over the training users done
-        pa.field("name", pa.string(), nullable=False),  # loss, learning_rate, valid_ndcg@10, reward, kl, ...
-        pa.field("value", pa.float64(), nullable=False),
-    ]
-)
-
-# ---- evaluate ---------------------------------------------------------------------------------------------------------
-PREDICTIONS = pa.schema(
-    [
-        pa.field("model", pa.string(), nullable=False),
-        pa.field("seen_items", pa.string(), nullable=False),  # drop | keep
-        pa.field("user", pa.int32(), nullable=False),
-        pa.field("target", pa.int32(), nullable=False),
-        pa.field("rank", pa.int32(), nullable=False),  # 0-based place of the target in `items`, -1 when absent
-        pa.field("items", pa.list_(pa.int32()), nullable=False),  # best first, at most beam_width
-        pa.field("scores", pa.list_(pa.float32()), nullable=False),
-    ]
-)
+    def write(self, table: pa.Table, folder: Path, schema: pa.Schema | None = None) -> Path:
+        """Write the table, checked as `write_table` does, and return the file's path."""
+        columns = schema or self.schema
+        if columns is None:
+            raise ValueError(f"{self.name}: the columns depend on a size; give their schema")
+        write_table(table, self.path(folder), columns)
+        return self.path(folder)
 
 
 def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
@@ -181,6 +83,152 @@ def read_table(path: Path, schema: pa.Schema | None = None, columns: list[str] |
     return pq.read_table(path, columns=columns)
 
 
+# ---- ingest -----------------------------------------------------------------------------------------------------------
+INTERACTIONS = pa.schema(
+    [
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("timestamp", pa.int64(), nullable=False),  # milliseconds since 1970, or a position in the sequence
+        pa.field("event", pa.string(), nullable=False),  # click | purchase | review | a type of the source's own
+        pa.field("rating", pa.float32()),  # null where the source has none
+    ]
+)
+ITEMS = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),  # "" where the source has none
+        pa.field("description", pa.string(), nullable=False),
+        pa.field("brand", pa.string(), nullable=False),
+        pa.field("categories", pa.list_(pa.string()), nullable=False),  # general to specific
+    ]
+)
+QUARANTINE = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),  # relative to the source folder
+        pa.field("line", pa.int64(), nullable=False),  # 1-based line (JSONL, CSV) or row (Parquet)
+        pa.field("reason", pa.string(), nullable=False),  # short code, see genrec/data/quarantine.py
+        pa.field("detail", pa.string(), nullable=False),  # the offending value
+        pa.field("record", pa.string(), nullable=False),  # the row as read, cut at 500 characters
+    ]
+)
+INTERACTIONS_FILE = TableFile("interactions.parquet", INTERACTIONS)
+ITEMS_FILE = TableFile("items.parquet", ITEMS)
+QUARANTINE_FILE = TableFile("quarantine.parquet", QUARANTINE)
+
+# ---- prepare ----------------------------------------------------------------------------------------------------------
+CATALOGUE = pa.schema(
+    [
+        pa.field("item", pa.int32(), nullable=False),  # 0..num_items-1, row number
+        *ITEMS,
+        pa.field("train_count", pa.int32(), nullable=False),  # training events with the item; 0 = cold
+    ]
+)
+USERS = pa.schema(  # row i is user i, under global_time with k_core_on all also those without training events
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+    ]
+)
+_EVENTS = [
+    pa.field("items", pa.list_(pa.int32()), nullable=False),  # oldest first, NOT cut to max_history
+    pa.field("events", pa.list_(pa.string()), nullable=False),
+    pa.field("timestamps", pa.list_(pa.int64()), nullable=False),
+]
+SEQUENCES = pa.schema(  # what a model may learn from, one row a user
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("user_id", pa.string(), nullable=False),
+        *_EVENTS,
+    ]
+)
+HISTORIES = pa.schema(  # one row a user with targets, by user: the events before the last target
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        *_EVENTS,
+    ]
+)
+TARGETS = pa.schema(  # one row a prediction to make; genrec.data.targets reads them
+    [
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("history_length", pa.int32(), nullable=False),  # first events of the user's row of HISTORIES
+        pa.field("target", pa.int32(), nullable=False),
+        pa.field("target_event", pa.string(), nullable=False),
+        pa.field("timestamp", pa.int64(), nullable=False),
+    ]
+)
+CATALOGUE_FILE = TableFile("catalogue.parquet", CATALOGUE)
+USERS_FILE = TableFile("users.parquet", USERS)
+TRAIN_FILE = TableFile("train.parquet", SEQUENCES)
+HISTORIES_FILE = TableFile("histories.parquet", HISTORIES)
+VALID_FILE = TableFile("valid.parquet", TARGETS)
+TEST_FILE = TableFile("test.parquet", TARGETS)
+
+# ---- sid --------------------------------------------------------------------------------------------------------------
+
+
+def vectors_schema(dim: int) -> pa.Schema:
+    """Of the embed stage: row i is item i."""
+    return pa.schema(
+        [
+            pa.field("item", pa.int32(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), dim), nullable=False),
+        ]
+    )
+
+
+def sids_schema(num_levels: int) -> pa.Schema:
+    """Of the sid stage: row i is item i; `raw` is before collisions were repaired."""
+    return pa.schema(
+        [
+            pa.field("item", pa.int32(), nullable=False),
+            pa.field("sid", pa.list_(pa.int32(), num_levels), nullable=False),
+            pa.field("raw", pa.list_(pa.int32(), num_levels), nullable=False),
+        ]
+    )
+
+
+def known_ids_schema(num_levels: int, num_tokens: int) -> pa.Schema:
+    """Of a sid stage that kept ids: every item that got one from these codebooks, gone ones too."""
+    return pa.schema(
+        [
+            pa.field("item_id", pa.string(), nullable=False),
+            pa.field("sid", pa.list_(pa.int32(), num_tokens), nullable=False),
+            pa.field("raw", pa.list_(pa.int32(), num_levels), nullable=False),
+            pa.field("squared_error", pa.float64()),  # null for items that the codebooks were fitted on
+        ]
+    )
+
+
+VECTORS_FILE = TableFile("vectors.parquet")
+SIDS_FILE = TableFile("sids.parquet")
+KNOWN_IDS_FILE = TableFile("known.parquet")
+
+# ---- sft, rl ----------------------------------------------------------------------------------------------------------
+TRAINING_LOG = pa.schema(  # long format: one row a figure
+    [
+        pa.field("step", pa.int64(), nullable=False),  # optimizer steps done
+        pa.field("epoch", pa.float64(), nullable=False),  # passes over the training users done
+        pa.field("name", pa.string(), nullable=False),  # loss, learning_rate, valid_ndcg@10, reward, kl, ...
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+TRAINING_LOG_FILE = TableFile("training_log.parquet", TRAINING_LOG)
+
+# ---- evaluate ---------------------------------------------------------------------------------------------------------
+PREDICTIONS = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("seen_items", pa.string(), nullable=False),  # drop | keep
+        pa.field("user", pa.int32(), nullable=False),
+        pa.field("target", pa.int32(), nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),  # 0-based place of the target in `items`, -1 when absent
+        pa.field("items", pa.list_(pa.int32()), nullable=False),  # best first, at most beam_width
+        pa.field("scores", pa.list_(pa.float32()), nullable=False),
+    ]
+)
+PREDICTIONS_FILE = TableFile("predictions.parquet", PREDICTIONS)
+
+
 def ragged(column: pa.ChunkedArray) -> list[NDArray[np.int32]]:
     """A list<int32> column as numpy arrays, one a row."""
     array = column.combine_chunks()
@@ -200,7 +248,7 @@ def read_sids(path: Path) -> NDArray[np.int32]:
 
     Raises DataError when the file is missing or its rows are out of order.
     """
-    path = path / "sids.parquet" if path.is_dir() else path
+    path = SIDS_FILE.path(path) if path.is_dir() else path
     table = read_table(path, columns=["item", "sid"])
     if not np.array_equal(table["item"].to_numpy(), np.arange(table.num_rows)):
         raise DataError(f"{path}: row i must be item i; recompute the sid stage")

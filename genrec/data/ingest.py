@@ -13,13 +13,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genrec import tables, variants
+from genrec import variants
 from genrec.config import DataConfig
 from genrec.data.amazon import listing
+from genrec.data.frames import write_frame
 from genrec.data.quarantine import MAX_RECORD_CHARS, POSITION_LIMIT
 from genrec.data.shards import ROW_TYPES, Shard, SourceFile, cut_into_shards, shard_bytes
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
+from genrec.tables import INTERACTIONS_FILE, ITEMS_FILE, QUARANTINE_FILE
 
 PACKAGE = "genrec.data.sources"
 _BAD_SCHEMA = pa.schema(
@@ -92,11 +94,11 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     items, item_repeats = _without_repeats(_rows(parts, counts, "items"), ["item_id"], "duplicate_item")
     quarantine = pl.concat([_bad(parts, counts), repeats, item_repeats]).sort("part", "line", maintain_order=True)
     # Written first: whoever is told that too much is wrong wants to see what.
-    _write(quarantine, out / "quarantine.parquet", tables.QUARANTINE)
+    write_frame(quarantine, QUARANTINE_FILE, out)
     _check_share(quarantine, counts, config)
     interactions = interactions.sort("user_id", "timestamp", "part", "line")
-    _write(interactions, out / "interactions.parquet", tables.INTERACTIONS)
-    _write(items.sort("item_id"), out / "items.parquet", tables.ITEMS)
+    write_frame(interactions, INTERACTIONS_FILE, out)
+    write_frame(items.sort("item_id"), ITEMS_FILE, out)
     return _summary(interactions, items, quarantine)
 
 
@@ -207,12 +209,3 @@ def _summary(interactions: pl.DataFrame, items: pl.DataFrame, quarantine: pl.Dat
         "timestamps": "position" if isinstance(latest, int) and latest < POSITION_LIMIT else "clock",
         "quarantined": dict(sorted(quarantine["reason"].value_counts().iter_rows())),
     }
-
-
-def _write(frame: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
-    """Write in slices: a text column of one chunk may hold 2 GB at most."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = schema.names
-    frame = frame.select(pl.col(name).cast(pl.String) if name == "file" else pl.col(name) for name in names)
-    chunks = [slice_.to_arrow().cast(schema) for slice_ in frame.iter_slices(1 << 20)]
-    tables.write_table(pa.concat_tables(chunks) if chunks else schema.empty_table(), path, schema)

@@ -13,18 +13,29 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from genrec import tables
 from genrec.config import PrepareConfig
+from genrec.data.frames import write_frame, write_frame_to
 from genrec.data.kcore import k_core
 from genrec.data.split import TEST, TRAIN, VALID, global_time, leave_one_out, period_starts
 from genrec.errors import DataError
+from genrec.tables import (
+    CATALOGUE_FILE,
+    HISTORIES,
+    HISTORIES_FILE,
+    INTERACTIONS_FILE,
+    ITEMS_FILE,
+    SEQUENCES,
+    TARGETS,
+    TEST_FILE,
+    TRAIN_FILE,
+    USERS_FILE,
+    VALID_FILE,
+    TableFile,
+    read_table,
+    write_table,
+)
 
-TABLES = {
-    "train": tables.SEQUENCES,
-    "histories": tables.HISTORIES,
-    "valid": tables.TARGETS,
-    "test": tables.TARGETS,
-}
+SHARDED = (TRAIN_FILE, HISTORIES_FILE, VALID_FILE, TEST_FILE)
 EVENTS = pa.schema(  # of the index: sorted by user, then time
     [
         pa.field("user", pa.int32(), nullable=False),
@@ -34,6 +45,7 @@ EVENTS = pa.schema(  # of the index: sorted by user, then time
         pa.field("part", pa.int8(), nullable=False),  # TRAIN, VALID or TEST
     ]
 )
+EVENTS_FILE = TableFile("events.parquet", EVENTS)
 
 
 # ---- index ------------------------------------------------------------------------------------------------------------
@@ -46,22 +58,23 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
     items, interactions, dropped (rows by filter), density, mean_events (a user), split, k_core_on, cold_items.
     """
     out.mkdir(parents=True, exist_ok=True)
-    events, dropped = _filtered(ingest / "interactions.parquet", config)
+    interactions = INTERACTIONS_FILE.path(ingest)
+    events, dropped = _filtered(interactions, config)
     on = k_core_on(config)
     if on == "all":
         events = _number(_core(events, config, dropped))
         events = events.with_columns(pl.Series("part", _split(events, config, events["timestamp"])))
     else:
         # The periods are those of all events: filters and k-core change what is in them, not when they begin.
-        times = pl.read_parquet(ingest / "interactions.parquet", columns=["timestamp"])["timestamp"]
+        times = pl.read_parquet(interactions, columns=["timestamp"])["timestamp"]
         events = _number(events)
         events = events.with_columns(pl.Series("part", _split(events, config, times)))
         events = _number(_training_core(events, config, dropped))
     users = events.select("user", "user_id").unique(maintain_order=True)
-    catalogue = _catalogue(events, ingest / "items.parquet")
-    _write(events, out / "events.parquet", EVENTS)
-    _write(users, out / "users.parquet", tables.USERS)
-    _write(catalogue, out / "catalogue.parquet", tables.CATALOGUE)
+    catalogue = _catalogue(events, ITEMS_FILE.path(ingest))
+    write_frame(events, EVENTS_FILE, out)
+    write_frame(users, USERS_FILE, out)
+    write_frame(catalogue, CATALOGUE_FILE, out)
     summary = {
         "users": users.height,
         "items": catalogue.height,
@@ -164,18 +177,17 @@ def _catalogue(events: pl.DataFrame, items: Path) -> pl.DataFrame:
 def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
     """Write the sequences and targets of the users of one slice (`shard` of `num_shards`) to `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    users = tables.read_table(indexed / "users.parquet", tables.USERS)
+    users = USERS_FILE.read(indexed)
     low, high = (users.num_rows * s // num_shards for s in (shard, shard + 1))
     in_slice = (pl.col("user") >= low) & (pl.col("user") < high)
-    events = pl.scan_parquet(indexed / "events.parquet").filter(in_slice).collect()
+    events = pl.scan_parquet(EVENTS_FILE.path(indexed)).filter(in_slice).collect()
     targets = _targets(events)
-    path = {name: out / f"{name}-{shard:05d}.parquet" for name in TABLES}
-    trained = _sequences(events.filter(pl.col("part") == TRAIN), tables.SEQUENCES, users)
-    tables.write_table(trained, path["train"], tables.SEQUENCES)
-    histories = _sequences(_before_last_target(events, targets), tables.HISTORIES)
-    tables.write_table(histories, path["histories"], tables.HISTORIES)
-    _write(targets.filter(pl.col("part") == VALID), path["valid"], tables.TARGETS)
-    _write(targets.filter(pl.col("part") == TEST), path["test"], tables.TARGETS)
+    trained = _sequences(events.filter(pl.col("part") == TRAIN), SEQUENCES, users)
+    write_table(trained, TRAIN_FILE.part(out, shard), SEQUENCES)
+    histories = _sequences(_before_last_target(events, targets), HISTORIES)
+    write_table(histories, HISTORIES_FILE.part(out, shard), HISTORIES)
+    for file, part in ((VALID_FILE, VALID), (TEST_FILE, TEST)):
+        write_frame_to(targets.filter(pl.col("part") == part), file.part(out, shard), TARGETS)
 
 
 def _sequences(events: pl.DataFrame, schema: pa.Schema, users: pa.Table | None = None) -> pa.Table:
@@ -219,27 +231,23 @@ def merge_shards(indexed: Path, parts: Path, out: Path) -> dict[str, Any]:
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = {}
-    for name, schema in TABLES.items():
-        paths = sorted(parts.glob(f"{name}-*.parquet"))
+    for file in SHARDED:
+        paths = file.parts(parts)
         if not paths:
-            raise DataError(f"{parts}: no {name} parts to merge")
-        table = pa.concat_tables([tables.read_table(path, schema) for path in paths]).combine_chunks()
-        tables.write_table(table, out / f"{name}.parquet", schema)
-        rows[name] = table.num_rows
-    for name in ("catalogue.parquet", "users.parquet"):
-        shutil.copyfile(indexed / name, out / name)
+            raise DataError(f"{parts}: no parts of {file.name} to merge")
+        table = pa.concat_tables([read_table(path, file.schema) for path in paths]).combine_chunks()
+        file.write(table, out)
+        rows[file] = table.num_rows
+    for file in (CATALOGUE_FILE, USERS_FILE):
+        shutil.copyfile(file.path(indexed), file.path(out))
     summary = json.loads((indexed / "index.json").read_text())
-    train_events = int(tables.read_table(out / "catalogue.parquet")["train_count"].to_numpy().sum())
-    targets = rows["valid"] + rows["test"]
+    train_events = int(CATALOGUE_FILE.read(out, ["train_count"])["train_count"].to_numpy().sum())
+    targets = rows[VALID_FILE] + rows[TEST_FILE]
     return {
         **summary,
-        "train_users": rows["train"],
+        "train_users": rows[TRAIN_FILE],
         "train_events": train_events,
-        "valid_targets": rows["valid"],
-        "test_targets": rows["test"],
+        "valid_targets": rows[VALID_FILE],
+        "test_targets": rows[TEST_FILE],
         "targets_without_history": summary["interactions"] - train_events - targets,
     }
-
-
-def _write(frame: pl.DataFrame, path: Path, schema: pa.Schema) -> None:
-    tables.write_table(frame.select(schema.names).to_arrow().cast(schema), path, schema)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrec.errors import DataError
-from genrec.tables import HISTORIES, TARGETS, read_table
+from genrec.tables import HISTORIES_FILE, TARGETS, read_table
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def read_targets(
     """
     table = read_table(path, TARGETS, columns=["user", "history_length", "target"])
     users, lengths, targets = (column.to_numpy()[rows] for column in table.columns)
-    sequences = read_table(path.with_name("histories.parquet"), HISTORIES, columns=["user", "items"])
+    sequences = HISTORIES_FILE.read(path.parent, ["user", "items"])
     column = sequences["items"].combine_chunks()
     items = column.flatten().to_numpy()
     starts = np.concatenate([[0], np.cumsum(column.value_lengths().to_numpy().astype(np.int64))])
@@ -72,7 +72,7 @@ def _places(
     there = places[inside]
     if not inside.all() or (owners[there] != users).any() or (num_events[there] < lengths).any():
         raise DataError(
-            f"{path}: points to events that histories.parquet beside it does not hold; the two files belong to "
+            f"{path}: points to events that {HISTORIES_FILE.name} beside it does not hold; the two files belong to "
             "different runs: compute prepare again"
         )
     return places

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from tasks.stages.incumbent import incumbent
 
 from genrec import variants
 from genrec.config import Chosen, Config, Section, options_model
@@ -17,7 +18,6 @@ from genrec.config.flatten import flatten
 from genrec.config.load import load_config
 from genrec.store.local import Artifact
 from tasks.run import STAGES
-from tasks.stages.incumbent import incumbent
 
 # stage -> the stages it reads
 READS = {
