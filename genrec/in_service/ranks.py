@@ -44,7 +44,7 @@ def write_ranks(parts: Path, prepared: Path, trained_on: Path, config: EvaluateC
         names = {name: pa.array([value] * len(ranks)) for name, value in (("split", split), ("model", model))}
         measured.append(pa.table({**names, "user": expected.users, "rank": ranks}).cast(RANKS))
     tables.write_table(pa.concat_tables(measured), out / RANKS_FILE, RANKS)
-    num_items = len(tables.read_table(trained_on / "catalogue.parquet", columns=["item"]))
+    num_items = len(tables.CATALOGUE_FILE.read(trained_on, ["item"]))
     unknown = int((translated["test"].targets == num_items).sum())
     return {"rows": len(rows["test"]), "unknown_targets": unknown, "valid_rows": len(rows["valid"])}
 

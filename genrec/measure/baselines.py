@@ -72,11 +72,11 @@ def finish(config: EvaluateConfig, records: Sequence[dict[str, Any]], out: Path)
 
 def read_training(prepared: Path, vectors: Path | None, seed: int, progress: Progress) -> Training:
     """The training sequences with their times, validation rows and text vectors, as baselines take them."""
-    table = tables.read_table(prepared / "train.parquet", columns=["items", "timestamps"])
+    table = tables.TRAIN_FILE.read(prepared, ["items", "timestamps"])
     valid = read_rows(prepared, "valid")
     return Training(
         sequences=ragged(table["items"]),
-        num_items=len(tables.read_table(prepared / "catalogue.parquet", columns=["item"])),
+        num_items=len(tables.CATALOGUE_FILE.read(prepared, ["item"])),
         timestamps=ragged(table["timestamps"]),
         vectors=read_item_vectors(vectors) if vectors is not None else None,
         validation=Held(valid.histories, valid.targets) if len(valid) else None,

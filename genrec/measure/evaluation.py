@@ -52,13 +52,13 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
     models = [m for m in (*TRAINED, *baseline_names(config.baselines)) if m in folders]
     if not models:
         raise DataError(f"{parts}: no predictions to merge")
-    table = tables.read_table(prepared / "catalogue.parquet", columns=["train_count", "categories"])
+    table = tables.CATALOGUE_FILE.read(prepared, ["train_count", "categories"])
     catalogue = table["train_count"].to_numpy()
 
     out.mkdir(parents=True, exist_ok=True)
     listed = ListMetrics(table, headline_k(config), config.head_share)
     folders = {model: folders[model] for model in models}
-    ranks, about_lists = _join(folders, rows, config, listed, out / "predictions.parquet")
+    ranks, about_lists = _join(folders, rows, config, listed, tables.PREDICTIONS_FILE.path(out))
     metrics, comparisons = measure(ranks, rows, catalogue, config)
     for (model, protocol), figures in about_lists.items():
         _at(metrics[model], protocol, config).update({n: round(value, DIGITS) for n, value in figures.items()})

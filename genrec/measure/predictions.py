@@ -177,7 +177,7 @@ def read_ranks(
     """
     wanted = (pc.field("model") == model) & (pc.field("seen_items") == seen_items)
     columns = ["model", "seen_items", "user", "target", "rank"]
-    table = tables.read_table(evaluated / "predictions.parquet", columns=columns).filter(wanted)
+    table = tables.PREDICTIONS_FILE.read(evaluated, columns=columns).filter(wanted)
     if not len(table):
         raise DataError(
             f"{evaluated / 'predictions.parquet'}: holds no predictions of {model} (seen items {seen_items})"

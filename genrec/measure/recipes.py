@@ -93,7 +93,7 @@ def _measure(runs_of: Mapping[Row, Sequence[Report]], first: Report, folder: Fol
                 raise DataError(
                     "the runs were tested on different users or items; compare runs on the same prepared data"
                 )
-    counts = tables.read_table(folder(_key(first, "prepare")) / "catalogue.parquet", columns=["train_count"])
+    counts = tables.CATALOGUE_FILE.read(folder(_key(first, "prepare")), ["train_count"])
     return Comparison(
         {row: [ranks for _, _, ranks in seeds] for row, seeds in read.items()},
         users,

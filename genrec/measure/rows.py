@@ -41,8 +41,7 @@ def shards(prepared: Path, num_shards: int, split: Split = "test") -> list[tuple
 
 def _numbering(prepared: Path, other: Path) -> Numbering:
     ids, known = (
-        tables.read_table(folder / "catalogue.parquet", columns=["item_id"])["item_id"].combine_chunks()
-        for folder in (prepared, other)
+        tables.CATALOGUE_FILE.read(folder, ["item_id"])["item_id"].combine_chunks() for folder in (prepared, other)
     )
     number = pc.fill_null(pc.index_in(ids, value_set=known), -1).to_numpy(zero_copy_only=False)
     return Numbering(number.astype(np.int32), unknown=len(known))

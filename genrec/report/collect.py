@@ -77,21 +77,21 @@ def _summary(stage: str, folder: Path, run: RunRecord) -> dict[str, Any]:
 
 
 def _data(folders: dict[str, Path], summaries: dict[str, dict], config: dict[str, Any]) -> dict[str, Any]:
-    reasons = tables.read_table(folders["ingest"] / "quarantine.parquet", columns=["reason"])["reason"]
+    reasons = tables.QUARANTINE_FILE.read(folders["ingest"], ["reason"])["reason"]
     quarantined = {c["values"]: c["counts"] for c in reasons.value_counts().to_pylist()}
-    read = {"interactions_read": _num_rows(folders["ingest"] / "interactions.parquet")}
-    read["items_described"] = _num_rows(folders["ingest"] / "items.parquet")
+    read = {"interactions_read": _num_rows(tables.INTERACTIONS_FILE.path(folders["ingest"]))}
+    read["items_described"] = _num_rows(tables.ITEMS_FILE.path(folders["ingest"]))
     data: dict[str, Any] = {"source": config.get("data", {}).get("source"), **read}
     data["quarantined"] = dict(sorted(quarantined.items(), key=lambda pair: (-pair[1], pair[0])))
     if "prepare" not in folders:
         return data
     prepared = folders["prepare"]
     rows = {name: _num_rows(prepared / f"{name}.parquet") for name in ("train", "valid", "test")}
-    items = tables.read_table(prepared / "train.parquet", columns=["items"])["items"]
+    items = tables.TRAIN_FILE.read(prepared, ["items"])["items"]
     train_events = sum(len(chunk.flatten()) for chunk in items.chunks)
     counted = {
         "users": rows["train"],
-        "items": _num_rows(prepared / "catalogue.parquet"),
+        "items": _num_rows(tables.CATALOGUE_FILE.path(prepared)),
         "interactions": train_events + rows["valid"] + rows["test"],
     }
     # The stage knows better where the split leaves users or events out of all three files.
@@ -118,7 +118,7 @@ _SID_FIGURES = (
 
 def _sid(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     sids = read_sids(folder)
-    raw = tables.read_table(folder / "sids.parquet", columns=["raw"])["raw"].combine_chunks()
+    raw = tables.SIDS_FILE.read(folder, ["raw"])["raw"].combine_chunks()
     counts = code_counts(sids, num_codes_of(config, sids))
     return {
         "method": config.get("sid", {}).get("method"),

@@ -19,7 +19,7 @@ def recommendation_examples(
     rows = rows_of(report)
     model = next((row["model"] for row in rows if row["recipe"] is not None and row["final"]), rows[0]["model"])
     wanted = (pc.field("model") == model) & (pc.field("seen_items") == report["protocol"]["seen_items"])
-    table = tables.read_table(evaluate / "predictions.parquet", tables.PREDICTIONS).filter(wanted)
+    table = tables.PREDICTIONS_FILE.read(evaluate).filter(wanted)
     places = (
         np.linspace(0, len(table) - 1, num_rows + 2).round().astype(int)[1:-1]
         if len(table) > 2
@@ -27,7 +27,7 @@ def recommendation_examples(
     )
     table = table.take(places)
     histories = read_rows(prepared, "test", places).histories
-    names = tables.read_table(prepared / "catalogue.parquet", columns=["item_id", "title"])
+    names = tables.CATALOGUE_FILE.read(prepared, ["item_id", "title"])
     titles = [
         title or item for title, item in zip(names["title"].to_pylist(), names["item_id"].to_pylist(), strict=True)
     ]

@@ -144,7 +144,7 @@ def sid_examples(sid: Path, prepared: Path, num_groups: int = 3, num_shown: int 
     wanted = min(3, int(counts.max()))
     groups = np.flatnonzero(counts >= wanted)
     groups = groups[np.linspace(0, len(groups) - 1, min(num_groups, len(groups))).round().astype(int)]
-    catalogue = tables.read_table(prepared / "catalogue.parquet", columns=["item_id", "title", "brand"])
+    catalogue = tables.CATALOGUE_FILE.read(prepared, ["item_id", "title", "brand"])
     shown_groups = []
     for group in groups:
         items = np.flatnonzero(inverse.ravel() == group)[:num_shown]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genrec import tables
 from genrec.config import Config
 from genrec.store.local import Artifact
 from tasks.fingerprint import of_model
@@ -25,7 +26,7 @@ def base(job: Job, prepare: Artifact) -> dict[str, Any]:
         config=job.config.base,
         num_levels=job.config.sid.total_levels,
         num_codes=job.config.sid.num_codes,
-        catalogue=prepare.path / "catalogue.parquet",
+        catalogue=tables.CATALOGUE_FILE.path(prepare.path),
         seed=job.config.seed,
         out=job.out,
     )

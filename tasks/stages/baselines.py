@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genrec import tables
 from genrec.config import Config
 from genrec.store.local import Artifact
 from tasks.stage import Job, stage
@@ -20,7 +21,7 @@ def baselines(job: Job, prepare: Artifact, embed: Artifact) -> dict[str, Any]:
     config = job.config.evaluate
     common = {
         "prepared": prepare.path,
-        "vectors": embed.path / "vectors.parquet",
+        "vectors": tables.VECTORS_FILE.path(embed.path),
         "config": config,
         "seed": job.config.seed,
         "out": job.out,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from genrec import tables
 from genrec.config import Config
 from genrec.store.local import Artifact
 from tasks.fingerprint import of_file, of_model
@@ -31,13 +32,13 @@ def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
     from genrec.embed import reuse
     from genrec.embed.encode import encode_shard, needs_no_text, split_texts, write_ready_vectors, write_vectors
 
-    catalogue: Path = prepare.path / "catalogue.parquet"
+    catalogue: Path = tables.CATALOGUE_FILE.path(prepare.path)
     config = job.config.embed
     if needs_no_text(config):
         return job.ray_tasks(write_ready_vectors, [{"catalogue_path": catalogue, "config": config, "out": job.out}])[0]
     known: reuse.Reused | str = "not asked for"
     if job.previous:
-        before = (job.previous["embed"].path, job.previous["prepare"].path / "catalogue.parquet")
+        before = (job.previous["embed"].path, tables.CATALOGUE_FILE.path(job.previous["prepare"].path))
         known = reuse.known_vectors(catalogue, config, *before, job.config.service.max_new_share)
     reused = None if isinstance(known, str) else known
     shards = split_texts(catalogue, config, config.num_shards, reused)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genrec import tables
 from genrec.config import Config
 from genrec.store.local import Artifact
 from tasks.stage import Job, stage
@@ -20,7 +21,7 @@ def rl(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact
     call = {
         "config": job.config,
         "prepared": prepare.path,
-        "sids": sid.path / "sids.parquet",
+        "sids": tables.SIDS_FILE.path(sid.path),
         "sft": sft.path,
         "base": base.path,
         "work": job.work,

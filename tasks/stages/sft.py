@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genrec import tables
 from genrec.config import Config
 from genrec.store.local import Artifact
 from tasks.stage import Job, stage
@@ -25,12 +26,12 @@ def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artif
     start = None
     if job.previous and (sid.summary.get("ids") == "kept" or sid.key == job.previous["sid"].key):
         before = job.previous
-        start = WarmStart(before["sft"].path, before["base"].path, before["prepare"].path / "catalogue.parquet")
+        start = WarmStart(before["sft"].path, before["base"].path, tables.CATALOGUE_FILE.path(before["prepare"].path))
     call = {
         "prepared": prepare.path,
-        "sids": sid.path / "sids.parquet",
+        "sids": tables.SIDS_FILE.path(sid.path),
         "base": base.path,
-        "vectors": embed.path / "vectors.parquet",
+        "vectors": tables.VECTORS_FILE.path(embed.path),
         "warm_start": start,
         "config": job.config.sft,
         "max_history": job.config.prepare.max_history,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from genrec import tables
 from genrec.config import Config
 from genrec.store.local import Artifact
 from tasks.stage import Job, stage
@@ -21,9 +22,9 @@ def sid(job: Job, prepare: Artifact, embed: Artifact) -> dict[str, Any]:
     from genrec.sid.assign import assign
 
     inputs = {
-        "vectors_path": embed.path / "vectors.parquet",
-        "catalogue_path": prepare.path / "catalogue.parquet",
-        "train_path": prepare.path / "train.parquet",
+        "vectors_path": tables.VECTORS_FILE.path(embed.path),
+        "catalogue_path": tables.CATALOGUE_FILE.path(prepare.path),
+        "train_path": tables.TRAIN_FILE.path(prepare.path),
         "config": job.config.sid,
     }
     why: dict[str, str] = {}
@@ -43,7 +44,7 @@ def _keep(previous: dict[str, Artifact], **inputs: Any) -> dict[str, Any] | str:
         return keep_ids(
             **inputs,
             previous=previous["sid"].path,
-            previous_catalogue=previous["prepare"].path / "catalogue.parquet",
+            previous_catalogue=tables.CATALOGUE_FILE.path(previous["prepare"].path),
             previous_vectors=previous["embed"].path,
         )
     except CannotKeep as reason:

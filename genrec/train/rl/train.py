@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from genrec import tables
 from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
 from genrec.train.checkpoint import CheckpointClock
@@ -66,11 +67,13 @@ def train_rl(
     policy, trie, table = load_policy(sft, base, sids, config, max_history)
     terms = build_terms(config.rewards)
     ahead = max(policy.transition_window, num_following(terms))
-    source = PromptSource(prepared / "train.parquet", seed, ahead)
-    context = read_context(prepared / "catalogue.parquet", table, source.event_names, policy.device, source.sequences)
+    source = PromptSource(tables.TRAIN_FILE.path(prepared), seed, ahead)
+    context = read_context(
+        tables.CATALOGUE_FILE.path(prepared), table, source.event_names, policy.device, source.sequences
+    )
     terms = prepare(terms, context)
     try_rewards(terms, context, config.group_size)
-    validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
+    validation = Validation(tables.VALID_FILE.path(prepared), config.max_valid_users, trie, table)
     group = LearnerGroup()
     learner = Learner(policy, config, terms, context, group)
     worker = RolloutWorker(policy, trie, table, config, seed)

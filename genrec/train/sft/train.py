@@ -67,13 +67,13 @@ def train_sft(
         add_items(policy, table, text, config)
         warm = {}
         if warm_start is not None:
-            warm = {"warm_share": load_weights(policy, warm_start, prepared / "catalogue.parquet")}
+            warm = {"warm_share": load_weights(policy, warm_start, tables.CATALOGUE_FILE.path(prepared))}
         trie = Trie.from_sids(table, policy.vocab.num_codes, device)
-        windows = read_windows(prepared / "train.parquet", max_history)
-        validation = Validation(prepared / "valid.parquet", config.max_valid_users, trie, table)
+        windows = read_windows(tables.TRAIN_FILE.path(prepared), max_history)
+        validation = Validation(tables.VALID_FILE.path(prepared), config.max_valid_users, trie, table)
         alignment = None
         if config.alignment.total:
-            alignment = Alignment.load(policy, base, prepared / "catalogue.parquet", table, config.alignment)
+            alignment = Alignment.load(policy, base, tables.CATALOGUE_FILE.path(prepared), table, config.alignment)
         trainer = Trainer(policy, windows, table, config, seed, alignment)
         trainer.fit(validation, work, progress)
     state = trainer.state
@@ -81,7 +81,7 @@ def train_sft(
         return {}
     state.restore_best(trainer.parameters, otherwise=state.average.tensors)
     if config.dense_head.loss_weight and config.dense_head.successor_share != 0 and policy.items is not None:
-        policy.items.transitions = count_transitions(prepared / "train.parquet", len(table), config).to(device)
+        policy.items.transitions = count_transitions(tables.TRAIN_FILE.path(prepared), len(table), config).to(device)
     dense = choose_scoring(policy, config, validation)
     policy.save(out, kind="sft", adapter=config.adapter)
     state.write_log(out)
