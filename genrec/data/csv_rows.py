@@ -24,8 +24,8 @@ from genrec.errors import DataError
 BATCH_ROWS = 65_536
 MAX_FIELD_CHARS = 1 << 20
 
-# Bytes that are not UTF-8 pass through the CSV parser as lone surrogates and are found again in the row.
-_SMUGGLED = "surrogateescape"
+# Error handler for decoding: bytes that are not UTF-8 pass through the CSV parser as lone surrogates (PEP 383).
+_KEEP_BYTES = "surrogateescape"
 
 
 class _Lines:
@@ -40,14 +40,14 @@ class _Lines:
         self._place = 0  # of the next line in the block
 
     def __iter__(self) -> Iterator[str]:
-        while self.rest():
-            text = self._block[self._place].decode("utf-8", _SMUGGLED) + "\n"
+        while self.has_more():
+            text = self._block[self._place].decode("utf-8", _KEEP_BYTES) + "\n"
             self.skip(1)
             self.consumed.append(text)
             yield text
 
-    def rest(self) -> bool:
-        """Whether there is a line left; reads the next block when this one is used up."""
+    def has_more(self) -> bool:
+        """Whether there is a line left; reads the next block when the current one is used up."""
         while self._place == len(self._block):
             block = next(self._blocks, None)
             if block is None:
@@ -55,8 +55,8 @@ class _Lines:
             self._block, self._place = block[1], 0
         return True
 
-    def block(self) -> list[bytes]:
-        """The lines left of the current block."""
+    def remaining(self) -> list[bytes]:
+        """The unread lines of the current block."""
         return self._block[self._place :]
 
     def within_block(self) -> bool:
@@ -96,8 +96,8 @@ def batches(shard: Shard, delimiter: str, batch_rows: int = BATCH_ROWS) -> Itera
     parser = csv.reader(source, delimiter=delimiter)
     next(parser)
     source.consumed.clear()
-    while source.rest():
-        if text := _plain(source.block(), delimiter):
+    while source.has_more():
+        if text := _plain(source.remaining(), delimiter):
             yield _plain_batch(text, names, delimiter, source)
         else:
             yield _parsed_batch(parser, names, batch_rows, source)
@@ -123,7 +123,7 @@ def _plain(lines: list[bytes], delimiter: str) -> bytes | None:
 
 def _plain_batch(text: bytes, names: list[str], delimiter: str, source: _Lines) -> RawBatch:
     """All rows of a block of plain lines."""
-    lines, first_line = source.block(), source.line + 1
+    lines, first_line = source.remaining(), source.line + 1
     wrong: list[pa_csv.InvalidRow] = []
 
     def set_aside(row: pa_csv.InvalidRow) -> str:
@@ -185,7 +185,7 @@ def _wrong_width(num_fields: int, num_columns: int) -> tuple[str, str]:
 
 
 def _shown(consumed: list[str]) -> str:
-    return _raw("".join(consumed)[:4000].encode("utf-8", _SMUGGLED))
+    return _raw("".join(consumed)[:4000].encode("utf-8", _KEEP_BYTES))
 
 
 def _raw(text: bytes) -> str:

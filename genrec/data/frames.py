@@ -11,7 +11,7 @@ _SLICE_ROWS = 1 << 20  # a text column of one chunk may hold 2 GB at most
 
 
 def write_frame(frame: pl.DataFrame, file: TableFile, folder: Path) -> None:
-    """Write the columns of the file's schema into `folder`, which is made where it is missing."""
+    """Write the columns of the file's schema into `folder`, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     write_frame_to(frame, file.path(folder), file.schema)
 

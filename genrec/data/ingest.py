@@ -93,7 +93,7 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     )
     items, item_repeats = _without_repeats(_rows(parts, counts, "items"), ["item_id"], "duplicate_item")
     quarantine = pl.concat([_bad(parts, counts), repeats, item_repeats]).sort("part", "line", maintain_order=True)
-    # Written first: whoever is told that too much is wrong wants to see what.
+    # Written first, so that it can be read when the share check below fails.
     write_frame(quarantine, QUARANTINE_FILE, out)
     _check_share(quarantine, counts, config)
     interactions = interactions.sort("user_id", "timestamp", "part", "line")

@@ -48,7 +48,7 @@ def typed_column(
 ) -> pl.Series:
     """A column from Python values that must be None or of exactly one of `kinds`.
 
-    Other values become null and are noted in `wrong` (row -> what was found), so that one odd value costs one row.
+    Other values become null and are noted in `wrong` (row -> the value), so that one odd value costs one row.
     """
     allowed = {*kinds, type(None)}
     if not set(map(type, values)) <= allowed:
@@ -62,8 +62,8 @@ def typed_column(
 def wrong_column(num_rows: int, wrong: dict[int, str]) -> pl.Series:
     """`wrong` as a nullable text column."""
     column: list[str | None] = [None] * num_rows
-    for row, found in wrong.items():
-        column[row] = found
+    for row, detail in wrong.items():
+        column[row] = detail
     return pl.Series("wrong", column, dtype=pl.String)
 
 

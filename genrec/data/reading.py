@@ -44,7 +44,7 @@ class LineReader:
         self._total = 1
 
     def share(self, of_block: float = 1.0) -> float:
-        """How much of the range was passed, 0..1, when `of_block` of the current block was worked off."""
+        """How much of the range was passed, 0..1, when the share `of_block` of the current block was processed."""
         return min(1.0, (self._passed + of_block * (self._read - self._passed)) / self._total)
 
     def __iter__(self) -> Iterator[tuple[int, list[bytes]]]:

@@ -116,7 +116,7 @@ def _repeat(record: dict[str, Any]) -> bytes:
     return orjson.dumps(record)
 
 
-# Reason that a reader must give -> how a good record is spoilt.
+# Reason that a reader must give -> how a valid record is damaged.
 MALFORMED_REVIEWS: tuple[tuple[str, Malform], ...] = (
     ("bad_json", _cut),
     ("bad_utf8", _latin1),
@@ -141,18 +141,18 @@ MALFORMED_METADATA: tuple[tuple[str, Malform], ...] = (
 def with_malformed(
     lines: list[bytes], share: float, kinds: tuple[tuple[str, Malform], ...], rng: np.random.Generator
 ) -> list[bytes]:
-    """The good lines, in their order, and a spoilt copy of some after the original: the good data stays complete.
+    """The valid lines, in their order, and a malformed copy of some after the original: the valid data stays complete.
 
     `share` of the lines, rounded up, taken over the kinds in turn.
     """
     number = int(np.ceil(share * len(lines)))
-    victims = np.sort(rng.choice(len(lines), size=min(number, len(lines)), replace=False))
-    spoilt = {int(v): kinds[turn % len(kinds)][1](orjson.loads(lines[v])) for turn, v in enumerate(victims)}
+    chosen = np.sort(rng.choice(len(lines), size=min(number, len(lines)), replace=False))
+    malformed = {int(v): kinds[turn % len(kinds)][1](orjson.loads(lines[v])) for turn, v in enumerate(chosen)}
     mixed: list[bytes] = []
     for place, line in enumerate(lines):
         mixed.append(line)
-        if place in spoilt:
-            mixed.append(spoilt[place])
+        if place in malformed:
+            mixed.append(malformed[place])
     return mixed
 
 

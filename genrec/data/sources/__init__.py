@@ -4,7 +4,7 @@ A source module defines
 
 - `Config`: its settings, a frozen dataclass (`data.options`);
 - `find(path, options) -> list[SourceFile]`: the files to read under `data.path`, or a DataError that says what was
-  found there instead;
+  is there instead;
 - `read(shard, options) -> Iterator[Batch]`: the valid rows and the rows set aside of one shard, in bounded memory;
 - optionally `generate(options, folder) -> list[SourceFile]`: a source that makes its files needs no path.
 """

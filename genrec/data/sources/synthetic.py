@@ -11,6 +11,7 @@ from pathlib import Path
 
 from genrec.data import amazon
 from genrec.data.shards import Batch, Shard, SourceFile
+from genrec.data.shop.assortment import max_items
 from genrec.data.shop.files import write_shop
 from genrec.data.sources.amazon2023 import LAYOUT
 from genrec.variants import setting
@@ -21,7 +22,7 @@ class Config:
     """Size and seed of the shop."""
 
     num_users: int = setting(3500, "Customers.", ge=1, le=1_000_000)
-    num_items: int = setting(800, "Items of the assortment.", ge=10, le=1728)
+    num_items: int = setting(800, "Items of the assortment.", ge=10, le=max_items())
     mean_events: float = setting(9.5, "Items a customer takes, on average.", ge=5, le=30)
     malformed_share: float = setting(0.005, "Share of additional rows that are malformed, of every kind.", ge=0, le=0.5)
     seed: int = setting(0, "Seed of everything that is drawn.", ge=0)

@@ -112,8 +112,8 @@ def _find_files(path: Path | None, options: Config) -> list[SourceFile]:
 
 def _parts(path: Path, kind: str) -> list[str]:
     """Names below `path` of the files of a kind that came in parts, sorted."""
-    found = [p for pattern in (f"{kind}-*", f"{kind}/*") for p in path.glob(pattern)]
-    names = [p.relative_to(path).as_posix() for p in found if p.is_file() and p.name.endswith(ENDINGS)]
+    present = [p for pattern in (f"{kind}-*", f"{kind}/*") for p in path.glob(pattern)]
+    names = [p.relative_to(path).as_posix() for p in present if p.is_file() and p.name.endswith(ENDINGS)]
     return sorted(name for name in names if not Path(name).name.startswith("."))
 
 
@@ -125,7 +125,7 @@ def _column_names(path: Path, name: str, options: Config) -> list[str]:
 
 
 def _check_columns(file: SourceFile, options: Config) -> None:
-    """Every mapped column that is needed is there, and no column is there that nobody reads.
+    """Every mapped column that is needed is there, and no column is unknown.
 
     A misspelt name would otherwise lose a whole column without a word.
     """
