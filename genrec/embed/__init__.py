@@ -1,1 +1,1 @@
-"""Item texts to vectors: texts, encoders (variants), the steps of the stage, vectors.parquet, vectors that are reused."""
+"""Item texts to vectors: texts, encoders (variants), the steps of the stage, vectors.parquet, reuse of an artifact."""

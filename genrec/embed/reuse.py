@@ -46,10 +46,10 @@ class Reused:
 def known_vectors(
     catalogue: Path, config: EmbedConfig, previous: Path, previous_catalogue: Path, max_new_share: float
 ) -> Reused | str:
-    """The vectors of the artifact `previous` of `previous_catalogue`, with the same settings, for the texts of `catalogue`.
+    """What the artifact `previous` of `previous_catalogue`, with the same settings, holds for the texts of `catalogue`.
 
-    Returns the reason, as a sentence, where the encoder has to be fitted again: more than `max_new_share` of all texts it
-    has encoded are not among those it was fitted on.
+    Returns the reason, as a sentence, where the encoder has to be fitted again: more than `max_new_share` of all texts
+    it has encoded are not among those it was fitted on.
 
     Raises:
         DataError: a catalogue or the artifact is missing or damaged.

@@ -1,6 +1,7 @@
 """Channels: each module is one way to rank the whole catalogue for a history, with a `Config` and a `fit`.
 
-They range from counts (popularity, itemcf, transitions) through factors and item embeddings (als, item2vec) to a trained
-sequence model (sasrec). The report ranks them beside the models as baselines. `genrec.recall.parts` holds what they
-share: the training data, scorers, ranking. This package holds channels alone, for its listing is what a config chooses from.
+They range from counts (popularity, itemcf, transitions) through factors and item embeddings (als, item2vec) to a
+trained sequence model (sasrec). The report ranks them beside the models as baselines. `genrec.recall.parts` holds what
+they share: training data, scorers, ranking. This package holds channels alone: its listing is what a config chooses
+from.
 """

@@ -25,7 +25,7 @@ class Config:
 
 
 def fit(data: Training, options: Config) -> Popularity:
-    """Sum the faded training events of each item; without timestamps the position in the sequence takes the place of time."""
+    """Sum the faded training events of each item; without timestamps the position in the sequence is the time."""
     rows, items = flatten(data.sequences, data.num_items)
     if data.timestamps is None:
         times, _ = positions(rows, len(data.sequences))

@@ -44,7 +44,7 @@ def prefix_agreement(
 
 
 def text_neighbours(vectors: np.ndarray, queries: np.ndarray, k: int = NUM_NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
-    """(items, neighbours), int64 [pairs]: the k items with the highest cosine to each of `queries`, themselves left out."""
+    """(items, neighbours), int64 [pairs]: the k items, other than itself, of the highest cosine to each of `queries`."""
     import faiss
 
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)

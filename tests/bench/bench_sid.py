@@ -82,22 +82,22 @@ def downstream(
     return summary["valid_hr@10"], summary["valid_ndcg@10"]
 
 
-def quality_row(name: str, found: dict[str, Any]) -> list[str]:
-    agreement = found["prefix_agreement"]
+def quality_row(name: str, measured: dict[str, Any]) -> list[str]:
+    agreement = measured["prefix_agreement"]
 
     def at(kind: str) -> str:
         return " / ".join(f"{v:.3f}" for v in agreement.get(kind, []))
 
     return [
         name,
-        f"{found['seconds']:.1f}",
-        f"{found['collision_rate_raw']:.2%}",
-        " ".join(f"{v:.0%}" for v in found["utilization_raw"]),
-        " ".join(f"{v:.0f}" for v in found["perplexity_raw"]),
-        f"{found['reconstruction_error_raw'][-1]:.3f}",
+        f"{measured['seconds']:.1f}",
+        f"{measured['collision_rate_raw']:.2%}",
+        " ".join(f"{v:.0%}" for v in measured["utilization_raw"]),
+        " ".join(f"{v:.0f}" for v in measured["perplexity_raw"]),
+        f"{measured['reconstruction_error_raw'][-1]:.3f}",
         at("text"),
         at("cooccurrence"),
-        f"{found['moved_share']:.1%}",
+        f"{measured['moved_share']:.1%}",
     ]
 
 
@@ -133,23 +133,23 @@ def main() -> None:
 
 def measure(data_set: str, args: argparse.Namespace, scratch: Path) -> None:
     data = prepared(data_set, args.data or scratch / "data")
-    rows, found = [], {}
+    rows, measured = [], {}
     for name in args.tokenizers:
         figures = tokenize(name, data, scratch / data_set / name)
         if isinstance(figures, str):
             print(f"{data_set}: {name} left out: {figures}")
             continue
-        found[name] = figures
+        measured[name] = figures
         rows.append(quality_row(name, figures))
-    chance = found[next(iter(found))]["prefix_agreement"]["chance"]
-    print(f"## {data_set}: {figures_of(found)}; neighbours by chance {' / '.join(f'{v:.4f}' for v in chance)}")
+    chance = measured[next(iter(measured))]["prefix_agreement"]["chance"]
+    print(f"## {data_set}: {figures_of(measured)}; neighbours by chance {' / '.join(f'{v:.4f}' for v in chance)}")
     print_table(QUALITY_HEAD, rows)
     if data_set not in args.downstream:
         return
     rows = []
-    for name in [n for n in found if n not in NOT_DOWNSTREAM]:
+    for name in [n for n in measured if n not in NOT_DOWNSTREAM]:
         sids = scratch / data_set / name / "sids.parquet"
-        shape = (found[name]["num_levels"], found[name]["num_codes"])
+        shape = (measured[name]["num_levels"], measured[name]["num_codes"])
         start = time.perf_counter()
         results = [
             downstream(data, sids, shape, seed, PASSES[data_set], scratch / f"{data_set}-{name}-{seed}")
@@ -161,8 +161,8 @@ def measure(data_set: str, args: argparse.Namespace, scratch: Path) -> None:
     print_table(["tokenizer", "HR@10", "NDCG@10", "seconds a seed"], rows)
 
 
-def figures_of(found: dict[str, dict[str, Any]]) -> str:
-    first = next(iter(found.values()))
+def figures_of(measured: dict[str, dict[str, Any]]) -> str:
+    first = next(iter(measured.values()))
     length = first["sequence_length"]
     return (
         f"{first['num_items']:,} items, {length['text_tokens_mean']:.0f} words and marks a text, "

@@ -11,11 +11,11 @@ REAL = Path(__file__).parents[3] / "shared" / "data"
 
 def data_sets() -> dict[str, DataConfig]:
     """What can be measured here: the synthetic shop, and the review sets that lie beside the checkout."""
-    found = {"shop": DataConfig(source="synthetic")}
+    sets = {"shop": DataConfig(source="synthetic")}
     for name in ("scientific", "beauty"):
         if (REAL / name).is_dir():
-            found[name] = DataConfig(source="table", path=str(REAL / name))
-    return found
+            sets[name] = DataConfig(source="table", path=str(REAL / name))
+    return sets
 
 
 def prepared(name: str, folder: Path, data: DataConfig | None = None) -> Path:

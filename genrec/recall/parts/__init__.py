@@ -1,1 +1,1 @@
-"""What channels are made of: training data and scorers, ranking, SASRec's network and its training. No channels here."""
+"""What channels share: training data, scorers, ranking; and SASRec's network and training. No channels here."""

@@ -70,7 +70,7 @@ class TrainedSasRec:
 
 
 def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
-    """Train `scorer.model` in place, with early stopping on `data.validation`; it ends with the weights of the best epoch.
+    """Train `scorer.model` in place, with early stopping on `data.validation`; the best epoch's weights are kept.
 
     Without validation rows all epochs are trained and the last weights stay. Raises TrainingError when the loss is not
     finite.
@@ -150,7 +150,7 @@ def latest_windows(histories: Sequence[History], num_items: int, most: int) -> W
 
 
 def training_windows(sequences: Sequence[History], num_items: int, width: int) -> Windows:
-    """Windows of at most `width` items from the end backwards; neighbours share one item, so every transition is in one.
+    """Windows of at most `width` items from the end backwards; neighbours share an item, so no transition is lost.
 
     Not `make_windows` of fine-tuning: its windows overlap by half a history, which trains another model.
     """
@@ -168,8 +168,9 @@ def training_windows(sequences: Sequence[History], num_items: int, width: int) -
 def batches(
     windows: Windows, size: int, reverse_share: float, rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
-    """Every window once in random order, in batches of similar length, a share of them reversed: (items, real) int64 and
-    bool [b, n], `real` False at padding.
+    """Every window once in random order, in batches of similar length, a share of them reversed.
+
+    Yields (items int64 [b, n], real bool [b, n]), `real` False at padding.
 
     Neither fine-tuning's batches nor a library's sampler (transformers' LengthGroupedSampler, torch's BatchSampler):
     each draws other batches from a seed, and the figures of this baseline would change with them.

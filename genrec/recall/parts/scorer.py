@@ -55,7 +55,7 @@ class Scorer(Protocol):
 
 
 def flatten(sequences: Sequence[History], num_items: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ragged sequences as (row int64 [E], item int64 [E]) in order. Raises DataError for an item outside 0..num_items-1."""
+    """Ragged sequences as (row, item), both int64 [E], in order. Raises DataError for an item outside 0..num_items-1."""
     lengths = np.fromiter((len(s) for s in sequences), dtype=np.int64, count=len(sequences))
     rows = np.repeat(np.arange(len(sequences)), lengths)
     parts = [np.asarray(s, dtype=np.int64) for s in sequences if len(s)]
@@ -68,7 +68,7 @@ def flatten(sequences: Sequence[History], num_items: int) -> tuple[NDArray[np.in
 
 
 def positions(rows: NDArray[np.int64], num_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For flattened sequences: (position counted from the oldest event, age from the newest), both int64 [E], from 0."""
+    """Of flattened sequences: (position from the oldest event, age from the newest), both int64 [E], from 0."""
     lengths = np.bincount(rows, minlength=num_rows)
     starts = np.cumsum(lengths) - lengths
     position = np.arange(len(rows)) - starts[rows]

@@ -97,7 +97,7 @@ def keep_ids(
 
 
 def _check_space(vectors: np.ndarray, catalogue: pa.Table, old_path: Path, old_catalogue: Path) -> None:
-    """Raise CannotKeep unless common items have their old vectors: codebooks fit the encoder they were fitted on alone."""
+    """Raise CannotKeep unless common items have their old vectors: codebooks are of use with one encoder only."""
     old = read_item_vectors(old_path)
     if old.shape[1] != vectors.shape[1]:
         raise CannotKeep(f"the vectors have {vectors.shape[1]} dimensions, those of the ids in service {old.shape[1]}")

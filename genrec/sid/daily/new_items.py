@@ -128,9 +128,9 @@ def held_out_statistics(new: NewIds) -> dict[str, float]:
 def drift(folder: Path, new: NewIds) -> Drift:
     """Whether items that came since the fit of a sid artifact still fit its codebooks.
 
-    They are compared with the artifact's held-out items (`sid.refit`): the errors of items that the
-    codebooks were fitted on are smaller than those of any new item. Retrain when the error ratio, less two standard errors, is above MAX_ERROR_RATIO, or
-    the moved share is more than MAX_EXTRA_MOVED_SHARE above that of held-out items.
+    They are compared with the artifact's held-out items (`sid.refit`): the errors of items that the codebooks were
+    fitted on are smaller than those of any new item. Fit again when the error ratio, less two standard errors, is above
+    MAX_ERROR_RATIO, or the moved share is more than MAX_EXTRA_MOVED_SHARE above that of held-out items.
 
     Args:
         folder: a finished sid artifact.

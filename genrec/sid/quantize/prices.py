@@ -1,9 +1,9 @@
 """Prices of centroids under which the sizes of their clusters nearly keep their bounds, by entropic optimal transport.
 
-A price is added to a centroid's squared distances, so that crowded centroids lose points to their neighbours. softmax of
--(distance + price) / temperature shares every point out, and a price moves by temperature x log(size / bound) wherever a
-bound is broken (Sinkhorn scaling with a range constraint, Chizat et al., Scaling algorithms for unbalanced transport,
-arXiv 1607.05816; over-relaxed), while the temperature falls.
+A price is added to a centroid's squared distances, so that crowded centroids lose points to their neighbours. Every
+point is shared out by softmax of -(distance + price) / temperature, and a price moves by temperature x log(size / bound)
+wherever a bound is broken (Sinkhorn scaling with a range constraint, Chizat et al., Scaling algorithms for unbalanced
+transport, arXiv 1607.05816; over-relaxed), while the temperature falls.
 """
 
 from typing import NamedTuple

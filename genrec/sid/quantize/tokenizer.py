@@ -18,7 +18,7 @@ def default_device(device: str | None) -> torch.device:
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
-    """float32 tensor on the CPU; shares memory where it can (arrays read from Parquet are read-only: those are copied)."""
+    """float32 tensor on the CPU; shares memory where it can (read-only arrays, as Parquet gives, are copied)."""
     array = np.ascontiguousarray(array, dtype=np.float32)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 

@@ -8,8 +8,8 @@ A module has a `Config`, in `TOKENIZER` the class that `load_tokenizer` builds f
     seed: decides every random choice                device: torch device; None takes the GPU where there is one
     raises ConfigError for options that cannot work, TrainingError where a loss stops being finite
 
-It may have `promised_sizes(num_items, num_codes, options) -> (fewest, most)`: the items of a code in the catalogue it was
-fitted on. What a tokenizer does is in `genrec.sid.quantize.tokenizer.Tokenizer`.
+It may have `promised_sizes(num_items, num_codes, options) -> (fewest, most)`: the items of a code in the catalogue it
+was fitted on. What a tokenizer does is in `genrec.sid.quantize.tokenizer.Tokenizer`.
 """
 
 PACKAGE = "genrec.sid.tokenizers"

@@ -2,8 +2,8 @@
 
 Source: the balanced k-means tokenizer of OneRec (arXiv 2502.18965). Even use of the codes means few items with the
 same id, and no code that a recommender learns only because it is frequent. The clustering is
-`genrec.sid.quantize.balanced_kmeans`: sizes are exact, assignments optimal for their centroids (nearly so for catalogues of
-tens of thousands of items and more).
+`genrec.sid.quantize.balanced_kmeans`: sizes are exact, assignments optimal for their centroids (nearly so for
+catalogues of tens of thousands of items and more).
 
 Each code keeps a price, which is added to its squared distance: a new item takes the cheapest code, as the items of
 the catalogue did, but new items are not counted against the sizes.

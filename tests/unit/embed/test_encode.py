@@ -42,14 +42,14 @@ def test_vectors_do_not_depend_on_the_number_of_shards(tmp_path, tiny_model):
     titles = ["steel nut", "red lamp", "glue", "steel nut", "box of ten", ""]
     path = write_catalogue(tmp_path, titles)
     config = EmbedConfig(method="transformer", fields=["title"], options={"model": tiny_model})
-    found = []
+    written = []
     for num_shards in (1, 3):
         shards = split_texts(path, config, num_shards)
         assert len(shards) == num_shards
         summary = write_vectors(path, config, [encode_shard(texts, config) for texts in shards], tmp_path)
-        found.append(read_item_vectors(tmp_path / "vectors.parquet"))
-    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
-    np.testing.assert_array_equal(found[0][0], found[0][3])
+        written.append(read_item_vectors(tmp_path / "vectors.parquet"))
+    np.testing.assert_allclose(written[0], written[1], atol=1e-6)
+    np.testing.assert_array_equal(written[0][0], written[0][3])
     assert {k: summary[k] for k in ("num_items", "num_texts", "num_empty", "num_zero", "dim")} == {
         "num_items": 6,
         "num_texts": 5,

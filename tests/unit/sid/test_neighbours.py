@@ -19,10 +19,10 @@ def test_neighbours_that_share_codes_are_counted():
     assert (items.tolist(), neighbours.tolist()) == ([0, 1], [1, 0])
     items, neighbours = cooccurrence_neighbours(counts, np.array([0, 1, 2]))
     assert dict(zip(items.tolist(), neighbours.tolist(), strict=True)) == {0: 3, 1: 2, 2: 1}
-    found = prefix_agreement(codes, text, counts)
-    assert found["cooccurrence"] == [0.5, 0.0]  # 0-3 and back: no; 1-2 and back: the first code
-    assert found["chance"] == [pytest.approx(3 / 6), pytest.approx(1 / 6)]
-    assert len(found["text"]) == 2
+    shares = prefix_agreement(codes, text, counts)
+    assert shares["cooccurrence"] == [0.5, 0.0]  # 0-3 and back: no; 1-2 and back: the first code
+    assert shares["chance"] == [pytest.approx(3 / 6), pytest.approx(1 / 6)]
+    assert len(shares["text"]) == 2
 
 
 def test_copies_and_zero_vectors_do_not_break_the_neighbours():

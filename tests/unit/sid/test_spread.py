@@ -30,7 +30,7 @@ def test_popularity_is_even_or_all_in_one_prefix():
 
 def test_sequences_are_shorter_by_ids_than_by_words():
     catalogue = catalogue_of([{"title": "Steel nut, 10 mm"}, {"title": "Lamp", "categories": ["Home", "Light"]}])
-    found = sequence_length(catalogue, 3)
-    assert found["text_tokens_mean"] == pytest.approx((5 + 4) / 2)  # Steel nut , 10 mm; Lamp Home > Light
-    assert found["shortened_by"] == pytest.approx(1 - 3 / 4.5)
+    lengths = sequence_length(catalogue, 3)
+    assert lengths["text_tokens_mean"] == pytest.approx((5 + 4) / 2)  # Steel nut , 10 mm; Lamp Home > Light
+    assert lengths["shortened_by"] == pytest.approx(1 - 3 / 4.5)
     assert sequence_length(catalogue_of([{}]), 3)["shortened_by"] == 0

@@ -57,11 +57,11 @@ def test_order_does_not_change_a_vector(model):
 
 
 def test_the_padding_and_truncation_side_of_the_tokenizer_does_not_matter(tmp_path):
-    found = []
+    by_batch = []
     for side in ("left", "right"):
         folder = str(save_tiny(tmp_path / side, padding_side=side))
-        found.append(encode(TEXTS, Config(model=folder, max_tokens=8), batch_tokens=100))
-    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+        by_batch.append(encode(TEXTS, Config(model=folder, max_tokens=8), batch_tokens=100))
+    np.testing.assert_allclose(by_batch[0], by_batch[1], atol=1e-6)
 
 
 def test_what_is_behind_max_tokens_is_not_read(model):

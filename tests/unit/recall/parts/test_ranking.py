@@ -36,10 +36,10 @@ def test_short_lists_are_padded_with_minus_one():
 )
 def test_top_k_equals_a_full_stable_sort(scores, k):
     items, values = top_k(scores, k)
-    for row, listed, found in zip(scores, items, values, strict=True):
+    for row, listed, listed_scores in zip(scores, items, values, strict=True):
         order = [i for i in sorted(range(len(row)), key=lambda i: (-row[i], i)) if row[i] > -np.inf][:k]
         assert listed.tolist() == order + [-1] * (k - len(order))
-        assert found[: len(order)].tolist() == [row[i] for i in order]
+        assert listed_scores[: len(order)].tolist() == [row[i] for i in order]
 
 
 def test_the_batch_size_of_ranking_changes_nothing():

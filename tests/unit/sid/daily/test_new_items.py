@@ -70,8 +70,8 @@ def test_items_of_the_same_shop_are_no_drift_and_of_another_are(artifact):
 
 
 def test_many_copies_of_known_items_are_a_reason_of_their_own(artifact):
-    found = drift(artifact, extend(artifact, np.repeat(VECTORS[:50], 2, axis=0), device="cpu"))
-    assert any("find their id in use" in reason for reason in found.reasons)
+    drifted = drift(artifact, extend(artifact, np.repeat(VECTORS[:50], 2, axis=0), device="cpu"))
+    assert any("find their id in use" in reason for reason in drifted.reasons)
 
 
 def test_a_handful_of_items_decides_nothing(artifact):

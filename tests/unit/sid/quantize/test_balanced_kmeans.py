@@ -17,11 +17,11 @@ def test_halving_gives_each_code_its_share_of_the_points():
 
 def test_means_and_inertia_are_those_of_the_definition():
     points, codes = clustered(50, 4, 5, seed=0), np.arange(50) % 3
-    found, explained = means(torch.from_numpy(points), torch.from_numpy(codes), torch.full((4, 4), 7.0))
+    centers, explained = means(torch.from_numpy(points), torch.from_numpy(codes), torch.full((4, 4), 7.0))
     inertia = squared_norms(torch.from_numpy(points)) - explained
     expected = np.stack([points[codes == c].mean(0) for c in range(3)])
-    np.testing.assert_allclose(found[:3], expected, atol=1e-6)
-    assert found[3].tolist() == [7.0] * 4
+    np.testing.assert_allclose(centers[:3], expected, atol=1e-6)
+    assert centers[3].tolist() == [7.0] * 4
     assert inertia == pytest.approx(np.square(points - expected[codes]).sum(), rel=1e-5)
 
 
