@@ -32,7 +32,7 @@ def write_comparison(reports: Sequence[Report], out: Path, folder: Folder) -> di
 def in_words(figures: Mapping[str, Any]) -> dict[str, Any]:
     """comparison.json: the figures of `compare_recipes` with summary, columns and table (text), and warnings."""
     k, missing = figures["headline_k"], figures["left_out"]
-    columns, table = results.text_table(figures["rows"], k, "interval", results.num_seeds(), "{:.4f} to {:.4f}")
+    columns, table = results.as_text(_result_table(figures["rows"], k), "interval", "{:.4f} to {:.4f}")
     return {
         "summary": words.summary(figures),
         "columns": columns,
@@ -48,7 +48,7 @@ def _page(comparison: Mapping[str, Any]) -> str:
     return render(
         "compare.html.j2",
         comparison=comparison,
-        results=results.result_table(comparison["rows"], [f"hr@{k}", f"ndcg@{k}"], "", results.num_seeds()),
+        results=_result_table(comparison["rows"], k),
         plots=plots_of_recipes(comparison),
         lists=_list_table(comparison["rows"]),
         slices=_slice_table(comparison["rows"], f"hr@{k}"),
@@ -56,6 +56,11 @@ def _page(comparison: Mapping[str, Any]) -> str:
         recipes=_recipe_table(comparison["recipes"]),
         meanings=list(_LISTS.values()),
     )
+
+
+def _result_table(rows: Sequence[Row], k: int) -> Table:
+    num_seeds = ("Seeds", lambda row: str(len(row["seeds"])))
+    return results.result_table(rows, [f"hr@{k}", f"ndcg@{k}"], "", num_seeds)
 
 
 def _list_table(rows: Sequence[Row]) -> Table:

@@ -63,17 +63,14 @@ def result_table(rows: Sequence[Row], metrics: Sequence[str], title: str, last: 
     return {"title": title, "columns": [*(name.upper() for name in metrics), last[0]], "rows": shown}
 
 
-def text_table(
-    rows: Sequence[Row], k: int, interval: str, last: tuple[str, Callable], form: str
-) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows) for a terminal; `interval` heads the intervals, which `form` writes."""
-    columns = ["Model", f"HR@{k}", interval, f"NDCG@{k}", interval, last[0]]
-    cells = []
-    for row in rows:
-        figures = [row["metrics"][name] for name in (f"hr@{k}", f"ndcg@{k}")]
-        shown = [text for f in figures for text in (f"{f['mean']:.4f}", form.format(*f["ci"]))]
-        cells.append([row["label"], *shown, last[1](row)])
-    return columns, cells
+def as_text(table: Table, interval: str, form: str) -> tuple[list[str], list[list[str]]]:
+    """(columns, rows) of a table of results for a terminal; `interval` heads the intervals, which `form` writes."""
+    *metrics, last = table["columns"]
+    cells = [
+        [row["label"], *(t for c in row["cells"] for t in (f"{c['mean']:.4f}", form.format(*c["ci"]))), row["last"]]
+        for row in table["rows"]
+    ]
+    return ["Model", *(column for name in metrics for column in (name, interval)), last], cells
 
 
 def coverage(k: int) -> tuple[str, Callable]:
@@ -81,17 +78,13 @@ def coverage(k: int) -> tuple[str, Callable]:
     return f"Coverage@{k}", lambda row: f"{row['lists']['coverage']:.1%}"
 
 
-def num_seeds() -> tuple[str, Callable]:
-    """The last column of a comparison's tables."""
-    return "Seeds", lambda row: str(len(row["seeds"]))
-
-
 def terminal_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of a run's results as text, best model first; no rows when nothing was evaluated."""
     if "metrics" not in report:
         return [], []
     k, level = report["protocol"]["headline_k"], f"{report['protocol']['confidence']:.0%}"
-    return text_table(rows_of(report), k, level, coverage(k), "{:.3f}-{:.3f}")
+    table = result_table(rows_of(report), [f"hr@{k}", f"ndcg@{k}"], "", coverage(k))
+    return as_text(table, level, "{:.3f}-{:.3f}")
 
 
 def run_tables(report: Mapping[str, Any]) -> list[Table]:

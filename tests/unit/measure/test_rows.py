@@ -6,7 +6,6 @@ import pytest
 
 from genrec import tables
 from genrec.measure.rows import read_rows, shards
-from tests.support.data_samples import rows_with_histories
 from tests.support.evaluate_tiny import NUM_USERS, write_prepared
 from tests.support.targets import write_targets
 
@@ -16,15 +15,21 @@ def prepared(tmp_path_factory):
     return write_prepared(tmp_path_factory.mktemp("rows") / "prepared")
 
 
-@pytest.mark.parametrize("split", ["valid", "test"])
-def test_rows_are_read_whole_in_a_range_or_at_places(prepared, split):
-    expected = rows_with_histories(prepared / f"{split}.parquet")
-    for places in (slice(None), slice(3, 7), slice(10, 99), np.array([4, 1])):
-        rows = read_rows(prepared, split, places)
-        wanted = expected[places] if isinstance(places, slice) else [expected[i] for i in places]
-        assert rows.users.tolist() == [row["user"] for row in wanted]
-        assert rows.targets.tolist() == [row["target"] for row in wanted]
-        assert [h.tolist() for h in rows.histories] == [row["history"] for row in wanted]
+def test_rows_hold_everything_before_their_target(prepared):
+    train = tables.read_table(prepared / "train.parquet")["items"].to_pylist()
+    valid, test = read_rows(prepared, "valid"), read_rows(prepared, "test")
+    assert valid.users.tolist() == test.users.tolist() == list(range(NUM_USERS))
+    assert [h.tolist() for h in valid.histories] == train
+    assert [h.tolist() for h in test.histories] == [[*h, t] for h, t in zip(train, valid.targets.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("places", [slice(3, 7), slice(10, 99), slice(5, 5), np.array([4, 1])], ids=str)
+def test_rows_are_read_in_a_range_or_at_places(prepared, places):
+    whole, rows = read_rows(prepared, "test"), read_rows(prepared, "test", places)
+    assert rows.users.tolist() == whole.users[places].tolist()
+    assert rows.targets.tolist() == whole.targets[places].tolist()
+    wanted = np.arange(len(whole))[places]
+    assert [h.tolist() for h in rows.histories] == [whole.histories[i].tolist() for i in wanted]
 
 
 @pytest.mark.parametrize("num_shards", [1, 5, 100])
