@@ -47,7 +47,7 @@ def gpus_of_this_machine(store: Store, config: Config, stage: str) -> Iterator[N
     """Hold the GPUs of this machine for the time of the block, where the stage wants any and Ray is this run's own."""
     with contextlib.ExitStack() as held:
         if wants_gpus(config, stage) and not ray_address(config.resources):
-            for device in devices():  # in one order for all: no two runs wait for each other
+            for device in devices():  # in the same order in every run: no two runs wait for each other
                 name = f"gpu-{socket.gethostname()}-{device}"
                 held.enter_context(store.lock(name, on_wait=partial(_waits, stage, device)))
         yield
