@@ -31,6 +31,7 @@ LIBRARIES = (
     "gensim",
     "implicit",
 )
+NOT_RECORDED = "on what it was made is not recorded"
 _DEVICE = {"NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"}
 
 
@@ -83,7 +84,7 @@ def differences(made_on: Mapping[str, Any], threads: int, here: Mapping[str, Any
     """
     processes: Sequence[Mapping[str, Any]] = made_on.get("processes", ())
     if not processes:
-        return ["it is not recorded on what"]
+        return [NOT_RECORDED]
     found = []
     for name in ("cpu", "device"):
         if name in here:
