@@ -127,7 +127,7 @@ def run_tasks(
     reports_progress: bool = False,
     on_done: Callable[[int, BaseException | None], None] = lambda call, error: None,
 ) -> list[Any]:
-    """Call `function(**call)` for every call, as Ray tasks, as many at once as there is room for; results in the order of the calls.
+    """Call `function(**call)` for every call, each as a Ray task; returns the results in the order of the calls.
 
     With `reports_progress` the function gets a `progress` argument, followed from here through small files in
     `work`. The first failure ends the stage: the other tasks are cancelled and waited for, so that none of them writes
