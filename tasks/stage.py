@@ -63,7 +63,7 @@ class Job:
         rows: str | None = None,
         use: StageResources | None = None,
     ) -> list:
-        """Run calls of one function as Ray tasks, as many at once as fit; `rows` names what a call works on and shows each as a task run.
+        """Run each call of one function as a Ray task; `rows` names what a call works on and shows each as a task run.
 
         `use` takes the place of the stage's own resources.
         """

@@ -1,7 +1,7 @@
 """A GPU of this machine serves one stage at a time, also when two runs, each with a Ray of its own, want it.
 
-One Ray gives each of its GPUs to one task at a time. Two Rays on one machine know nothing of each other: so a stage that
-asks for GPUs holds a lock in the store for every device of the machine that it could be given. Runs that join a
+One Ray gives each of its GPUs to one task at a time. Two Rays on one machine know nothing of each other: so a stage
+that asks for GPUs holds a lock in the store for every device of the machine that it could be given. Runs that join a
 cluster share one Ray, and no lock is taken.
 """
 

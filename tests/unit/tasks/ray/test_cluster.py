@@ -1,4 +1,4 @@
-"""Ray tasks: at which nice level they run, that a cancelled one has ended before its stage goes on, one Ray for all threads."""
+"""Ray tasks: their nice level, that a cancelled one has ended before its stage goes on, one Ray for all threads."""
 
 import os
 import threading
