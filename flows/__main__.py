@@ -71,7 +71,8 @@ def run(
         bool,
         typer.Option(
             "--refresh-elsewhere",
-            help="Recompute stages whose result was made on another CPU or GPU, or with other threads or library versions.",
+            help="Recompute stages whose result was made on another CPU or GPU, or with other threads or "
+            "library versions.",
         ),
     ] = False,
     until: Annotated[
@@ -178,7 +179,7 @@ def deploy(
     ] = "genrec",
     debug: _Debug = False,
 ) -> None:
-    """Put the deployments on a work pool of the Prefect server that PREFECT_API_URL names, for Prefect workers elsewhere."""
+    """Put the deployments on a work pool of the Prefect server at PREFECT_API_URL, for Prefect workers elsewhere."""
     with short_errors(debug):
         if "PREFECT_API_URL" not in os.environ:
             raise GenrecError("PREFECT_API_URL is not set; set it to the server's address, or use serve on one machine")

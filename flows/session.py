@@ -1,4 +1,4 @@
-"""What the commands share: a checked config, a Prefect API for the time of a command, reports and errors in the terminal."""
+"""What the commands share: a checked config, a Prefect API, reports and errors in the terminal."""
 
 import contextlib
 import json

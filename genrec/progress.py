@@ -1,4 +1,4 @@
-"""How long-running functions tell how far they are, without knowing who listens.
+"""How long-running functions report progress, independently of who shows it.
 
 A stage function takes `progress: Progress = silent` and calls it now and then:
 
@@ -19,7 +19,7 @@ class Progress(Protocol):
 
 
 def silent(done: float, total: float, note: str = "", /, **values: float) -> None:
-    """Listen to nothing."""
+    """Report to nobody."""
 
 
 class FileProgress:

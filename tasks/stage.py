@@ -30,7 +30,7 @@ from genrec.config import Config, StageResources
 from genrec.errors import GenrecError
 from genrec.redact import without_secrets
 from genrec.store.local import Artifact, make_key
-from genrec.store.origin import differences
+from genrec.store.origin import NOT_RECORDED, differences
 from tasks.ray.cluster import run_task, run_tasks
 from tasks.ray.gpus import gpus_of_this_machine, resources_of
 from tasks.ray.made_on import asked_threads, here, made_on
@@ -63,7 +63,7 @@ class Job:
         rows: str | None = None,
         use: StageResources | None = None,
     ) -> list:
-        """Run calls of one function as Ray tasks, as many at once as fit; `rows` names what a call works on and shows each as a task run.
+        """Run each call of one function as a Ray task; `rows` names what a call works on and shows each as a task run.
 
         `use` takes the place of the stage's own resources.
         """
@@ -219,12 +219,16 @@ class Stage:
         return run.refresh_elsewhere and bool(self._elsewhere(run, artifact))
 
     def _elsewhere(self, run: Run, artifact: Artifact) -> str:
-        """In words: on what else than here an artifact was made; "" where there is no difference."""
+        """In words: on what else than here an artifact was made, or that it is not known; "" where nothing differs."""
         resources = run.config.resources
         threads = asked_threads(resources, resources_of(run.config, self.name))
         record = run.store.manifest(artifact).get("made_on", {})
         found = differences(record, threads, here(resources))
-        return f"; made elsewhere: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}" if found else ""
+        if not found:
+            return ""
+        if found == [NOT_RECORDED]:
+            return f"; {NOT_RECORDED}"
+        return f"; made elsewhere: {', '.join(found[:4])}{', ...' if len(found) > 4 else ''}"
 
     def _record(self, run: Run, artifact: Artifact, status: str, reason: str, seconds: float) -> None:
         record = {

@@ -1,4 +1,4 @@
-"""The deployments on a work pool, for Prefect workers on other machines; `serve` (flows/serve/serve.py) does without."""
+"""The deployments on a work pool, for Prefect workers on other machines; `serve` does without."""
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate

@@ -1,4 +1,4 @@
-"""Start a program that ends when the process that started it does: `python -m flows.serve.launch <parent> <program> ...`.
+"""Start a program that ends with its parent: `python -m flows.serve.launch <parent> <program> ...`.
 
 The request to the kernel is made by the child itself and outlives its `exec`. A `preexec_fn` would make it between
 fork and exec, where Python code may wait without end for a lock that another thread of the parent held.

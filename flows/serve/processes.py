@@ -35,7 +35,7 @@ def _below(pid: int, recursive: bool) -> list[int]:
 
 
 def end(pids: list[int], patience_s: float) -> None:
-    """SIGTERM, and SIGKILL for what still runs after `patience_s`. A process that has the id of one that ended is spared."""
+    """SIGTERM, and SIGKILL for what still runs after `patience_s`; never for another process with the id of one."""
     processes = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):

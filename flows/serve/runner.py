@@ -21,7 +21,7 @@ _RUNS_AT_ONCE = 2
 
 
 class EndsItsRuns(Runner):
-    """Ends its runs before itself. Prefect's runner kills them, and the server would show them as running from then on."""
+    """Ends its runs before itself. Prefect's runner kills them, and the server would show them as running."""
 
     def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -29,8 +29,8 @@ _TRIES = 3  # a server or runner that dies this often within a minute is not sta
 def serve_here(store: Path, port: int, url: str | None = None) -> None:
     """Start the server, serve the deployments, and at the end take down all of it, runs included. Blocks.
 
-    `store` is a folder, or the folder that stages the store at `url` on this machine. Raises GenrecError when this store
-    is served already, when the port is taken, or when a process does not stay up.
+    `store` is a folder, or the folder that stages the store at `url` on this machine. Raises GenrecError when this
+    store is served already, when the port is taken, or when a process does not stay up.
     """
     home = store.absolute() / "prefect"
     with only_one(home, f"http://127.0.0.1:{port}"):

@@ -77,7 +77,7 @@ class Server:
                     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
                     "PREFECT_SERVER_API_AUTH_STRING": self.auth,
                 },
-                start_new_session=True,  # Ctrl-C reaches the command in the foreground alone, which then stops the server
+                start_new_session=True,  # Ctrl-C reaches the command alone, which then stops the server
             )
 
     def wait_until_healthy(self, timeout_s: float = 300) -> None:

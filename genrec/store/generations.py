@@ -5,9 +5,9 @@
     generations/<key>/current       the id of the current generation; no such file: the first one is
     locks/<key>@<id>.read           shared flock of everyone who looked this generation up
 
-The switch is one rename of `current`, so a crash leaves the old generation or the new one. Whoever looked a generation up
-goes on reading it: it is removed only when it is not the current one, no record names it (`Store.remove_old_generations`)
-and no process holds its read lock, which the kernel releases when a process ends.
+The switch is one rename of `current`, so a crash leaves the old generation or the new one. Whoever looked a generation
+up goes on reading it: it is removed only when it is not the current one, no record names it
+(`Store.remove_old_generations`) and no process holds its read lock, which the kernel releases when a process ends.
 """
 
 import contextlib
@@ -91,7 +91,7 @@ class Generations:
             self._held.clear()
 
     def install(self, key: str, folder: Path, replace: bool, current: bool = True) -> None:
-        """Make a finished folder the current generation, or one beside it. What is there already wins, unless `replace`."""
+        """Make a finished folder the current generation, or one beside it. What is there wins, unless `replace`."""
         with self._switching(key):
             now = self.current(key)
             path = self.path(key, now)

@@ -13,11 +13,11 @@ Commit protocol: write into tmp, fsync the files, write the manifest (sha256, si
 rename to objects/<key>, fsync the parent. A manifest that exists means a complete artifact; its digests are
 verified before reuse. See "All file systems are not created equal" (Pillai et al., OSDI 2014) for why each fsync.
 
-Same key, same result: the artifacts of one key are equal up to the rounding of floating-point arithmetic, and what follows
-from it. They are equal to the byte only where they were computed on the same kind of CPU or GPU, with the same number
-of threads and the same versions of the libraries: another order of summation rounds differently. So the manifest says
-on what an artifact was made (genrec/store/origin.py), which is part of neither its key nor its digest, and a run may ask
-that what was made elsewhere is computed again (`--refresh-elsewhere`).
+Same key, same result: the artifacts of one key are equal up to the rounding of floating-point arithmetic, and what
+follows from it. They are equal to the byte only where they were computed on the same kind of CPU or GPU, with the same
+number of threads and the same versions of the libraries: another order of summation rounds differently. So the manifest
+says on what an artifact was made (genrec/store/origin.py), which is part of neither its key nor its digest, and a run
+may ask that what was made elsewhere is computed again (`--refresh-elsewhere`).
 """
 
 import contextlib
@@ -84,7 +84,7 @@ class Store:
         return None
 
     def release(self) -> None:
-        """This store's user reads none of the artifacts any more that it looked up; the end of the process does it too."""
+        """Read none of the artifacts any more that were looked up; the end of the process does it too."""
         self.generations.release()
 
     def manifest(self, artifact: Artifact) -> dict[str, Any]:

@@ -31,11 +31,12 @@ LIBRARIES = (
     "gensim",
     "implicit",
 )
+NOT_RECORDED = "on what it was made is not recorded"
 _DEVICE = {"NVIDIA_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"}
 
 
 def describe(threads: int, root: Path = Path("/proc")) -> dict[str, Any]:
-    """This process: cpu, device and versions ({library: version}) as `hardware` and `versions` give them, and threads."""
+    """This process: cpu and device (`hardware`), threads, and versions ({library: version})."""
     return {**hardware(root), "threads": threads, "versions": versions()}
 
 
@@ -65,7 +66,7 @@ def _cpu(root: Path) -> str:
 
 
 def _device(root: Path) -> str:
-    """By the driver's own list: asking torch would take memory on the GPU, and seconds in a run that computes nothing."""
+    """By the list of NVIDIA's driver: torch would take memory on the GPU, and seconds in a run that computes nothing."""
     if any(os.environ.get(name) in ("", "-1", "void", "none") for name in _DEVICE):
         return "cpu"
     models = set()
@@ -83,7 +84,7 @@ def differences(made_on: Mapping[str, Any], threads: int, here: Mapping[str, Any
     """
     processes: Sequence[Mapping[str, Any]] = made_on.get("processes", ())
     if not processes:
-        return ["it is not recorded on what"]
+        return [NOT_RECORDED]
     found = []
     for name in ("cpu", "device"):
         if name in here:

@@ -87,7 +87,7 @@ class RemoteStore(Store):
 
     # ---- artifacts --------------------------------------------------------------------------------------------------
     def lookup(self, key: str, digest: str | None = None) -> Artifact | None:
-        """The artifact under a key, from this machine where it has the same bytes, else fetched; verified either way."""
+        """The artifact under a key, from this machine where it has the same bytes, else fetched; always verified."""
         marker = self._marker(key) if digest is None else self._marker_of(key, digest)
         found = super().lookup(key, digest)
         if marker is None:

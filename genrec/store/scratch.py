@@ -10,8 +10,8 @@ is gone, that is when the lock can be taken and the owner ran
 - on this host before it was started again, or
 - on this host, where neither has a boot id (systems without /proc).
 
-The folder of another host is left alone until nothing in it has changed for `ABANDONED_S` (30 days): only then is the host
-taken to be gone for good. The same holds for what has no readable owner.
+The folder of another host is left alone until nothing in it has changed for `ABANDONED_S` (30 days): only then is the
+host taken to be gone for good. The same holds for what has no readable owner.
 """
 
 import contextlib

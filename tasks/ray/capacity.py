@@ -35,7 +35,7 @@ def needs(config: Config) -> tuple[float, float]:
 def runs_at_once(configs: Sequence[Config]) -> int:
     """Runs that the cluster, or else this machine, has room for at the same time; at least 1.
 
-    More would not only be slower: two learners, each waiting for the actors that the other keeps out, wait for ever.
+    More would not only be slower: two learners that hold the cores which the actors of the other need never go on.
     """
     resources = configs[0].resources
     if len(configs) == 1:

@@ -127,7 +127,7 @@ def run_tasks(
     reports_progress: bool = False,
     on_done: Callable[[int, BaseException | None], None] = lambda call, error: None,
 ) -> list[Any]:
-    """Call `function(**call)` for every call, as Ray tasks, as many at once as there is room for; results in the order of the calls.
+    """Call `function(**call)` for every call, each as a Ray task; returns the results in the order of the calls.
 
     With `reports_progress` the function gets a `progress` argument, followed from here through small files in
     `work`. The first failure ends the stage: the other tasks are cancelled and waited for, so that none of them writes
@@ -194,13 +194,17 @@ def _cancel(stage: str, refs: list[Any]) -> None:
     """Cancel tasks and wait until they have ended, for a limited time: code outside Python does not hear of it."""
     import ray
 
+    running: list[Any] = []
     try:
         for ref in refs:  # never with force: one that finishes at that moment aborts the driver (Ray 2.60)
-            ray.cancel(ref)
-        running = ray.wait(refs, num_returns=len(refs), timeout=_CANCEL_PATIENCE_S)[1] if refs else []
+            try:
+                ray.cancel(ref)
+            except (TypeError, ValueError) as error:  # how Ray says that it could not cancel what the task started
+                watcher().message(f"{stage}: a task could not be cancelled ({error})")
+        if refs:
+            running = ray.wait(refs, num_returns=len(refs), timeout=_CANCEL_PATIENCE_S)[1]
     except ray.exceptions.RayError as error:  # the cluster is gone, and its tasks with it
         watcher().message(f"{stage}: tasks could not be cancelled ({type(error).__name__})")
-        return
     if running:
         watcher().message(
             f"{stage}: {len(running)} tasks have not stopped {_CANCEL_PATIENCE_S:.0f} s after they were told to"

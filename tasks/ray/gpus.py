@@ -1,7 +1,7 @@
 """A GPU of this machine serves one stage at a time, also when two runs, each with a Ray of its own, want it.
 
-One Ray gives each of its GPUs to one task at a time. Two Rays on one machine know nothing of each other: so a stage that
-asks for GPUs holds a lock in the store for every device of the machine that it could be given. Runs that join a
+One Ray gives each of its GPUs to one task at a time. Two Rays on one machine know nothing of each other: so a stage
+that asks for GPUs holds a lock in the store for every device of the machine that it could be given. Runs that join a
 cluster share one Ray, and no lock is taken.
 """
 
@@ -47,7 +47,7 @@ def gpus_of_this_machine(store: Store, config: Config, stage: str) -> Iterator[N
     """Hold the GPUs of this machine for the time of the block, where the stage wants any and Ray is this run's own."""
     with contextlib.ExitStack() as held:
         if wants_gpus(config, stage) and not ray_address(config.resources):
-            for device in devices():  # in one order for all: no two runs wait for each other
+            for device in devices():  # in the same order in every run: no two runs wait for each other
                 name = f"gpu-{socket.gethostname()}-{device}"
                 held.enter_context(store.lock(name, on_wait=partial(_waits, stage, device)))
         yield

@@ -1,8 +1,8 @@
-"""On what a stage's artifact is made (genrec/store/origin.py): every process that computes for it notes what it runs on.
+"""On what an artifact is made (genrec/store/origin.py): every process that computes for it notes what it runs on.
 
 The notes are files in the stage's work folder, `made-on-<digest>.json`, one for each distinct description: so they
-survive a killed attempt, and an artifact that was begun on one machine and finished on another names both. Whoever commits the artifact
-reads them. Imports no Prefect: Ray's worker processes import this.
+survive a killed attempt, and an artifact that was begun on one machine and finished on another names both. Whoever
+commits the artifact reads them. Imports no Prefect: Ray's worker processes import this.
 """
 
 import hashlib

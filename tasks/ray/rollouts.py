@@ -53,7 +53,7 @@ class RayRollouts:
     """Gives the chunks of a step to actors, the next one to an actor that is free.
 
     The weights go to the object store once a step; an actor fetches them with its first chunk. A dead actor is
-    replaced and its chunk done again: candidates depend on weights, seed, step and chunk alone, so the result is the same.
+    replaced and its chunk done again: candidates depend on weights, seed, step and chunk alone, so they are the same.
     """
 
     def __init__(self, config: Config, num_cpus: float, worker: dict[str, Any]) -> None:

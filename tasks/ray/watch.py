@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Watcher:
-    """Hears about stages and progress; this one keeps quiet. Subclasses show it."""
+    """Is told about stages and progress. This one does nothing with it; subclasses show it."""
 
     def stage_started(self, stage: str, reason: str) -> None: ...
 

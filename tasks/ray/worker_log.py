@@ -1,8 +1,8 @@
 """Log lines of Ray's processes (workers, learners, actors), passed on through small files in the stage's work folder.
 
 The process that waits for the stage reads them and logs them where it logs itself: in Prefect that is the task run of
-the stage. So Ray's processes need neither Prefect nor its address nor its password. Secrets are replaced where the line is
-written, because the environment that holds them may be that process's alone.
+the stage. So Ray's processes need neither Prefect nor its address nor its password. Secrets are replaced where the line
+is written, because the environment that holds them may be that process's alone.
 """
 
 import contextlib

@@ -68,7 +68,7 @@ def _after(owners: set[str]) -> set[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-    """A setting, another valid value of it, and what has to be set besides for it to be there (a variant's name, say)."""
+    """A setting, another valid value of it, and what has to be set for it to be there (a variant's name, say)."""
 
     path: str
     other: Any

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from genrec.store.local import MANIFEST, Store
-from genrec.store.origin import describe, differences, hardware, versions
+from genrec.store.origin import NOT_RECORDED, describe, differences, hardware, versions
 
 COMMIT = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 1.0}
 HERE = {"cpu": "c", "device": "cpu", "versions": {"torch": "2.13.0", "numpy": "2.4.0"}}
@@ -51,7 +51,7 @@ def test_the_device_is_the_gpu_that_the_driver_lists_unless_it_is_hidden(tmp_pat
     [
         (MADE, HERE, 2, []),
         (MADE, {"versions": HERE["versions"]}, 2, []),
-        ({}, HERE, 2, ["it is not recorded on what"]),
+        ({}, HERE, 2, [NOT_RECORDED]),
         (MADE, HERE, 4, ["threads 2 (here 4)"]),
         (MADE, {**HERE, "device": "NVIDIA H100"}, 2, ["device cpu (here NVIDIA H100)"]),
         (MADE, {**HERE, "versions": {"torch": "2.12.0", "numpy": "2.4.0"}}, 2, ["torch 2.13.0 (here 2.12.0)"]),

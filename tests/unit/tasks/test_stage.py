@@ -173,6 +173,18 @@ def test_a_run_may_ask_for_what_was_made_elsewhere_to_be_computed_again_once(toy
     assert toy.run(refresh_elsewhere=True)[0] == []
 
 
+def test_of_an_artifact_without_a_record_the_log_says_so(toy, monkeypatch):
+    lines = []
+    monkeypatch.setattr("tasks.stage._log", lines.append)
+    toy.run()
+    manifest = _manifest(toy, "sid")
+    del manifest["made_on"]
+    (toy.store.object_path(manifest["key"]) / "manifest.json").write_text(json.dumps(manifest))
+    assert toy.run()[0] == []
+    assert lines[-1].endswith("; on what it was made is not recorded")
+    assert toy.run(refresh_elsewhere=True)[0] == ["sid"]
+
+
 def test_another_number_of_threads_counts_as_elsewhere_and_more_cores_a_task_with_the_same_threads_do_not(toy):
     def config(num_threads, num_cpus):
         resources = {s: {"num_threads": num_threads, "num_cpus": num_cpus} for s in ("prepare", "sid")}

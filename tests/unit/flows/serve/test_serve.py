@@ -1,11 +1,9 @@
-"""Parts of the operating side on their own: password, recipes, forms, worker logs, report pages."""
+"""Parts of the operating side on their own: password, recipes, forms, report pages."""
 
 import inspect
-import logging
 import re
 import urllib.error
 import urllib.request
-import warnings
 from xml.etree import ElementTree
 
 import pytest
@@ -16,7 +14,6 @@ from flows.serve.forms import AS_IN_PRESET, CONF, PRESETS, settings_of
 from flows.serve.report_pages import report_pages
 from flows.serve.server import only_one, served
 from genrec.errors import GenrecError
-from tasks.ray.worker_log import LogReader, log_to
 
 
 def test_a_password_is_made_once_and_read_again(tmp_path):
@@ -69,27 +66,6 @@ def test_the_deployments_take_their_defaults_from_the_presets():
         assert all(p.default is not inspect.Parameter.empty for p in inspect.signature(flow.fn).parameters.values())
         assert flow.description
         assert "Args:" not in flow.description
-
-
-def test_worker_logs_come_home_whole_in_order_and_once(tmp_path):
-    reader, stranger = LogReader(tmp_path), LogReader(tmp_path)
-    with log_to(reader.file(0)) as logger:
-        logger.info("one %d", 1)
-        assert list(reader.new()) == [(logging.INFO, "one 1")]
-        logging.getLogger("genrec.train.sft").warning("two")
-        logging.getLogger("elsewhere").info("not ours and no warning")
-        with warnings.catch_warnings():
-            warnings.simplefilter("always")
-            warnings.warn("three", UserWarning, stacklevel=1)
-        with open(reader.file(0), "a") as half:
-            half.write('[20, "half a li')
-    found = list(reader.new())
-    assert [level for level, _ in found] == [logging.WARNING, logging.WARNING]
-    assert found[0][1] == "two"
-    assert "three" in found[1][1]
-    assert list(stranger.new()) == []
-    reader.remove()
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):
