@@ -123,7 +123,7 @@ CATALOGUE = pa.schema(
         pa.field("train_count", pa.int32(), nullable=False),  # training events with the item; 0 = cold
     ]
 )
-USERS = pa.schema(  # row i is user i, under global_time with k_core_on all also those without training events
+USERS = pa.schema(  # row i is user i, under global_time also those without training events
     [
         pa.field("user", pa.int32(), nullable=False),
         pa.field("user_id", pa.string(), nullable=False),

@@ -33,11 +33,11 @@ class PrepareConfig(Section):
     k_core_on: Literal["auto", "training", "all"] = Field(
         "auto",
         description="Events the k-core is taken of. training: those of the training part alone, so that nothing "
-        "learnt from depends on later events; validation and test events of users or items outside of this k-core "
-        "are left out (counted as user_not_in_training and item_not_in_training), so there are no cold items. all: "
-        "every event, later ones included, as the literature does for leave_one_out; under global_time the choice of "
-        "users and items, and the 80% and 90% of the kept events, then use the future. auto: training for "
-        "global_time, all for leave_one_out.",
+        "learnt from depends on later events; later events with items outside of this k-core are left out (counted as "
+        "item_not_in_training), so there are no cold items; users outside of it are predicted for, their earlier events "
+        "being read and not learnt from. all: every event, later ones included, as the literature does for "
+        "leave_one_out; under global_time the choice of users and items, and the 80% and 90% of the kept events, then "
+        "use the future. auto: training for global_time, all for leave_one_out.",
     )
     split: Literal["leave_one_out", "global_time"] = Field(
         "leave_one_out",

@@ -16,7 +16,7 @@ import pyarrow as pa
 from genrec.config import PrepareConfig
 from genrec.data.frames import write_frame, write_frame_to
 from genrec.data.kcore import k_core
-from genrec.data.split import TEST, TRAIN, VALID, global_time, leave_one_out, period_starts
+from genrec.data.split import HISTORY, TEST, TRAIN, VALID, global_time, leave_one_out, period_starts
 from genrec.errors import DataError
 from genrec.tables import (
     CATALOGUE_FILE,
@@ -42,7 +42,7 @@ EVENTS = pa.schema(  # of the index: sorted by user, then time
         pa.field("item", pa.int32(), nullable=False),
         pa.field("event", pa.string(), nullable=False),
         pa.field("timestamp", pa.int64(), nullable=False),
-        pa.field("part", pa.int8(), nullable=False),  # TRAIN, VALID or TEST
+        pa.field("part", pa.int8(), nullable=False),  # TRAIN, VALID, TEST or HISTORY
     ]
 )
 EVENTS_FILE = TableFile("events.parquet", EVENTS)
@@ -55,7 +55,8 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
     """Filter, de-duplicate, take the k-core, number users and items (0.. in the order of their ids) and split.
 
     Writes events.parquet, users.parquet, catalogue.parquet and index.json to `out`, and returns the summary: users,
-    items, interactions, dropped (rows by filter), density, mean_events (a user), split, k_core_on, cold_items.
+    items, interactions, dropped (rows by filter), density, mean_events (a user), split, k_core_on, cold_items,
+    history_events (see `_training_core`).
     """
     out.mkdir(parents=True, exist_ok=True)
     interactions = INTERACTIONS_FILE.path(ingest)
@@ -69,7 +70,7 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
         times = pl.read_parquet(interactions, columns=["timestamp"])["timestamp"]
         events = _number(events)
         events = events.with_columns(pl.Series("part", _split(events, config, times)))
-        events = _number(_training_core(events, config, dropped))
+        events = _number(_training_core(events, config, dropped), first=pl.col("in_core")).drop("in_core")
     users = events.select("user", "user_id").unique(maintain_order=True)
     catalogue = _catalogue(events, ITEMS_FILE.path(ingest))
     write_frame(events, EVENTS_FILE, out)
@@ -85,6 +86,7 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
         "split": config.split,
         "k_core_on": on,
         "cold_items": int((catalogue["train_count"] == 0).sum()),
+        "history_events": int((events["part"] == HISTORY).sum()),
     }
     (out / "index.json").write_text(json.dumps(summary, sort_keys=True))
     return summary
@@ -134,19 +136,31 @@ def _core(events: pl.DataFrame, config: PrepareConfig, dropped: dict[str, int], 
 
 
 def _training_core(events: pl.DataFrame, config: PrepareConfig, dropped: dict[str, int]) -> pl.DataFrame:
-    """The k-core of the training events, and the later events whose user and item are in it."""
-    core = _core(events.filter(pl.col("part") == TRAIN), config, dropped, "training ")
-    later = events.filter(pl.col("part") != TRAIN)
-    for name in ("user", "item"):
-        known = pl.col(name).is_in(core[name].unique().implode())
-        dropped[f"{name}_not_in_training"], later = _keep(later, known)
-    return pl.concat([core, later])
+    """The k-core of the training events, and of its items all other events.
+
+    Users outside of the core are predicted for like others, since a model reads histories, not users. Their events of
+    the training period are HISTORY: part of what is read, not of what is learnt from.
+    """
+    training = pl.col("part") == TRAIN
+    core = _core(events.filter(training), config, {}, "training ")
+    known_user, known_item = (pl.col(name).is_in(core[name].unique().implode()) for name in ("user", "item"))
+    dropped["k_core"], events = _keep(events, known_item | ~training)
+    dropped["item_not_in_training"], events = _keep(events, known_item)
+    part = pl.when(training & ~known_user).then(HISTORY).otherwise(pl.col("part")).cast(pl.Int8)
+    # Users of the core are numbered first, so that their numbers do not depend on later events either.
+    return events.with_columns(part.alias("part"), known_user.alias("in_core"))
 
 
-def _number(events: pl.DataFrame) -> pl.DataFrame:
-    """`user` and `item` (int32, by the order of the ids), sorted by user and time; ties stay in file order."""
-    numbers = [(pl.col(name).rank("dense") - 1).cast(pl.Int32).alias(name[:-3]) for name in ("user_id", "item_id")]
-    return events.with_columns(numbers).sort("user", "timestamp", maintain_order=True)
+def _number(events: pl.DataFrame, first: pl.Expr | None = None) -> pl.DataFrame:
+    """`user` and `item` (int32, by the order of the ids), sorted by user and time; ties stay in file order.
+
+    `first` (bool) says whose users come before all others.
+    """
+    ids = {"user": pl.col("user_id"), "item": pl.col("item_id")}
+    numbers = {name: (column.rank("dense") - 1).cast(pl.Int32) for name, column in ids.items()}
+    if first is not None:
+        numbers["user"] = (pl.struct(~first, "user").rank("dense") - 1).cast(pl.Int32)
+    return events.with_columns(**numbers).sort("user", "timestamp", maintain_order=True)
 
 
 def _split(events: pl.DataFrame, config: PrepareConfig, times: pl.Series) -> np.ndarray:
@@ -206,7 +220,7 @@ def _targets(events: pl.DataFrame) -> pl.DataFrame:
     before = pl.int_range(pl.len()).over("user").cast(pl.Int32).alias("history_length")
     return (
         events.with_columns(before)
-        .filter((pl.col("part") != TRAIN) & (pl.col("history_length") > 0))
+        .filter(pl.col("part").is_in([VALID, TEST]) & (pl.col("history_length") > 0))
         .rename({"item": "target", "event": "target_event"})
     )
 
@@ -249,5 +263,5 @@ def merge_shards(indexed: Path, parts: Path, out: Path) -> dict[str, Any]:
         "train_events": train_events,
         "valid_targets": rows[VALID_FILE],
         "test_targets": rows[TEST_FILE],
-        "targets_without_history": summary["interactions"] - train_events - targets,
+        "targets_without_history": summary["interactions"] - train_events - summary["history_events"] - targets,
     }

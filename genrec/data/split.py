@@ -6,6 +6,7 @@ from genrec.data.quarantine import POSITION_LIMIT
 from genrec.errors import DataError
 
 TRAIN, VALID, TEST = 0, 1, 2
+HISTORY = 3  # read before later targets, never learnt from
 
 
 def leave_one_out(users: np.ndarray) -> np.ndarray:

@@ -19,10 +19,10 @@ from genrec import variants
 from genrec.embed.encoders import PACKAGE
 from genrec.embed.reuse import Reused
 from genrec.embed.texts import read_texts
-from genrec.embed.vectors import VECTORS_FILE, write_item_vectors
+from genrec.embed.vectors import write_item_vectors
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
-from genrec.tables import read_table
+from genrec.tables import VECTORS_FILE, read_table
 
 if TYPE_CHECKING:
     from genrec.config import EmbedConfig
@@ -79,7 +79,7 @@ def write_vectors(
     shapes = [v.shape for v in vectors] + ([reused.vectors.shape] if reused is not None else [])
     if [len(rows) for rows in shards] != [len(v) for v in vectors] or len({s[1] for s in shapes}) != 1:
         raise DataError(
-            f"{VECTORS_FILE}: shards of shapes {shapes} do not fit the {len(texts)} distinct texts of {catalogue_path}"
+            f"{VECTORS_FILE.name}: shards of shapes {shapes} do not fit the {len(texts)} distinct texts of {catalogue_path}"
         )
     of_new = np.empty((len(new), shapes[0][1]), dtype=np.float32)
     for rows, part in zip(shards, vectors, strict=True):
@@ -87,8 +87,8 @@ def write_vectors(
     of_text = of_new if reused is None else _in_text_order(texts, new, of_new, reused)
     if not np.isfinite(of_text).all():
         bad = int(np.flatnonzero(~np.isfinite(of_text[inverse]).all(axis=1))[0])
-        raise DataError(f"{VECTORS_FILE}: the vector of item {bad} by {config.method} is not finite")
-    write_item_vectors(of_text[inverse], out / VECTORS_FILE)
+        raise DataError(f"{VECTORS_FILE.name}: the vector of item {bad} by {config.method} is not finite")
+    write_item_vectors(of_text[inverse], VECTORS_FILE.path(out))
     return {
         "method": config.method,
         "num_items": len(inverse),
@@ -120,7 +120,7 @@ def write_ready_vectors(catalogue_path: Path, config: EmbedConfig, out: Path) ->
         raise DataError(f"{catalogue_path}: the catalogue is empty, there is nothing to embed")
     module, options = variants.build(PACKAGE, config.method, config.options)
     vectors, num_extra = module.vectors_of_items(catalogue["item_id"], options)
-    write_item_vectors(vectors, out / VECTORS_FILE)
+    write_item_vectors(vectors, VECTORS_FILE.path(out))
     return {
         "method": config.method,
         "num_items": len(vectors),

@@ -17,8 +17,9 @@ import numpy as np
 from genrec import variants
 from genrec.embed.encoders import PACKAGE
 from genrec.embed.texts import read_texts
-from genrec.embed.vectors import VECTORS_FILE, read_item_vectors
+from genrec.embed.vectors import read_item_vectors
 from genrec.progress import Progress
+from genrec.tables import VECTORS_FILE
 
 if TYPE_CHECKING:
     from genrec.config import EmbedConfig
@@ -56,7 +57,7 @@ def known_vectors(
     """
     texts, _ = read_texts(catalogue, config)
     old_texts, inverse = read_texts(previous_catalogue, config)
-    of_item = read_item_vectors(previous / VECTORS_FILE)
+    of_item = read_item_vectors(VECTORS_FILE.path(previous))
     first_item = np.full(len(old_texts), -1, dtype=np.int64)
     first_item[inverse[::-1]] = np.arange(len(inverse))[::-1]
     rows = {text: row for row, text in enumerate(old_texts)}

@@ -8,8 +8,6 @@ import pyarrow as pa
 from genrec.errors import DataError
 from genrec.tables import read_table, vectors_schema, write_table
 
-VECTORS_FILE = "vectors.parquet"
-
 
 def write_item_vectors(vectors: np.ndarray, path: Path) -> None:
     """Write float32 [num_items, d] as an artifact of `vectors_schema`."""

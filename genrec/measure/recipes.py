@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from genrec import tables
+from genrec.config.flatten import flatten
 from genrec.errors import DataError
 from genrec.measure.comparison import DIGITS, TRAINED, Comparison, Row, pairs, popularity_slices, rows_of_run
 from genrec.measure.predictions import read_ranks
@@ -51,7 +52,7 @@ def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]
     figures = {row: _figures(row, runs, measured, k) for row, runs in runs_of.items()}
     ordered = sorted(figures, key=lambda row: -figures[row]["metrics"][f"ndcg@{k}"]["mean"])
     settings = {
-        name: _flatten({n: v for n, v in runs[0]["config"].items() if n not in _NO_RECIPE})
+        name: flatten({n: v for n, v in runs[0]["config"].items() if n not in _NO_RECIPE})
         for name, runs in recipes.items()
     }
     differing = [
@@ -186,9 +187,3 @@ def _about(name: str, runs: Sequence[Report]) -> dict[str, Any]:
 def _mean(values: Any) -> float | None:
     known = [v for v in values if v is not None]
     return round(sum(known) / len(known), DIGITS) if known else None
-
-
-def _flatten(value: Any, at: str = "") -> dict[str, Any]:
-    if isinstance(value, Mapping) and value:
-        return {k: v for n, inner in value.items() for k, v in _flatten(inner, f"{at}.{n}" if at else str(n)).items()}
-    return {at: value}

@@ -49,7 +49,7 @@ _PLOTS: dict[
 
 def training_plots(stage: str, folder: Path) -> list[Plot]:
     """Curves of an sft or rl artifact, whichever figures its log has."""
-    path = folder / "training_log.parquet"
+    path = tables.TRAINING_LOG_FILE.path(folder)
     log = read_log(path) if path.is_file() else {}
     drawn = []
     for i, (title, note, names, how) in enumerate(_PLOTS[stage]):

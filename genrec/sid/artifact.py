@@ -17,7 +17,6 @@ from genrec.tables import read_table, sids_schema, write_table
 if TYPE_CHECKING:
     from genrec.config import SidConfig
 
-SIDS_FILE = "sids.parquet"
 QUALITY_FILE = "quality.json"
 
 

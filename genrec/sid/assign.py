@@ -10,7 +10,7 @@ import numpy as np
 from genrec import variants
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
-from genrec.sid.artifact import SIDS_FILE, read_inputs, summary_of, write_quality, write_sids
+from genrec.sid.artifact import read_inputs, summary_of, write_quality, write_sids
 from genrec.sid.daily.refit import second_fit
 from genrec.sid.fusion import fused_vectors
 from genrec.sid.quality import ids_report
@@ -18,6 +18,7 @@ from genrec.sid.quantize.tokenizer import Tokenizer
 from genrec.sid.tokenizer_files import save_tokenizer
 from genrec.sid.tokenizers import PACKAGE
 from genrec.sid.unique import make_unique
+from genrec.tables import SIDS_FILE
 
 if TYPE_CHECKING:
     from genrec.config import SidConfig
@@ -72,7 +73,7 @@ def assign(
     again = second_fit(fit, vectors, text, fusion, final, config.deduplicate, seed) if config.refit else {}
     report = {**ids_report(tokenizer, vectors, raw, final, text, catalogue, train_path, config), **again}
     assert report["collision_rate"] == 0.0, "an id is shared"
-    write_sids(final, raw, out / SIDS_FILE)
+    write_sids(final, raw, SIDS_FILE.path(out))
     if fusion is not None:
         fusion.save(out)
     save_tokenizer(tokenizer, config.method, out, input_dim=text.shape[1], deduplicate=config.deduplicate)

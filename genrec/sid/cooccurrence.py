@@ -14,6 +14,7 @@ import numpy as np
 
 from genrec.errors import DataError
 from genrec.tables import read_table
+from genrec.transitions import weighted_pairs
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -38,11 +39,11 @@ def cooccurrence_counts(train_path: Path, num_items: int, window: int) -> csr_ar
         raise DataError(f"{train_path}: item {int(items.max())} in a catalogue of {num_items}; prepare the data again")
     sequence = np.repeat(np.arange(len(column)), np.diff(column.offsets.to_numpy()))
     rows, columns, weights = [], [], []
-    for distance in range(1, min(window, max(len(items) - 1, 0)) + 1):
-        together = (sequence[distance:] == sequence[:-distance]) & (items[distance:] != items[:-distance])
-        rows.append(items[:-distance][together])
-        columns.append(items[distance:][together])
-        weights.append(np.full(len(rows[-1]), 1 / distance))
+    for weight, earlier, later in weighted_pairs(items, sequence, min(window, max(len(items) - 1, 0))):
+        different = earlier != later
+        rows.append(earlier[different])
+        columns.append(later[different])
+        weights.append(np.full(len(rows[-1]), weight))
     if not rows:
         return sparse.csr_array((num_items, num_items), dtype=np.float64)
     data = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))

@@ -15,11 +15,10 @@ import torch
 from torch import nn
 
 from genrec.errors import DataError
-from genrec.tables import TRAINING_LOG, write_table
+from genrec.tables import TRAINING_LOG, TRAINING_LOG_FILE
 from genrec.train import checkpoint
 from genrec.train.averaging import WeightAverage
 
-LOG_FILE = "training_log.parquet"  # of an artifact of sft or rl
 _WEIGHTS = ("best_weights", "average")  # fields that hold a tensor for every parameter
 
 
@@ -75,7 +74,7 @@ class State:
         """Write the training log of an artifact."""
         columns = [list(column) for column in zip(*self.rows, strict=True)]
         table = pa.table(columns, names=TRAINING_LOG.names) if columns else TRAINING_LOG.empty_table()
-        write_table(table, folder / LOG_FILE, TRAINING_LOG)
+        TRAINING_LOG_FILE.write(table, folder)
 
     def save(self, work: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
         """Write everything a bit-exact resumption needs to the checkpoint in `work`."""

@@ -24,12 +24,11 @@ import torch
 
 from genrec.config import BaseConfig, DataConfig, SftConfig, SidConfig
 from genrec.sid.assign import assign
-from genrec.tables import TRAINING_LOG, read_table
+from genrec.tables import TRAINING_LOG_FILE
 from genrec.train.base import build_base
 from genrec.train.sft import train
 from genrec.train.sft.trainer import Trainer
 from genrec.train.sft.windows import Windows
-from genrec.train.state import LOG_FILE
 from tests.bench.sid_data import data_sets, prepared
 from tests.support.sft_runs import one_row_a_target
 
@@ -73,7 +72,7 @@ def fit(
         path.mkdir(parents=True)
     with mock.patch.object(train, "read_windows", windows), mock.patch.object(Trainer, "step", timed):
         train.train_sft(data, sids, base, config, max_history=HISTORY, seed=seed, work=work, out=out)
-    log = read_table(out / LOG_FILE, TRAINING_LOG).to_pylist()
+    log = TRAINING_LOG_FILE.read(out).to_pylist()
     ndcg = [row["value"] for row in log if row["name"] == "valid_ndcg@10"]
     return epochs * whole.num_targets / seconds, ndcg
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from genrec.config import RlConfig
-from genrec.tables import TRAINING_LOG, read_table
+from genrec.tables import TRAINING_LOG_FILE
 from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner
 from genrec.train.rl.prompts import PromptSet
@@ -15,7 +15,6 @@ from genrec.train.rl.reward_context import RewardContext
 from genrec.train.rl.rewarding import build_terms
 from genrec.train.rl.rollout import RolloutWorker
 from genrec.train.rl.train import train_rl
-from genrec.train.state import LOG_FILE
 from tests.support.rl_tiny import MAX_HISTORY, NUM_ITEMS, SIDS, tiny_policy, tiny_trie, write_prepared, write_sids
 
 CONTEXT = RewardContext(torch.from_numpy(SIDS).long(), torch.ones(NUM_ITEMS, dtype=torch.long))
@@ -72,7 +71,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def log_values(folder: Path, name: str) -> dict[int, float]:
     """A figure of the training log in `folder`/out by step."""
-    table = read_table(folder / "out" / LOG_FILE, TRAINING_LOG).to_pylist()
+    table = TRAINING_LOG_FILE.read(folder / "out").to_pylist()
     return {row["step"]: row["value"] for row in table if row["name"] == name}
 
 

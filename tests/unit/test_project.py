@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("genrec", "tasks", "flows", "infra") for p in sorted((ROOT / folder).rglob("*.py"))]
 # Imported through another library: transformers loads quantised bases with accelerate and bitsandbytes, Prefect's
 # server is a FastAPI application, Ray Train imports pandas.
-INDIRECT = {"accelerate", "bitsandbytes", "fastapi", "pandas"}
+INDIRECT = {"accelerate", "bitsandbytes", "fastapi", "pandas", "sqlalchemy"}
 IMPORT_NAMES = {"faiss-cpu": "faiss", "pyyaml": "yaml", "scikit-learn": "sklearn", "ray[default]": "ray"}
 
 

@@ -14,10 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from genrec.embed.vectors import VECTORS_FILE, read_item_vectors
+from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError
 from genrec.sid.artifact import (
-    SIDS_FILE,
     code_lists,
     code_matrix,
     read_inputs,
@@ -30,12 +29,11 @@ from genrec.sid.daily.new_items import NewIds, drift, extend
 from genrec.sid.fusion import FUSION_FILE, Fusion
 from genrec.sid.quality import ids_report
 from genrec.sid.tokenizer_files import META_FILE, TENSORS_FILE, load_tokenizer, read_meta
-from genrec.tables import known_ids_schema, read_sids, read_table, write_table
+from genrec.tables import KNOWN_IDS_FILE, SIDS_FILE, VECTORS_FILE, known_ids_schema, read_sids, read_table
 
 if TYPE_CHECKING:
     from genrec.config import SidConfig
 
-KNOWN_FILE = "known.parquet"
 _SAME = 0.05  # relative distance of two vectors of one item that count as the same
 _CHANGED_SHARE = 0.5  # of the items both catalogues have: with more changes the vectors are of another space
 
@@ -74,7 +72,7 @@ def keep_ids(
         DataError: an artifact is missing or damaged.
     """
     vectors, catalogue = read_inputs(vectors_path, catalogue_path, config)
-    _check_space(vectors, catalogue, previous_vectors / VECTORS_FILE, previous_catalogue)
+    _check_space(vectors, catalogue, VECTORS_FILE.path(previous_vectors), previous_catalogue)
     known = _known(previous, previous_catalogue)
     place = pc.index_in(catalogue["item_id"], value_set=known["item_id"].combine_chunks())
     is_new = pc.is_null(place).to_numpy(zero_copy_only=False)
@@ -87,8 +85,8 @@ def keep_ids(
     for name in (TENSORS_FILE, META_FILE, FUSION_FILE):
         if (previous / name).is_file():
             shutil.copyfile(previous / name, out / name)
-    write_sids(final, raw, out / SIDS_FILE)
-    write_table(known, out / KNOWN_FILE, known_ids_schema(raw.shape[1], final.shape[1]))
+    write_sids(final, raw, SIDS_FILE.path(out))
+    KNOWN_IDS_FILE.write(known, out, known_ids_schema(raw.shape[1], final.shape[1]))
     report = _quality(vectors, catalogue, config, raw, final, previous, train_path, device)
     write_quality(report, out)
     since = known.num_rows - known["squared_error"].null_count
@@ -114,10 +112,10 @@ def _check_space(vectors: np.ndarray, catalogue: pa.Table, old_path: Path, old_c
 
 
 def _known(previous: Path, previous_catalogue: Path) -> pa.Table:
-    if (previous / KNOWN_FILE).is_file():
-        return read_table(previous / KNOWN_FILE)
+    if KNOWN_IDS_FILE.path(previous).is_file():
+        return KNOWN_IDS_FILE.read(previous)
     sids = read_sids(previous)
-    raw = code_matrix(read_table(previous / SIDS_FILE, columns=["raw"])["raw"])
+    raw = code_matrix(SIDS_FILE.read(previous, ["raw"])["raw"])
     levels = read_meta(previous)["num_levels"]
     ids = read_table(previous_catalogue, columns=["item_id"])["item_id"]
     return _table(ids, sids, raw[:, :levels], None)

@@ -1,5 +1,6 @@
 """Every leaf of the config belongs to one stage: changing it changes the keys of that stage and those after, no other."""
 
+import copy
 import dataclasses
 import importlib
 import types
@@ -10,7 +11,6 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from tasks.stages.incumbent import incumbent
 
 from genrec import variants
 from genrec.config import Chosen, Config, Section, options_model
@@ -18,6 +18,7 @@ from genrec.config.flatten import flatten
 from genrec.config.load import load_config
 from genrec.store.local import Artifact
 from tasks.run import STAGES
+from tasks.stages.in_service import in_service
 
 # stage -> the stages it reads
 READS = {
@@ -177,7 +178,7 @@ def _config(settings: dict[str, Any]) -> Config:
         place = plain
         for section in sections:
             place = place[section]
-        place[leaf] = value
+        place[leaf] = copy.deepcopy(value)  # the next setting may be one of its options
     return Config.model_validate(plain)
 
 
@@ -219,7 +220,7 @@ def test_the_comparison_with_the_model_in_service_has_the_key_of_its_search_and_
     inputs = {name: Artifact(name, name, Path(), "", {}, 0.0) for name in artifacts}
 
     def key(settings: dict[str, Any]) -> str:
-        return incumbent.key(_config(settings), inputs)[0]
+        return in_service.key(_config(settings), inputs)[0]
 
     changing = {leaf.path for leaf in LEAVES if key(leaf.given) != key({**leaf.given, leaf.path: leaf.other})}
     assert changing == {"evaluate.beam_width", "evaluate.seen_items", "evaluate.precision"}

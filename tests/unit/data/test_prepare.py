@@ -75,13 +75,14 @@ def test_splits_are_disjoint_complete_and_in_order(
     valid, test = (rows_with_histories(folder / f"prepared/{name}.parquet") for name in ("valid", "test"))
     rows = [(row["user"], item) for row in train for item in row["items"]]
     rows += [(row["user"], row["target"]) for row in valid + test]
-    assert len(rows) == len(set(rows)) == summary["interactions"] - summary["targets_without_history"]
+    predicted_or_learnt = summary["interactions"] - summary["targets_without_history"] - summary["history_events"]
+    assert len(rows) == len(set(rows)) == predicted_or_learnt
     assert set(rows) <= set(index.select("user", "item").iter_rows())
     trained = {row["user"]: row["items"] for row in train}
     for row in valid + test:
         before = index.filter(pl.col("user") == row["user"])["item"].to_list()
         assert row["history"] == before[: before.index(row["target"])] != []
-        if split == "leave_one_out":
+        if split == "leave_one_out" and row["user"] in trained:
             assert row["history"][: len(trained[row["user"]])] == trained[row["user"]]
             held_out = len(row["history"]) - len(trained[row["user"]])  # the validation event may be no known item
             assert held_out in ({0} if row in valid else {1} if on == "auto" else {0, 1})
@@ -96,7 +97,7 @@ def test_splits_are_disjoint_complete_and_in_order(
     if summary["k_core_on"] == "training":
         of_users = Counter({row["user"]: len(row["items"]) for row in train})
         assert min(catalogue["train_count"]) >= k
-        assert sorted(of_users) == list(range(summary["users"]))
+        assert sorted(of_users) == list(range(summary["train_users"]))
         assert min(of_users.values()) >= k
 
 
@@ -202,8 +203,8 @@ def _names(folder: Path, name: str, column: str) -> list[str]:
     return tables.read_table(folder / f"prepared/{name}.parquet")[column].to_pylist()
 
 
-def test_a_k_core_on_training_keeps_who_is_in_the_training_core_alone(tmp_path: Path) -> None:
-    """c and d have a second event with a kept item in the future only; so they are no users. s and r are no items."""
+def test_a_k_core_on_training_learns_from_the_training_core_and_predicts_for_everybody(tmp_path: Path) -> None:
+    """c has a second event with a kept item in the future only: predicted for, not learnt from. s and r are no items."""
     ingested = write_ingested(tmp_path / "ingest", [*KNOWN[:8], ("a", "s", _period(8)), ("c", "q", _period(9))])
     config = PrepareConfig(split="global_time", k_core=2)
     with pytest.raises(DataError, match=r"no training event"):
@@ -211,12 +212,16 @@ def test_a_k_core_on_training_keeps_who_is_in_the_training_core_alone(tmp_path: 
             write_ingested(tmp_path / "same", [(u, i, T0_MS) for u, i, _ in KNOWN]), config, tmp_path / "same-time"
         )
     summary = run_prepare(ingested, config, tmp_path)
-    assert _names(tmp_path, "users", "user_id") == ["a", "b"]
+    assert _names(tmp_path, "users", "user_id") == ["a", "b", "c"]
+    assert _names(tmp_path, "train", "user_id") == ["a", "b"]
     assert _names(tmp_path, "catalogue", "item_id") == ["p", "q"]
     assert _names(tmp_path, "catalogue", "train_count") == [2, 2]
     assert (summary["k_core_on"], summary["train_events"], summary["cold_items"]) == ("training", 4, 0)
-    assert summary["dropped"] == {"k_core": 4, "user_not_in_training": 1, "item_not_in_training": 1, "repeat": 0}
-    assert (summary["valid_targets"], summary["test_targets"], summary["interactions"]) == (0, 0, 4)
+    assert summary["dropped"] == {"k_core": 3, "item_not_in_training": 1, "repeat": 0}
+    assert (summary["valid_targets"], summary["test_targets"], summary["interactions"]) == (0, 1, 6)
+    assert summary["history_events"] == 1
+    (row,) = rows_with_histories(tmp_path / "prepared/test.parquet")
+    assert (row["user"], row["history"], row["target"]) == (2, [0], 1)  # c: p, then q
 
 
 def test_a_k_core_on_all_events_lets_later_ones_count(tmp_path: Path) -> None:
@@ -237,8 +242,9 @@ def test_leave_one_out_counts_all_events_unless_told_otherwise(tmp_path: Path) -
     assert (auto["k_core_on"], auto["users"], auto["items"], auto["test_targets"]) == ("all", 3, 4, 2)
     strict = run_prepare(ingested, PrepareConfig(k_core=2, k_core_on="training"), tmp_path / "training")
     assert _names(tmp_path / "training", "catalogue", "item_id") == ["p", "q"]
-    assert strict["dropped"] == {"k_core": 2, "item_not_in_training": 4, "user_not_in_training": 0, "repeat": 0}
-    assert (strict["users"], strict["train_events"], strict["test_targets"]) == (2, 4, 0)
+    assert strict["dropped"] == {"k_core": 1, "item_not_in_training": 4, "repeat": 0}
+    assert (strict["train_users"], strict["train_events"], strict["test_targets"]) == (2, 4, 0)
+    assert strict["history_events"] == 1
 
 
 def _learnt_from(folder: Path) -> tuple:
@@ -246,7 +252,6 @@ def _learnt_from(folder: Path) -> tuple:
     return (
         (folder / "prepared/train.parquet").read_bytes(),
         (folder / "prepared/catalogue.parquet").read_bytes(),
-        (folder / "prepared/users.parquet").read_bytes(),
         index.rows(),
     )
 
@@ -293,4 +298,4 @@ def test_a_k_core_on_all_events_does_depend_on_them(tmp_path: Path) -> None:
     config = PrepareConfig(split="global_time", k_core=2, k_core_on="all")
     for name, events in (("one", KNOWN), ("other", [*KNOWN[:9], ("e", "t", _period(9))])):
         run_prepare(write_ingested(tmp_path / name / "ingest", events), config, tmp_path / name)
-    assert _learnt_from(tmp_path / "one")[3] != _learnt_from(tmp_path / "other")[3]
+    assert _learnt_from(tmp_path / "one")[-1] != _learnt_from(tmp_path / "other")[-1]

@@ -10,9 +10,9 @@ import pytest
 from genrec.config import SidConfig
 from genrec.embed.vectors import write_item_vectors
 from genrec.sid.assign import assign
-from genrec.sid.daily.keep import KNOWN_FILE, CannotKeep, keep_ids
+from genrec.sid.daily.keep import CannotKeep, keep_ids
 from genrec.sid.daily.new_items import extend
-from genrec.tables import read_sids
+from genrec.tables import KNOWN_IDS_FILE, read_sids
 from tests.support.embed_tiny import catalogue_of
 from tests.support.sid_samples import clustered
 
@@ -79,7 +79,7 @@ def test_an_item_that_comes_back_has_its_old_id_and_nobody_else_got_it(tmp_path,
     assert {i: ids[i] for i in range(400)} == _ids(first, np.arange(400))
     assert {i: ids[i] for i in range(50, 450)} == _ids(second, np.arange(50, 450))
     assert (summary["num_new"], summary["num_since_fit"]) == (50, 100)
-    assert pq.read_metadata(third / KNOWN_FILE).num_rows == 500
+    assert pq.read_metadata(KNOWN_IDS_FILE.path(third)).num_rows == 500
 
 
 def test_kept_ids_are_what_extend_gives_and_the_same_inputs_give_the_same_bytes(tmp_path):
