@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 def target_ranks(items: NDArray[np.integer], targets: NDArray[np.integer]) -> NDArray[np.int32]:
     """0-based place of each target in its list, -1 when absent. items [n, W] (-1 = no item), targets [n] -> int32 [n]."""
-    found = items == targets[:, None]
+    hits = items == targets[:, None]
     if items.shape[1] == 0:
         return np.full(len(targets), -1, dtype=np.int32)
-    return np.where(found.any(axis=1), found.argmax(axis=1), -1).astype(np.int32)
+    return np.where(hits.any(axis=1), hits.argmax(axis=1), -1).astype(np.int32)
 
 
 def hit(ranks: NDArray[np.integer], k: int) -> NDArray[np.float64]:

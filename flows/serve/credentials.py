@@ -26,7 +26,7 @@ def auth_string(home: Path) -> tuple[str, bool]:
         if path.stat().st_mode & 0o077:
             raise GenrecError(f"{path}: others can read the password; delete the file and a new one is made") from None
         return path.read_text().strip(), False
-    made = f"{USER}:{secrets.token_urlsafe(18)}"
+    fresh = f"{USER}:{secrets.token_urlsafe(18)}"
     with os.fdopen(handle, "w") as file:
-        file.write(made + "\n")
-    return made, True
+        file.write(fresh + "\n")
+    return fresh, True

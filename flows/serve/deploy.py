@@ -16,16 +16,16 @@ def deploy(pool: str) -> list[str]:
     """
     with get_client(sync_client=True) as client:
         try:
-            found = client.read_work_pool(pool)
+            work_pool = client.read_work_pool(pool)
         except ObjectNotFound:
-            found = client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
-    if found.type != "process":
-        raise GenrecError(f"work pool {pool!r} is of type {found.type}; name one of type process, or a new one")
-    made = deployments()
-    for deployment in made:
+            work_pool = client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+    if work_pool.type != "process":
+        raise GenrecError(f"work pool {pool!r} is of type {work_pool.type}; name one of type process, or a new one")
+    wanted = deployments()
+    for deployment in wanted:
         # Without heartbeats the automation would take every run for dead.
         deployment.job_variables = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}}
         deployment.work_pool_name = pool
         deployment.apply()
     install()
-    return [deployment.name for deployment in made]
+    return [deployment.name for deployment in wanted]

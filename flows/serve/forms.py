@@ -142,9 +142,9 @@ def form(name: str, flow_run_name: str) -> Callable[[Callable[..., None]], Any]:
         what = inspect.getdoc(function) or ""
         lines = []
         for parameter, hint in typing.get_type_hints(function, include_extras=True).items():
-            found = next((m for m in typing.get_args(hint) if isinstance(m, FieldInfo)), None)
-            if found and found.description:
-                lines.append(f"    {parameter}: {found.description}")
+            field = next((m for m in typing.get_args(hint) if isinstance(m, FieldInfo)), None)
+            if field and field.description:
+                lines.append(f"    {parameter}: {field.description}")
         function.__doc__ = "\n".join([what, "", "Args:", *lines])
         return flow(name=name, flow_run_name=flow_run_name, description=what, persist_result=False)(
             without_secrets()(function)

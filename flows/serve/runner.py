@@ -33,13 +33,13 @@ class EndsItsRuns(Runner):
 
 def main() -> None:
     adopt_orphans()
-    made = deployments()
+    wanted = deployments()
     install()
     crash_abandoned_runs(TAG)
     runner = EndsItsRuns(pause_on_shutdown=False, limit=_RUNS_AT_ONCE)
-    for deployment in made:
+    for deployment in wanted:
         runner.add_deployment(deployment)
-    print(f"deployments  {', '.join(d.name for d in made)}")
+    print(f"deployments  {', '.join(d.name for d in wanted)}")
     print("Ctrl-C stops everything; finished stages and checkpoints are kept", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(runner.start())

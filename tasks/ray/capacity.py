@@ -18,7 +18,7 @@ def needs(config: Config) -> tuple[float, float]:
 
     Stages of many tasks need no more than one of them at a time: the others wait.
     """
-    found = []
+    total = []
     for name in _STAGES:
         own, copies = getattr(config.resources, name), 1
         cpus, gpus = own.num_cpus, own.num_gpus
@@ -28,8 +28,8 @@ def needs(config: Config) -> tuple[float, float]:
         if name == "rl":
             cpus += config.rl.num_rollout_workers * config.resources.rollout.num_cpus
             gpus += config.rl.num_rollout_workers * config.resources.rollout.num_gpus
-        found.append((cpus, gpus))
-    return max(cpus for cpus, _ in found), max(gpus for _, gpus in found)
+        total.append((cpus, gpus))
+    return max(cpus for cpus, _ in total), max(gpus for _, gpus in total)
 
 
 def runs_at_once(configs: Sequence[Config]) -> int:
