@@ -181,7 +181,7 @@ class Store:
         """Delete artifacts that were replaced and that no process reads and no record names. Returns how many."""
         if not any((self.root / "generations").iterdir()):
             return 0
-        return self.generations.remove_unnamed(self._is_named())
+        return self.generations.remove_unnamed(self._is_named)
 
     def _is_named(self) -> Callable[[str, str | None], bool]:
         """Whether the report of a run, or a model in service whose run has no report any more, names (key, digest)."""
