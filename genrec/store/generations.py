@@ -63,14 +63,15 @@ class Generations:
     def hold(self, key: str, digest: str | None = None) -> Path | None:
         """The folder of the current generation, or of one with a digest, which stays until `release`; None: absent."""
         while True:
-            generation = self._find(key, digest)
+            generation = self.find(key, digest)
             if generation is None:
                 return None
             self._hold(key, generation)
-            if self._find(key, digest) == generation:  # else it was replaced, and may be gone, before we held it
+            if self.find(key, digest) == generation:  # else it was replaced, and may be gone, before we held it
                 return self.path(key, generation)
 
-    def _find(self, key: str, digest: str | None) -> str | None:
+    def find(self, key: str, digest: str | None = None) -> str | None:
+        """The id of the current generation, or of one with a digest; None where it is not there."""
         current = self.current(key)
         if digest is None:
             return current if self.path(key, current).exists() else None
