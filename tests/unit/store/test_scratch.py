@@ -109,6 +109,9 @@ def test_what_a_task_wrote_again_after_its_folder_was_given_up_goes_and_strange_
     (tmp_path / "tmp" / f"{'0' * 32}.owner").write_text("")  # not written yet
     assert store.remove_leftovers() == 1
     assert _names(tmp_path) == {"123-of-another-version", f"{'0' * 32}.owner"}
+    long_ago = time.time() - ABANDONED_S - 60
+    os.utime(tmp_path / "tmp" / "123-of-another-version", (long_ago, long_ago))
+    assert store.remove_leftovers() == 1
 
 
 def test_a_folder_goes_with_its_block_also_after_an_error(tmp_path):
