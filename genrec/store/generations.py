@@ -138,6 +138,8 @@ class Generations:
         # First who reads, then what is named: a run that ends between the two has written its report before it stopped
         # reading. Looked at again under the lock, for whoever began to read since.
         unread = [(key, generation) for key, generation in old if not self._is_read(key, generation)]
+        if not unread:
+            return 0
         is_named = names()
         return sum(self._remove(*each) for each in unread if not is_named(each[0], self.digest(*each)))
 

@@ -65,11 +65,11 @@ class Scratch:
         owner = path.with_suffix(_SUFFIX)
         # Owner first, folder second, and the other way round at the end: so a folder without one has had its time.
         with open(owner, "x") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.write(json.dumps(asdict(self.place)))
-            lock.flush()
-            path.mkdir()
             try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                lock.write(json.dumps(asdict(self.place)))
+                lock.flush()
+                path.mkdir()
                 yield path
             finally:
                 shutil.rmtree(path, ignore_errors=True)

@@ -1,11 +1,13 @@
 """Temporary folders: a folder is removed only when its owner surely is gone, on whichever host, container or system."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +120,18 @@ def test_a_folder_goes_with_its_block_also_after_an_error(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(FileNotFoundError), store.scratch() as out:
         (out / "not there" / "a").write_text("x")
+    assert _names(tmp_path) == set()
+
+
+def test_a_full_disk_leaves_nothing_of_a_folder_that_could_not_be_made(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+
+    def mkdir(path, *args, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(OSError, match="No space left"), store.scratch():
+        pass
     assert _names(tmp_path) == set()
 
 
