@@ -109,15 +109,15 @@ class Registry:
         digests: dict[str, str],
     ) -> Record:
         record = Record(0, action, run_id, dict(keys), why, figures, int(time.time()), digests)
-        found = {}
+        stored = {}
         for stage, key in keys.items():
             artifact = self.artifact(record, stage)
             if artifact is None:
                 raise GenrecError(f"{run_id}: the artifact of {stage} ({key}) is not whole in the store; run it again")
-            found[stage] = artifact.digest
+            stored[stage] = artifact.digest
         with self.store.lock(f"service-{self.name}"):
             number = max((r.number for r in self.history()), default=0) + 1
-            record = dataclasses.replace(record, number=number, digests=found)
+            record = dataclasses.replace(record, number=number, digests=stored)
             text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True) + "\n"
             self.store.write_document(f"{self.folder}/{number:06d}.json", text, new=True)
             self.store.write_document(f"{self.folder}/{CURRENT}", text)
