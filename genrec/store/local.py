@@ -257,5 +257,8 @@ class Store:
 
     def _set_aside(self, key: str, path: Path, problem: str) -> None:
         target = self.root / "corrupt" / f"{key}-{uuid.uuid4().hex[:8]}"
-        self.disk.rename(path, target)
+        try:
+            self.disk.rename(path, target)
+        except FileNotFoundError:
+            return  # another process was faster
         (target / "why.txt").write_text(problem + "\n")

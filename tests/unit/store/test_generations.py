@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from genrec.store import local
 from genrec.store.local import Disk, Store
 
 KEY = "sid-1"
@@ -134,9 +135,25 @@ def test_a_corrupt_new_one_is_set_aside_and_computed_again_not_replaced_by_the_o
     assert _text(store.lookup(KEY)) == "again"
 
 
+def test_two_processes_that_find_the_same_corrupt_one_set_it_aside_once(tmp_path, monkeypatch):
+    store, other = Store(tmp_path), Store(tmp_path)
+    (_put(store, "damaged").path / "a.txt").write_text("other bytes")
+
+    def mismatch(path, manifest, real=local.mismatch):
+        problem = real(path, manifest)
+        monkeypatch.setattr(local, "mismatch", real)
+        assert other.lookup(KEY) is None  # it is faster
+        return problem
+
+    monkeypatch.setattr(local, "mismatch", mismatch)
+    assert store.lookup(KEY) is None
+    assert len(list((tmp_path / "corrupt").iterdir())) == 1
+
+
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from genrec.store import local
 from genrec.store.local import Disk, Store
 class Killing(Disk):
     n = 0
