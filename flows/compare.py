@@ -1,8 +1,9 @@
 """Several recipes, one table: each runs as a subflow, and stages they share are computed once."""
 
 import contextvars
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -34,7 +35,7 @@ def compare(configs: list[dict[str, Any]], run_id: str, seeds: int = 1) -> dict[
     runs = with_seeds([validate(config) for config in configs], seeds)
     reports = _run_all(runs, run_id)
     store = open_store(configs[0]["store"])
-    comparison = write_comparison(reports, store.run_path(run_id), lambda key: artifact_path(store, key))
+    comparison = write_comparison(reports, store.run_path(run_id), artifacts_of(reports, store))
     publish_comparison(comparison, run_id)
     return comparison
 
@@ -49,12 +50,20 @@ def with_seeds(configs: Sequence[Config], seeds: int) -> list[Config]:
     return [c.model_copy(update={"seed": c.seed + i}) for i in range(seeds) for c in configs]
 
 
-def artifact_path(store: Store, key: str) -> Any:
-    """The folder of a finished artifact, fetched and verified."""
-    artifact = store.lookup(key)
-    if artifact is None:
-        raise ConfigError(f"{key}: no longer in the store; run the comparison again")
-    return artifact.path
+def artifacts_of(reports: Sequence[dict[str, Any]], store: Store) -> Callable[[str], Path]:
+    """The folder of an artifact that the reports name, by its key; fetched and verified.
+
+    It is the one that the report was made of, also where it was refreshed since, as long as that is stored.
+    """
+    digests = {stage["key"]: stage["digest"] for report in reports for stage in report["stages"]}
+
+    def folder(key: str) -> Path:
+        artifact = store.lookup(key, digests[key]) or store.lookup(key)
+        if artifact is None:
+            raise ConfigError(f"{key}: no longer in the store; run the comparison again")
+        return artifact.path
+
+    return folder
 
 
 def _run_all(runs: Sequence[Config], run_id: str) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ def show(out: Console, name: str, store: str | None) -> None:
     history = registry.history()
     out.print(f"{registry.name}: {history[-1].run_id} is in service (change {history[-1].number})", soft_wrap=True)
     for stage in ("sid", "base", "sft", "rl"):
-        out.print(f"  {stage:<5}{registry.store.object_path(history[-1].keys[stage])}", soft_wrap=True)
+        folder = registry.store.object_path(history[-1].keys[stage], history[-1].digests.get(stage))
+        out.print(f"  {stage:<5}{folder}", soft_wrap=True)
     rows = [[str(r.number), _when(r), r.action.replace("_", " "), r.run_id, r.why] for r in history]
     out.print(table("history", ["change", "when", "", "run", "why"], rows))
 
@@ -31,10 +32,11 @@ def promote_run(out: Console, run: str, store: str | None) -> None:
     """Put the model of a finished run in service. Raises GenrecError for a run that stopped early."""
     opened = _open(store)
     report = _report(opened, run)
-    keys = {stage["name"]: stage["key"] for stage in report["stages"] if stage["name"] in STAGES}
+    stages = [stage for stage in report["stages"] if stage["name"] in STAGES]
+    keys, digests = ({stage["name"]: stage[what] for stage in stages} for what in ("key", "digest"))
     if "evaluate" not in keys:
         raise GenrecError(f"{run}: stopped before the evaluation; only a whole run can be put in service")
-    record = Registry(opened, report["name"]).promote(report["run_id"], keys, "by hand")
+    record = Registry(opened, report["name"]).promote(report["run_id"], keys, "by hand", digests=digests)
     out.print(f"{report['name']}: {record.run_id} is in service (change {record.number})", soft_wrap=True)
 
 

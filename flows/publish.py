@@ -71,7 +71,7 @@ def _plots(report: dict[str, Any], store: Store) -> list[tuple[str, str]]:
         if stage["name"] in ("sft", "rl"):
             drawn += [
                 {**plot, "title": f"{stage['name']} {plot['title']}"}
-                for plot in training_plots(stage["name"], store.object_path(stage["key"]))
+                for plot in training_plots(stage["name"], store.object_path(stage["key"], stage["digest"]))
             ]
     return [(plot["title"], plot["svg"]) for plot in drawn]
 

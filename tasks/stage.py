@@ -129,7 +129,9 @@ class Stage:
         manifest = run.store.manifest(previous)
         same = (manifest["version"], manifest["config"]) == (self.version, config_slice)
         if same and _own_inputs(manifest["inputs"]) == input_keys:
-            return previous, {}
+            # Where it was refreshed since: what it is now, as what is stored after it is.
+            is_current = run.store.object_path(previous.key) == previous.path
+            return previous if is_current else run.store.lookup(previous.key) or previous, {}
         if self.same_settings and not same:
             _log(f"{self.name}: nothing is taken over from the model in service, which has other settings")
             return None, {}

@@ -9,7 +9,7 @@ from prefect.flows import EntrypointType
 from prefect.schedules import Schedule
 
 from flows import recipes
-from flows.compare import artifact_path, with_seeds
+from flows.compare import artifacts_of, with_seeds
 from flows.publish import publish_comparison, publish_report
 from flows.retrain import pipeline
 from flows.run_names import run_id
@@ -103,7 +103,7 @@ def compare_recipes(
         with shown_in_prefect():
             reports.append(pipeline(config, f"{together}-{config.name}-seed{config.seed}"))
     store = open_store(config.store)
-    comparison = write_comparison(reports, store.run_path(together), lambda key: artifact_path(store, key))
+    comparison = write_comparison(reports, store.run_path(together), artifacts_of(reports, store))
     publish_comparison(comparison, together)
 
 

@@ -139,13 +139,17 @@ def _training_core(events: pl.DataFrame, config: PrepareConfig, dropped: dict[st
     """The k-core of the training events, and of its items all other events.
 
     Users outside of the core are predicted for like others, since a model reads histories, not users. Their events of
-    the training period are HISTORY: part of what is read, not of what is learnt from.
+    the training period are HISTORY: part of what is read, not of what is learnt from. Those without a later event are
+    dropped: nothing reads them, and in sparse data they are most of the users.
     """
     training = pl.col("part") == TRAIN
     core = _core(events.filter(training), config, {}, "training ")
     known_user, known_item = (pl.col(name).is_in(core[name].unique().implode()) for name in ("user", "item"))
     dropped["k_core"], events = _keep(events, known_item | ~training)
     dropped["item_not_in_training"], events = _keep(events, known_item)
+    has_later = pl.col("user").is_in(events.filter(~training)["user"].unique().implode())
+    unread, events = _keep(events, known_user | has_later)
+    dropped["k_core"] += unread
     part = pl.when(training & ~known_user).then(HISTORY).otherwise(pl.col("part")).cast(pl.Int8)
     # Users of the core are numbered first, so that their numbers do not depend on later events either.
     return events.with_columns(part.alias("part"), known_user.alias("in_core"))

@@ -3,8 +3,9 @@
     service/<name>/000001.json       one record a change, never changed afterwards
     service/<name>/current.json      the newest record, for whoever serves the model
 
-A record holds the run and the keys of its artifacts by stage. Going back adds a record that points where an earlier one
-pointed: the history only grows.
+A record holds the run, and the keys and digests of its artifacts by stage: where an artifact was refreshed since, the
+digest still leads to the one in service. Going back adds a record that points where an earlier one pointed: the history
+only grows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from typing import Any
 
 from genrec.errors import GenrecError
-from genrec.store.local import Store
+from genrec.store.local import Artifact, Store
 
 CURRENT = "current.json"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
@@ -35,6 +36,7 @@ class Record:
         why: in words.
         figures: what the decision rests on (see `genrec.in_service.decision.decide`), {} for one made by hand.
         at_unix_s: when.
+        digests: digests of its artifacts by stage; {} in records of before there were any.
     """
 
     number: int
@@ -44,6 +46,7 @@ class Record:
     why: str
     figures: dict[str, Any]
     at_unix_s: int
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class Registry:
@@ -64,9 +67,22 @@ class Registry:
         names = sorted(n for n in self.store.list_documents(self.folder) if _RECORD.fullmatch(n))
         return [self._read(name) for name in names]
 
-    def promote(self, run_id: str, keys: dict[str, str], why: str, figures: dict[str, Any] | None = None) -> Record:
+    def promote(
+        self,
+        run_id: str,
+        keys: dict[str, str],
+        why: str,
+        figures: dict[str, Any] | None = None,
+        digests: dict[str, str] | None = None,
+    ) -> Record:
         """Put a run's model in service. Raises GenrecError when an artifact of it is missing or damaged."""
-        return self._add("promote", run_id, keys, why, figures or {})
+        return self._add("promote", run_id, keys, why, figures or {}, digests or {})
+
+    def artifact(self, record: Record, stage: str) -> Artifact | None:
+        """The artifact of a record's model: that with the recorded digest, else what is stored under its key now."""
+        key, digest = record.keys[stage], record.digests.get(stage)
+        recorded = self.store.lookup(key, digest) if digest else None
+        return recorded or self.store.lookup(key)
 
     def roll_back(self, to: int | None = None) -> Record:
         """Put the model in service back that was there before, or that of change number `to`.
@@ -81,15 +97,27 @@ class Registry:
             numbers = ", ".join(str(r.number) for r in history)
             raise GenrecError(f"{self.name}: nothing to go back to; the history has the changes {numbers}")
         why = f"back from {history[-1].run_id} to change {target.number}"
-        return self._add("roll_back", target.run_id, target.keys, why, {})
+        return self._add("roll_back", target.run_id, target.keys, why, {}, target.digests)
 
-    def _add(self, action: str, run_id: str, keys: dict[str, str], why: str, figures: dict[str, Any]) -> Record:
+    def _add(
+        self,
+        action: str,
+        run_id: str,
+        keys: dict[str, str],
+        why: str,
+        figures: dict[str, Any],
+        digests: dict[str, str],
+    ) -> Record:
+        record = Record(0, action, run_id, dict(keys), why, figures, int(time.time()), digests)
+        stored = {}
         for stage, key in keys.items():
-            if self.store.lookup(key) is None:
+            artifact = self.artifact(record, stage)
+            if artifact is None:
                 raise GenrecError(f"{run_id}: the artifact of {stage} ({key}) is not whole in the store; run it again")
+            stored[stage] = artifact.digest
         with self.store.lock(f"service-{self.name}"):
             number = max((r.number for r in self.history()), default=0) + 1
-            record = Record(number, action, run_id, dict(keys), why, figures, int(time.time()))
+            record = dataclasses.replace(record, number=number, digests=stored)
             text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True) + "\n"
             self.store.write_document(f"{self.folder}/{number:06d}.json", text, new=True)
             self.store.write_document(f"{self.folder}/{CURRENT}", text)

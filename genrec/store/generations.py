@@ -3,15 +3,18 @@
     objects/<key>/                  the first generation
     generations/<key>/<id>/         one that was written in its place: the same files
     generations/<key>/current       the id of the current generation; no such file: the first one is
-    locks/<key>@<id>.read           shared flock of everyone who looked this generation up
+    locks/read-<n>.lock             shared flock of everyone who looked a generation up; n: its slot, by its hash
 
 The switch is one rename of `current`, so a crash leaves the old generation or the new one. Whoever looked a generation
 up goes on reading it: it is removed only when it is not the current one, no record names it
 (`Store.remove_old_generations`) and no process holds its read lock, which the kernel releases when a process ends.
+Generations share `_SLOTS` read locks, so that a process that reads many artifacts holds few open files; a slot that is
+held for another generation only delays a removal.
 """
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import shutil
 import threading
@@ -24,6 +27,7 @@ from genrec.store.artifact import MANIFEST, Disk
 
 FIRST = "first"
 _CURRENT = "current"
+_SLOTS = 32
 
 
 class Generations:
@@ -31,7 +35,7 @@ class Generations:
 
     def __init__(self, root: Path, disk: Disk) -> None:
         self.root, self.disk = root, disk
-        self._held: dict[tuple[str, str], IO[str]] = {}
+        self._held: dict[int, IO[str]] = {}  # by slot
         self._guard = threading.Lock()  # of _held: several threads may share a store
 
     def path(self, key: str, generation: str) -> Path:
@@ -59,14 +63,15 @@ class Generations:
     def hold(self, key: str, digest: str | None = None) -> Path | None:
         """The folder of the current generation, or of one with a digest, which stays until `release`; None: absent."""
         while True:
-            generation = self._find(key, digest)
+            generation = self.find(key, digest)
             if generation is None:
                 return None
             self._hold(key, generation)
-            if self._find(key, digest) == generation:  # else it was replaced, and may be gone, before we held it
+            if self.find(key, digest) == generation:  # else it was replaced, and may be gone, before we held it
                 return self.path(key, generation)
 
-    def _find(self, key: str, digest: str | None) -> str | None:
+    def find(self, key: str, digest: str | None = None) -> str | None:
+        """The id of the current generation, or of one with a digest; None where it is not there."""
         current = self.current(key)
         if digest is None:
             return current if self.path(key, current).exists() else None
@@ -74,14 +79,16 @@ class Generations:
         return found[0] if found else None
 
     def _hold(self, key: str, generation: str) -> None:
+        slot = _slot(key, generation)
         with self._guard:
-            if (key, generation) not in self._held:
-                lock = open(self._read_lock(key, generation), "w")  # noqa: SIM115  (closed by `release`)
+            if slot not in self._held:
+                lock = self._open_read_lock(slot)
                 fcntl.flock(lock, fcntl.LOCK_SH)
-                self._held[key, generation] = lock
+                self._held[slot] = lock
 
-    def _read_lock(self, key: str, generation: str) -> Path:
-        return self.root / "locks" / f"{key}@{generation}.read"
+    def _open_read_lock(self, slot: int) -> IO[str]:
+        """Open for reading and writing: NFS gives a shared lock only to a reader, an exclusive one only to a writer."""
+        return open(self.root / "locks" / f"read-{slot}.lock", "a+")
 
     def release(self) -> None:
         """Hold no generation any more."""
@@ -121,23 +128,30 @@ class Generations:
         finally:
             partial.unlink(missing_ok=True)
 
-    def remove_unnamed(self, is_named: Callable[[str, str | None], bool]) -> int:
-        """Remove generations that are not current, that `is_named(key, digest)` denies and that nobody reads."""
-        removed = 0
-        for key in sorted(p.name for p in (self.root / "generations").iterdir()):
-            with self._switching(key):
-                for generation in set(self.of(key)) - {self.current(key)}:
-                    if not is_named(key, self.digest(key, generation)):
-                        removed += self._remove(key, generation)
-        return removed
+    def remove_unnamed(self, names: Callable[[], Callable[[str, str | None], bool]]) -> int:
+        """Remove generations that are not current, that nobody reads and that no record names; returns how many.
+
+        names: reads the records; what it returns says whether one of them names (key, digest).
+        """
+        keys = sorted(p.name for p in (self.root / "generations").iterdir())
+        old = [(key, generation) for key in keys for generation in self.of(key) if generation != self.current(key)]
+        # First who reads, then what is named: a run that ends between the two has written its report before it stopped
+        # reading. Looked at again under the lock, for whoever began to read since.
+        unread = [(key, generation) for key, generation in old if not self._is_read(key, generation)]
+        if not unread:
+            return 0
+        is_named = names()
+        return sum(self._remove(*each) for each in unread if not is_named(each[0], self.digest(*each)))
+
+    def _is_read(self, key: str, generation: str) -> bool:
+        with self._open_read_lock(_slot(key, generation)) as lock:
+            return not _lock_at_once(lock)
 
     def _remove(self, key: str, generation: str) -> bool:
-        with open(self._read_lock(key, generation), "w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+        with self._switching(key), self._open_read_lock(_slot(key, generation)) as lock:
             path = self.path(key, generation)
+            if generation == self.current(key) or not path.is_dir() or not _lock_at_once(lock):
+                return False
             (path / MANIFEST).unlink(missing_ok=True)  # first: what is cut off here is no artifact
             shutil.rmtree(path)
             return True
@@ -148,6 +162,19 @@ class Generations:
         with open(self.root / "locks" / f"{key}@switch.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _slot(key: str, generation: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{key}@{generation}".encode()).digest()[:4]) % _SLOTS
+
+
+def _lock_at_once(lock: IO[str]) -> bool:
+    """Lock for this process alone; False where another holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _same_manifest(one: Path, other: Path) -> bool:

@@ -54,9 +54,9 @@ class Store:
                 f"store {self.root}: cannot be written ({error.strerror}); choose another --store"
             ) from None
 
-    def object_path(self, key: str) -> Path:
-        """The folder of a key's current artifact, whether or not there is one."""
-        return self.generations.path(key, self.generations.current(key))
+    def object_path(self, key: str, digest: str | None = None) -> Path:
+        """The folder of a key's artifact, whether or not there is one: that with a digest, else the current one."""
+        return self.generations.path(key, self.generations.find(key, digest) or self.generations.current(key))
 
     def work_path(self, key: str) -> Path:
         """A folder that survives a killed attempt and is removed once the key is committed."""
@@ -181,10 +181,13 @@ class Store:
         """Delete artifacts that were replaced and that no process reads and no record names. Returns how many."""
         if not any((self.root / "generations").iterdir()):
             return 0
-        return self.generations.remove_unnamed(self._is_named())
+        return self.generations.remove_unnamed(self._is_named)
 
     def _is_named(self) -> Callable[[str, str | None], bool]:
-        """Whether the report of a run, or a model in service whose run has no report any more, names (key, digest)."""
+        """Whether the report of a run or a record of a model in service names (key, digest).
+
+        A record without digests names those of its run's report; where that is gone too, all of its keys.
+        """
         digests: set[tuple[str, str]] = set()
         reports = set(self.list_folders("runs"))
         for run in sorted(reports):
@@ -198,7 +201,9 @@ class Store:
             for document in self.list_documents(f"service/{name}"):
                 try:
                     record = json.loads(self.read_document(f"service/{name}/{document}"))
-                    if record["run_id"] not in reports:
+                    recorded = record.get("digests", {})
+                    digests |= {(record["keys"][stage], digest) for stage, digest in recorded.items()}
+                    if not recorded and record["run_id"] not in reports:
                         keys |= set(record["keys"].values())
                 except (ValueError, KeyError, TypeError, AttributeError):
                     return lambda key, digest: True  # damaged: it may name anything
@@ -252,5 +257,8 @@ class Store:
 
     def _set_aside(self, key: str, path: Path, problem: str) -> None:
         target = self.root / "corrupt" / f"{key}-{uuid.uuid4().hex[:8]}"
-        self.disk.rename(path, target)
+        try:
+            self.disk.rename(path, target)
+        except FileNotFoundError:
+            return  # another process was faster
         (target / "why.txt").write_text(problem + "\n")

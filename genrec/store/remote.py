@@ -172,8 +172,13 @@ class RemoteStore(Store):
                 return marker
         return None
 
-    def _earlier(self, key: str, name: str) -> dict[str, Any]:
-        return json.loads(self.read_document(f"earlier/{key}/{name}"))
+    def _earlier(self, key: str, name: str) -> dict[str, Any] | None:
+        """The marker of an upload that was replaced; None where it is damaged, or another machine removed it just now."""
+        try:
+            marker = json.loads(self.read_document(f"earlier/{key}/{name}"))
+            return marker if {"upload", "manifest"} <= marker.keys() else None
+        except (GenrecError, ValueError, AttributeError):
+            return None
 
     def remove_old_generations(self) -> int:
         keys = self.list_folders("earlier")
@@ -182,11 +187,13 @@ class RemoteStore(Store):
         for key in keys:
             current = self._marker(key)
             for name in self.list_documents(f"earlier/{key}"):
-                upload, manifest = name.removesuffix(".json"), self._earlier(key, name)["manifest"]
-                if is_named is None or is_named(key, manifest["digest"]) or (current or {}).get("upload") == upload:
+                earlier = self._earlier(key, name)
+                if earlier is None or is_named is None or is_named(key, earlier["manifest"]["digest"]):
                     continue
-                self._remove(f"{self._object(key)}/{upload}")
-                self.fs.rm(f"{self.base}/earlier/{key}/{name}")
+                if current is not None and current["upload"] == earlier["upload"]:
+                    continue
+                self._remove(f"{self._object(key)}/{earlier['upload']}")
+                self._remove(f"{self.base}/earlier/{key}/{name}")
                 removed += 1
         return removed
 
@@ -206,7 +213,7 @@ class RemoteStore(Store):
         place = f"{self.base}/corrupt/{key}-{uuid.uuid4().hex[:8]}"
         self.fs.makedirs(f"{self.base}/corrupt", exist_ok=True)
         self.fs.pipe_file(f"{place}.txt", (problem + "\n").encode())
-        self.fs.rm(f"{self._object(key)}.json")
+        self._remove(f"{self._object(key)}.json")
 
     def _object(self, key: str) -> str:
         return f"{self.base}/objects/{key}"

@@ -65,11 +65,11 @@ class Scratch:
         owner = path.with_suffix(_SUFFIX)
         # Owner first, folder second, and the other way round at the end: so a folder without one has had its time.
         with open(owner, "x") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.write(json.dumps(asdict(self.place)))
-            lock.flush()
-            path.mkdir()
             try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                lock.write(json.dumps(asdict(self.place)))
+                lock.flush()
+                path.mkdir()
                 yield path
             finally:
                 shutil.rmtree(path, ignore_errors=True)
@@ -84,7 +84,10 @@ class Scratch:
         path = self.folder / name
         owner = path.with_name(name + _SUFFIX)
         try:
-            lock = open(owner)  # noqa: SIM115  (the `with` below closes it)
+            # To be written too, for NFS gives an exclusive lock to nobody else.
+            lock = open(owner, "r+")  # noqa: SIM115  (the `with` below closes it)
+        except PermissionError:
+            return False  # of another user
         except FileNotFoundError:
             # Given up by its owner; a task that was still writing made it again. Other names: of another version.
             if not _NAME.fullmatch(name) and not _abandoned(path):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import math
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def note(work: Path, threads: int) -> None:
     path = work / f"made-on-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     if not path.exists():
         work.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial = path.with_suffix(f".{uuid.uuid4().hex}.partial")  # processes of two hosts may have one number
         partial.write_text(text)
         os.replace(partial, path)
 

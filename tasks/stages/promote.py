@@ -25,10 +25,11 @@ def artifacts_in_service(run: Run, follows: str, stages: Sequence[str] = ()) -> 
     Empty too where one of them is gone, which is said in the log, on the terminal and in the report, with what
     `follows` from it.
     """
-    record = Registry(run.store, run.config.name).current()
+    registry = Registry(run.store, run.config.name)
+    record = registry.current()
     if record is None:
         return {}
-    stored = {stage: run.store.lookup(key) for stage, key in record.keys.items() if stage in (stages or record.keys)}
+    stored = {stage: registry.artifact(record, stage) for stage in record.keys if stage in (stages or record.keys)}
     gone = [f"{stage} ({record.keys[stage]})" for stage, artifact in stored.items() if artifact is None]
     if gone:
         _warn(
@@ -74,7 +75,8 @@ def _promote(
     if record is not None and not good_enough:
         run.promotion = {"promoted": False, "in_service": record.run_id, "why": why, **figures}
         return
-    change = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures)
+    digests = {stage: artifact.digest for stage, artifact in run.artifacts.items()}
+    change = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures, digests)
     run.promotion = {"promoted": True, "in_service": change.run_id, "change": change.number, "why": why, **figures}
 
 

@@ -24,7 +24,8 @@ def sft(job: Job, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artif
     from tasks.ray.parallel import train
 
     start = None
-    if job.previous and (sid.summary.get("ids") == "kept" or sid.key == job.previous["sid"].key):
+    # By digest, not by key: ids that were refreshed since may be others.
+    if job.previous and (sid.summary.get("ids") == "kept" or sid.digest == job.previous["sid"].digest):
         before = job.previous
         start = WarmStart(before["sft"].path, before["base"].path, tables.CATALOGUE_FILE.path(before["prepare"].path))
     call = {

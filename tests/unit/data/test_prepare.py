@@ -242,9 +242,20 @@ def test_leave_one_out_counts_all_events_unless_told_otherwise(tmp_path: Path) -
     assert (auto["k_core_on"], auto["users"], auto["items"], auto["test_targets"]) == ("all", 3, 4, 2)
     strict = run_prepare(ingested, PrepareConfig(k_core=2, k_core_on="training"), tmp_path / "training")
     assert _names(tmp_path / "training", "catalogue", "item_id") == ["p", "q"]
-    assert strict["dropped"] == {"k_core": 1, "item_not_in_training": 4, "repeat": 0}
+    assert strict["dropped"] == {"k_core": 2, "item_not_in_training": 4, "repeat": 0}
     assert (strict["train_users"], strict["train_events"], strict["test_targets"]) == (2, 4, 0)
-    assert strict["history_events"] == 1
+
+
+def test_users_outside_of_the_training_core_without_a_later_event_are_no_users(tmp_path: Path) -> None:
+    """Both have p in the training period; c has q in the future, d has a left out item there."""
+    others = [("c", "p", _period(4)), ("d", "p", _period(5)), ("a", "p", _period(6)), ("b", "q", _period(7))]
+    future = [("d", "s", _period(8)), ("c", "q", _period(9))]
+    ingested = write_ingested(tmp_path / "ingest", [*KNOWN[:4], *others, *future])
+    summary = run_prepare(ingested, PrepareConfig(split="global_time", k_core=2, dedupe="none"), tmp_path)
+    assert _names(tmp_path, "users", "user_id") == ["a", "b", "c"]
+    assert summary["dropped"] == {"k_core": 1, "item_not_in_training": 1}
+    assert (summary["users"], summary["interactions"], summary["history_events"]) == (3, 8, 1)
+    assert (summary["test_targets"], summary["targets_without_history"]) == (1, 0)
 
 
 def _learnt_from(folder: Path) -> tuple:

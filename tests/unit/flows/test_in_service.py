@@ -20,7 +20,8 @@ def store(tmp_path):
             with made.scratch() as folder:
                 (folder / "f.txt").write_text(run)
                 more = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 0.0}
-                records.append({"name": stage, "key": made.commit(f"{stage}-{run}", stage, folder, **more).key})
+                artifact = made.commit(f"{stage}-{run}", stage, folder, **more)
+                records.append({"name": stage, "key": artifact.key, "digest": artifact.digest})
         report = {"run_id": run, "name": "shop", "stages": records}
         (made.run_path(run) / "report.json").write_text(json.dumps(report))
     return tmp_path

@@ -58,6 +58,46 @@ def test_rolling_back_twice_goes_back_two_models_and_a_promotion_after_it_counts
     assert [r.action for r in registry.history()].count("roll_back") == 4
 
 
+def _refreshed(store, key, content):
+    with store.scratch() as folder:
+        (folder / "f.txt").write_text(content)
+        more = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 0.0}
+        return store.commit(key, key.partition("-")[0], folder, **more, replace=True)
+
+
+def test_what_is_in_service_stays_the_generation_that_was_promoted_also_after_going_back(store):
+    registry = Registry(store, "shop")
+    registry.promote("run-a", _keys(store, "a", "a"), "")
+    _refreshed(store, "rl-a", "refreshed")
+    store.release()
+    assert store.remove_old_generations() == 0
+    for record in (registry.current(), registry.promote("run-b", _keys(store, "b", "b"), ""), registry.roll_back()):
+        folder = registry.artifact(record, "rl").path
+        assert folder == store.object_path(record.keys["rl"], record.digests["rl"])
+        assert (folder / "f.txt").read_text() == record.keys["rl"][-1]
+    assert (store.lookup("rl-a").path / "f.txt").read_text() == "refreshed"
+
+
+def test_the_run_s_own_generation_is_promoted_and_the_current_one_where_that_is_gone(store):
+    registry = Registry(store, "shop")
+    keys = _keys(store, "a", "a")
+    old = store.lookup("rl-a")
+    new = _refreshed(store, "rl-a", "refreshed")
+    assert registry.promote("run-a", keys, "", digests={"rl": old.digest}).digests["rl"] == old.digest
+    (old.path / "f.txt").write_text("damaged")
+    assert registry.roll_back(to=1).digests["rl"] == new.digest
+
+
+def test_a_record_without_digests_is_read_and_leads_to_what_is_stored_under_its_keys(store):
+    registry = Registry(store, "shop")
+    registry.promote("run-a", _keys(store, "a", "a"), "")
+    path = store.root / "service" / "shop" / "000001.json"
+    record = json.loads(path.read_text())
+    del record["digests"]
+    path.write_text(json.dumps(record))
+    assert registry.artifact(registry.current(), "rl") == store.lookup("rl-a")
+
+
 def test_a_model_with_a_damaged_artifact_is_not_put_in_service(store):
     registry = Registry(store, "shop")
     registry.promote("run-a", _keys(store, "a", "a"), "")

@@ -1,5 +1,7 @@
 """A refresh writes beside what is there and switches at once; the old one stays for those who read it or name it."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -8,6 +10,7 @@ import sys
 
 import pytest
 
+from genrec.store import local
 from genrec.store.local import Disk, Store
 
 KEY = "sid-1"
@@ -132,9 +135,25 @@ def test_a_corrupt_new_one_is_set_aside_and_computed_again_not_replaced_by_the_o
     assert _text(store.lookup(KEY)) == "again"
 
 
+def test_two_processes_that_find_the_same_corrupt_one_set_it_aside_once(tmp_path, monkeypatch):
+    store, other = Store(tmp_path), Store(tmp_path)
+    (_put(store, "damaged").path / "a.txt").write_text("other bytes")
+
+    def mismatch(path, manifest, real=local.mismatch):
+        problem = real(path, manifest)
+        monkeypatch.setattr(local, "mismatch", real)
+        assert other.lookup(KEY) is None  # it is faster
+        return problem
+
+    monkeypatch.setattr(local, "mismatch", mismatch)
+    assert store.lookup(KEY) is None
+    assert len(list((tmp_path / "corrupt").iterdir())) == 1
+
+
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
+from genrec.store import local
 from genrec.store.local import Disk, Store
 class Killing(Disk):
     n = 0
@@ -201,3 +220,65 @@ def test_a_disk_that_fails_anywhere_in_a_refresh_leaves_the_old_one_or_the_new_o
         expected = {"new"}
     assert _text(Store(tmp_path).lookup(KEY)) in expected
     assert list((tmp_path / "corrupt").iterdir()) == list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_a_process_that_reads_many_artifacts_holds_few_files_and_still_keeps_each_of_them(tmp_path):
+    reader, writer = Store(tmp_path), Store(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    for n in range(100):
+        with writer.scratch() as out:
+            (out / "a.txt").write_text("old")
+            writer.commit(f"sid-{n}", "sid", out, **COMMIT)
+        writer.release()
+        reader.lookup(f"sid-{n}")
+    assert len(os.listdir("/proc/self/fd")) - before <= 32
+    with writer.scratch() as out:
+        (out / "a.txt").write_text("new")
+        writer.commit("sid-99", "sid", out, **COMMIT, replace=True)
+    writer.release()
+    assert writer.remove_old_generations() == 0
+    reader.release()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert writer.remove_old_generations() == 1
+
+
+def test_a_run_that_reports_and_ends_while_the_records_are_read_keeps_what_it_names(tmp_path, monkeypatch):
+    reader, writer = Store(tmp_path), Store(tmp_path)
+    old = _put(writer, "old")
+    reader.lookup(KEY)
+    _put(writer, "new", replace=True)
+    writer.release()
+    real = writer._is_named
+
+    def named():
+        is_named = real()  # the records of the moment before the run reports
+        _reported(reader, "r1", old)
+        reader.release()
+        return is_named
+
+    monkeypatch.setattr(writer, "_is_named", named)
+    assert writer.remove_old_generations() == 0
+    assert _text(writer.lookup(KEY, old.digest)) == "old"
+
+
+def test_every_lock_is_one_that_nfs_gives(tmp_path, monkeypatch):
+    """NFS locks a file for many only where it is open for reading, and for one where it is open for writing."""
+    asked = []
+
+    def flock(file, operation, real=fcntl.flock):
+        mode = fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE
+        asked.append(operation & ~fcntl.LOCK_NB)
+        if mode == (os.O_WRONLY if operation & fcntl.LOCK_SH else os.O_RDONLY):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        real(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    store = Store(tmp_path)
+    with store.lock(KEY):
+        _put(store, "old")
+    _put(store, "new", replace=True)
+    with store.scratch():
+        assert store.remove_leftovers() == 0
+    store.release()
+    assert store.remove_old_generations() == 1
+    assert set(asked) == {fcntl.LOCK_SH, fcntl.LOCK_EX}

@@ -121,6 +121,28 @@ def test_a_replaced_upload_stays_while_a_report_names_it_and_its_readers_finish(
     assert one._names(_remote(one, "corrupt")) == []
 
 
+def test_two_machines_that_remove_the_same_replaced_upload_and_a_damaged_marker_stop_no_run(machines, monkeypatch):
+    one, two = machines
+    old = _commit(one, text="old")
+    new = _commit(one, text="new", replace=True)
+    one.write_document("earlier/sid-1/damaged.json", "[")
+    assert two.lookup("sid-1", old.digest).digest == old.digest
+    for store in machines:
+        store.release()
+    read = two.read_document
+
+    def read_late(name):  # once two knows of the replaced upload, one removes it
+        if name.startswith("earlier/") and name != "earlier/sid-1/damaged.json":
+            monkeypatch.setattr(two, "read_document", read)
+            assert one.remove_old_generations() > 0
+        return read(name)
+
+    monkeypatch.setattr(two, "read_document", read_late)
+    two.remove_old_generations()
+    assert two.list_documents("earlier/sid-1") == ["damaged.json"]
+    assert two.lookup("sid-1").digest == new.digest
+
+
 def test_a_reader_whose_upload_is_replaced_and_removed_gets_the_new_one_and_disturbs_nothing(machines, monkeypatch):
     one, two = machines
     _commit(one, text="old")

@@ -1,11 +1,13 @@
 """Temporary folders: a folder is removed only when its owner surely is gone, on whichever host, container or system."""
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -109,12 +111,27 @@ def test_what_a_task_wrote_again_after_its_folder_was_given_up_goes_and_strange_
     (tmp_path / "tmp" / f"{'0' * 32}.owner").write_text("")  # not written yet
     assert store.remove_leftovers() == 1
     assert _names(tmp_path) == {"123-of-another-version", f"{'0' * 32}.owner"}
+    long_ago = time.time() - ABANDONED_S - 60
+    os.utime(tmp_path / "tmp" / "123-of-another-version", (long_ago, long_ago))
+    assert store.remove_leftovers() == 1
 
 
 def test_a_folder_goes_with_its_block_also_after_an_error(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(FileNotFoundError), store.scratch() as out:
         (out / "not there" / "a").write_text("x")
+    assert _names(tmp_path) == set()
+
+
+def test_a_full_disk_leaves_nothing_of_a_folder_that_could_not_be_made(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+
+    def mkdir(path, *args, **more):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(OSError, match="No space left"), store.scratch():
+        pass
     assert _names(tmp_path) == set()
 
 

@@ -1,13 +1,19 @@
 """What a stage takes over from the model in service: keys that say so, and nothing new where nothing changed."""
 
+import dataclasses
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError
-from genrec.store.local import Store
+from genrec.store.local import Artifact, Store
+from tasks.ray import parallel
 from tasks.run import Run
 from tasks.stage import Stage
+from tasks.stages.sft import sft
 
 
 class Shop:
@@ -83,6 +89,18 @@ def test_without_new_data_the_artifact_in_service_is_the_result(shop):
     assert (records["sid"]["status"], records["sid"]["reason"]) == ("cached", "nothing new since the model in service")
 
 
+def test_without_new_data_what_was_refreshed_since_is_the_result_and_new_data_follows_the_one_in_service(shop):
+    monday, _, _ = shop.run(KEEP)
+    refreshed, _, _ = shop.run(KEEP, previous=monday, refresh=frozenset({"sid"}))
+    assert refreshed["sid"].key == monday["sid"].key
+    (again, calls, _) = shop.run(KEEP, previous=monday)
+    assert (again["sid"].path, calls) == (refreshed["sid"].path, [])
+    assert again["sid"].path != monday["sid"].path
+    (monday["sid"].path / "b.txt").write_text("in service")
+    shop.data = "tuesday"
+    assert shop.run(KEEP, previous=monday)[1] == ["after in service"]
+
+
 def test_refresh_computes_even_so(shop):
     monday, _, _ = shop.run(KEEP)
     assert shop.run(KEEP, previous=monday, refresh=frozenset({"sid"}))[1] == ["from scratch"]
@@ -94,6 +112,23 @@ def test_nothing_is_taken_over_from_a_model_with_other_settings(shop):
     changed, calls, _ = shop.run(KEEP, "sid.num_codes=128", previous=monday)
     assert calls == ["from scratch"]
     assert "previous" not in shop.store.manifest(changed["sid"])["inputs"]
+
+
+@pytest.mark.parametrize(
+    ("digest", "summary", "starts"), [("a", {}, True), ("b", {}, False), ("b", {"ids": "kept"}, True)]
+)
+def test_weights_are_taken_over_where_the_ids_are_the_same_and_not_where_they_were_refreshed(
+    monkeypatch, digest, summary, starts
+):
+    asked = {}
+    monkeypatch.setattr(parallel, "train", lambda stage, function, call, *more: asked.update(call) or {})
+    previous = {
+        stage: Artifact(f"{stage}-1", stage, Path(stage), "a", {}, 0.0) for stage in ("prepare", "sid", "base", "sft")
+    }
+    job = SimpleNamespace(config=Config(), work=Path("work"), out=Path("out"), previous=previous)
+    inputs = {stage: previous[stage] for stage in ("prepare", "base")} | {"embed": previous["prepare"]}
+    sft.function(job, **inputs, sid=dataclasses.replace(previous["sid"], digest=digest, summary=summary))
+    assert (asked["warm_start"] is not None) == starts
 
 
 def test_weights_without_ids_are_refused():

@@ -1,6 +1,7 @@
 """What the processes of a stage note of what they run on, and what is known before any of them runs."""
 
 import json
+import os
 
 import pytest
 
@@ -56,3 +57,14 @@ def test_of_a_cluster_only_the_versions_are_known(monkeypatch):
 )
 def test_threads_follow_from_the_config_and_the_cores(resources, use, expected):
     assert asked_threads(resources, use) == expected
+
+
+def test_two_processes_of_one_number_on_two_hosts_note_the_same_at_the_same_time(tmp_path, monkeypatch):
+    def replace(source, target, real=os.replace):
+        monkeypatch.setattr(os, "replace", real)
+        note(tmp_path, 3)  # by the other one, which is done first
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    note(tmp_path, 3)
+    assert len(notes(tmp_path)) == len(list(tmp_path.iterdir())) == 1
