@@ -67,8 +67,9 @@ def _registry(name: str, store: str | None) -> Registry:
 def _report(store: Store, run: str) -> dict[str, Any]:
     path = store.root / "runs" / run / "report.json"
     try:
-        return json.loads(path.read_text())
-    except OSError:
+        # Here first: runs/latest is a link of this machine, at a URL there is none.
+        return json.loads(path.read_text() if path.is_file() else store.read_document(f"runs/{run}/report.json"))
+    except GenrecError:
         raise GenrecError(f"{path}: no report there") from None
 
 

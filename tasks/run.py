@@ -25,6 +25,7 @@ class Run:
     run_id: str
     refresh: frozenset[str] = frozenset()
     refresh_elsewhere: bool = False  # compute again what was made on another device, or with other threads or versions
+    refreshing: set[str] = field(default_factory=set)  # keys that this run began to compute again
     until: str | None = None
     compute: frozenset[str] | None = None  # stages that may be computed; None: all
     records: list[dict[str, Any]] = field(default_factory=list)

@@ -196,8 +196,9 @@ class Stage:
     ) -> Artifact:
         started = time.monotonic()
         store = run.store
-        if refreshed:
+        if refreshed and key not in run.refreshing:  # else it is a retry, which goes on from its checkpoint
             store.discard_work(key)
+            run.refreshing.add(key)
         previous = run.previous if "previous" in input_keys else {}
         with gpus_of_this_machine(store, run.config, self.name), store.scratch() as out:
             work = store.work_path(key)

@@ -34,8 +34,8 @@ class PrepareConfig(Section):
         "auto",
         description="Events the k-core is taken of. training: those of the training part alone, so that nothing "
         "learnt from depends on later events; later events with items outside of this k-core are left out (counted as "
-        "item_not_in_training), so there are no cold items; users outside of it are predicted for, their earlier events "
-        "being read and not learnt from. all: every event, later ones included, as the literature does for "
+        "item_not_in_training), so there are no cold items; users outside of it with a later event are predicted for, "
+        "their earlier events being read and not learnt from, and others are left out. all: every event, later ones included, as the literature does for "
         "leave_one_out; under global_time the choice of users and items, and the 80% and 90% of the kept events, then "
         "use the future. auto: training for global_time, all for leave_one_out.",
     )

@@ -6,25 +6,30 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.__main__ import app
-from genrec.store.remote import open_store
+from genrec.store.remote import STAGING, open_store
 from tasks.run import STAGES
 
 
 @pytest.fixture
 def store(tmp_path):
-    """Two finished runs of a shop, with artifacts of one small file each."""
-    made = open_store(str(tmp_path))
+    """A store with two finished runs of a shop and one that stopped early."""
+    _fill(open_store(str(tmp_path)))
+    return tmp_path
+
+
+def _fill(store):
+    """Runs with artifacts of one small file each."""
     for run, stages in (("run-a", STAGES), ("run-b", STAGES), ("run-short", STAGES[:3])):
         records = []
         for stage in stages:
-            with made.scratch() as folder:
+            with store.scratch() as folder:
                 (folder / "f.txt").write_text(run)
                 more = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 0.0}
-                artifact = made.commit(f"{stage}-{run}", stage, folder, **more)
+                artifact = store.commit(f"{stage}-{run}", stage, folder, **more)
                 records.append({"name": stage, "key": artifact.key, "digest": artifact.digest})
         report = {"run_id": run, "name": "shop", "stages": records}
-        (made.run_path(run) / "report.json").write_text(json.dumps(report))
-    return tmp_path
+        (store.run_path(run) / "report.json").write_text(json.dumps(report))
+        store.finish_run(run)
 
 
 def _command(store, *arguments, code=0):
@@ -42,6 +47,16 @@ def test_promote_show_and_go_back(store):
     assert "shop: run-a is in service again (change 3)" in _command(store, "rollback")
     assert "run-a is in service (change 3)" in _command(store, "current", "shop")
     assert "run-b is in service again (change 4)" in _command(store, "rollback", "shop", "--to", "2")
+
+
+def test_a_run_of_another_machine_is_promoted_from_the_store_that_they_share(tmp_path, monkeypatch):
+    url = "memory://run-of-another-machine"
+    for machine in ("one", "two"):
+        monkeypatch.setenv(STAGING, str(tmp_path / machine))
+        if machine == "one":
+            _fill(open_store(url))
+    assert "shop: run-a is in service (change 1)" in _command(url, "promote", "run-a")
+    assert "no report there" in _command(url, "promote", "run-c", code=1)
 
 
 @pytest.mark.parametrize(

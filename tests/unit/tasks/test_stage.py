@@ -1,5 +1,6 @@
 """The caching wrapper: computed once, recomputed for the right reason, resumed after a failure."""
 
+import contextlib
 import importlib.metadata
 import json
 
@@ -99,6 +100,28 @@ def test_a_failed_refresh_keeps_the_old_artifact(toy):
     toy.fail = False
     toy.calls = []
     assert toy.run()[0] == []
+
+
+def test_a_retry_of_a_refresh_goes_on_from_its_checkpoint_and_a_new_refresh_starts_over(toy):
+    toy.run()
+    attempts = []
+
+    def second(job, prepare):
+        attempts.append((job.work / "checkpoint").exists())
+        return toy._second(job, prepare)
+
+    toy.second.function = second
+    run = Run(Config(), toy.store, "test", refresh=frozenset({"sid"}))
+    prepared = toy.first.execute(run, {}).data
+    for toy.fail in (True, False):
+        with contextlib.suppress(RuntimeError):
+            toy.second.execute(run, {"prepare": prepared})
+    assert attempts == [False, True]
+    toy.fail = True
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="lost power"):
+            toy.run(refresh=frozenset({"sid"}))
+    assert attempts == [False, True, False, False]
 
 
 def test_a_corrupt_artifact_is_recomputed_and_the_reason_given(toy):
