@@ -145,7 +145,7 @@ class Stage:
         store = run.store
         refreshed = self.name in run.refresh
         unchanged, taken_over = self._continued(run, config_slice, input_keys)
-        if unchanged is not None and not refreshed and not self._wanted_again(run, unchanged):
+        if unchanged is not None and not refreshed and not self._out_of_date(run, unchanged, inputs):
             reason = "nothing new since the model in service"
             _log(f"{self.name}: cached ({reason}), {unchanged.key}{self._elsewhere(run, unchanged)}")
             self._record(run, unchanged, "cached", reason, time.monotonic() - started)
@@ -156,16 +156,16 @@ class Stage:
         with store.lock(key, on_wait=lambda: watcher().stage_waiting(self.name)):
             existed = store.object_path(key).exists()
             artifact = None if refreshed else store.lookup(key)
-            elsewhere = artifact is not None and self._wanted_again(run, artifact)
-            if artifact is not None and not elsewhere:
+            out_of_date = "" if artifact is None else self._out_of_date(run, artifact, inputs)
+            if artifact is not None and not out_of_date:
                 reason = "same config and inputs"
                 _log(f"{self.name}: cached ({reason}), {key}{self._elsewhere(run, artifact)}")
                 self._record(run, artifact, "cached", reason, time.monotonic() - started)
                 return Completed(name="Cached", message=f"{reason}: {key}", data=artifact)
             if refreshed:
                 reason = "refresh asked for"
-            elif artifact is not None:
-                reason = self._elsewhere(run, artifact).removeprefix("; ")
+            elif out_of_date:
+                reason = out_of_date
             elif existed:
                 reason = "the stored copy was corrupt and was set aside"
             else:
@@ -178,7 +178,7 @@ class Stage:
             _log(f"{self.name}: computing ({reason}), {key}")
             watcher().stage_started(self.name, reason)
             try:
-                artifact = self._compute(run, inputs, key, config_slice, input_keys, refreshed or elsewhere)
+                artifact = self._compute(run, inputs, key, config_slice, input_keys, refreshed or bool(out_of_date))
             except BaseException:
                 watcher().stage_failed(self.name)
                 raise
@@ -214,12 +214,17 @@ class Stage:
                 summary=summary,
                 seconds=time.monotonic() - started,
                 made_on=made_on(work, run.config.resources, resources_of(run.config, self.name)),
+                input_digests={name: artifact.digest for name, artifact in inputs.items()},
                 replace=refreshed,
             )
 
-    def _wanted_again(self, run: Run, artifact: Artifact) -> bool:
-        """Whether a stored artifact is to be computed again because it was made on something else."""
-        return run.refresh_elsewhere and bool(self._elsewhere(run, artifact))
+    def _out_of_date(self, run: Run, artifact: Artifact, inputs: dict[str, Artifact]) -> str:
+        """In words: why a stored artifact is computed again although its key is the one that is asked for; or ""."""
+        read = run.store.manifest(artifact).get("input_digests", {})
+        refreshed = [name for name, now in inputs.items() if read.get(name, now.digest) != now.digest]
+        if refreshed:
+            return f"{', '.join(refreshed)} refreshed since, with other content"
+        return self._elsewhere(run, artifact).removeprefix("; ") if run.refresh_elsewhere else ""
 
     def _elsewhere(self, run: Run, artifact: Artifact) -> str:
         """In words: on what else than here an artifact was made, or that it is not known; "" where nothing differs."""

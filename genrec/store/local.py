@@ -125,12 +125,14 @@ class Store:
         summary: dict[str, Any],
         seconds: float,
         made_on: Mapping[str, Any] | None = None,
+        input_digests: Mapping[str, str] | None = None,
         replace: bool = False,
     ) -> Artifact:
         """Make a folder under tmp the artifact of a key. An entry that is there already wins, unless `replace`: then
+        the new one becomes the current generation beside it.
 
-        the new one becomes the current generation beside it. made_on: on what it was computed
-        (`genrec.store.origin`).
+        made_on: on what it was computed (`genrec.store.origin`). input_digests: of the artifacts that were read, by the
+        names in `inputs`; a key alone does not tell the generations of a refreshed one apart.
         """
         files = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -150,6 +152,7 @@ class Store:
             "seconds": round(seconds, 3),
             "created_at_unix_s": int(time.time()),
             "made_on": dict(made_on or {}),
+            "input_digests": dict(input_digests or {}),
         }
         self.disk.write(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
         self.disk.fsync(folder / MANIFEST)

@@ -18,14 +18,14 @@ class Counted:
 
     def __init__(self, tmp_path):
         self.calls: list[str] = []
-        self.fail = False
+        self.fail, self.drift = False, ""
         self.store = Store(tmp_path)
         self.first = Stage("prepare", 1, lambda c: c.prepare.key_slice(), self._first)
         self.second = Stage("sid", 1, lambda c: {"seed": c.seed, "codes": c.sid.num_codes}, self._second)
 
     def _first(self, job):
         self.calls.append("prepare")
-        (job.out / "a.txt").write_text(str(job.config.prepare.k_core))
+        (job.out / "a.txt").write_text(f"{job.config.prepare.k_core}{self.drift}")
         return {"k": job.config.prepare.k_core}
 
     def _second(self, job, prepare):
@@ -79,6 +79,15 @@ def test_refresh_recomputes_the_named_stage_only(toy):
     calls, records = toy.run(refresh=frozenset({"prepare"}))
     assert calls == ["prepare"]
     assert records["prepare"]["reason"] == "refresh asked for"
+
+
+def test_a_refresh_that_changes_what_a_later_stage_read_recomputes_that_stage(toy):
+    toy.run()
+    toy.drift = " drifted"  # as on another processor: the same key, other bytes
+    calls, records = toy.run(refresh=frozenset({"prepare"}))
+    assert calls == ["prepare", "sid"]
+    assert records["sid"]["reason"] == "prepare refreshed since, with other content"
+    assert toy.run()[0] == []
 
 
 def test_a_failed_stage_keeps_what_is_before_it_and_its_checkpoints(toy):
