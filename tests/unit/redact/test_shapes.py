@@ -1,44 +1,15 @@
 """Values that are secrets whatever they are called: known tokens, and text that looks random, at stated error rates."""
 
 import json
-import random
 import re
-import string
 import time
 
 import pytest
 
 from genrec.config import Config
 from genrec.redact import portable_pattern, redact, settings_with_secrets
+from tests.support.secret_samples import LETTERS, TOKENS, random_text
 
-LETTERS = string.ascii_letters + string.digits
-
-
-def _random(seed: int, length: int, letters: str = LETTERS) -> str:
-    return "".join(random.Random(seed).choices(letters, k=length))
-
-
-# One of each kind, made here: none of them opens anything.
-TOKENS = {
-    "Hugging Face": "hf_" + "q" * 34,
-    "OpenAI": "sk-proj-" + "a1" * 20,
-    "Anthropic": "sk-ant-api03-" + "b2" * 20,
-    "GitHub": "ghp_" + "c3" * 18,
-    "GitHub, fine": "github_pat_" + "d4" * 11 + "_" + "e5" * 20,
-    "GitLab": "glpat-" + "f6-" * 7,
-    "Slack": "xoxb-" + "1234567890-" * 2 + "abcdef",
-    "Slack app": "xapp-1-A0-1-".replace("xapp", "xoxe") + "g7" * 10,
-    "AWS": "AKIA" + "H8" * 8,
-    "AWS, for a session": "ASIA" + "J9" * 8,
-    "Google": "AIza" + "k" * 35,
-    "npm": "npm_" + "m1" * 18,
-    "PyPI": "pypi-AgEIcHlwaS5vcmc" + "N2" * 40,
-    "JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl-cGFydA",
-    "SendGrid": "SG." + "p3" * 11 + "." + "q4" * 21,
-    "Stripe": "sk_live_" + "r5" * 12,
-    "Telegram": "123456789:" + "s6-" * 11 + "tu",
-    "random": _random(1, 32),
-}
 HARMLESS = [
     "Qwen/Qwen2.5-3B-Instruct",
     "meta-llama/Meta-Llama-3.1-8B-Instruct-Q4_K_M",
@@ -132,7 +103,7 @@ def test_paths_ids_hashes_dates_and_names_of_models_are_no_secrets(text):
     ],
 )
 def test_random_looking_text_is_found_at_the_stated_rate(letters, length, missed):
-    drawn = [_random(seed, length, letters) for seed in range(3000)]
+    drawn = [random_text(seed, length, letters) for seed in range(3000)]
     assert sum(redact(t) == t for t in drawn) / len(drawn) < missed
 
 
@@ -140,7 +111,7 @@ def test_random_looking_text_is_found_at_the_stated_rate(letters, length, missed
     ("letters", "length"), [("0123456789abcdef", 40), ("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 10), ("0123456789", 13)]
 )
 def test_random_hashes_asins_and_numbers_are_never_taken_for_secrets(letters, length):
-    assert all(redact(t) == t and not _in_forms(t) for t in (_random(s, length, letters) for s in range(3000)))
+    assert all(redact(t) == t and not _in_forms(t) for t in (random_text(s, length, letters) for s in range(3000)))
 
 
 def test_the_defaults_of_all_settings_hold_no_secret():
