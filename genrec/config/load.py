@@ -151,16 +151,9 @@ def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], s
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         what = "unknown setting" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}")
     else:
-        what = f"{_in_words(problem)} (got {_shown(problem['input'])})"
+        what = f"{problem['msg']} (got {_shown(problem['input'])})"
     source = next((origin[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origin), None)
     return f"{source + ': ' if source else ''}{'.'.join(location)}: {what}"
-
-
-def _in_words(problem: Any) -> str:
-    """What is wrong; of text that does not match a pattern, the characters that may be in it."""
-    if problem["type"] == "string_pattern_mismatch":
-        return "1 to 60 letters, digits and the signs . _ - are meant"
-    return str(problem["msg"])
 
 
 def _shown(value: Any) -> str:

@@ -31,9 +31,9 @@ _HINT = re.compile("(?i)token|secret|passw|passph|credential|key|auth|pwd|pass")
 # `name=value`, `name: value` or `"name": "value"`. A word of lower case after a colon and before more is a sentence.
 _NAMED = re.compile(
     r"(?<![\w.-])(-*[A-Za-z_][\w.-]*)([\"']?\s*)(=(?!=)\s*|:\s+(?![a-z]+\s+[a-z])|:(?=[\"']))"
-    r"(\"[^\"]*\"|'[^']*'|[^\s,;&'\"(){}\[\]<>]+)"
+    r"(\"[^\"]*\"|'[^']*'|[^\s'\"]+)"
 )
-_NO_SECRET = re.compile(r"(?i)(none|null|true|false|\d*|\*+|\.+)$")  # values that say there is none
+_NO_SECRET = re.compile(r"(?i)(none|null|true|false|\d{0,4}|\*+|\.+|<\w*)$")  # values that say there is none
 
 
 def secrets() -> list[str]:
@@ -62,7 +62,7 @@ def redact(text: str) -> str:
 
 def _without_value(match: re.Match[str]) -> str:
     name, quote, separator, value = match.groups()
-    bare = value.strip("\"'")
+    bare = value.strip("\"'").rstrip(",;)}]>")
     if (
         in_prose(name, quoted=bool(quote.strip()), colon=":" in separator)
         or _NO_SECRET.match(bare)

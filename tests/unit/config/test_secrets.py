@@ -43,7 +43,10 @@ def _refusal(files, overrides):
         ("sft.epochs=[canary]", "--set sft.epochs: sft.epochs: .* (got a list)"),
         ("sid.method=canary", "--set sid.method: sid.method: there is none of that name; known: "),
         ("preset=canary", "--set preset: preset: .* (got text)"),
-        ("name=canary canary!", "--set name: name: 1 to 60 letters, digits and the signs . _ - are meant (got text)"),
+        (
+            "name=canary canary!",
+            "--set name: name: Value error, 1 to 60 letters, digits and the signs . _ - are meant (got text)",
+        ),
         ("sft.epochs=[canary", "--set sft.epochs: the value is not YAML; quote it"),
         ("canary", "--set, number 1: write section.setting=value"),
         (CANARY, "--set, number 1: write section.setting=value"),

@@ -110,6 +110,8 @@ def test_log_lines_tracebacks_and_errors_hold_no_token_of_any_shape(kind):
         ("data.options.db_password = 'canary'", "data.options.db_password = '***'"),
         ("password: must be long enough", "password: must be long enough"),
         ("token=None, auth_token=None, password=''", "token=None, auth_token=None, password=''"),
+        ("password=12345678, db_pass=a&b(c,d)", "password=***, db_pass=***)"),
+        ("f(x, password=canary)", "f(x, password=***)"),
         ("google-auth==2.62.2", "google-auth==2.62.2"),
         ("HF_TOKEN: holds a secret", "HF_TOKEN: holds a secret"),
     ],
