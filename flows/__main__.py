@@ -4,9 +4,10 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from flows.serve import environment
 from flows.session import (
@@ -21,9 +22,23 @@ from flows.session import (
 )
 from genrec.config import Config
 from genrec.errors import GenrecError
+from genrec.redact import redact
 from genrec.store.remote import is_url, local_root
 
+
+class _Commands(TyperGroup):
+    """Commands whose usage errors do not repeat a secret that was typed in the wrong place."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.TyperException as error:
+            error.message = redact(error.message)
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="genrec: from raw reviews to a generative recommender.",
     no_args_is_help=True,
     add_completion=False,

@@ -13,6 +13,7 @@ from rich.console import Console
 from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
+from genrec.redact import redact
 from genrec.store.remote import local_root
 
 out = Console(highlight=False)
@@ -101,5 +102,5 @@ def short_errors(debug: bool) -> Iterator[None]:
             if known
             else f"{type(error).__name__}: {error}\nThis is unexpected; --debug shows the traceback."
         )
-        err.print("[red bold]error[/] " + text.replace("[", r"\["), soft_wrap=True)
+        err.print("[red bold]error[/] " + redact(text).replace("[", r"\["), soft_wrap=True)
         raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None

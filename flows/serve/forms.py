@@ -12,13 +12,10 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from flows import recipes
+from flows.serve.patterns import WITHOUT_SECRETS, refused_unless, setting_names
 from genrec import variants
 from genrec.redact import without_secrets
 from tasks.run import STAGES
-
-# What a form is given is stored by Prefect before any of our code runs: so the server has to refuse secrets, by schema.
-_NO_PASSWORD_IN_URL = r"(?!.*://[^/\s]*@)"
-_NO_SECRET_SETTING = r"(?![\w.]*(secret|passw|credential|token(?!s)|_key|apikey|auth)\w*=)"
 
 CONF = Path(__file__).parents[2] / "conf"
 AS_IN_PRESET: Final = "as in preset"
@@ -53,7 +50,7 @@ DataPath = Annotated[
     Field(
         description="Folder with the data, on the machine that runs the stages. Empty: the preset's; the demo preset "
         "makes its own data. Passwords do not belong in it, but in the environment of that machine.",
-        json_schema_extra={"pattern": f"^{_NO_PASSWORD_IN_URL}"},
+        json_schema_extra=refused_unless(f"^{WITHOUT_SECRETS}", "a folder or URL without a password or token"),
     ),
 ]
 Recipe = Annotated[
@@ -115,8 +112,13 @@ Resamples = Annotated[
 ]
 AgainAlthoughStored = Annotated[bool, Field(description="Measure again although the same figures are stored.")]
 Setting = Annotated[
-    str,  # by json_schema_extra, because pydantic's own patterns cannot look ahead
-    Field(json_schema_extra={"pattern": f"^{_NO_PASSWORD_IN_URL}{_NO_SECRET_SETTING}[A-Za-z_][A-Za-z0-9_.]*=.*$"}),
+    str,
+    Field(
+        json_schema_extra=refused_unless(
+            f"^{WITHOUT_SECRETS}{setting_names()} *=",
+            "write section.setting=value (conf/README.md lists the settings; no passwords or tokens)",
+        )
+    ),
 ]
 Settings = Annotated[
     list[Setting],

@@ -5,9 +5,10 @@ One section per stage. YAML files are data only; later files and `--set a.b=c` o
 the result (a worker count, the batch size of inference) is declared with `knob` and stays out of the key.
 """
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
@@ -62,7 +63,7 @@ __all__ = [
 class Config(Section):
     """The whole run."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Short name, part of the run id.")
+    name: str = Field("run", description="Short name, part of the run id.")
     preset: Literal["full", "quick"] = knob(
         "full", "quick: fewer passes and updates, laid over the files and under every --set; a first look."
     )
@@ -80,3 +81,10 @@ class Config(Section):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
+
+    @field_validator("name")
+    @classmethod
+    def _in_plain_letters(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,60}", name):
+            raise ValueError("1 to 60 letters, digits and the signs . _ - are meant")
+        return name

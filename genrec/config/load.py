@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,13 +18,14 @@ from genrec.redact import redact, settings_with_secrets
 def load_config(files: list[Path], overrides: list[str] | None = None) -> Config:
     """Merge YAML files left to right, then the preset, then the overrides `section.setting=value` (the value is YAML).
 
-    Raises ConfigError naming the file or override, the setting, the value and, for a typo, what was meant.
+    Raises ConfigError naming the file or override, the setting and, for a typo, what was meant. Text that was given is
+    never repeated: it may be a secret in the wrong place.
     """
     merged: dict[str, Any] = {}
     origin: dict[tuple[str, ...], str] = {}
     for file in files:
         merged = _merge(merged, read_yaml(file), origin, str(file))
-    parsed = [(_parse_override(override), f"--set {override}") for override in overrides or []]
+    parsed = [_parse_override(override, number) for number, override in enumerate(overrides or [], 1)]
     name = next((data["preset"] for data, _ in reversed(parsed) if "preset" in data), merged.get("preset", "full"))
     merged = _merge(merged, PRESETS.get(str(name), {}), origin, f"preset {name}")
     for data, source in parsed:
@@ -38,8 +40,8 @@ def validate(data: dict[str, Any], origin: dict[tuple[str, ...], str] | None = N
     """
     if secret := settings_with_secrets(data):
         raise ConfigError(
-            f"{', '.join(secret)}: holds a secret (a password in a URL, or the value of a variable such as HF_TOKEN); "
-            "leave it to the environment of the machine that needs it"
+            f"{', '.join(secret)}: holds a secret (a token, a password in a URL, or the value of a variable such as "
+            "HF_TOKEN); leave it to the environment of the machine that needs it"
         )
     try:
         return Config.model_validate(data)
@@ -73,7 +75,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{file}{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        what = _QUOTED.sub("...", getattr(error, "problem", None) or "unreadable")
+        raise ConfigError(f"{file}{place}: not valid YAML: {what}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 text (byte {error.start})") from None
     if data is None:
@@ -83,23 +86,31 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return data
 
 
-def _parse_override(override: str) -> dict[str, Any]:
+_QUOTED = re.compile(
+    r"(?<=')[^']{2,}(?=')"
+)  # what a message of the YAML parser repeats of the file, but for one character
+
+
+def _parse_override(override: str, number: int) -> tuple[dict[str, Any], str]:
+    """The setting as nested data, and how messages call it. `number`: of the override, from 1."""
     path, equals, text = override.partition("=")
-    if not equals or not path.strip():
-        raise ConfigError(f"--set {override}: write it as section.setting=value, e.g. --set sft.epochs=10")
+    if not equals or not _SETTING.fullmatch(path.strip()):
+        raise ConfigError(f"--set, number {number}: write section.setting=value, such as sft.epochs=10")
+    source = redact(f"--set {path.strip()}")
     try:
         value = yaml.safe_load(text) if text else ""
     except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: {text!r} is not a YAML value; quote it") from None
+        raise ConfigError(f"{source}: the value is not YAML; quote it") from None
     if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
         with contextlib.suppress(ValueError):
             value = float(value) if any(c.isdigit() for c in value) else value
     nested: Any = value
     for part in reversed(path.strip().split(".")):
         nested = {part: nested}
-    return nested
+    return nested, source
 
 
+_SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")  # a name, dotted
 _CHOICES = {"source", "method", "algorithm", "name"}
 
 
@@ -133,16 +144,24 @@ def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], s
     if isinstance(cause, UnknownName):
         near = difflib.get_close_matches(cause.name, cause.known, n=1)
         location = (*location, cause.field)
-        what = f"there is no {cause.name!r}" + (f" (did you mean {near[0]}?)" if near else "")
+        what = f"there is no {cause.name!r} (did you mean {near[0]}?)" if near else "there is none of that name"
         what += f"; known: {', '.join(cause.known)}"
     elif problem["type"] == "extra_forbidden":
         known = _known_names(location[:-1], data)
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         what = "unknown setting" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}")
     else:
-        what = f"{problem['msg']} (got {problem['input']!r})"
+        what = f"{problem['msg']} (got {_shown(problem['input'])})"
     source = next((origin[location[:n]] for n in range(len(location), 0, -1) if location[:n] in origin), None)
     return f"{source + ': ' if source else ''}{'.'.join(location)}: {what}"
+
+
+def _shown(value: Any) -> str:
+    """A value for a message: numbers as they are, of anything else its kind."""
+    if value is None or isinstance(value, bool | int | float):
+        return repr(value)
+    kinds: dict[type, str] = {str: "text", list: "a list", dict: "a mapping"}
+    return kinds.get(type(value), type(value).__name__)
 
 
 def _known_names(section: tuple[str, ...], data: dict[str, Any]) -> list[str]:

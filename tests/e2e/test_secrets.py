@@ -95,6 +95,9 @@ def test_a_stage_that_fails_with_secrets_shows_its_error_and_log_without_them(fa
         ("settings", ["embed.options.hf_token=canaryFORM3"]),
         ("settings", ["data.options.secret_key='canaryFORM4'"]),
         ("settings", ["api_key=canaryFORM5"]),
+        ("settings", ["HF_TOKEN=hf_canaryFORM6"]),
+        ("settings", ["sft.epohs=canaryFORM7"]),
+        ("settings", ["base.model=hf_canaryFORM8abcdefgh"]),
     ],
 )
 def test_a_form_refuses_a_secret_before_anything_is_stored(faulty, field, value):
@@ -102,6 +105,7 @@ def test_a_form_refuses_a_secret_before_anything_is_stored(faulty, field, value)
     refused = faulty.call("POST", f"/deployments/{faulty.deployment()['id']}/create_flow_run", body)
     assert refused[0] == 409
     assert field in refused[1]
+    assert "canaryFORM" not in refused[1]
     assert faulty.found("canaryFORM") == []
 
 
@@ -110,10 +114,10 @@ def test_a_command_with_a_secret_in_its_config_is_refused_and_does_not_repeat_it
     settings.write_text(f"data: {{path: '{URL}'}}\n")
     done = subprocess.run(
         [sys.executable, "-m", "flows", "run", "--config", "conf/table.yaml", "--config", str(settings), "--store",
-         str(faulty.store), "--set", f"name={ENVIRONMENT['HF_TOKEN']}"],
+         str(faulty.store), "--set", f"name={ENVIRONMENT['HF_TOKEN']}", "--set", "HF_TOKEN=hf_canaryCLI"],
         cwd=ROOT, env=clean_environment(**ENVIRONMENT), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "name, data.path: holds a secret" in done.stderr
+    assert "name, data.path, HF_TOKEN: holds a secret" in done.stderr
     assert "canary" not in done.stdout + done.stderr
-    assert faulty.found() == []
+    assert faulty.found("canaryCLI") == []

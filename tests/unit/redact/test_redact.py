@@ -2,12 +2,14 @@
 
 import io
 import logging
+import traceback
 
 import pytest
 
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, DataError, GenrecError
 from genrec.redact import redact, without_secrets
+from tests.support.secret_samples import TOKENS
 
 TOKEN = "hf_canary-of-a-unit-test"
 URL = "s3://user:canary-in-a-url@bucket/x"
@@ -75,6 +77,47 @@ def test_log_lines_and_their_tracebacks_hold_no_secret():
     assert "canary" not in sink.getvalue()
     assert "with ***" in sink.getvalue()
     assert "OSError: s3://***@bucket/x" in sink.getvalue()
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+def test_log_lines_tracebacks_and_errors_hold_no_token_of_any_shape(kind):
+    with without_secrets():
+        pass
+    token, sink = TOKENS[kind], io.StringIO()
+    handler, log = logging.StreamHandler(sink), logging.getLogger("of.another.library")
+    log.addHandler(handler)
+    try:
+        raise OSError(f"401 for {token}")
+    except OSError:
+        log.exception("with %s and %r", token, {"some_password": "canary"})
+    finally:
+        log.removeHandler(handler)
+    assert token[8:] not in sink.getvalue()
+    assert "canary" not in sink.getvalue()
+    with pytest.raises(GenrecError) as raised:
+        _raise(RuntimeError(f"no {token}"))
+    assert token[8:] not in "".join(traceback.format_exception(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("HF_TOKEN=canary x", "HF_TOKEN=*** x"),
+        ("hf_token: canary", "hf_token: ***"),
+        ("{'MyApiKey': 'can ary', 'b': 1}", "{'MyApiKey': '***', 'b': 1}"),
+        ('{"token":"canary"}', '{"token":"***"}'),
+        ("--api-key=canary", "--api-key=***"),
+        ("data.options.db_password = 'canary'", "data.options.db_password = '***'"),
+        ("password: must be long enough", "password: must be long enough"),
+        ("token=None, auth_token=None, password=''", "token=None, auth_token=None, password=''"),
+        ("password=12345678, db_pass=a&b(c,d)", "password=***, db_pass=***)"),
+        ("f(x, password=canary)", "f(x, password=***)"),
+        ("google-auth==2.62.2", "google-auth==2.62.2"),
+        ("HF_TOKEN: holds a secret", "HF_TOKEN: holds a secret"),
+    ],
+)
+def test_what_is_named_like_a_secret_is_hidden_in_text(text, hidden):
+    assert redact(text) == hidden
 
 
 @pytest.mark.parametrize("value", [URL, TOKEN])

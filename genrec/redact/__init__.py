@@ -1,10 +1,11 @@
 """Secrets stay out of what is written down: log lines, error messages, settings.
 
-A secret is the value of an environment variable whose name says so, what stands before the @ of a URL, and a signature
-or key in its query. They reach libraries through the environment; libraries put them into their errors.
+One detector for all ways in: names that say they hold a secret (`names`), values of a secret's shape (`shapes`), and the
+values of the environment's variables with such names, which reach libraries that put them into their errors.
 """
 
 import contextlib
+import functools
 import logging
 import os
 import re
@@ -12,28 +13,42 @@ from collections.abc import Iterator
 from typing import Any
 
 from genrec.errors import GenrecError
+from genrec.redact.names import NAME_AND_EQUALS, holds_secret, in_prose, is_secret_name
+from genrec.redact.shapes import HIDDEN, hide_shapes, portable_pattern
 
-HIDDEN = "***"
-_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH|KEY")  # of a variable that holds one
-_NO_VALUE = re.compile(
-    r"(PATH|FILE|MODE|SOCK|DIR|URL|ENDPOINT|TYPE|METHOD)$"
-)  # of one that says where it is, or how it is used
+__all__ = [
+    "NAME_AND_EQUALS",
+    "holds_secret",
+    "is_secret_name",
+    "portable_pattern",
+    "redact",
+    "settings_with_secrets",
+    "without_secrets",
+]
+
 _SHORTEST = 8  # shorter values (`token`, `false`) are words that would be hidden everywhere
-_URL_USER = re.compile(r"(?<=://)[^\s/@'\"]+(?=@)")
-_URL_QUERY = re.compile(r"(?i)([?&][\w-]*(?:token|secret|password|sig|signature|key)=)[^&\s'\"]+")
-
-
-def holds_secret(name: str) -> bool:
-    """Whether an environment variable of this name holds a secret."""
-    return bool(_NAME.search(name)) and not _NO_VALUE.search(name)
+_HINT = re.compile("(?i)token|secret|passw|passph|credential|key|auth|pwd|pass")  # in a name; for speed
+# `name=value`, `name: value` or `"name": "value"`. A word of lower case after a colon and before more is a sentence.
+_NAMED = re.compile(
+    r"(?<![\w.-])(-*[A-Za-z_][\w.-]*)([\"']?\s*)(=(?!=)\s*|:\s+(?![a-z]+\s+[a-z])|:(?=[\"']))"
+    r"(\"[^\"]*\"|'[^']*'|[^\s'\"]+)"
+)
+_NO_SECRET = re.compile(r"(?i)(none|null|true|false|\d{0,4}|\*+|\.+|<\w*)$")  # values that say there is none
 
 
 def secrets() -> list[str]:
     """The secrets in this process's environment, the longest first; of `user:password` the password too."""
-    found = set()
-    for name, value in os.environ.items():
-        if holds_secret(name):
-            found |= {value, value.partition(":")[2]}
+    return list(_secrets(tuple(os.environ.get(name, "") for name in _variables(tuple(os.environ)))))
+
+
+@functools.lru_cache(maxsize=8)
+def _variables(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if holds_secret(name))
+
+
+@functools.lru_cache(maxsize=8)
+def _secrets(values: tuple[str, ...]) -> list[str]:
+    found = {*values, *(value.partition(":")[2] for value in values)}
     return sorted((v for v in found if len(v) >= _SHORTEST and not v.isdigit()), key=len, reverse=True)
 
 
@@ -41,18 +56,37 @@ def redact(text: str) -> str:
     """The text with every secret replaced by `***`."""
     for secret in secrets():
         text = text.replace(secret, HIDDEN)
-    return _URL_QUERY.sub(rf"\g<1>{HIDDEN}", _URL_USER.sub(HIDDEN, text))
+    text = hide_shapes(text)
+    return _NAMED.sub(_without_value, text) if _HINT.search(text) else text
+
+
+def _without_value(match: re.Match[str]) -> str:
+    name, quote, separator, value = match.groups()
+    bare = value.strip("\"'").rstrip(",;)}]>")
+    if (
+        in_prose(name, quoted=bool(quote.strip()), colon=":" in separator)
+        or _NO_SECRET.match(bare)
+        or not is_secret_name(name)
+    ):
+        return match[0]
+    return f"{name}{quote}{separator}{value.replace(bare, HIDDEN)}"
 
 
 def settings_with_secrets(settings: Any, at: str = "") -> list[str]:
-    """The names of the settings, at any depth, whose text would have to be redacted."""
+    """The names of the settings, at any depth, that are called like a secret or whose text would have to be redacted.
+
+    Of a name that is a secret itself, the place alone.
+    """
     if isinstance(settings, dict):
-        inner = [(f"{at}.{name}" if at else str(name), value) for name, value in settings.items()]
-    elif isinstance(settings, list | tuple):
-        inner = [(at, value) for value in settings]
-    else:
-        return [at] if isinstance(settings, str) and redact(settings) != settings else []
-    return [name for below, value in inner for name in settings_with_secrets(value, below)]
+        found = []
+        for name, value in settings.items():
+            shown = redact(str(name))
+            place = f"{at}.{shown}" if at else shown
+            found += [place] if is_secret_name(str(name)) or shown != str(name) else settings_with_secrets(value, place)
+        return found
+    if isinstance(settings, list | tuple):
+        return [name for value in settings for name in settings_with_secrets(value, at)]
+    return [at] if isinstance(settings, str) and redact(settings) != settings else []
 
 
 @contextlib.contextmanager
