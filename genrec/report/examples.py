@@ -20,17 +20,10 @@ def recommendation_examples(
     model = next((row["model"] for row in rows if row["recipe"] is not None and row["final"]), rows[0]["model"])
     wanted = (pc.field("model") == model) & (pc.field("seen_items") == report["protocol"]["seen_items"])
     table = tables.PREDICTIONS_FILE.read(evaluate).filter(wanted)
-    places = (
-        np.linspace(0, len(table) - 1, num_rows + 2).round().astype(int)[1:-1]
-        if len(table) > 2
-        else np.arange(len(table))
-    )
-    table = table.take(places)
+    places = np.unique(np.linspace(0, len(table) - 1, num_rows + 2).round().astype(int)[1:-1])
     histories = read_rows(prepared, "test", places).histories
     names = tables.CATALOGUE_FILE.read(prepared, ["item_id", "title"])
-    titles = [
-        title or item for title, item in zip(names["title"].to_pylist(), names["item_id"].to_pylist(), strict=True)
-    ]
+    titles = [item["title"] or item["item_id"] for item in names.to_pylist()]
     return [
         {
             "model": model,
@@ -40,5 +33,5 @@ def recommendation_examples(
             "rank": row["rank"] + 1 if row["rank"] >= 0 else None,
             "items": [{"title": titles[i], "hit": i == row["target"]} for i in row["items"][:5]],
         }
-        for row, history in zip(table.to_pylist(), histories, strict=True)
+        for row, history in zip(table.take(places).to_pylist(), histories, strict=True)
     ]

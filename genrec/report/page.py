@@ -1,10 +1,13 @@
-"""Templates to HTML."""
+"""Templates to HTML, and the part of a page that a run and a comparison share."""
 
 import time
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+
+from genrec.report.result_plots import result_plots, slice_plots
+from genrec.report.results import LIST_MEANINGS, Results, Table, list_table
 
 
 def render(template: str, **values: Any) -> str:
@@ -23,6 +26,18 @@ def render(template: str, **values: Any) -> str:
     environment.filters["duration"] = duration
     environment.filters["utc"] = lambda s: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(s))
     return environment.get_template(template).render(**values)
+
+
+def of_results(results: Results, tables: list[Table]) -> dict[str, Any]:
+    """What the pages of a run and of a comparison both show."""
+    return {
+        "confidence": results["confidence"],
+        "tables": tables,
+        "plots": result_plots(results),
+        "slices": slice_plots(results),
+        "lists": list_table(results["rows"]),
+        "meanings": LIST_MEANINGS,
+    }
 
 
 def duration(seconds: float) -> str:
