@@ -3,6 +3,7 @@
 import contextvars
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -14,7 +15,6 @@ from genrec.config.load import validate
 from genrec.errors import ConfigError
 from genrec.redact import without_secrets
 from genrec.report.recipes import write_comparison
-from genrec.store.local import Store
 from genrec.store.remote import open_store
 from tasks.ray.capacity import runs_at_once
 from tasks.ray.cluster import staying_connected
@@ -33,8 +33,20 @@ def compare(configs: list[dict[str, Any]], run_id: str, seeds: int = 1) -> dict[
     """
     runs = with_seeds([validate(config) for config in configs], seeds)
     reports = _run_all(runs, run_id)
-    store = open_store(configs[0]["store"])
-    comparison = write_comparison(reports, store.run_path(run_id), lambda key: artifact_path(store, key))
+    return write_and_publish(reports, configs[0]["store"], run_id)
+
+
+def write_and_publish(reports: Sequence[dict[str, Any]], store: str, run_id: str) -> dict[str, Any]:
+    """Compare finished runs; what `compare` returns. Raises ConfigError when an artifact is not in the store any more."""
+    opened = open_store(store)
+
+    def folder(key: str) -> Path:
+        artifact = opened.lookup(key)  # fetched and verified
+        if artifact is None:
+            raise ConfigError(f"{key}: no longer in the store; run the comparison again")
+        return artifact.path
+
+    comparison = write_comparison(reports, opened.run_path(run_id), folder)
     publish_comparison(comparison, run_id)
     return comparison
 
@@ -47,14 +59,6 @@ def with_seeds(configs: Sequence[Config], seeds: int) -> list[Config]:
         raise ConfigError(f"two of the configs are called {twice!r}; give each a `name` of its own")
     # All recipes with the first seed, then with the next: a comparison that is stopped is still one of all recipes.
     return [c.model_copy(update={"seed": c.seed + i}) for i in range(seeds) for c in configs]
-
-
-def artifact_path(store: Store, key: str) -> Any:
-    """The folder of a finished artifact, fetched and verified."""
-    artifact = store.lookup(key)
-    if artifact is None:
-        raise ConfigError(f"{key}: no longer in the store; run the comparison again")
-    return artifact.path
 
 
 def _run_all(runs: Sequence[Config], run_id: str) -> list[dict[str, Any]]:

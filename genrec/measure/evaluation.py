@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -43,30 +44,28 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
     rows = read_rows(prepared, "test")
     if not len(rows):
         raise DataError(f"{prepared / 'test.parquet'}: no test row; no user has enough events (lower prepare.k_core?)")
-    counts: list[dict] = []
-    folders: dict[str, Path] = {}
-    for folder in (parts, *([baselines] if baselines is not None else [])):
-        counted = read_counts(folder)
-        counts += counted
-        folders |= {c["model"]: folder for c in counted}
+    counted = {folder: read_counts(folder) for folder in (parts, baselines) if folder is not None}
+    counts = [count for records in counted.values() for count in records]
+    folders = {count["model"]: folder for folder, records in counted.items() for count in records}
     models = [m for m in (*TRAINED, *baseline_names(config.baselines)) if m in folders]
     if not models:
         raise DataError(f"{parts}: no predictions to merge")
     table = tables.CATALOGUE_FILE.read(prepared, ["train_count", "categories"])
-    catalogue = table["train_count"].to_numpy()
+    train_counts = table["train_count"].to_numpy()
 
     out.mkdir(parents=True, exist_ok=True)
     listed = ListMetrics(table, headline_k(config), config.head_share)
-    folders = {model: folders[model] for model in models}
-    ranks, about_lists = _join(folders, rows, config, listed, tables.PREDICTIONS_FILE.path(out))
-    metrics, comparisons = measure(ranks, rows, catalogue, config)
+    ranks, about_lists = _join(
+        {model: folders[model] for model in models}, rows, config, listed, tables.PREDICTIONS_FILE.path(out)
+    )
+    metrics, comparisons = measure(ranks, rows, train_counts, config)
     for (model, protocol), figures in about_lists.items():
         _at(metrics[model], protocol, config).update({n: round(value, DIGITS) for n, value in figures.items()})
     result = {
         "metrics": metrics,
         "comparisons": comparisons,
-        "decode": {"invalid": {m: int(sum(c["invalid"] for c in counts if c["model"] == m)) for m in models}},
-        "protocol": protocol_of(rows, catalogue, config),
+        "decode": {"invalid": {m: sum(c["invalid"] for c in counts if c["model"] == m) for m in models}},
+        "protocol": protocol_of(rows, train_counts, config),
     }
     (out / "metrics.json").write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
     return _summary(result, counts, config)
@@ -89,13 +88,8 @@ def _join(
 
 def _first_k(table: pa.Table, k: int) -> NDArray[np.int32]:
     """The first k items of each list, int32 [n, k], -1 where a list is shorter."""
-    lists = table["items"].combine_chunks()
-    lengths = lists.value_lengths().to_numpy()
-    rows = np.repeat(np.arange(len(lists)), lengths)
-    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    first = np.full((len(lists), k), -1, dtype=np.int32)
-    first[rows[place < k], place[place < k]] = lists.flatten().to_numpy()[place < k]
-    return first
+    lists = pc.list_slice(table["items"].combine_chunks(), 0, k, return_fixed_size_list=True)
+    return lists.flatten().fill_null(-1).to_numpy().reshape(-1, k)
 
 
 def _at(entry: dict, protocol: str, config: EvaluateConfig) -> dict:

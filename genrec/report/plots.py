@@ -161,7 +161,7 @@ def _rows(labels: Sequence[str], x_label: str) -> tuple[Figure, Axes]:
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.set_xlabel(x_label)
     return figure, axes
 

@@ -3,7 +3,7 @@
 from genrec.report.plots import Interval, Plot, interval_plot
 from genrec.report.results import Results
 
-_PAIRED = "Paired on the same users and seeds. An interval that touches zero does not tell the two apart."
+_PAIRED = "{:.0%} intervals, paired on the same users and seeds. One that touches zero does not tell the two apart."
 
 
 def result_plots(results: Results) -> list[Plot]:
@@ -25,9 +25,9 @@ def _figures(results: Results, metric: str, slice_: str = "") -> Plot:
         for row, figure in zip(rows, measured, strict=True)
     ]
     title = f"{metric.upper()}{slice_ and f', {slice_} items'}"
-    note = f"{f'{targets:,} targets. ' if targets else ''}Round: trained here. Square: baseline."
+    note = f"{f'{targets:,} targets. ' if targets else ''}{results['confidence']:.0%} intervals. Round: trained here. Square: baseline."
     name = f"{metric.replace('@', '')}-{slice_ or 'all'}"
-    return interval_plot(name, title, note, intervals, f"{metric.upper()}, {results['confidence']:.0%} interval")
+    return interval_plot(name, title, note, intervals, metric.upper())
 
 
 def _differences(results: Results) -> list[Plot]:
@@ -43,10 +43,10 @@ def _differences(results: Results) -> list[Plot]:
         f"Against the best baseline, {best}": [(p["row"], p) for p in pairs if p["against"] == best],
         "What reinforcement learning changed": [(p["row"], p) for p in pairs if p["against"] == start[p["row"]]],
     }
-    x_label = f"difference in {metric.upper()}, {results['confidence']:.0%} interval"
+    note, x_label = _PAIRED.format(results["confidence"]), f"difference in {metric.upper()}"
     return [
         interval_plot(
-            f"difference-{i}", title, _PAIRED,
+            f"difference-{i}", title, note,
             [Interval(label, pair["difference"], pair["ci"], emphasis=True) for label, pair in group],
             x_label, differences=True,
         )
