@@ -38,7 +38,7 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
     - comparisons [{model, against, metric, difference, ci, share_in_favour, relative}], paired on the users,
     - decode {"invalid": {model: count}} and protocol.
 
-    Returns a summary, in which alone speeds stand: the artifact has the same bytes for the same predictions.
+    Returns a summary with the speeds, which stand there alone: the artifact has the same bytes for the same predictions.
     Raises DataError when a shard is missing, there is no test row or no model.
     """
     rows = read_rows(prepared, "test")
@@ -68,7 +68,7 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
         "protocol": protocol_of(rows, train_counts, config),
     }
     (out / "metrics.json").write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
-    return _summary(result, counts, config)
+    return {"decode": _speeds(counts)}
 
 
 def _join(
@@ -165,19 +165,14 @@ def protocol_of(rows: Targets, train_counts: NDArray[np.integer], config: Evalua
     }
 
 
-def _summary(result: dict, counts: list[dict], config: EvaluateConfig) -> dict:
-    k = headline_k(config)
-    wanted = (f"hr@{k}", f"hr@{k}_ci", f"ndcg@{k}", f"ndcg@{k}_ci", f"coverage@{k}")
+def _speeds(counts: list[dict]) -> dict[str, Any]:
+    """What decoding took and how many lists it made a second, of the trained models."""
     users, seconds = Counter[str](), Counter[str]()
     for count in (c for c in counts if c["model"] in TRAINED):
         users[count["model"]] += len(PROTOCOLS) * count["users"]  # a list of each protocol
         seconds[count["model"]] += count["seconds"]
     return {
-        "models": {model: {name: entry[name] for name in wanted} for model, entry in result["metrics"].items()},
-        "decode": {
-            "users_per_s_by_model": {model: users[model] / seconds[model] for model in users},
-            "users_per_s": users.total() / seconds.total() if seconds.total() else None,
-            "seconds": seconds.total(),
-            "invalid": sum(result["decode"]["invalid"].values()),
-        },
+        "users_per_s_by_model": {model: users[model] / seconds[model] for model in users},
+        "users_per_s": users.total() / seconds.total() if seconds.total() else None,
+        "seconds": seconds.total(),
     }

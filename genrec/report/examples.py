@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from genrec import tables
+from genrec.measure.predictions import read_predictions
 from genrec.measure.rows import read_rows
 from genrec.report.results import rows_of
 
@@ -18,8 +18,7 @@ def recommendation_examples(
     """Test rows at even distances with the list of the last trained (else best) model: no hand-picking."""
     rows = rows_of(report)
     model = next((row["model"] for row in rows if row["recipe"] is not None and row["final"]), rows[0]["model"])
-    wanted = (pc.field("model") == model) & (pc.field("seen_items") == report["protocol"]["seen_items"])
-    table = tables.PREDICTIONS_FILE.read(evaluate).filter(wanted)
+    table = read_predictions(evaluate, model, report["protocol"]["seen_items"], ["target", "rank", "items"])
     places = np.unique(np.linspace(0, len(table) - 1, num_rows + 2).round().astype(int)[1:-1])
     histories = read_rows(prepared, "test", places).histories
     names = tables.CATALOGUE_FILE.read(prepared, ["item_id", "title"])

@@ -118,28 +118,19 @@ def terminal_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
 
 
 def _coverage(report: Mapping[str, Any]) -> Columns:
-    return {
-        f"Coverage@{report['protocol']['headline_k']}": lambda row: shown(row["lists"]["coverage"], "{:.1%}".format)
-    }
+    k = report["protocol"]["headline_k"]
+    return {f"Coverage@{k}": lambda row: shown(row["lists"]["coverage"], "{:.1%}".format)}
 
 
 def as_text(table: Table, interval: str, form: str) -> tuple[list[str], list[list[str]]]:
     """(columns, rows) of a table of results for a terminal; `interval` heads the intervals, which `form` writes."""
-    first = table["rows"][0]["cells"]
-    columns = [
-        text
-        for name, cell in zip(table["columns"], first, strict=True)
-        for text in ([name] if isinstance(cell, str) else [name, interval])
-    ]
-    rows = [
-        [
-            text
-            for cell in row["cells"]
-            for text in ([cell] if isinstance(cell, str) else [f"{cell['mean']:.4f}", form.format(*cell["ci"])])
-        ]
-        for row in table["rows"]
-    ]
-    return columns, rows
+
+    def texts(cell: Any) -> list[str]:
+        return [cell] if isinstance(cell, str) else [f"{cell['mean']:.4f}", form.format(*cell["ci"])]
+
+    named = zip(table["columns"], table["rows"][0]["cells"], strict=True)
+    columns = [text for name, cell in named for text in [name, interval][: len(texts(cell))]]
+    return columns, [[text for cell in row["cells"] for text in texts(cell)] for row in table["rows"]]
 
 
 def shown(value: Any, write: Callable[[Any], str]) -> str:

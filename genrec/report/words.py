@@ -58,11 +58,9 @@ def why_promoted(figures: Mapping[str, Any]) -> str:
     errs = f"an equally good model is promoted in {figures['equal_promoted']:.1%} of the cases"
     if figures["loss_passed"] is not None:
         errs += f", one that truly loses {figures['loss_passed']:.4f} in half of them"
-    return (
-        f"{figures['metric'].upper()} {_two_models(figures)} of the model in service on the same {figures['rows']:,} "
-        f"validation rows ({_change(figures)}): {outcome}. On the {test['rows']:,} test rows, which decide nothing, it "
-        f"is {_two_models(test)} ({_change(test)}). By this rule {errs}"
-    )
+    on_valid = _beside(figures, f"the same {figures['rows']:,} validation rows")
+    on_test = _beside(test, f"the {test['rows']:,} test rows, which decide nothing")
+    return f"{figures['metric'].upper()} {on_valid}: {outcome}; {on_test}. By this rule {errs}"
 
 
 def promotion(outcome: Mapping[str, Any]) -> str:
@@ -150,12 +148,12 @@ def _interval(pair: Pair) -> str:
     return f"{pair['ci'][0]:+.4f} to {pair['ci'][1]:+.4f}"
 
 
-def _two_models(figures: Mapping[str, Any]) -> str:
-    return f"{figures['new']:.4f} against {figures['current']:.4f}"
-
-
-def _change(figures: Mapping[str, Any]) -> str:
-    return f"difference {figures['difference']:+.4f}, interval {_interval(figures)}"
+def _beside(figures: Mapping[str, Any], rows: str) -> str:
+    """A new model and the one in service."""
+    return (
+        f"{figures['new']:.4f} against {figures['current']:.4f} of the model in service on {rows} "
+        f"(difference {figures['difference']:+.4f}, interval {_interval(figures)})"
+    )
 
 
 def _seeds(trained: Sequence[Row], k: int) -> str:
