@@ -20,6 +20,8 @@ from genrec.measure.lists import ListMetrics
 from genrec.measure.predictions import PROTOCOLS, baseline_names, read_counts, read_parts
 from genrec.measure.rows import read_rows
 
+_OTHER = {"drop": "seen_kept", "keep": "seen_dropped"}  # where figures under the other protocol stand
+
 
 def headline_k(config: EvaluateConfig) -> int:
     """The cut-off of comparisons, slices and coverage: 10 where it is configured, else the largest."""
@@ -60,7 +62,8 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
     )
     metrics, comparisons = measure(ranks, rows, train_counts, config)
     for (model, protocol), figures in about_lists.items():
-        _at(metrics[model], protocol, config).update({n: round(value, DIGITS) for n, value in figures.items()})
+        entry = metrics[model] if protocol == config.seen_items else metrics[model][_OTHER[config.seen_items]]
+        entry |= {name: round(value, DIGITS) for name, value in figures.items()}
     result = {
         "metrics": metrics,
         "comparisons": comparisons,
@@ -92,13 +95,6 @@ def _first_k(table: pa.Table, k: int) -> NDArray[np.int32]:
     return lists.flatten().fill_null(-1).to_numpy().reshape(-1, k)
 
 
-def _at(entry: dict, protocol: str, config: EvaluateConfig) -> dict:
-    """The part of a model's entry for a protocol: the headline protocol is the entry itself."""
-    if protocol == config.seen_items:
-        return entry
-    return entry.setdefault("seen_kept" if protocol == "keep" else "seen_dropped", {})
-
-
 def measure(
     ranks: dict[tuple[str, str], NDArray[np.int32]],
     rows: Targets,
@@ -108,35 +104,31 @@ def measure(
     """Metrics with intervals by model, and paired comparisons, from ranks int32 [n] by (model, protocol)."""
     k, models = headline_k(config), list(dict.fromkeys(model for model, _ in ranks))
     slices = popularity_slices(train_counts, rows.targets, config.head_share)
-    metrics: dict[str, dict[str, Any]] = {model: {} for model in models}
-    comparisons: list[dict[str, Any]] = []
-    for protocol in sorted(PROTOCOLS, key=lambda p: p != config.seen_items):  # the headline first
-        is_headline = protocol == config.seen_items
-        measured = Comparison(
-            {model: [ranks[model, protocol]] for model in models},
-            rows.users,
-            config.ks,
-            num_bootstrap=config.num_bootstrap,
-            confidence=config.confidence,
-            slices=slices if is_headline else None,
-            sliced_k=k,
+
+    def compared(protocol: str, **sliced: Any) -> Comparison:
+        of_protocol = {model: [ranks[model, protocol]] for model in models}
+        num_bootstrap, confidence = config.num_bootstrap, config.confidence
+        return Comparison(
+            of_protocol, rows.users, config.ks, num_bootstrap=num_bootstrap, confidence=confidence, **sliced
         )
-        for model in models:
-            entry = _at(metrics[model], protocol, config)
-            figures = measured.figures(model)
-            entry |= _flat(figures["metrics"])
-            if is_headline:
-                entry["slices"] = {
-                    name: {"targets": int(slices[name].sum()), **_flat(of_slice)}
-                    for name, of_slice in figures["slices"].items()
-                }
-        if is_headline:
-            comparisons = [
-                {"model": one.model, "against": other.model, "metric": metric}
-                | measured.difference(one.model, other.model, metric)
-                for one, other in pairs(rows_of_run(models, "run"))
-                for metric in (f"hr@{k}", f"ndcg@{k}")
-            ]
+
+    headline = compared(config.seen_items, slices=slices, sliced_k=k)
+    other = compared("keep" if config.seen_items == "drop" else "drop")
+    metrics = {}
+    for model in models:
+        figures = headline.figures(model)
+        of_slices = {
+            name: {"targets": int(slices[name].sum()), **_flat(of_slice)}
+            for name, of_slice in figures["slices"].items()
+        }
+        metrics[model] = {**_flat(figures["metrics"]), "slices": of_slices}
+        metrics[model][_OTHER[config.seen_items]] = _flat(other.figures(model)["metrics"])
+    comparisons = [
+        {"model": one.model, "against": against.model, "metric": metric}
+        | headline.difference(one.model, against.model, metric)
+        for one, against in pairs(rows_of_run(models, "run"))
+        for metric in (f"hr@{k}", f"ndcg@{k}")
+    ]
     return metrics, comparisons
 
 

@@ -19,12 +19,14 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["svg"] = Markup
-    environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else str(v)
-    environment.filters["percent"] = lambda v: f"{v:.1%}"
-    environment.filters["whole_percent"] = lambda v: f"{v:.0%}"
-    environment.filters["duration"] = duration
-    environment.filters["utc"] = lambda s: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(s))
+    environment.filters |= {
+        "svg": Markup,
+        "thousands": "{:,}".format,
+        "percent": "{:.1%}".format,
+        "whole_percent": "{:.0%}".format,
+        "duration": duration,
+        "utc": lambda seconds: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds)),
+    }
     return environment.get_template(template).render(**values)
 
 
