@@ -16,7 +16,7 @@ from genrec.measure.comparison import TRAINED
 from genrec.report import page
 from genrec.report.page import duration
 from genrec.report.plots import Plot
-from genrec.report.result_plots import result_plots
+from genrec.report.result_plots import result_plots, slice_plots
 from genrec.report.results import of_run, terminal_rows
 from genrec.report.training import training_plots
 from genrec.store.local import Store
@@ -72,7 +72,7 @@ def _link(key: str, address: str, run_id: str, file: str) -> None:
 
 def _plots(report: dict[str, Any], store: Store) -> list[Plot]:
     """The plots of results and of training, each under a title of its own."""
-    drawn = result_plots(of_run(report)) if "metrics" in report else []
+    drawn = [p for draw in (result_plots, slice_plots) for p in draw(of_run(report))] if "metrics" in report else []
     for stage in (s for s in report["stages"] if s["name"] in TRAINED):
         plots = training_plots(stage["name"], store.object_path(stage["key"]))
         drawn += [plot._replace(title=f"{stage['name']} {plot.title}") for plot in plots]

@@ -1,6 +1,9 @@
 """Templates to HTML, and the part of a page that a run and a comparison share."""
 
+import json
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -28,6 +31,13 @@ def render(template: str, **values: Any) -> str:
         "utc": lambda seconds: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds)),
     }
     return environment.get_template(template).render(**values)
+
+
+def write(folder: Path, stem: str, facts: Mapping[str, Any], html: str) -> None:
+    """The facts and the page of a report: `stem`.json and `stem`.html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{stem}.html").write_text(html, encoding="utf-8")
 
 
 def of_results(results: Results, tables: list[Table]) -> dict[str, Any]:

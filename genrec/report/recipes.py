@@ -1,13 +1,12 @@
 """comparison.json and comparison.html: recipes side by side, with their sentences, tables and plots."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from genrec.measure.recipes import Folder, Report, compare_recipes
 from genrec.report import words
-from genrec.report.page import duration, of_results, render
+from genrec.report.page import duration, of_results, render, write
 from genrec.report.results import Results, Table, as_text, result_table, shown, table_of
 
 _COSTS = {
@@ -19,11 +18,8 @@ _COSTS = {
 def write_comparison(reports: Sequence[Report], out: Path, folder: Folder) -> dict[str, Any]:
     """Write comparison.json and comparison.html into `out`; returns the comparison, and "html", the page's path."""
     comparison = in_words(compare_recipes(reports, folder))
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "comparison.json").write_text(json.dumps(comparison, indent=1) + "\n", encoding="utf-8")
-    page = out / "comparison.html"
-    page.write_text(_page(comparison), encoding="utf-8")
-    return comparison | {"html": str(page)}
+    write(out, "comparison", comparison, _page(comparison))
+    return comparison | {"html": str(out / "comparison.html")}
 
 
 def in_words(figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ The page is one file: style and plots are inside, nothing is fetched and nothing
 data or config is escaped.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import yaml
 from genrec.measure.comparison import TRAINED
 from genrec.report.collect import RunRecord, collect
 from genrec.report.examples import recommendation_examples
-from genrec.report.page import of_results, render
+from genrec.report.page import of_results, render, write
 from genrec.report.plots import Plot, bar_plot
 from genrec.report.results import of_run, run_tables
 from genrec.report.semantic_ids import code_plot, sid_examples, sid_plots
@@ -28,10 +27,8 @@ def write_report(run: RunRecord, folder: Path) -> dict[str, Any]:
     Sections whose stage did not run are left out. See `genrec.report.collect` for the fields.
     """
     report = collect(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     artifacts = {stage: Path(path) for stage, path in run["artifacts"].items()}
-    (folder / "report.html").write_text(render("report.html.j2", **page(report, artifacts)), encoding="utf-8")
+    write(folder, "report", report, render("report.html.j2", **page(report, artifacts)))
     return report
 
 

@@ -7,7 +7,7 @@ _PAIRED = "{:.0%} intervals, paired on the same users and seeds. One that touche
 
 
 def result_plots(results: Results) -> list[Plot]:
-    """HR and NDCG of every row, and differences: of the best trained model to all others, of all to where they began."""
+    """HR and NDCG of every row; differences of the best trained model to the others, and of each to where it began."""
     k = results["headline_k"]
     return [_figures(results, f"hr@{k}"), _figures(results, f"ndcg@{k}"), *_differences(results)]
 
@@ -40,10 +40,11 @@ def _differences(results: Results) -> list[Plot]:
     pairs = [pair for pair in results["comparisons"] if pair["metric"] == metric]
     groups = {
         f"{final} against the others": [(f"vs {p['against']}", p) for p in pairs if p["row"] == final],
-        f"Against the best baseline, {best}": [(p["row"], p) for p in pairs if p["against"] == best],
+        "Against the best baseline": [(p["row"], p) for p in pairs if p["against"] == best],
         "What reinforcement learning changed": [(p["row"], p) for p in pairs if p["against"] == start[p["row"]]],
     }
     note, x_label = _PAIRED.format(results["confidence"]), f"difference in {metric.upper()}"
+    note += f" The best baseline is {best}." if best else ""
     return [
         interval_plot(
             f"difference-{i}", title, note,
