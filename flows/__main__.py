@@ -1,6 +1,5 @@
 """The command line: `python -m flows --help`."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from flows.serve import environment
 from flows.session import (
     checked_config,
     claimed_run_id,
+    finished_report,
     out,
     prefect_api,
     print_report,
@@ -163,12 +163,7 @@ def report(
     """Print the results of a finished run and where its report.html is."""
     with short_errors(debug):
         root = local_root(store or Config.model_fields["store"].default)
-        folder = root / "runs" / run_name
-        if not (folder / "report.json").is_file():
-            runs = sorted(p.parent.name for p in (root / "runs").glob("*/report.json") if p.parent.name != "latest")
-            known = f"; finished runs: {', '.join(runs[-5:])}" if runs else "; there is no finished run yet: make run"
-            raise GenrecError(f"{folder}: no report there{known}")
-        print_report(json.loads((folder / "report.json").read_text()), root)
+        print_report(finished_report(root, run_name), root)
 
 
 @app.command()

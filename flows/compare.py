@@ -34,8 +34,13 @@ def compare(configs: list[dict[str, Any]], run_id: str, seeds: int = 1) -> dict[
     """
     runs = with_seeds([validate(config) for config in configs], seeds)
     reports = _run_all(runs, run_id)
-    store = open_store(configs[0]["store"])
-    comparison = write_comparison(reports, store.run_path(run_id), artifacts_of(reports, store))
+    return write_and_publish(reports, configs[0]["store"], run_id)
+
+
+def write_and_publish(reports: Sequence[dict[str, Any]], store: str, run_id: str) -> dict[str, Any]:
+    """Compare finished runs; what `compare` returns. Raises ConfigError when an artifact is not in the store any more."""
+    opened = open_store(store)
+    comparison = write_comparison(reports, opened.run_path(run_id), artifacts_of(reports, opened))
     publish_comparison(comparison, run_id)
     return comparison
 

@@ -42,15 +42,13 @@ class Terminal(Watcher):
         self.bars.stop()
 
     def stage_started(self, stage: str, reason: str) -> None:
-        self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}", highlight=False, soft_wrap=True)
+        self._print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}")
         self._quarter = 0
         self._end_bar(stage)
         self._bars[threading.get_ident(), stage] = self.bars.add_task(stage, total=None, note="")
 
     def stage_waiting(self, stage: str) -> None:
-        self.console.print(
-            f"  {stage:<{_WIDTH}} another run computes it; waiting for the result", highlight=False, soft_wrap=True
-        )
+        self._print(f"  {stage:<{_WIDTH}} another run computes it; waiting for the result")
 
     def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
         figures = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
@@ -61,26 +59,24 @@ class Terminal(Watcher):
         quarter = int(4 * done / total) if total else 0
         if not self.console.is_terminal and quarter > self._quarter:
             self._quarter = quarter
-            self.console.print(
-                f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}", highlight=False, soft_wrap=True
-            )
+            self._print(f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}")
 
     def stage_finished(self, record: dict[str, Any]) -> None:
         self._end_bar(record["name"])
         mark = "[green]cached[/]  " if record["status"] == "cached" else "[bold]computed[/]"
         why = "" if record["status"] == "computed" else f"  [dim]{record['reason']}[/]"
-        self.console.print(
-            f"  [cyan]{record['name']:<{_WIDTH}}[/] {mark} {record['seconds']:7.1f} s  [dim]{record['key']}[/]{why}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        about = f"{mark} {record['seconds']:7.1f} s  [dim]{record['key']}[/]{why}"
+        self._print(f"  [cyan]{record['name']:<{_WIDTH}}[/] {about}")
 
     def stage_failed(self, stage: str) -> None:
         self._end_bar(stage)
-        self.console.print(f"  [cyan]{stage:<{_WIDTH}}[/] [red]failed[/]", highlight=False, soft_wrap=True)
+        self._print(f"  [cyan]{stage:<{_WIDTH}}[/] [red]failed[/]")
 
     def message(self, text: str) -> None:
-        self.console.print(f"  [dim]{text}[/]", highlight=False, soft_wrap=True)
+        self._print(f"  [dim]{text}[/]")
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def _end_bar(self, stage: str) -> None:
         bar = self._bars.pop((threading.get_ident(), stage), None)

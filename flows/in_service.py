@@ -1,11 +1,10 @@
 """What the commands about the model in service do: show it, put another one there, go back."""
 
-import json
 import time
-from typing import Any
 
 from rich.console import Console
 
+from flows.session import finished_report
 from genrec.config import Config
 from genrec.errors import GenrecError
 from genrec.in_service.registry import Record, Registry, names
@@ -31,7 +30,7 @@ def show(out: Console, name: str, store: str | None) -> None:
 def promote_run(out: Console, run: str, store: str | None) -> None:
     """Put the model of a finished run in service. Raises GenrecError for a run that stopped early."""
     opened = _open(store)
-    report = _report(opened, run)
+    report = finished_report(opened.root, run)
     stages = [stage for stage in report["stages"] if stage["name"] in STAGES]
     keys, digests = ({stage["name"]: stage[what] for stage in stages} for what in ("key", "digest"))
     if "evaluate" not in keys:
@@ -62,15 +61,6 @@ def _registry(name: str, store: str | None) -> Registry:
     if name and name not in known:
         raise GenrecError(f"no model is in service under {name!r}; there are {', '.join(known)}")
     return Registry(opened, name or known[0])
-
-
-def _report(store: Store, run: str) -> dict[str, Any]:
-    path = store.root / "runs" / run / "report.json"
-    try:
-        # Here first: runs/latest is a link of this machine, at a URL there is none.
-        return json.loads(path.read_text() if path.is_file() else store.read_document(f"runs/{run}/report.json"))
-    except GenrecError:
-        raise GenrecError(f"{path}: no report there") from None
 
 
 def _when(record: Record) -> str:

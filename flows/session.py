@@ -69,6 +69,16 @@ def run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
         return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
 
 
+def finished_report(store: Path, run: str) -> dict[str, Any]:
+    """report.json of a run. Raises GenrecError, naming finished runs, where there is none; `store` holds runs/."""
+    path = store / "runs" / run / "report.json"
+    if not path.is_file():
+        runs = sorted(p.parent.name for p in (store / "runs").glob("*/report.json") if p.parent.name != "latest")
+        known = f"; finished runs: {', '.join(runs[-5:])}" if runs else "; there is no finished run yet: make run"
+        raise GenrecError(f"{path.parent}: no report there{known}")
+    return json.loads(path.read_text())
+
+
 def print_report(report: dict[str, Any], store: Path) -> None:
     """Table, sentences and place of a report; `store` is the folder with runs/."""
     from flows.console import table

@@ -9,8 +9,8 @@ from prefect.flows import EntrypointType
 from prefect.schedules import Schedule
 
 from flows import recipes
-from flows.compare import artifacts_of, with_seeds
-from flows.publish import publish_comparison, publish_report
+from flows.compare import with_seeds, write_and_publish
+from flows.publish import publish_report
 from flows.retrain import pipeline
 from flows.run_names import run_id
 from flows.serve.forms import (
@@ -39,7 +39,6 @@ from flows.serve.forms import (
 )
 from flows.serve.live import shown_in_prefect
 from genrec.config import Config
-from genrec.report.recipes import write_comparison
 from genrec.store.remote import open_store
 
 if TYPE_CHECKING:
@@ -102,9 +101,7 @@ def compare_recipes(
     for config in with_seeds(configs, seeds):
         with shown_in_prefect():
             reports.append(pipeline(config, f"{together}-{config.name}-seed{config.seed}"))
-    store = open_store(config.store)
-    comparison = write_comparison(reports, store.run_path(together), artifacts_of(reports, store))
-    publish_comparison(comparison, together)
+    write_and_publish(reports, config.store, together)
 
 
 @form("evaluate-only", flow_run_name="evaluate {preset} {recipe}")

@@ -57,12 +57,14 @@ def decide(
     """
     valid_users, new = read_ranks(ranks, "valid", NEW)
     users, current = read_ranks(ranks, "valid", CURRENT)
-    _check_users(valid_users, users, ranks)
+    test_users, _, test_new = read_predicted_ranks(evaluated, TRAINED[-1], config.seen_items)
+    users_on_test, test_current = read_ranks(ranks, "test", CURRENT)
+    if not (np.array_equal(valid_users, users) and np.array_equal(test_users, users_on_test)):
+        raise DataError(
+            f"{ranks / RANKS_FILE}: holds other rows than the run it is compared with; remove the folder and run again"
+        )
     on_valid = judge(users, new, current, config, rule, max_loss)
-    users, _, new = read_predicted_ranks(evaluated, TRAINED[-1], config.seen_items)
-    test_users, current = read_ranks(ranks, "test", CURRENT)
-    _check_users(users, test_users, ranks)
-    on_test = _figures(users, new, current, config)
+    on_test = _figures(test_users, test_new, test_current, config)
     return {"metric": f"ndcg@{headline_k(config)}", "rule": rule, **on_valid, "test": on_test}
 
 
@@ -94,24 +96,12 @@ def judge(
     return {**figures, "good_enough": good_enough, "equal_promoted": round(equal, 4), "loss_passed": loss_passed}
 
 
-def _check_users(users: NDArray[np.int32], others: NDArray[np.int32], ranks: Path) -> None:
-    if not np.array_equal(users, others):
-        raise DataError(
-            f"{ranks / RANKS_FILE}: holds other rows than the run it is compared with; remove the folder and run again"
-        )
-
-
 def _figures(
     users: NDArray[np.int32], new: NDArray[np.int32], current: NDArray[np.int32], config: EvaluateConfig
 ) -> dict[str, Any]:
     k = headline_k(config)
-    measured = Comparison(
-        {NEW: [new], CURRENT: [current]},
-        users,
-        [k],
-        num_bootstrap=config.num_bootstrap,
-        confidence=config.confidence,
-    )
-    means = {model: measured.figure(model, f"ndcg@{k}")["mean"] for model in (NEW, CURRENT)}
+    ranks = {NEW: [new], CURRENT: [current]}
+    measured = Comparison(ranks, users, [k], num_bootstrap=config.num_bootstrap, confidence=config.confidence)
+    means = {model: measured.figure(model, f"ndcg@{k}")["mean"] for model in ranks}
     difference = measured.difference(NEW, CURRENT, f"ndcg@{k}")
     return {**means, **difference, "rows": len(users), "users": len(np.unique(users))}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -18,6 +19,8 @@ from genrec.measure.comparison import DIGITS, TRAINED, Comparison, pairs, popula
 from genrec.measure.lists import ListMetrics
 from genrec.measure.predictions import PROTOCOLS, baseline_names, read_counts, read_parts
 from genrec.measure.rows import read_rows
+
+_OTHER = {"drop": "seen_kept", "keep": "seen_dropped"}  # where figures under the other protocol stand
 
 
 def headline_k(config: EvaluateConfig) -> int:
@@ -37,39 +40,38 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
     - comparisons [{model, against, metric, difference, ci, share_in_favour, relative}], paired on the users,
     - decode {"invalid": {model: count}} and protocol.
 
-    Returns a summary, in which alone speeds stand: the artifact has the same bytes for the same predictions.
+    Returns a summary with the speeds, which stand there alone: the artifact has the same bytes for the same predictions.
     Raises DataError when a shard is missing, there is no test row or no model.
     """
     rows = read_rows(prepared, "test")
     if not len(rows):
         raise DataError(f"{prepared / 'test.parquet'}: no test row; no user has enough events (lower prepare.k_core?)")
-    counts: list[dict] = []
-    folders: dict[str, Path] = {}
-    for folder in (parts, *([baselines] if baselines is not None else [])):
-        counted = read_counts(folder)
-        counts += counted
-        folders |= {c["model"]: folder for c in counted}
+    counted = {folder: read_counts(folder) for folder in (parts, baselines) if folder is not None}
+    counts = [count for records in counted.values() for count in records]
+    folders = {count["model"]: folder for folder, records in counted.items() for count in records}
     models = [m for m in (*TRAINED, *baseline_names(config.baselines)) if m in folders]
     if not models:
         raise DataError(f"{parts}: no predictions to merge")
     table = tables.CATALOGUE_FILE.read(prepared, ["train_count", "categories"])
-    catalogue = table["train_count"].to_numpy()
+    train_counts = table["train_count"].to_numpy()
 
     out.mkdir(parents=True, exist_ok=True)
     listed = ListMetrics(table, headline_k(config), config.head_share)
-    folders = {model: folders[model] for model in models}
-    ranks, about_lists = _join(folders, rows, config, listed, tables.PREDICTIONS_FILE.path(out))
-    metrics, comparisons = measure(ranks, rows, catalogue, config)
+    ranks, about_lists = _join(
+        {model: folders[model] for model in models}, rows, config, listed, tables.PREDICTIONS_FILE.path(out)
+    )
+    metrics, comparisons = measure(ranks, rows, train_counts, config)
     for (model, protocol), figures in about_lists.items():
-        _at(metrics[model], protocol, config).update({n: round(value, DIGITS) for n, value in figures.items()})
+        entry = metrics[model] if protocol == config.seen_items else metrics[model][_OTHER[config.seen_items]]
+        entry |= {name: round(value, DIGITS) for name, value in figures.items()}
     result = {
         "metrics": metrics,
         "comparisons": comparisons,
-        "decode": {"invalid": {m: int(sum(c["invalid"] for c in counts if c["model"] == m)) for m in models}},
-        "protocol": protocol_of(rows, catalogue, config),
+        "decode": {"invalid": {m: sum(c["invalid"] for c in counts if c["model"] == m) for m in models}},
+        "protocol": protocol_of(rows, train_counts, config),
     }
     (out / "metrics.json").write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
-    return _summary(result, counts, config)
+    return {"decode": _speeds(counts)}
 
 
 def _join(
@@ -89,20 +91,8 @@ def _join(
 
 def _first_k(table: pa.Table, k: int) -> NDArray[np.int32]:
     """The first k items of each list, int32 [n, k], -1 where a list is shorter."""
-    lists = table["items"].combine_chunks()
-    lengths = lists.value_lengths().to_numpy()
-    rows = np.repeat(np.arange(len(lists)), lengths)
-    place = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    first = np.full((len(lists), k), -1, dtype=np.int32)
-    first[rows[place < k], place[place < k]] = lists.flatten().to_numpy()[place < k]
-    return first
-
-
-def _at(entry: dict, protocol: str, config: EvaluateConfig) -> dict:
-    """The part of a model's entry for a protocol: the headline protocol is the entry itself."""
-    if protocol == config.seen_items:
-        return entry
-    return entry.setdefault("seen_kept" if protocol == "keep" else "seen_dropped", {})
+    lists = pc.list_slice(table["items"].combine_chunks(), 0, k, return_fixed_size_list=True)
+    return lists.flatten().fill_null(-1).to_numpy().reshape(-1, k)
 
 
 def measure(
@@ -114,35 +104,31 @@ def measure(
     """Metrics with intervals by model, and paired comparisons, from ranks int32 [n] by (model, protocol)."""
     k, models = headline_k(config), list(dict.fromkeys(model for model, _ in ranks))
     slices = popularity_slices(train_counts, rows.targets, config.head_share)
-    metrics: dict[str, dict[str, Any]] = {model: {} for model in models}
-    comparisons: list[dict[str, Any]] = []
-    for protocol in sorted(PROTOCOLS, key=lambda p: p != config.seen_items):  # the headline first
-        is_headline = protocol == config.seen_items
-        measured = Comparison(
-            {model: [ranks[model, protocol]] for model in models},
-            rows.users,
-            config.ks,
-            num_bootstrap=config.num_bootstrap,
-            confidence=config.confidence,
-            slices=slices if is_headline else None,
-            sliced_k=k,
+
+    def compared(protocol: str, **sliced: Any) -> Comparison:
+        of_protocol = {model: [ranks[model, protocol]] for model in models}
+        num_bootstrap, confidence = config.num_bootstrap, config.confidence
+        return Comparison(
+            of_protocol, rows.users, config.ks, num_bootstrap=num_bootstrap, confidence=confidence, **sliced
         )
-        for model in models:
-            entry = _at(metrics[model], protocol, config)
-            figures = measured.figures(model)
-            entry |= _flat(figures["metrics"])
-            if is_headline:
-                entry["slices"] = {
-                    name: {"targets": int(slices[name].sum()), **_flat(of_slice)}
-                    for name, of_slice in figures["slices"].items()
-                }
-        if is_headline:
-            comparisons = [
-                {"model": one.model, "against": other.model, "metric": metric}
-                | measured.difference(one.model, other.model, metric)
-                for one, other in pairs(rows_of_run(models, "run"))
-                for metric in (f"hr@{k}", f"ndcg@{k}")
-            ]
+
+    headline = compared(config.seen_items, slices=slices, sliced_k=k)
+    other = compared("keep" if config.seen_items == "drop" else "drop")
+    metrics = {}
+    for model in models:
+        figures = headline.figures(model)
+        of_slices = {
+            name: {"targets": int(slices[name].sum()), **_flat(of_slice)}
+            for name, of_slice in figures["slices"].items()
+        }
+        metrics[model] = {**_flat(figures["metrics"]), "slices": of_slices}
+        metrics[model][_OTHER[config.seen_items]] = _flat(other.figures(model)["metrics"])
+    comparisons = [
+        {"model": one.model, "against": against.model, "metric": metric}
+        | headline.difference(one.model, against.model, metric)
+        for one, against in pairs(rows_of_run(models, "run"))
+        for metric in (f"hr@{k}", f"ndcg@{k}")
+    ]
     return metrics, comparisons
 
 
@@ -171,19 +157,14 @@ def protocol_of(rows: Targets, train_counts: NDArray[np.integer], config: Evalua
     }
 
 
-def _summary(result: dict, counts: list[dict], config: EvaluateConfig) -> dict:
-    k = headline_k(config)
-    wanted = (f"hr@{k}", f"hr@{k}_ci", f"ndcg@{k}", f"ndcg@{k}_ci", f"coverage@{k}")
+def _speeds(counts: list[dict]) -> dict[str, Any]:
+    """What decoding took and how many lists it made a second, of the trained models."""
     users, seconds = Counter[str](), Counter[str]()
     for count in (c for c in counts if c["model"] in TRAINED):
         users[count["model"]] += len(PROTOCOLS) * count["users"]  # a list of each protocol
         seconds[count["model"]] += count["seconds"]
     return {
-        "models": {model: {name: entry[name] for name in wanted} for model, entry in result["metrics"].items()},
-        "decode": {
-            "users_per_s_by_model": {model: users[model] / seconds[model] for model in users},
-            "users_per_s": users.total() / seconds.total() if seconds.total() else None,
-            "seconds": seconds.total(),
-            "invalid": sum(result["decode"]["invalid"].values()),
-        },
+        "users_per_s_by_model": {model: users[model] / seconds[model] for model in users},
+        "users_per_s": users.total() / seconds.total() if seconds.total() else None,
+        "seconds": seconds.total(),
     }

@@ -168,19 +168,20 @@ def read_counts(parts: Path) -> list[dict]:
     return [json.loads(file.read_text()) for file in sorted(parts.glob("*.*.json"))]
 
 
-def read_ranks(
-    evaluated: Path, model: str, seen_items: str
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """(users, targets, ranks), int32 [n] by test row, of a model in the folder of an evaluate artifact.
-
-    Raises DataError when it is not there.
-    """
-    wanted = (pc.field("model") == model) & (pc.field("seen_items") == seen_items)
-    columns = ["model", "seen_items", "user", "target", "rank"]
-    table = tables.PREDICTIONS_FILE.read(evaluated, columns=columns).filter(wanted)
+def read_predictions(evaluated: Path, model: str, seen_items: str, columns: Sequence[str]) -> pa.Table:
+    """Columns by test row, of a model in the folder of an evaluate artifact. Raises DataError when it is not there."""
+    table = tables.PREDICTIONS_FILE.read(evaluated, ["model", "seen_items", *columns])
+    table = table.filter((pc.field("model") == model) & (pc.field("seen_items") == seen_items)).select(columns)
     if not len(table):
         raise DataError(
             f"{evaluated / 'predictions.parquet'}: holds no predictions of {model} (seen items {seen_items})"
         )
-    users, targets, ranks = (table[name].to_numpy() for name in ("user", "target", "rank"))
-    return users, targets, ranks
+    return table
+
+
+def read_ranks(
+    evaluated: Path, model: str, seen_items: str
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """(users, targets, ranks), int32 [n] by test row, as `read_predictions` finds them."""
+    users, targets, ranks = read_predictions(evaluated, model, seen_items, ["user", "target", "rank"]).columns
+    return users.to_numpy(), targets.to_numpy(), ranks.to_numpy()

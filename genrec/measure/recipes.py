@@ -5,7 +5,7 @@ Nothing is picked: figures are those of the checkpoint that validation chose in 
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,24 +42,17 @@ def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]
     if not evaluated:
         raise DataError("nothing to compare: none of the runs was evaluated")
     _check_protocol(evaluated)
-    recipes = {
-        name: [r for r in evaluated if r["name"] == name] for name in dict.fromkeys(r["name"] for r in evaluated)
-    }
+    recipes: dict[str, list[Report]] = {}
+    for report in evaluated:
+        recipes.setdefault(report["name"], []).append(report)
     runs_of = _rows(recipes)
-    resamples = max(r["config"]["evaluate"]["num_bootstrap"] for r in evaluated)
-    measured = _measure(runs_of, evaluated[0], folder, resamples)
+    measured = _measure(runs_of, evaluated, folder)
     k = evaluated[0]["protocol"]["headline_k"]
     figures = {row: _figures(row, runs, measured, k) for row, runs in runs_of.items()}
     ordered = sorted(figures, key=lambda row: -figures[row]["metrics"][f"ndcg@{k}"]["mean"])
-    settings = {
-        name: flatten({n: v for n, v in runs[0]["config"].items() if n not in _NO_RECIPE})
-        for name, runs in recipes.items()
-    }
-    differing = [
-        n
-        for n in sorted(set().union(*settings.values()))
-        if len({json.dumps(s.get(n), sort_keys=True) for s in settings.values()}) > 1
-    ]
+    configs = {name: runs[0]["config"] for name, runs in recipes.items()}
+    settings = {name: flatten({n: v for n, v in c.items() if n not in _NO_RECIPE}) for name, c in configs.items()}
+    differing = [n for n in sorted(set().union(*settings.values())) if _differ(s.get(n) for s in settings.values())]
     return {
         "rows": [figures[row] for row in ordered],
         "comparisons": [
@@ -80,26 +73,22 @@ def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]
     }
 
 
-def _measure(runs_of: Mapping[Row, Sequence[Report]], first: Report, folder: Folder, num_bootstrap: int) -> Comparison:
+def _measure(runs_of: Mapping[Row, Sequence[Report]], evaluated: Sequence[Report], folder: Folder) -> Comparison:
     """All rows under one bootstrap. Raises DataError when they were tested on different rows."""
-    protocol = first["protocol"]
+    protocol = evaluated[0]["protocol"]
     read = {
         row: [read_ranks(folder(_key(run, "evaluate")), row.model, run["protocol"]["seen_items"]) for run in runs]
         for row, runs in runs_of.items()
     }
-    users, targets, _ = next(iter(read.values()))[0]
-    for seeds in read.values():
-        for other_users, other_targets, _ in seeds:
-            if not (np.array_equal(other_users, users) and np.array_equal(other_targets, targets)):
-                raise DataError(
-                    "the runs were tested on different users or items; compare runs on the same prepared data"
-                )
-    counts = tables.CATALOGUE_FILE.read(folder(_key(first, "prepare")), ["train_count"])
+    (users, targets, _), *others = [of_run for runs in read.values() for of_run in runs]
+    if not all(np.array_equal(u, users) and np.array_equal(t, targets) for u, t, _ in others):
+        raise DataError("the runs were tested on different users or items; compare runs on the same prepared data")
+    counts = tables.CATALOGUE_FILE.read(folder(_key(evaluated[0], "prepare")), ["train_count"])
     return Comparison(
         {row: [ranks for _, _, ranks in seeds] for row, seeds in read.items()},
         users,
         [protocol["headline_k"]],
-        num_bootstrap=num_bootstrap,
+        num_bootstrap=max(r["config"]["evaluate"]["num_bootstrap"] for r in evaluated),
         confidence=protocol["confidence"],
         slices=popularity_slices(counts["train_count"].to_numpy(), targets, protocol["head_share"]),
         sliced_k=protocol["headline_k"],
@@ -109,11 +98,15 @@ def _measure(runs_of: Mapping[Row, Sequence[Report]], first: Report, folder: Fol
 def _check_protocol(evaluated: Sequence[Report]) -> None:
     for field in _PROTOCOL:
         values = {r["name"]: r["protocol"].get(field) for r in evaluated}
-        if len({json.dumps(v) for v in values.values()}) > 1:
+        if _differ(values.values()):
             shown = ", ".join(f"{name}: {value}" for name, value in values.items())
             raise DataError(
                 f"the runs differ in {field} ({shown}), so their figures cannot be compared; make it the same"
             )
+
+
+def _differ(values: Iterable[Any]) -> bool:
+    return len({json.dumps(value, sort_keys=True) for value in values}) > 1
 
 
 def _rows(recipes: Mapping[str, Sequence[Report]]) -> dict[Row, Sequence[Report]]:
@@ -156,29 +149,27 @@ def _cost(row: Row, reports: Sequence[Report]) -> dict[str, float | None]:
     """Mean seconds of training and lists a second, over the seeds; stages read from the cache count what they took."""
     if row.recipe is None:
         costs = [r.get("baselines", {}).get(row.model, {}) for r in reports]
-        return {name: _mean(c.get(key) for c in costs) for name, key in _BASELINE_COST.items()}
-    stages = TRAINED[: TRAINED.index(row.model) + 1]
-    seconds = [sum(s.get("computed_seconds", 0) for s in r["stages"] if s["name"] in stages) for r in reports]
-    speed = [r["decode"].get("users_per_s_by_model", {}).get(row.model) for r in reports]
+        seconds, speed = ([cost.get(name) for cost in costs] for name in ("fit_seconds", "users_per_s"))
+    else:
+        stages = TRAINED[: TRAINED.index(row.model) + 1]
+        seconds = [sum(s.get("computed_seconds", 0) for s in r["stages"] if s["name"] in stages) for r in reports]
+        speed = [r["decode"].get("users_per_s_by_model", {}).get(row.model) for r in reports]
     return {"train_seconds": _mean(seconds), "lists_per_s": _mean(speed)}
 
 
-_BASELINE_COST = {"train_seconds": "fit_seconds", "lists_per_s": "users_per_s"}
-
-
 def _about(name: str, runs: Sequence[Report]) -> dict[str, Any]:
-    """What a recipe measured along the way, means over its seeds."""
-    sft = [r.get("training", {}).get("sft", {}) for r in runs]
-    sid = [r.get("sid", {}) for r in runs]
-    chosen = {
-        "ids": ("sid", "method"),
-        "base": ("base", "model"),
-        "adapter": ("sft", "adapter"),
-        "algorithm": ("rl", "algorithm"),
-    }
+    """What a recipe is made of, and what it measured along the way, means over its seeds."""
+    config, sid, sft = (
+        runs[0]["config"],
+        [r.get("sid", {}) for r in runs],
+        [r.get("training", {}).get("sft", {}) for r in runs],
+    )
     return {
         "name": name,
-        **{shown: runs[0]["config"].get(section, {}).get(setting) for shown, (section, setting) in chosen.items()},
+        "ids": config["sid"]["method"],
+        "base": config["base"]["model"],
+        "adapter": config["sft"]["adapter"],
+        "algorithm": config["rl"]["algorithm"],
         **{n: _mean(s.get(n) for s in sid) for n in ("collision_rate_raw", "shortened_by")},
         **{n: _mean(s.get(n) for s in sft) for n in ("trainable_share", "weight_bytes", "peak_gpu_bytes")},
     }

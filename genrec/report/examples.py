@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from genrec import tables
+from genrec.measure.predictions import read_predictions
 from genrec.measure.rows import read_rows
 from genrec.report.results import rows_of
 
@@ -18,19 +18,11 @@ def recommendation_examples(
     """Test rows at even distances with the list of the last trained (else best) model: no hand-picking."""
     rows = rows_of(report)
     model = next((row["model"] for row in rows if row["recipe"] is not None and row["final"]), rows[0]["model"])
-    wanted = (pc.field("model") == model) & (pc.field("seen_items") == report["protocol"]["seen_items"])
-    table = tables.PREDICTIONS_FILE.read(evaluate).filter(wanted)
-    places = (
-        np.linspace(0, len(table) - 1, num_rows + 2).round().astype(int)[1:-1]
-        if len(table) > 2
-        else np.arange(len(table))
-    )
-    table = table.take(places)
+    table = read_predictions(evaluate, model, report["protocol"]["seen_items"], ["target", "rank", "items"])
+    places = np.unique(np.linspace(0, len(table) - 1, num_rows + 2).round().astype(int)[1:-1])
     histories = read_rows(prepared, "test", places).histories
     names = tables.CATALOGUE_FILE.read(prepared, ["item_id", "title"])
-    titles = [
-        title or item for title, item in zip(names["title"].to_pylist(), names["item_id"].to_pylist(), strict=True)
-    ]
+    titles = [item["title"] or item["item_id"] for item in names.to_pylist()]
     return [
         {
             "model": model,
@@ -40,5 +32,5 @@ def recommendation_examples(
             "rank": row["rank"] + 1 if row["rank"] >= 0 else None,
             "items": [{"title": titles[i], "hit": i == row["target"]} for i in row["items"][:5]],
         }
-        for row, history in zip(table.to_pylist(), histories, strict=True)
+        for row, history in zip(table.take(places).to_pylist(), histories, strict=True)
     ]

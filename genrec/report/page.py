@@ -1,10 +1,16 @@
-"""Templates to HTML."""
+"""Templates to HTML, and the part of a page that a run and a comparison share."""
 
+import json
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
+
+from genrec.report.result_plots import result_plots, slice_plots
+from genrec.report.results import LIST_MEANINGS, Results, Table, list_table
 
 
 def render(template: str, **values: Any) -> str:
@@ -16,13 +22,34 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["svg"] = Markup
-    environment.filters["thousands"] = lambda v: f"{v:,}" if isinstance(v, int) else str(v)
-    environment.filters["percent"] = lambda v: f"{v:.1%}"
-    environment.filters["whole_percent"] = lambda v: f"{v:.0%}"
-    environment.filters["duration"] = duration
-    environment.filters["utc"] = lambda s: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(s))
+    environment.filters |= {
+        "svg": Markup,
+        "thousands": "{:,}".format,
+        "percent": "{:.1%}".format,
+        "whole_percent": "{:.0%}".format,
+        "duration": duration,
+        "utc": lambda seconds: time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds)),
+    }
     return environment.get_template(template).render(**values)
+
+
+def write(folder: Path, stem: str, facts: Mapping[str, Any], html: str) -> None:
+    """The facts and the page of a report: `stem`.json and `stem`.html."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{stem}.html").write_text(html, encoding="utf-8")
+
+
+def of_results(results: Results, tables: list[Table]) -> dict[str, Any]:
+    """What the pages of a run and of a comparison both show."""
+    return {
+        "confidence": results["confidence"],
+        "tables": tables,
+        "plots": result_plots(results),
+        "slices": slice_plots(results),
+        "lists": list_table(results["rows"]),
+        "meanings": LIST_MEANINGS,
+    }
 
 
 def duration(seconds: float) -> str:

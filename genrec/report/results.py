@@ -1,22 +1,48 @@
-"""One shape for the results of a run and of a comparison of recipes, and their tables.
+"""A report is a comparison of one run: the results of both in one shape, and their tables.
 
-A row is {label, recipe (None: a baseline), model, final, metrics {metric: {mean, ci}}, slices {slice: the same}, lists
-{coverage, ...}, seeds}, as in comparison.json; a pair is {row, against, metric, difference, ci, share_in_favour,
-relative}. A report is a comparison of one run: `rows_of` and `pairs_of` read both from a report.
+Results are a mapping as comparison.json holds it: rows [{label, recipe (None: a baseline), model, final, metrics {metric:
+{mean, ci, by_seed}}, slices {slice: the same}, lists {coverage, ...}}], best first, comparisons [{row, against, metric,
+difference, ci, share_in_favour, relative}], recipes, headline_k and
+confidence; of a run also targets {slice: number}.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from genrec.measure.comparison import rows_of_run
 
 Row = Mapping[str, Any]
-Table = dict[str, Any]  # title, columns, rows (see `result_table` and templates/macros.html.j2)
-_OTHER_PROTOCOL = {"drop": "seen_kept", "keep": "seen_dropped"}
+Results = Mapping[str, Any]
+Table = dict[str, Any]  # title, columns and rows [{trained, cells}]; a cell is a text or {mean, ci, best}
+Columns = Mapping[str, Callable[[Row], Any]]  # name -> cell of a row
+_LISTS = {  # what lists are like: (how it is written, what it means)
+    "coverage": ("{:.1%}", "Coverage: share of the catalogue in any list"),
+    "novelty": ("{:.2f}", "Novelty: mean self-information of the listed items, bits"),
+    "diversity": ("{:.3f}", "Diversity: 1 - Jaccard index of the categories of two items of a list"),
+    "tail_share": ("{:.1%}", "Tail share: share of listed items outside the head"),
+}
+LIST_MEANINGS = [meaning for _, meaning in _LISTS.values()]
 
 
-def rows_of(report: Mapping[str, Any], place: str | None = None) -> list[Row]:
+def of_run(report: Mapping[str, Any]) -> Results:
+    """The results of a run."""
+    return {
+        "rows": rows_of(report),
+        "comparisons": [{"row": pair["model"], **pair} for pair in report["comparisons"]],
+        "recipes": [],
+        "headline_k": report["protocol"]["headline_k"],
+        "confidence": report["protocol"]["confidence"],
+        "targets": {
+            name: slice_["targets"]
+            for entry in report["metrics"].values()
+            for name, slice_ in entry.get("slices", {}).items()
+        },
+    }
+
+
+def rows_of(report: Mapping[str, Any], place: str = "") -> list[Row]:
     """The models of a run, best NDCG at the headline cut-off first.
 
     `place` is where the figures under the other protocol are (seen_kept or seen_dropped); the order stays the headline's.
@@ -25,57 +51,61 @@ def rows_of(report: Mapping[str, Any], place: str | None = None) -> list[Row]:
     rows = []
     for row in rows_of_run(list(metrics), report["name"]):
         entry = metrics[row.model][place] if place else metrics[row.model]
-        slices = entry.get("slices", {})
-        shown = {"metrics": _figures(entry), "slices": {name: _figures(slice_) for name, slice_ in slices.items()}}
-        targets = {name: slice_["targets"] for name, slice_ in slices.items()}
-        lists = {"coverage": entry[f"coverage@{k}"]}
-        rows.append({**dataclasses.asdict(row), **shown, "targets": targets, "lists": lists})
+        slices = {name: _figures(slice_) for name, slice_ in entry.get("slices", {}).items()}
+        lists = {name: entry.get(f"{name}@{k}") for name in _LISTS}
+        rows.append({**dataclasses.asdict(row), "metrics": _figures(entry), "slices": slices, "lists": lists})
     return sorted(rows, key=lambda row: -metrics[row["model"]][f"ndcg@{k}"])
 
 
-def pairs_of(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The paired comparisons of a run."""
-    return [{"row": pair["model"], **pair} for pair in report["comparisons"]]
-
-
 def _figures(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {name: {"mean": entry[name], "ci": entry[f"{name}_ci"]} for name in entry if f"{name}_ci" in entry}
+    return {
+        name: {"mean": entry[name], "ci": entry[f"{name}_ci"], "by_seed": [entry[name]]}
+        for name in entry
+        if f"{name}_ci" in entry
+    }
 
 
 # ---- tables -----------------------------------------------------------------------------------------------------------
 
 
-def result_table(rows: Sequence[Row], metrics: Sequence[str], title: str, last: tuple[str, Callable]) -> Table:
-    """Metrics with their intervals, for the page: {title, columns, rows [{label, trained, cells, last}]}.
-
-    A cell is {mean, ci, best (of its column)}; `last` is (name, text of a row) of one column more.
-    """
-    best = {name: max(row["metrics"][name]["mean"] for row in rows) for name in metrics}
-    shown = [
-        {
-            "label": row["label"],
-            "trained": row["recipe"] is not None,
-            "cells": [{**row["metrics"][name], "best": row["metrics"][name]["mean"] == best[name]} for name in metrics],
-            "last": last[1](row),
-        }
+def table_of(rows: Sequence[Row], columns: Columns, title: str = "") -> Table:
+    """A table with a line for each row of the results."""
+    lines = [
+        {"trained": row["recipe"] is not None, "cells": [row["label"], *(cell(row) for cell in columns.values())]}
         for row in rows
     ]
-    return {"title": title, "columns": [*(name.upper() for name in metrics), last[0]], "rows": shown}
+    return {"title": title, "columns": ["Model", *columns], "rows": lines}
 
 
-def as_text(table: Table, interval: str, form: str) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows) of a table of results for a terminal; `interval` heads the intervals, which `form` writes."""
-    *metrics, last = table["columns"]
-    cells = [
-        [row["label"], *(t for c in row["cells"] for t in (f"{c['mean']:.4f}", form.format(*c["ci"]))), row["last"]]
-        for row in table["rows"]
+def result_table(rows: Sequence[Row], metrics: Sequence[str], last: Columns, title: str = "") -> Table:
+    """Metrics with their intervals, the best of each marked, and the columns `last`."""
+    best = {name: max(row["metrics"][name]["mean"] for row in rows) for name in metrics}
+
+    def cell(name: str, row: Row) -> dict[str, Any]:
+        figure = row["metrics"][name]
+        return {**figure, "best": figure["mean"] == best[name]}
+
+    return table_of(rows, {**{name.upper(): partial(cell, name) for name in metrics}, **last}, title)
+
+
+def list_table(rows: Sequence[Row]) -> Table:
+    """What the lists are like (see LIST_MEANINGS)."""
+
+    def cell(name: str, row: Row) -> str:
+        return shown(row["lists"][name], _LISTS[name][0].format)
+
+    return table_of(rows, {name.replace("_", " ").capitalize(): partial(cell, name) for name in _LISTS})
+
+
+def run_tables(report: Mapping[str, Any]) -> list[Table]:
+    """The page's tables of a run: one a protocol."""
+    ks, is_drop = report["protocol"]["ks"], report["protocol"]["seen_items"] == "drop"
+    metrics, last = [f"{name}@{k}" for name in ("hr", "ndcg") for k in ks], _coverage(report)
+    headline, place, other = ("dropped", "seen_kept", "kept") if is_drop else ("kept", "seen_dropped", "dropped")
+    return [
+        result_table(rows_of(report), metrics, last, f"Seen items {headline} (headline)"),
+        result_table(rows_of(report, place), metrics, last, f"Seen items {other}"),
     ]
-    return ["Model", *(column for name in metrics for column in (name, interval)), last], cells
-
-
-def coverage(k: int) -> tuple[str, Callable]:
-    """The last column of a run's tables."""
-    return f"Coverage@{k}", lambda row: f"{row['lists']['coverage']:.1%}"
 
 
 def terminal_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -83,17 +113,26 @@ def terminal_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
     if "metrics" not in report:
         return [], []
     k, level = report["protocol"]["headline_k"], f"{report['protocol']['confidence']:.0%}"
-    table = result_table(rows_of(report), [f"hr@{k}", f"ndcg@{k}"], "", coverage(k))
+    table = result_table(rows_of(report), [f"hr@{k}", f"ndcg@{k}"], _coverage(report))
     return as_text(table, level, "{:.3f}-{:.3f}")
 
 
-def run_tables(report: Mapping[str, Any]) -> list[Table]:
-    """The page's tables of a run: one a protocol."""
-    seen, k = report["protocol"]["seen_items"], report["protocol"]["headline_k"]
-    metrics = [f"{name}@{cut}" for name in ("hr", "ndcg") for cut in report["protocol"]["ks"]]
-    titles = {"drop": "Seen items dropped from the ranking", "keep": "Seen items kept in the ranking"}
-    other = titles["keep" if seen == "drop" else "drop"]
-    return [
-        result_table(rows_of(report), metrics, f"{titles[seen]} (headline)", coverage(k)),
-        result_table(rows_of(report, _OTHER_PROTOCOL[seen]), metrics, other, coverage(k)),
-    ]
+def _coverage(report: Mapping[str, Any]) -> Columns:
+    k = report["protocol"]["headline_k"]
+    return {f"Coverage@{k}": lambda row: shown(row["lists"]["coverage"], "{:.1%}".format)}
+
+
+def as_text(table: Table, interval: str, form: str) -> tuple[list[str], list[list[str]]]:
+    """(columns, rows) of a table of results for a terminal; `interval` heads the intervals, which `form` writes."""
+
+    def texts(cell: Any) -> list[str]:
+        return [cell] if isinstance(cell, str) else [f"{cell['mean']:.4f}", form.format(*cell["ci"])]
+
+    named = zip(table["columns"], table["rows"][0]["cells"], strict=True)
+    columns = [text for name, cell in named for text in [name, interval][: len(texts(cell))]]
+    return columns, [[text for cell in row["cells"] for text in texts(cell)] for row in table["rows"]]
+
+
+def shown(value: Any, write: Callable[[Any], str]) -> str:
+    """A value as text, nothing where it is not known."""
+    return "" if value is None else write(value)

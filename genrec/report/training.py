@@ -4,23 +4,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
+import polars as pl
 
 from genrec import tables
-from genrec.report import plots
-from genrec.report.plots import Plot
-
-
-def read_log(path: Path) -> dict[str, tuple[list[float], list[float]]]:
-    """training_log.parquet as {figure: (steps, values)}; figures that are not finite are left out."""
-    table = tables.read_table(path, tables.TRAINING_LOG)
-    table = table.filter(pc.is_finite(table["value"]))
-    series = {}
-    for name in pc.unique(table["name"]).to_pylist():
-        rows = table.filter(pc.equal(table["name"], name)).sort_by("step")
-        series[name] = (rows["step"].to_pylist(), rows["value"].to_pylist())
-    return series
-
+from genrec.report.plots import Plot, line_plot
 
 _CURVE, _FROM_ZERO, _VALIDATION = {"smooth": True}, {"smooth": True, "from_zero": True}, {"mark_best": True}
 _LOSS = "Cross-entropy of the next item's codes, summed over the levels, in nats."
@@ -28,9 +15,7 @@ _HITS = "Share of candidate groups that hold the target, before any repair, and 
 _ENTROPY = "Of the candidates of a group, nats; towards 0 the policy knows only one item."
 _RINGED = "Step 0 is the SFT model; the best checkpoint is ringed."
 _VALID = ("valid_hr@10", "valid_ndcg@10")
-_PLOTS: dict[
-    str, list[tuple[str, str, tuple[str, ...], dict[str, Any]]]
-] = {  # title, note, figures, how they are drawn
+_PLOTS: dict[str, list[tuple[str, str, tuple[str, ...], dict[str, Any]]]] = {  # title, note, figures, how drawn
     "sft": [
         ("Training loss", _LOSS, ("loss", "valid_loss"), _CURVE),
         ("Validation", "The ringed checkpoint is the best.", _VALID, _VALIDATION),
@@ -47,18 +32,23 @@ _PLOTS: dict[
 }
 
 
+def read_log(path: Path) -> dict[str, tuple[list[float], list[float]]]:
+    """training_log.parquet as {figure: (steps, values)}; figures that are not finite are left out."""
+    log = pl.DataFrame(tables.read_table(path, tables.TRAINING_LOG)).filter(pl.col("value").is_finite()).sort("step")
+    figures = log.partition_by("name", as_dict=True)
+    return {name: (rows["step"].to_list(), rows["value"].to_list()) for (name,), rows in figures.items()}
+
+
 def training_plots(stage: str, folder: Path) -> list[Plot]:
     """Curves of an sft or rl artifact, whichever figures its log has."""
     path = tables.TRAINING_LOG_FILE.path(folder)
     log = read_log(path) if path.is_file() else {}
+    x_label = "optimizer step" if stage == "sft" else "update"
     drawn = []
-    for i, (title, note, names, how) in enumerate(_PLOTS[stage]):
-        present = [n for name in names for n in ([n for n in log if fnmatchcase(n, name)] if "*" in name else [name])]
-        series = {_plain(name): log[name] for name in present if name in log}
+    for i, (title, note, patterns, how) in enumerate(_PLOTS[stage]):
+        series = {_plain(n): log[n] for pattern in patterns for n in log if fnmatchcase(n, pattern)}
         if series:
-            label = "optimizer step" if stage == "sft" else "update"
-            svg = plots.line_plot(f"{stage}-{i}", series, label, **how)
-            drawn.append({"title": title, "svg": svg, "note": note})
+            drawn.append(line_plot(f"{stage}-{i}", title, note, series, x_label, **how))
     return drawn
 
 

@@ -1,71 +1,66 @@
 """Sentences about results: who leads, by how much, whether it is more than chance, and what was decided on it.
 
-Rows and pairs are those of `genrec.report.results`, of one run or of several recipes; a sentence speaks of NDCG at the
-headline cut-off where it names no other figure.
+Results are those of `genrec.report.results`, of one run or of several recipes; a sentence speaks of NDCG at the headline
+cut-off where it names no other figure.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genrec.report.results import Row, pairs_of, rows_of
+from genrec.report.results import Results, Row
 
 Pair = Mapping[str, Any]
 
 
-def verdict(report: Mapping[str, Any]) -> list[str]:
-    """The headline of a run: who leads, the last model against the strongest baseline, each model against its start."""
-    k, confidence = report["protocol"]["headline_k"], report["protocol"]["confidence"]
-    rows, pairs = rows_of(report), _by_rows(pairs_of(report), k)
-    sentences = [f"{rows[0]['label']} leads with {_leads(rows[0], k, ' and ')}."]
-    trained = {row["model"]: row for row in rows if row["recipe"] is not None}
-    final, baseline = next((row for row in trained.values() if row["final"]), None), _best_baseline(rows)
-    if final is None:
-        return [*sentences, "No model was trained in this run: these are baselines only."]
-    if baseline is not None:
-        pair = pairs[final["label"], baseline["label"]]
-        sentences.append(_explained(pair, f"the strongest baseline, {baseline['label']}", k, confidence))
-    if {"sft", "rl"} <= trained.keys():
-        sentences.append(_explained(pairs["rl", "sft"], "sft", k, confidence))
-    return sentences
-
-
-def summary(comparison: Mapping[str, Any]) -> list[str]:
-    """A comparison of recipes: who won, by how much, and which ideas did not pay on this data."""
-    k, confidence, rows = comparison["headline_k"], comparison["confidence"], comparison["rows"]
-    pairs, best = _by_rows(comparison["comparisons"], k), _best_baseline(rows)
-    sentences = [f"{rows[0]['label']} leads: {_leads(rows[0], k, ', ')}."]
+def sentences(results: Results) -> list[str]:
+    """Who leads and the best baseline; for each recipe what RL changed and how it stands to that baseline; the rest."""
+    k, confidence, rows = results["headline_k"], results["confidence"], results["rows"]
+    pairs = {(pair["row"], pair["against"]): pair for pair in results["comparisons"] if pair["metric"] == f"ndcg@{k}"}
+    finals = [row for row in rows if row["recipe"] is not None and row["final"]]
+    best = next((row for row in rows if row["recipe"] is None), None)
+    said = [f"{rows[0]['label']} leads: {_figures(rows[0], k)}."]
     if best is not None and best is not rows[0]:
-        sentences.append(f"The best baseline is {best['label']}: {_leads(best, k, ', ')}.")
-    for recipe in dict.fromkeys(row["recipe"] for row in rows if row["recipe"] is not None):
-        own = {row["model"]: row["label"] for row in rows if row["recipe"] == recipe}
-        if {"sft", "rl"} <= own.keys():
-            sentences.append(_reinforcement(recipe, pairs[own["rl"], own["sft"]], k, confidence))
+        said.append(f"The best baseline is {best['label']}: {_figures(best, k)}.")
+    for row in finals:
+        sft = next((r for r in rows if r["recipe"] == row["recipe"] and r["model"] == "sft" and r is not row), None)
+        if sft is not None:
+            said.append(reinforcement(row["recipe"], pairs[row["label"], sft["label"]], confidence))
         if best is not None:
-            final = own["rl"] if "rl" in own else own["sft"]
-            sentences.append(_against(pairs[final, best["label"]], f"the best baseline, {best['label']}", k))
-    finals = [row["label"] for row in rows if row["recipe"] is not None and row["final"]]
-    sentences += [_against(pairs[finals[0], other], other, k) for other in finals[1:]]
-    return [*sentences, _seeds(rows), *_memory(comparison["recipes"])]
+            pair = pairs[row["label"], best["label"]]
+            said.append(against(pair, f"the best baseline, {best['label']}", confidence))
+    said += [against(pairs[finals[0]["label"], row["label"]], row["label"], confidence) for row in finals[1:]]
+    return [*said, _seeds(finals, k), *_memory(results["recipes"])]
+
+
+def against(pair: Pair, other: str, confidence: float) -> str:
+    """A difference: on which side, whether beyond chance, and its figures."""
+    if not excludes_zero(pair["ci"]):
+        return f"{pair['row']} and {other} cannot be told apart on this test set: {_difference(pair, confidence)}."
+    side = "ahead of" if pair["difference"] > 0 else "behind"
+    return f"{pair['row']} is {side} {other}, beyond chance: {_difference(pair, confidence)}."
+
+
+def reinforcement(recipe: str, pair: Pair, confidence: float) -> str:
+    """What reinforcement learning did to the fine-tuned model of a recipe."""
+    about = f"{recipe}: reinforcement learning"
+    if pair["difference"] == 0 and pair["ci"] == [0, 0]:
+        return f"{about} changed nothing; no checkpoint beat the fine-tuned model on validation."
+    effect = "pays" if pair["difference"] > 0 else "harms"
+    if not excludes_zero(pair["ci"]):
+        effect = "does not measurably pay here"
+    return f"{about} {effect}: {_difference(pair, confidence)} against the fine-tuned model."
 
 
 def why_promoted(figures: Mapping[str, Any]) -> str:
     """A decision of `genrec.in_service.decision` as part of a sentence: the figures, the rule, and how often it errs."""
-    better = figures["rule"] == "if_better"
-    outcome = {
-        (False, True): "not worse beyond chance",
-        (False, False): "worse beyond chance",
-        (True, True): "better beyond chance",
-        (True, False): "not better beyond chance",
-    }[better, figures["good_enough"]]
-    name = figures["metric"].upper()
+    better, test = figures["rule"] == "if_better", figures["test"]
+    outcome = f"{'' if figures['good_enough'] == better else 'not '}{'better' if better else 'worse'} beyond chance"
     errs = f"an equally good model is promoted in {figures['equal_promoted']:.1%} of the cases"
     if figures["loss_passed"] is not None:
         errs += f", one that truly loses {figures['loss_passed']:.4f} in half of them"
-    return (
-        f"{name} {_two_models(figures)} of the model in service on the same {figures['rows']:,} validation rows "
-        f"({_change(figures)}): {outcome}. On the {figures['test']['rows']:,} test rows, which decide nothing, it is "
-        f"{_two_models(figures['test'])} ({_change(figures['test'])}). By this rule {errs}"
-    )
+    on_valid = _beside(figures, f"the same {figures['rows']:,} validation rows")
+    on_test = _beside(test, f"the {test['rows']:,} test rows, which decide nothing")
+    return f"{figures['metric'].upper()} {on_valid}: {outcome}; {on_test}. By this rule {errs}"
 
 
 def promotion(outcome: Mapping[str, Any]) -> str:
@@ -75,24 +70,21 @@ def promotion(outcome: Mapping[str, Any]) -> str:
     return f"Not promoted, {outcome['in_service']} stays in service: {outcome['why']}."
 
 
-def planted_structure(report: Mapping[str, Any]) -> list[str]:
+def planted_structure(results: Results) -> list[str]:
     """Whether the order planted in the synthetic shop came out: popularity < ItemCF < the trained model, HR and NDCG.
 
     No sentence where one of the three was not evaluated.
     """
-    k, rows = report["protocol"]["headline_k"], rows_of(report)
-    figures = {row["model"]: row["metrics"] for row in rows}
-    final = next((row["model"] for row in rows if row["recipe"] is not None and row["final"]), None)
-    if final is None or not {"popularity", "itemcf"} <= figures.keys():
+    rows = {row["model"]: row["metrics"] for row in results["rows"]}
+    final = next((row["model"] for row in results["rows"] if row["recipe"] is not None and row["final"]), None)
+    if final is None or not {"popularity", "itemcf"} <= rows.keys():
         return []
-    steps = {m: {model: figures[model][m]["mean"] for model in ("popularity", "itemcf", final)} for m in (f"hr@{k}", f"ndcg@{k}")}  # fmt: skip
-    holds = all(a < b < c for a, b, c in (tuple(values.values()) for values in steps.values()))
-    shown = "; ".join(
-        f"{metric.upper()} "
-        + " < ".join(f"{model} {value:.4f}" for model, value in sorted(values.items(), key=lambda pair: pair[1]))
-        for metric, values in steps.items()
-    )
-    return [f"Planted structure of the synthetic shop {'found' if holds else 'NOT found'}: {shown}."]
+    holds, shown = True, []
+    for metric in (f"hr@{results['headline_k']}", f"ndcg@{results['headline_k']}"):
+        values = [(rows[model][metric]["mean"], model) for model in ("popularity", "itemcf", final)]
+        holds &= values[0][0] < values[1][0] < values[2][0]
+        shown.append(f"{metric.upper()} {' < '.join(f'{model} {value:.4f}' for value, model in sorted(values))}")
+    return [f"Planted structure of the synthetic shop {'found' if holds else 'NOT found'}: {'; '.join(shown)}."]
 
 
 def protocol_in_short(protocol: Mapping[str, Any]) -> str:
@@ -139,81 +131,35 @@ def excludes_zero(ci: Sequence[float]) -> bool:
     return ci[0] > 0 or ci[1] < 0
 
 
-def _by_rows(pairs: Sequence[Pair], k: int) -> dict[tuple[str, str], Pair]:
-    return {(pair["row"], pair["against"]): pair for pair in pairs if pair["metric"] == f"ndcg@{k}"}
-
-
-def _best_baseline(rows: Sequence[Row]) -> Row | None:
-    return next((row for row in rows if row["recipe"] is None), None)
-
-
-def _leads(row: Row, k: int, between: str) -> str:
+def _figures(row: Row, k: int) -> str:
     figures = [(metric.upper(), row["metrics"][metric]) for metric in (f"ndcg@{k}", f"hr@{k}")]
-    return between.join(f"{name} {f['mean']:.4f} ({f['ci'][0]:.4f} to {f['ci'][1]:.4f})" for name, f in figures)
+    return ", ".join(f"{name} {f['mean']:.4f} ({f['ci'][0]:.4f} to {f['ci'][1]:.4f})" for name, f in figures)
 
 
-def _explained(pair: Pair, against: str, k: int, confidence: float) -> str:
-    """A difference in full: position, interval and what it means."""
-    relative = f" ({abs(pair['relative']):.1%})" if pair["relative"] is not None else ""
-    if pair["difference"] == 0:
-        position = f"level with {against} at NDCG@{k}"
-    else:
-        position = f"{_side(pair)} {against}, by {abs(pair['difference']):.4f} NDCG@{k}{relative}"
-    meaning = (
-        "lies on one side of zero, so the difference is more than chance among these users"
-        if excludes_zero(pair["ci"])
-        else "includes zero, so this test set cannot tell the two apart"
-    )
-    return (
-        f"{pair['row']} is {position}. The {confidence:.0%} interval of the difference, {_interval(pair)}, {meaning}; "
-        f"{pair['share_in_favour']:.1%} of the resamples favour {pair['row']}."
-    )
-
-
-def _against(pair: Pair, against: str, k: int) -> str:
-    """A difference in short."""
-    if not excludes_zero(pair["ci"]):
-        return f"{pair['row']} and {against} cannot be told apart on this test set ({_gain(pair, k)})."
-    return f"{pair['row']} is {_side(pair)} {against}: {_gain(pair, k)}."
-
-
-def _reinforcement(recipe: str, pair: Pair, k: int, confidence: float) -> str:
-    about = f"{recipe}: reinforcement learning"
-    if pair["difference"] == 0 and pair["ci"] == [0, 0]:
-        return f"{about} changed nothing; no checkpoint beat the fine-tuned model on validation."
-    if not excludes_zero(pair["ci"]):
-        return (
-            f"{about} does not measurably pay here: {_gain(pair, k)} against the fine-tuned model, and the "
-            f"{confidence:.0%} interval includes zero."
-        )
-    return f"{about} {'pays' if pair['difference'] > 0 else 'harms'}: {_gain(pair, k)} against the fine-tuned model."
-
-
-def _side(pair: Pair) -> str:
-    return "ahead of" if pair["difference"] > 0 else "behind"
-
-
-def _gain(pair: Pair, k: int) -> str:
+def _difference(pair: Pair, confidence: float) -> str:
     relative = f", {pair['relative']:+.1%}" if pair["relative"] is not None else ""
-    return f"{pair['difference']:+.4f} NDCG@{k}{relative} ({_interval(pair)})"
+    return (
+        f"{pair['difference']:+.4f} {pair['metric'].upper()}{relative} ({confidence:.0%} interval {_interval(pair)}, "
+        f"{pair['share_in_favour']:.1%} of the resamples in favour)"
+    )
 
 
 def _interval(pair: Pair) -> str:
     return f"{pair['ci'][0]:+.4f} to {pair['ci'][1]:+.4f}"
 
 
-def _two_models(figures: Mapping[str, Any]) -> str:
-    return f"{figures['new']:.4f} against {figures['current']:.4f}"
+def _beside(figures: Mapping[str, Any], rows: str) -> str:
+    """A new model and the one in service."""
+    return (
+        f"{figures['new']:.4f} against {figures['current']:.4f} of the model in service on {rows} "
+        f"(difference {figures['difference']:+.4f}, interval {_interval(figures)})"
+    )
 
 
-def _change(figures: Mapping[str, Any]) -> str:
-    return f"difference {figures['difference']:+.4f}, interval {_interval(figures)}"
-
-
-def _seeds(rows: Sequence[Row]) -> str:
-    counts = sorted({len(row["seeds"]) for row in rows if row["recipe"] is not None})
+def _seeds(trained: Sequence[Row], k: int) -> str:
+    counts = sorted({len(row["metrics"][f"ndcg@{k}"]["by_seed"]) for row in trained})
     if not counts:
-        return "No trained model took part."
+        return "No model was trained here: these are baselines only."
     if counts == [1]:
         return "One seed each: the intervals cover the users drawn, not the seeds."
     shown = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -1,6 +1,8 @@
 """A tiny finished run for tests of evaluation and report: 30 items, 12 users, a random model."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +57,11 @@ def write_prepared(folder: Path, seed: int = 0) -> Path:
     }
     write_targets(folder, **parts)
     return folder
+
+
+def write_summary(folder: Path, **summary: Any) -> None:
+    """The manifest that the store writes beside an artifact, with the summary of its stage."""
+    (folder / "manifest.json").write_text(json.dumps({"summary": summary}))
 
 
 def write_sid_artifact(folder: Path) -> Path:

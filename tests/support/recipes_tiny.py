@@ -10,7 +10,7 @@ from genrec.measure.evaluation import merge
 from genrec.measure.predictions import write_counts, write_part
 from genrec.measure.rows import read_rows
 from genrec.report.collect import collect
-from tests.support.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS
+from tests.support.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, write_summary
 
 
 def write_run(root: Path, prepared: Path, name: str, seed: int = 0, **shares: float) -> dict:
@@ -27,7 +27,7 @@ def write_run(root: Path, prepared: Path, name: str, seed: int = 0, **shares: fl
         for protocol in ("drop", "keep"):
             write_part(folder / "parts", model, protocol, 0, rows, items, -np.sort(items, axis=1).astype(np.float32))
         write_counts(folder / "parts", model, 0, users=NUM_USERS, seconds=0.5, invalid=0)
-    summary = merge(folder / "parts", prepared, CONFIG, folder / "evaluate")
+    write_summary(folder / "evaluate", **merge(folder / "parts", prepared, CONFIG, folder / "evaluate"))
     config = Config(name="x", seed=seed).model_dump(mode="json") | {"name": name}
     config["sft"]["adapter"] = "qlora" if name == "b" else "lora"
     keys = {"prepare": str(prepared), "evaluate": str(folder / "evaluate")}
@@ -38,7 +38,6 @@ def write_run(root: Path, prepared: Path, name: str, seed: int = 0, **shares: fl
         "config": config,
         "stages": stages,
         "artifacts": {"evaluate": folder / "evaluate"},
-        "summaries": {"evaluate": summary},
     }
     report = collect(record)
     weights = 25 * 2**20 if name == "b" else 100 * 2**20

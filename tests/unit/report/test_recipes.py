@@ -46,7 +46,7 @@ def test_the_files_hold_the_same_and_need_nothing_from_outside(two, world, tmp_p
     assert json.loads((tmp_path / "comparison.json").read_text()) == {k: v for k, v in made.items() if k != "html"}
     assert Tags(page).open == []
     assert "<script" not in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 8  # 2 of metrics, 3 of differences, 3 of slices
     for anchor in ("results", "slices", "lists", "cost", "recipes", "protocol"):
         assert f'id="{anchor}"' in page
 

@@ -20,12 +20,14 @@ from genrec.report.training import read_log
 from tests.support.evaluate_tiny import (
     CONFIG,
     HOSTILE,
+    NUM_CODES,
     NUM_ITEMS,
     NUM_USERS,
     rank_baselines,
     write_model,
     write_prepared,
     write_sid_artifact,
+    write_summary,
 )
 
 
@@ -64,8 +66,13 @@ def run(tmp_path_factory):
         decode_shard(prepared, paths["sid"], model, None, stage, CONFIG, (0, NUM_USERS), root / "parts", device="cpu")
     rank_baselines(prepared, CONFIG, root / "parts")
     paths["evaluate"] = root / "evaluate"
-    summary = merge(root / "parts", prepared, CONFIG, paths["evaluate"])
-    (paths["rl"] / "manifest.json").write_text(json.dumps({"summary": {"improved": False}}))
+    write_summary(paths["evaluate"], **merge(root / "parts", prepared, CONFIG, paths["evaluate"]))
+    write_summary(paths["rl"], improved=False)
+    write_summary(paths["ingest"], interactions=3, catalogue_items=0, quarantined={HOSTILE: 1, "bad_json": 2})
+    counted = {"train_events": 50, "valid_targets": NUM_USERS, "test_targets": NUM_USERS}
+    write_summary(prepared, users=NUM_USERS, items=NUM_ITEMS, interactions=74, split="leave_one_out", **counted)
+    shares = {"collision_rate_raw": 2 / NUM_ITEMS, "collision_rate": 0.0, "utilization": [0.5, 0.25, 1.0]}
+    write_summary(paths["sid"], num_items=NUM_ITEMS, num_levels=3, num_codes=NUM_CODES, **shares)
     config = Config(name="tiny").model_dump(mode="json")
     config["data"]["path"] = HOSTILE
     return {
@@ -75,7 +82,6 @@ def run(tmp_path_factory):
             {"name": name, "key": f"{name}-0", "status": "cached", "seconds": 0.1, "reason": HOSTILE} for name in paths
         ],
         "artifacts": paths,
-        "summaries": {"evaluate": summary},
         "started_at_unix_s": 1_767_225_600,
     }
 
@@ -128,7 +134,7 @@ def test_report_json_holds_what_others_rely_on(written):
     assert report["decode"]["users_per_s"] > 0
     assert report["decode"]["invalid"] == 0
     assert "leave-one-out" in report["protocol"]["short"]
-    assert report["training"]["rl"] == {"improved": False}, "summaries come from the manifest where none is given"
+    assert report["training"]["rl"] == {"improved": False}
 
 
 def test_the_page_is_well_formed_and_needs_nothing_from_outside(written):
@@ -157,9 +163,21 @@ def test_text_from_data_and_config_is_escaped(written):
 
 def test_every_section_of_a_complete_run_is_there(written):
     page = written[2]
-    for anchor in ("results", "examples", "sft", "rl", "sid", "data", "stages", "protocol", "config"):
+    for anchor in (
+        "results",
+        "slices",
+        "lists",
+        "examples",
+        "sft",
+        "rl",
+        "sid",
+        "data",
+        "stages",
+        "protocol",
+        "config",
+    ):
         assert f'id="{anchor}"' in page
-    assert page.count("<svg") == 12  # 4 of metrics, 2 of sft, 4 of rl, codes, quarantine
+    assert page.count("<svg") == 16  # 5 of results, 3 of slices, 2 of sft, 4 of rl, codes, quarantine
     assert "the SFT weights were kept" in page
 
 

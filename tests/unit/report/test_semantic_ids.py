@@ -23,13 +23,13 @@ def artifact(tmp_path_factory):
 
 def test_every_part_of_the_report_is_drawn(artifact):
     made = sid_plots(artifact)
-    titles = [plot["title"] for plot in made]
+    titles = [plot.title for plot in made]
     assert titles == [
         *("Cluster sizes", "Reconstruction error", "Neighbours share prefixes", "Fan-out", "Churn between two fits"),
     ]
     for plot in made:
-        ElementTree.fromstring(plot["svg"])
-        assert plot["note"]
+        ElementTree.fromstring(plot.svg)
+        assert plot.note
 
 
 def test_popularity_is_drawn_where_it_was_measured(artifact, tmp_path):
@@ -37,8 +37,8 @@ def test_popularity_is_drawn_where_it_was_measured(artifact, tmp_path):
     curve = np.linspace(0, 1, 21).tolist()
     quality["popularity"] = [{"depth": 1, "num_prefixes": 8, "top_10_percent_share": 0.25, "curve": curve}]
     (tmp_path / "quality.json").write_text(json.dumps(quality))
-    plot = next(p for p in sid_plots(tmp_path) if p["title"] == "Popularity over prefixes")
-    assert "25% behind a tenth of 8" in plot["note"]
+    plot = next(p for p in sid_plots(tmp_path) if p.title == "Popularity over prefixes")
+    assert "25% behind a tenth of 8" in plot.note
 
 
 def test_an_artifact_without_a_report_has_no_plots(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from genrec.report import words
+from genrec.report.results import of_run
 
 
 def _pair(row, against, difference, ci):
@@ -10,40 +11,49 @@ def _pair(row, against, difference, ci):
     return [{"model": row, "against": against, "metric": f"{m}@10", "difference": difference, "ci": ci, **common} for m in ("hr", "ndcg")]  # fmt: skip
 
 
-def _report(pairs, **values):
-    """A report with these NDCG@10 by model; HR@10 is twice that."""
+def _results(pairs, **values):
+    """Results of a run with these NDCG@10 by model; HR@10 is twice that."""
     metrics = {}
     for model, value in values.items():
         figures = {"ndcg@10": value, "hr@10": 2 * value}
         cis = {f"{name}_ci": [v - 0.01, v + 0.01] for name, v in figures.items()}
         metrics[model] = figures | cis | {"coverage@10": 0.5}
     protocol = {"headline_k": 10, "confidence": 0.95, "seen_items": "drop", "ks": [10]}
-    return {"name": "run", "metrics": metrics, "comparisons": pairs, "protocol": protocol}
+    return of_run({"name": "run", "metrics": metrics, "comparisons": pairs, "protocol": protocol})
 
 
 @pytest.mark.parametrize(
     ("gain", "ci", "expected"),
     [
-        (0.02, [0.01, 0.03], ["ahead of the strongest baseline, itemcf", "one side of zero"]),
-        (0.02, [-0.1, 0.1], ["ahead of", "cannot tell the two apart"]),
-        (-0.02, [-0.03, -0.01], ["behind the strongest baseline, itemcf, by 0.0200", "one side of zero"]),
+        (0.02, [0.01, 0.03], ["ahead of the best baseline, itemcf, beyond chance: +0.0200 NDCG@10, +20.0%"]),
+        (
+            0.02,
+            [-0.1, 0.1],
+            ["sft and the best baseline, itemcf cannot be told apart", "90.0% of the resamples in favour"],
+        ),
+        (
+            -0.02,
+            [-0.03, -0.01],
+            ["behind the best baseline, itemcf, beyond chance: -0.0200", "95% interval -0.0300 to -0.0100"],
+        ),
     ],
 )
 def test_the_verdict_says_who_is_ahead_and_whether_it_is_sure(gain, ci, expected):
     pairs = [*_pair("sft", "popularity", 0.11 + gain, [0.1, 0.2]), *_pair("sft", "itemcf", gain, ci)]
-    text = " ".join(words.verdict(_report(pairs, sft=0.1 + gain, popularity=0.01, itemcf=0.1)))
-    assert text.startswith("sft leads" if gain > 0 else "itemcf leads")
+    text = " ".join(words.sentences(_results(pairs, sft=0.1 + gain, popularity=0.01, itemcf=0.1)))
+    assert text.startswith("sft leads: NDCG@10" if gain > 0 else "itemcf leads: NDCG@10")
     for part in expected:
         assert part in text
 
 
 def test_a_model_is_compared_with_the_one_it_was_trained_from():
-    text = words.verdict(_report(_pair("rl", "sft", 0, [0, 0]), sft=0.1, rl=0.1))
-    assert "level with sft" in text[-1]
+    text = words.sentences(_results(_pair("rl", "sft", 0, [0, 0]), sft=0.1, rl=0.1))
+    assert "run: reinforcement learning changed nothing" in text[1]
+    assert text[-1].startswith("One seed each")
 
 
 def test_a_run_of_baselines_says_so():
-    assert "baselines only" in words.verdict(_report([], itemcf=0.1, popularity=0.05))[-1]
+    assert "baselines only" in words.sentences(_results([], itemcf=0.1, popularity=0.05))[-1]
 
 
 @pytest.mark.parametrize(
@@ -56,16 +66,16 @@ def test_a_run_of_baselines_says_so():
     ],
 )
 def test_what_reinforcement_learning_did_follows_the_interval(ci, expected):
-    pair = {"difference": sum(ci) / 2, "ci": ci, "relative": 0.1}
-    assert expected in words._reinforcement("v9", pair, 10, 0.95)
+    pair = {"difference": sum(ci) / 2, "ci": ci, "relative": 0.1, "share_in_favour": 0.5, "metric": "ndcg@10"}
+    assert expected in words.reinforcement("v9", pair, 0.95)
 
 
 def test_the_planted_order_is_checked_and_said():
-    (said,) = words.planted_structure(_report([], popularity=0.1, itemcf=0.2, rl=0.3))
+    (said,) = words.planted_structure(_results([], popularity=0.1, itemcf=0.2, rl=0.3))
     assert said.startswith("Planted structure of the synthetic shop found")
     assert "NDCG@10 popularity 0.1000 < itemcf 0.2000 < rl 0.3000" in said
-    assert "NOT found" in words.planted_structure(_report([], popularity=0.1, itemcf=0.4, rl=0.3))[0]
-    assert words.planted_structure(_report([], popularity=0.1, rl=0.3)) == []
+    assert "NOT found" in words.planted_structure(_results([], popularity=0.1, itemcf=0.4, rl=0.3))[0]
+    assert words.planted_structure(_results([], popularity=0.1, rl=0.3)) == []
 
 
 @pytest.mark.parametrize(

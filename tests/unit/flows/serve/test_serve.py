@@ -89,7 +89,7 @@ def test_a_plot_on_its_own_has_a_value_for_every_colour_it_names():
     from flows.publish import _standalone
     from genrec.report import plots
 
-    made = _standalone(plots.line_plot("loss", {"train": ([0.0, 1.0], [2.0, 1.0])}, "step"))
+    made = _standalone(plots.line_plot("loss", "Loss", "", {"train": ([0.0, 1.0], [2.0, 1.0])}, "step").svg)
     used = set(re.findall(r"var\((--[\w-]+)\)", made))
     assert "--ink" in used or "--muted" in used
     assert used <= set(re.findall(r"(--[\w-]+):", made))

@@ -243,7 +243,7 @@ def test_a_broken_reward_fails_before_training(shop, tmp_path, monkeypatch, brok
 
 def test_every_figure_of_the_log_that_tells_how_it_went_is_plotted(shop, tmp_path):
     run(shop, tmp_path, make_config(num_steps=2, eval_every=1, rewards=["exact_hit", "rank_log"], **PPO))
-    plots = {plot["title"]: plot["svg"] for plot in training_plots("rl", tmp_path / "out")}
+    plots = {plot.title: plot.svg for plot in training_plots("rl", tmp_path / "out")}
     wanted = {"Reward", "Hit rate", "KL divergence", "Entropy", "Distinct items", "Value loss", "Validation"}
     assert set(plots) == wanted
     assert all(label in plots["Reward"] for label in ("exact hit", "rank log"))
