@@ -1,6 +1,5 @@
 """The command line: `python -m flows --help`."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from flows.serve import environment
 from flows.session import (
     checked_config,
     claimed_run_id,
+    finished_report,
     out,
     prefect_api,
     print_report,
@@ -22,6 +22,7 @@ from flows.session import (
 from genrec.config import Config
 from genrec.errors import GenrecError
 from genrec.store.remote import is_url, local_root
+from tasks.run import check_stage, stages_to_refresh
 
 app = typer.Typer(
     help="genrec: from raw reviews to a generative recommender.",
@@ -83,13 +84,11 @@ def run(
 ) -> None:
     """Run the pipeline: ingest, prepare, embed, sid, base, sft, rl, evaluate. Finished stages come from the store."""
     with short_errors(debug):
-        checked = checked_config(config, overrides, store)
-        environment.prepare(local_root(checked.store), debug)
-        from tasks.run import check_stage, stages_to_refresh  # before the slow imports: a typo answers at once
-
         stages_to_refresh(from_stage, refresh or [])
         if until:
             check_stage(until)
+        checked = checked_config(config, overrides, store)
+        environment.prepare(local_root(checked.store), debug)
         report = run_flow(
             checked,
             from_stage=from_stage,
@@ -148,12 +147,7 @@ def report(
     """Print the results of a finished run and where its report.html is."""
     with short_errors(debug):
         root = local_root(store or Config.model_fields["store"].default)
-        folder = root / "runs" / run_name
-        if not (folder / "report.json").is_file():
-            runs = sorted(p.parent.name for p in (root / "runs").glob("*/report.json") if p.parent.name != "latest")
-            known = f"; finished runs: {', '.join(runs[-5:])}" if runs else "; there is no finished run yet: make run"
-            raise GenrecError(f"{folder}: no report there{known}")
-        print_report(json.loads((folder / "report.json").read_text()), root)
+        print_report(finished_report(root, run_name), root)
 
 
 @app.command()
