@@ -212,6 +212,22 @@ def current(
 
 
 @app.command()
+def prune(
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=0, help="Leave what was written in the last so many days.")
+    ] = 7,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, it is only listed.")] = False,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """List what the store can do without, and the disk it uses; --yes removes it. Nothing in use is ever removed."""
+    with short_errors(debug):
+        from flows.housekeeping import prune as prune_store
+
+        prune_store(out, store or Config.model_fields["store"].default, keep_days, yes)
+
+
+@app.command()
 def promote(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help="Run id, or `latest`.")],
     store: _Store = None,

@@ -38,12 +38,14 @@ def test_what_is_missing_is_named_with_its_setting(tmp_path, overrides, message)
 def test_a_file_without_permission_is_named(tmp_path, monkeypatch):
     (tmp_path / "reviews.jsonl").write_text("{}\n")
 
-    def refused(path):
-        raise PermissionError(13, "Permission denied", str(path))
+    opened = Path.open
 
-    monkeypatch.setattr(
-        Path, "open", lambda path, *a, **k: refused(path) if path.name == "reviews.jsonl" else open(path, *a, **k)
-    )  # root, who may run the tests, may read everything
+    def refused(path, *arguments, **options):  # root, who may run the tests, may read everything
+        if path.name == "reviews.jsonl":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(GenrecError, match=r"data.path: .*reviews.jsonl cannot be read \(Permission denied\)"):
         _check(tmp_path, "data.source=amazon2023", f"data.path={tmp_path}")
 
