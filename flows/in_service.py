@@ -41,7 +41,7 @@ def _show(out: Console, registry: Registry) -> None:
 def promote_run(out: Console, run: str, store: str | None) -> None:
     """Put the model of a finished run in service. Raises GenrecError for a run that stopped early."""
     opened = _open(store)
-    report = finished_report(opened.root, run)
+    report = finished_report(opened.root, run, opened)
     keys = {stage["name"]: stage["key"] for stage in report["stages"] if stage["name"] in STAGES}
     if "evaluate" not in keys:
         raise GenrecError(f"{run}: stopped before the evaluation; only a whole run can be put in service")
