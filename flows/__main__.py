@@ -24,6 +24,7 @@ from genrec.config import Config
 from genrec.errors import GenrecError
 from genrec.redact import redact
 from genrec.store.remote import is_url, local_root
+from tasks.run import check_stage, stages_to_refresh
 
 
 class _Commands(TyperGroup):
@@ -98,13 +99,11 @@ def run(
 ) -> None:
     """Run the pipeline: ingest, prepare, embed, sid, base, sft, rl, evaluate. Finished stages come from the store."""
     with short_errors(debug):
-        checked = checked_config(config, overrides, store)
-        environment.prepare(local_root(checked.store), debug)
-        from tasks.run import check_stage, stages_to_refresh  # before the slow imports: a typo answers at once
-
         stages_to_refresh(from_stage, refresh or [])
         if until:
             check_stage(until)
+        checked = checked_config(config, overrides, store)
+        environment.prepare(local_root(checked.store), debug)
         report = run_flow(
             checked,
             from_stage=from_stage,
@@ -225,6 +224,22 @@ def current(
 
     with short_errors(debug):
         show(out, name, store)
+
+
+@app.command()
+def prune(
+    keep_days: Annotated[
+        float, typer.Option("--keep-days", min=0, help="Leave what was written in the last so many days.")
+    ] = 7,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, it is only listed.")] = False,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """List what the store can do without, and the disk it uses; --yes removes it. Nothing in use is ever removed."""
+    with short_errors(debug):
+        from flows.housekeeping import prune as prune_store
+
+        prune_store(out, store or Config.model_fields["store"].default, keep_days, yes)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from prefect import flow
 from genrec.config import Config
 from genrec.config.load import validate
 from genrec.redact import without_secrets
+from genrec.store.prune import running
 from genrec.store.remote import open_store
 from tasks.ray.cluster import disconnect
 from tasks.run import STAGES, ReachedEnd, Run, check_stage, stages_to_refresh
@@ -69,9 +70,14 @@ def pipeline(
         until=check_stage(until) if until else None,
         compute=compute,
     )
+    with running(run.store.root, run_id):
+        return _stages(run)
+
+
+def _stages(run: Run) -> dict[str, Any]:
     run.store.remove_leftovers()
     run.store.remove_old_generations()
-    if config.service.keep:
+    if run.config.service.keep:
         run.previous = artifacts_in_service(run, "This run takes nothing over from it.")
     try:
         with contextlib.suppress(ReachedEnd):
@@ -84,7 +90,7 @@ def pipeline(
             sharpened = rl(run, prepare=data, sid=ids, base=start, sft=tuned)
             others = baselines(run, prepare=data, embed=vectors)
             evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened, baselines=others)
-        if config.service.promote != "never" and until in (None, STAGES[-1]):
+        if run.config.service.promote != "never" and run.until in (None, STAGES[-1]):
             promote(run)
         return report(run)
     finally:

@@ -14,16 +14,21 @@ from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
 from genrec.redact import redact
+from genrec.store.local import Store
 from genrec.store.remote import local_root
+from tasks.checks import check_outside
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
 def checked_config(files: list[Path], overrides: list[str] | None, store: str | None) -> Config:
-    """The config of files and `--set` values, with `--store` on top. Raises ConfigError, naming the wrong setting."""
+    """The config of files and `--set` values, with `--store` on top.
+
+    Raises GenrecError naming the wrong setting, or the store, file or folder that is not there or cannot be used.
+    """
     extra = [f"store={json.dumps(store)}"] if store else []
-    return load_config(files, [*(overrides or []), *extra])
+    return load_config(files, [*(overrides or []), *extra], early=check_outside)
 
 
 def claimed_run_id(name: str, store: str) -> str:
@@ -69,14 +74,21 @@ def run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
         return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
 
 
-def finished_report(store: Path, run: str) -> dict[str, Any]:
-    """report.json of a run. Raises GenrecError, naming finished runs, where there is none; `store` holds runs/."""
-    path = store / "runs" / run / "report.json"
-    if not path.is_file():
-        runs = sorted(p.parent.name for p in (store / "runs").glob("*/report.json") if p.parent.name != "latest")
-        known = f"; finished runs: {', '.join(runs[-5:])}" if runs else "; there is no finished run yet: make run"
-        raise GenrecError(f"{path.parent}: no report there{known}")
-    return json.loads(path.read_text())
+def finished_report(root: Path, run: str, store: Store | None = None) -> dict[str, Any]:
+    """The report of a run (`latest`: the newest) in the folder of a store, else one that another machine put there.
+
+    Raises GenrecError that lists the newest finished runs of this machine.
+    """
+    path = root / "runs" / run / "report.json"
+    if path.is_file():  # here first: runs/latest is a link of this machine, at a URL there is none
+        return json.loads(path.read_text())
+    if store is not None:
+        with contextlib.suppress(GenrecError):
+            return json.loads(store.read_document(f"runs/{run}/report.json"))
+    found = sorted((root / "runs").glob("*/report.json"), key=lambda p: -p.stat().st_mtime)
+    runs = [p.parent.name for p in found if not p.parent.is_symlink()]
+    known = f"finished runs, newest first: {', '.join(runs[:5])}" if runs else "there is no finished run yet: make run"
+    raise GenrecError(f"{path.parent}: no report there; {known}")
 
 
 def print_report(report: dict[str, Any], store: Path) -> None:

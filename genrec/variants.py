@@ -8,16 +8,19 @@ holds its settings; the module's name is its name in the YAML:
       options: {num_iterations: 25}
 
 The list of variants is the listing of the package: no registry to edit, and no dotted path from the YAML is ever
-imported. Listing a package imports its modules, so a variant imports at its top only what the config needs anyway
-(torch, numpy, scipy.sparse, pyarrow); heavier libraries (faiss, gensim, implicit, sklearn) are imported in the
-functions that use them. Variant configs are plain dataclasses, so that GPU modules need no pydantic.
+imported. Listing a package reads its modules' source and imports none; choosing a variant imports that one. So that a
+config is checked fast, a variant imports at its top only torch, numpy, scipy.sparse, pyarrow and the like; heavier
+libraries (faiss, gensim, implicit, sklearn) are imported in the functions that use them. Variant configs are plain
+dataclasses, so that GPU modules need no pydantic.
 """
 
+import ast
 import dataclasses
 import functools
 import importlib
 import importlib.util
 import pkgutil
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -37,18 +40,34 @@ def setting(default: Any, doc: str, **bounds: Any) -> Any:
 
 
 @functools.cache
-def names(package: str) -> tuple[str, ...]:
-    """The names of the variants in a package, sorted. Modules without a `Config` of their own are none.
-
-    Raises:
-        ValueError: `package` is not a package.
-        BrokenVariant: a module of it cannot be imported, or its `Config` is no frozen dataclass.
-    """
+def modules(package: str) -> tuple[str, ...]:
+    """The names of the modules in a package, variants or not, sorted. Raises ValueError where it is no package."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise ValueError(f"{package} is not a package")
-    modules = [module.name for module in pkgutil.iter_modules(spec.submodule_search_locations) if not module.ispkg]
-    return tuple(sorted(name for name in modules if _is_variant(_imported(package, name))))
+    found = pkgutil.iter_modules(spec.submodule_search_locations)
+    return tuple(sorted(module.name for module in found if not module.ispkg))
+
+
+@functools.cache
+def names(package: str) -> tuple[str, ...]:
+    """The names of the variants in a package, sorted: of the modules whose source defines a class `Config` of its own.
+
+    Nothing is imported. A module that cannot be parsed is listed too, so that `load` says what is wrong with it.
+    Raises ValueError where `package` is no package.
+    """
+    return tuple(name for name in modules(package) if _defines_config(f"{package}.{name}"))
+
+
+def _defines_config(module: str) -> bool:
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return False
+    try:
+        body = ast.parse(Path(spec.origin).read_bytes()).body
+    except SyntaxError:
+        return True
+    return any(isinstance(statement, ast.ClassDef) and statement.name == "Config" for statement in body)
 
 
 def _imported(package: str, name: str) -> ModuleType:
@@ -72,10 +91,18 @@ def _is_variant(module: ModuleType) -> bool:
 
 
 def load(package: str, name: str) -> ModuleType:
-    """The module of the variant `name` of `package`. Raises KeyError for a name that is not listed."""
-    if name not in names(package):
+    """The module of the variant `name` of `package`; no other module is imported.
+
+    Raises:
+        KeyError: there is no such module, or it has no `Config` of its own.
+        BrokenVariant: it cannot be imported, or its `Config` is no frozen dataclass.
+    """
+    if name not in modules(package):
         raise KeyError(name)
-    return importlib.import_module(f"{package}.{name}")
+    module = _imported(package, name)
+    if not _is_variant(module):
+        raise KeyError(name)
+    return module
 
 
 def build(package: str, name: str, options: dict[str, Any]) -> tuple[ModuleType, Any]:

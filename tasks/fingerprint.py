@@ -1,6 +1,7 @@
 """What stands for outside inputs in a key: the content of local files, the pinned name of a hub model."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,8 @@ from genrec.errors import GenrecError
 
 def of_file(name: str) -> str:
     """The digest of a file's content, wherever it lies. Raises GenrecError when there is no such file."""
-    path = Path(name)
-    if not path.is_file():
-        raise GenrecError(f"{name!r}: no such file; give the path of a Parquet file with item_id and vector")
-    with open(path, "rb") as handle:
+    check_file("embed.options.path", name)
+    with open(name, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
@@ -21,6 +20,7 @@ def of_model(name: str, revision: str | None) -> dict[str, Any]:
 
     Raises GenrecError for something that looks like a path and is not a folder.
     """
+    check_model("model", name)
     path = Path(name)
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix in (".json", ".safetensors", ".txt", ".model"))
@@ -29,6 +29,28 @@ def of_model(name: str, revision: str | None) -> dict[str, Any]:
             with open(file, "rb") as handle:
                 digests[file.relative_to(path).as_posix()] = hashlib.file_digest(handle, "sha256").hexdigest()
         return {"files": digests}
-    if path.is_absolute() or name.startswith("."):
-        raise GenrecError(f"{name}: no such model folder; give a folder with config.json or a hub id like owner/name")
     return {"hub": name, "revision": revision}
+
+
+def check_file(setting: str, name: str) -> None:
+    """Raises GenrecError where a setting names a file that cannot be read."""
+    if not Path(name).is_file():
+        raise GenrecError(f"{setting}: {name!r}: no such file; give the path of a Parquet file with item_id and vector")
+    if not os.access(name, os.R_OK):
+        raise GenrecError(f"{setting}: {name!r} cannot be read; check its permissions")
+
+
+def check_model(setting: str, name: str) -> None:
+    """Raises GenrecError where a setting looks like the path of a model folder and there is none that can be read."""
+    path = Path(name)
+    if path.is_dir():
+        if not os.access(path, os.R_OK | os.X_OK):
+            raise GenrecError(f"{setting}: {name} cannot be read; check its permissions")
+        if not (path / "config.json").is_file():
+            raise GenrecError(
+                f"{setting}: {name} holds no config.json; give the folder of a model, or a hub id like owner/name"
+            )
+    elif path.is_absolute() or name.startswith("."):
+        raise GenrecError(
+            f"{setting}: {name}: no such model folder; give a folder with config.json or a hub id like owner/name"
+        )

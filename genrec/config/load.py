@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,15 +12,18 @@ from pydantic import BaseModel, ValidationError
 
 from genrec.config import Chosen, Config, OptionsError, UnknownName, options_model
 from genrec.config.presets import PRESETS
+from genrec.config.section import Depth, checked_to
 from genrec.errors import ConfigError
 from genrec.redact import redact, settings_with_secrets
 
 
-def load_config(files: list[Path], overrides: list[str] | None = None) -> Config:
+def load_config(
+    files: list[Path], overrides: list[str] | None = None, early: Callable[[Config], None] = lambda config: None
+) -> Config:
     """Merge YAML files left to right, then the preset, then the overrides `section.setting=value` (the value is YAML).
 
-    Raises ConfigError naming the file or override, the setting and, for a typo, what was meant. Text that was given is
-    never repeated: it may be a secret in the wrong place.
+    early: see `validate`. Raises ConfigError naming the file or override, the setting and, for a typo, what was meant.
+    Text that was given is never repeated: it may be a secret in the wrong place.
     """
     merged: dict[str, Any] = {}
     origin: dict[tuple[str, ...], str] = {}
@@ -30,11 +34,19 @@ def load_config(files: list[Path], overrides: list[str] | None = None) -> Config
     merged = _merge(merged, PRESETS.get(str(name), {}), origin, f"preset {name}")
     for data, source in parsed:
         merged = _merge(merged, data, origin, source)
-    return validate(merged, origin)
+    return validate(merged, origin, early)
 
 
-def validate(data: dict[str, Any], origin: dict[tuple[str, ...], str] | None = None) -> Config:
+def validate(
+    data: dict[str, Any],
+    origin: dict[tuple[str, ...], str] | None = None,
+    early: Callable[[Config], None] = lambda config: None,
+) -> Config:
     """Check plain data against the schema. Raises ConfigError with one line for each problem.
+
+    What is quick to check comes first: plain settings and the names of variants, then the options that are written
+    down, and last the defaults of all other variants, for which these are imported. `early` is called before that last
+    step, with a config that lacks just those defaults, for checks of its own.
 
     Secrets are refused: a config goes into manifests, reports and the Prefect database.
     """
@@ -43,10 +55,17 @@ def validate(data: dict[str, Any], origin: dict[tuple[str, ...], str] | None = N
             f"{', '.join(secret)}: holds a secret (a token, a password in a URL, or the value of a variable such as "
             "HF_TOKEN); leave it to the environment of the machine that needs it"
         )
+    _checked(data, origin or {}, "names")
+    early(_checked(data, origin or {}, "written"))
+    return _checked(data, origin or {}, "all")
+
+
+def _checked(data: dict[str, Any], origin: dict[tuple[str, ...], str], depth: Depth) -> Config:
     try:
-        return Config.model_validate(data)
+        with checked_to(depth):
+            return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(redact("\n".join(_explain(p, data, origin or {}) for p in _problems(error)))) from None
+        raise ConfigError(redact("\n".join(_explain(p, data, origin) for p in _problems(error)))) from None
 
 
 def _problems(error: ValidationError) -> list[Any]:
@@ -80,7 +99,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 text (byte {error.start})") from None
     if data is None:
-        return {}
+        raise ConfigError(f"{file}: is empty; write settings such as `name: demo` into it, or leave it out")
     if not isinstance(data, dict):
         raise ConfigError(f"{file}: expected sections like `sft:`, got {type(data).__name__}")
     return data

@@ -1,8 +1,11 @@
 """What a section of the config is: refused typos, slices for cache keys, variants chosen by name."""
 
+import contextlib
+import contextvars
 import dataclasses
 import typing
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
@@ -60,6 +63,24 @@ def options_model(package: str, name: str) -> type[BaseModel]:
     return create_model(f"{name}.options", __config__=ConfigDict(extra="forbid"), **fields)
 
 
+Depth = Literal["names", "written", "all"]
+_depth: contextvars.ContextVar[Depth] = contextvars.ContextVar("depth", default="all")
+
+
+@contextlib.contextmanager
+def checked_to(depth: Depth) -> Iterator[None]:
+    """How far the choice of variants is checked meanwhile; importing a variant may take seconds (torch).
+
+    names: that there is a module of the name; nothing is imported. written: also the options of those that have some
+    written down, which imports these variants. all: also the defaults of the others are filled in.
+    """
+    token = _depth.set(depth)
+    try:
+        yield
+    finally:
+        _depth.reset(token)
+
+
 class Chosen(Section):
     """A section that chooses a variant by name and carries that variant's options, validated and completed."""
 
@@ -71,11 +92,15 @@ class Chosen(Section):
     @model_validator(mode="after")
     def _complete_options(self) -> "Chosen":
         package, name = self.variant_package, getattr(self, self.variant_field)
-        known = variants.names(package)
-        if name not in known:
-            raise UnknownName(self.variant_field, name, known)
+        depth = _depth.get()
+        if name not in variants.modules(package):
+            raise UnknownName(self.variant_field, name, variants.names(package))
+        if depth == "names" or (depth == "written" and not self.options):
+            return self
         try:
             options = options_model(package, name).model_validate(self.options).model_dump()
+        except KeyError:
+            raise UnknownName(self.variant_field, name, variants.names(package)) from None
         except ValidationError as error:
             raise OptionsError(error) from None
         object.__setattr__(self, "options", options)

@@ -29,7 +29,8 @@ _BAD_SCHEMA = pa.schema(
 )
 
 
-def _files(config: DataConfig) -> list[SourceFile]:
+def source_files(config: DataConfig) -> list[SourceFile]:
+    """The files to read; none for a source that generates them. Raises DataError where they are not there."""
     module, options = variants.build(PACKAGE, config.source, config.options)
     return module.find(Path(config.path) if config.path else None, options)
 
@@ -37,7 +38,7 @@ def _files(config: DataConfig) -> list[SourceFile]:
 def fingerprint(config: DataConfig) -> dict[str, str]:
     """SHA-256 of every source file by its name relative to the source folder; {} for a source that generates them."""
     digests = {}
-    for file in _files(config):
+    for file in source_files(config):
         with file.path.open("rb") as stream:
             digests[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
     return dict(sorted(digests.items()))
@@ -49,7 +50,7 @@ def plan(config: DataConfig, folder: Path) -> list[Shard]:
     if hasattr(module, "generate"):
         folder.mkdir(parents=True, exist_ok=True)
         return cut_into_shards(module.generate(options, folder))
-    return cut_into_shards(_files(config))
+    return cut_into_shards(source_files(config))
 
 
 def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress = silent) -> None:

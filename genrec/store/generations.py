@@ -48,6 +48,27 @@ class Generations:
         except FileNotFoundError:
             return FIRST
 
+    def retire(self, key: str) -> str | None:
+        """Leave a key without a current generation, to remove the one that was (its id; None: there was none)."""
+        with self._switching(key):
+            now = self.current(key)
+            if not self.path(key, now).exists():
+                return None
+            (self.root / "generations" / key).mkdir(parents=True, exist_ok=True)
+            self._point(key, uuid.uuid4().hex)  # of no folder
+            return now
+
+    def settle(self, key: str, generation: str) -> bool:
+        """After `retire`: make the generation current again where it is still there; whether it is gone."""
+        with self._switching(key):
+            there = self.path(key, generation).is_dir()
+            if not self.path(key, self.current(key)).exists():  # else it was written anew meanwhile
+                if there:
+                    self._point(key, generation)
+                elif not self.of(key):
+                    shutil.rmtree(self.root / "generations" / key, ignore_errors=True)
+            return not there
+
     def of(self, key: str) -> list[str]:
         """The ids of the generations that are there."""
         later = sorted(p.name for p in (self.root / "generations" / key).glob("*") if p.is_dir())

@@ -39,7 +39,7 @@ def test_the_report_command_prints_the_latest_run(store):
     assert "popularity" in done.stdout
     assert "report.html" in done.stdout
     missing = _run([sys.executable, "-m", "flows", "report", "nowhere", "--store", str(store)], expect=1)
-    assert "no report there; finished runs: " in missing.stderr
+    assert "no report there; finished runs, newest first: " in missing.stderr
 
 
 @pytest.mark.parametrize(

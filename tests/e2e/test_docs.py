@@ -103,7 +103,7 @@ SHELL = [c for c in COMMANDS if c.startswith(("mkdir ", "python -c ", "export ")
 
 def test_the_pages_have_the_commands_a_newcomer_needs():
     assert {"make run", "make test"} <= {*commands(PAGES[:1])}
-    assert {c.split()[3] for c in FLOWS} >= {"run", "compare", "report", "current", "promote", "rollback"}
+    assert {c.split()[3] for c in FLOWS} >= {"run", "compare", "report", "current", "promote", "rollback", "prune"}
 
 
 def test_every_command_is_run_or_listed_with_its_reason():
@@ -183,7 +183,7 @@ def test_a_command_runs(command, request, store, monkeypatch):
         arguments = _small_run(arguments, request.getfixturevalue("shops"), store)
     elif name == "compare":
         arguments = _small_comparison(arguments, store)
-    elif name in ("current", "promote", "rollback"):
+    elif name in ("current", "promote", "rollback", "prune"):
         arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
     elif name == "report":
         arguments += ["--store", str(store)]

@@ -67,6 +67,20 @@ def test_an_imported_config_makes_no_variant(package):
     assert variants.names(name) == ("first",)
 
 
+def test_a_broken_module_is_no_obstacle_to_the_others(package):
+    name = package(first=CONFIG, broken="def fit(:\n")
+    assert variants.names(name) == ("broken", "first")
+    assert variants.build(name, "first", {})[1].size == 3
+
+
+def test_listing_imports_no_variant_and_choosing_one_imports_no_other(package):
+    name = package(first=CONFIG, second=CONFIG)
+    assert variants.names(name) == ("first", "second")
+    assert not {f"{name}.first", f"{name}.second"} & set(sys.modules)
+    variants.load(name, "second")
+    assert f"{name}.first" not in sys.modules
+
+
 def test_a_name_that_is_not_listed_is_not_loaded(package):
     name = package(first=CONFIG, helper="SIZE = 3\n")
     for wrong in ("helper", "missing", "first.Config", "../first"):
@@ -85,7 +99,7 @@ def test_a_name_that_is_not_listed_is_not_loaded(package):
 def test_a_module_that_cannot_be_imported_is_named_with_the_cause(package, text, why):
     name = package(first=CONFIG, broken=text)
     with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken cannot be imported \({why}") as caught:
-        variants.names(name)
+        variants.load(name, "broken")
     assert isinstance(caught.value, GenrecError)
     assert caught.value.__cause__ is not None
 
@@ -101,7 +115,7 @@ def test_a_module_that_cannot_be_imported_is_named_with_the_cause(package, text,
 def test_a_config_that_is_no_frozen_dataclass_is_named(package, text):
     name = package(broken=text)
     with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken: Config must be a frozen dataclass"):
-        variants.names(name)
+        variants.load(name, "broken")
 
 
 def test_the_config_reports_a_broken_variant_and_not_an_unknown_name(package, monkeypatch):
@@ -111,6 +125,15 @@ def test_the_config_reports_a_broken_variant_and_not_an_unknown_name(package, mo
     monkeypatch.setattr(SidConfig, "variant_package", name)
     with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken"):
         load_config([], ["sid.method=broken"])
+
+
+def test_a_helper_beside_the_variants_is_an_unknown_name(package, monkeypatch):
+    name = package(first=CONFIG, helper="SIZE = 3\n")
+    from genrec.config import SidConfig
+
+    monkeypatch.setattr(SidConfig, "variant_package", name)
+    with pytest.raises(ConfigError, match=r"there is no 'helper'.*; known: first"):
+        load_config([], ["sid.method=helper"])
 
 
 def test_a_module_is_no_package(package):
@@ -135,3 +158,31 @@ def test_the_schema_loads_no_heavy_library():
 
 def test_checking_a_config_loads_none_of_the_libraries_that_single_variants_use():
     assert _loaded("from genrec.config import Config; Config()", "faiss", "gensim", "implicit", "sklearn") == set()
+
+
+HEAVY = ("torch", "transformers", "polars", "pyarrow", "scipy", "prefect", "ray")
+
+
+@pytest.mark.parametrize(
+    ("override", "loaded"),
+    [
+        pytest.param("sft.learning_rte=1", set(), id="setting"),
+        pytest.param("sft.epochs=many", set(), id="value"),
+        pytest.param("sid.method=rqkmean", set(), id="variant"),
+        pytest.param("sid.options.sizes=1", {"torch"}, id="option of a tokenizer"),
+        pytest.param("sft.view.options.sizes=1", {"torch"}, id="option of a view"),
+        pytest.param("embed.options.sizes=1", {"pyarrow"}, id="option of an encoder"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_imported_that_is_not_needed_for_it(override, loaded):
+    code = f"""
+from genrec.config.load import load_config
+from genrec.errors import ConfigError
+try:
+    load_config([], [{override!r}])
+except ConfigError:
+    pass
+else:
+    raise SystemExit("no error")
+"""
+    assert _loaded(code, *HEAVY) == loaded

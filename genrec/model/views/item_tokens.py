@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from genrec.model.history_view import ViewedModel
-from genrec.search import layout
 from genrec.variants import setting
 
 
@@ -29,10 +28,14 @@ class View:
     def prompt_ids(
         self, model: ViewedModel, histories: list[np.ndarray], sids: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        from genrec.search.layout import (
+            left_padded,
+        )  # here: it imports transformers, which a config check can do without
+
         model.check_catalogue(sids)
         items = np.concatenate(histories) if histories else np.empty(0, np.int64)
         lengths = np.array([len(h) for h in histories], dtype=np.int64)
-        return layout.left_padded(items, lengths, -1 - model.opening, -1 - model.vocab.pad_token_id)
+        return left_padded(items, lengths, -1 - model.opening, -1 - model.vocab.pad_token_id)
 
     def embed(self, model: ViewedModel, ids: torch.Tensor) -> torch.Tensor:
         words = model.body.get_input_embeddings()((-1 - ids).clamp_min(0))
@@ -40,10 +43,12 @@ class View:
         return torch.where((ids < 0).unsqueeze(-1), words, vectors)
 
     def sequence_hidden(self, model: ViewedModel, codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
+        from genrec.search.layout import branched_hidden
+
         if items is None:
             raise ValueError("item_tokens needs the item numbers beside their codes")
         opening = torch.from_numpy(-1 - model.opening).to(items.device)
         history = torch.cat([opening.expand(len(items), -1), items[:, :-1]], dim=1)
         tokens = model.token_ids(codes)[:, :, :-1]  # the last level's token is never an input
         siblings = model.body.get_input_embeddings()(tokens)
-        return layout.branched_hidden(model.body, self.embed(model, history), siblings)
+        return branched_hidden(model.body, self.embed(model, history), siblings)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from genrec.model.history_view import ViewedModel
-from genrec.search import layout
 from genrec.variants import setting
 
 
@@ -26,14 +25,20 @@ class View:
     def prompt_ids(
         self, model: ViewedModel, histories: list[np.ndarray], sids: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
+        from genrec.search.layout import (
+            left_padded,
+        )  # here: it imports transformers, which a config check can do without
+
         items = np.concatenate(histories) if histories else np.empty(0, np.int64)
         tokens = model.vocab.token_ids(sids[items]).reshape(-1)
         lengths = np.array([len(h) for h in histories], dtype=np.int64) * model.vocab.num_levels
-        return layout.left_padded(tokens, lengths, model.opening, model.vocab.pad_token_id)
+        return left_padded(tokens, lengths, model.opening, model.vocab.pad_token_id)
 
     def embed(self, model: ViewedModel, ids: torch.Tensor) -> torch.Tensor:
         return model.body.get_input_embeddings()(ids)
 
     def sequence_hidden(self, model: ViewedModel, codes: torch.Tensor, items: torch.Tensor | None) -> torch.Tensor:
+        from genrec.search.layout import sequence_hidden
+
         opening = torch.from_numpy(model.opening).to(codes.device)
-        return layout.sequence_hidden(model.body, model.token_ids(codes), opening)
+        return sequence_hidden(model.body, model.token_ids(codes), opening)

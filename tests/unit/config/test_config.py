@@ -64,6 +64,23 @@ def test_a_missing_file_suggests_a_near_one(tmp_path):
         load_config([tmp_path / "dmo.yaml"])
 
 
+@pytest.mark.parametrize("text", ["", "\n", "# only a comment\n", "---\n"])
+def test_an_empty_file_is_refused_by_name(tmp_path, text):
+    path = _yaml(tmp_path, text)
+    with pytest.raises(ConfigError, match=r"a\.yaml: is empty"):
+        load_config([_yaml(tmp_path, "seed: 1\n", "b.yaml"), path])
+
+
+def test_early_checks_come_with_written_options_and_before_other_variants_are_imported(tmp_path):
+    seen = []
+    path = _yaml(tmp_path, "embed: {method: lsa, options: {dim: 64}}\n")
+    config = load_config([path], early=seen.append)
+    assert seen[0].embed == config.embed
+    assert seen[0].data.options == {} != config.data.options
+    with pytest.raises(ConfigError, match="dimm"):
+        load_config([path], ["embed.options.dimm=3"], early=lambda config: pytest.fail("called for a wrong config"))
+
+
 def test_yaml_that_wants_to_run_code_is_refused(tmp_path):
     canary = tmp_path / "canary"
     path = _yaml(tmp_path, f"name: !!python/object/apply:os.system ['touch {canary}']\n")

@@ -68,12 +68,12 @@ def test_the_share_reported_is_the_share_read(name: str, tmp_path: Path, monkeyp
 
 def test_the_bytes_of_the_shards_are_those_of_the_files(tmp_path: Path) -> None:
     config = _write(tmp_path, "a.jsonl")
-    (file,) = ingest._files(config)
+    (file,) = ingest.source_files(config)
     shards = cut_into_shards([file], max_bytes=100_000)
     assert len(shards) > 3
     assert sum(map(shard_bytes, shards)) == file.path.stat().st_size
     (tmp_path / "b").mkdir()
-    file = next(f for f in ingest._files(_write(tmp_path / "b", "a.parquet")) if f.kind == "interactions")
+    file = next(f for f in ingest.source_files(_write(tmp_path / "b", "a.parquet")) if f.kind == "interactions")
     shards = cut_into_shards([file], max_rows=1000)
     assert len(shards) == 4
     assert sum(map(shard_bytes, shards)) == pytest.approx(file.path.stat().st_size, abs=4)

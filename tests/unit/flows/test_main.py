@@ -1,5 +1,10 @@
 """The command line hands on what was asked for."""
 
+import os
+import re
+import subprocess
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -63,3 +68,39 @@ def test_an_unexpected_error_is_printed_without_a_secret(asked, monkeypatch):
     assert done.exit_code == 1
     assert "canary" not in done.output
     assert "RuntimeError: refused: password=*** at https://***@host/x" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--help"], 0, "Usage"),
+        (["run", "--help"], 0, "--from-stage"),
+        (["run", "-c", "conf/demo.yaml", "--set", "sft.learning_rte=1"], 2, "did you mean learning_rate?"),
+        (["run", "-c", "conf/demo.yaml", "--set", "sid.method=rqkmean"], 2, "did you mean rqkmeans?"),
+        (["run", "-c", "conf/demo.yaml", "--set", "data.options.users=1"], 2, "did you mean num_users?"),
+        (["run", "-c", "conf/demo.yaml", "--until", "sdi"], 2, "'sdi' is not a stage"),
+        (["run", "-c", "conf/dmeo.yaml"], 2, "did you mean conf/demo.yaml?"),
+        (["run", "-c", "conf/table.yaml", "--set", "data.path=nowhere"], 1, "data.path is nowhere"),
+        (["run", "-c", "conf/demo.yaml", "--set", "base.model=./nowhere"], 1, "base.model: ./nowhere"),
+        (["compare", "--configs", "conf/demo.yaml", "--set", "sft.learning_rte=1"], 2, "did you mean learning_rate?"),
+        (["report", "nosuch"], 1, "there is no finished run yet"),
+        (["current"], 0, "nothing in service yet"),
+        (["promote", "nosuch"], 1, "no finished run yet"),
+        (["prune"], 0, "to remove: nothing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_help_and_mistakes_are_answered_before_slow_imports_and_servers(tmp_path, arguments, code, message):
+    store = [] if "--help" in arguments else ["--store", str(tmp_path)]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "flows", *arguments, *store],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert message in done.stdout + done.stderr
+    assert not re.search(r"\| +(torch|ray|prefect|transformers)$", done.stderr, re.MULTILINE)
+    assert not (tmp_path / "prefect").exists()

@@ -68,7 +68,7 @@ def test_parquet_row_groups_are_read_once_each(tmp_path: Path, monkeypatch: pyte
     pl.DataFrame({"item_id": ["i"]}).write_parquet(tmp_path / "items.parquet")
     config = DataConfig(source="table", path=str(tmp_path))
     whole = run_ingest(config, tmp_path / "whole")
-    files = ingest._files(config)
+    files = ingest.source_files(config)
     cut = ingest.cut_into_shards(files, max_rows=250)
     assert [shard.start for shard in cut] == [0, 2, 4, 6, 8, 0]
     assert run_ingest(config, tmp_path / "cut", cut) == whole
