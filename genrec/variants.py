@@ -1,26 +1,24 @@
 """Variants: interchangeable modules of one package, chosen by name in the config.
 
-A variant is one file. A module of a package is a variant when it defines its own `Config`, a frozen dataclass that
-holds its settings; the module's name is its name in the YAML:
+A variant is one file. Every module of a package of variants is one, and defines its own `Config`, a frozen dataclass that
+holds its settings; the module's name is its name in the YAML (what variants share lives in another package):
 
     sid:
       method: rqkmeans            # genrec/sid/tokenizers/rqkmeans.py
       options: {num_iterations: 25}
 
 The list of variants is the listing of the package: no registry to edit, and no dotted path from the YAML is ever
-imported. Listing a package reads its modules' source and imports none; choosing a variant imports that one. So that a
-config is checked fast, a variant imports at its top only torch, numpy, scipy.sparse, pyarrow and the like; heavier
+imported. Listing imports nothing, choosing a variant imports that one, and a test imports and builds them all. So that
+a config is checked fast, a variant imports at its top only torch, numpy, scipy.sparse, pyarrow and the like; heavier
 libraries (faiss, gensim, implicit, sklearn) are imported in the functions that use them. Variant configs are plain
 dataclasses, so that GPU modules need no pydantic.
 """
 
-import ast
 import dataclasses
 import functools
 import importlib
 import importlib.util
 import pkgutil
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,7 +26,7 @@ from genrec.errors import GenrecError
 
 
 class BrokenVariant(GenrecError):
-    """A module of a package of variants cannot be imported, or its `Config` is no frozen dataclass."""
+    """A module of a package of variants cannot be imported, or has no frozen dataclass `Config`."""
 
 
 def setting(default: Any, doc: str, **bounds: Any) -> Any:
@@ -40,34 +38,13 @@ def setting(default: Any, doc: str, **bounds: Any) -> Any:
 
 
 @functools.cache
-def modules(package: str) -> tuple[str, ...]:
-    """The names of the modules in a package, variants or not, sorted. Raises ValueError where it is no package."""
+def names(package: str) -> tuple[str, ...]:
+    """The names of the variants in a package, sorted. Raises ValueError where it is no package."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         raise ValueError(f"{package} is not a package")
-    found = pkgutil.iter_modules(spec.submodule_search_locations)
-    return tuple(sorted(module.name for module in found if not module.ispkg))
-
-
-@functools.cache
-def names(package: str) -> tuple[str, ...]:
-    """The names of the variants in a package, sorted: of the modules whose source defines a class `Config` of its own.
-
-    Nothing is imported. A module that cannot be parsed is listed too, so that `load` says what is wrong with it.
-    Raises ValueError where `package` is no package.
-    """
-    return tuple(name for name in modules(package) if _defines_config(f"{package}.{name}"))
-
-
-def _defines_config(module: str) -> bool:
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None:
-        return False
-    try:
-        body = ast.parse(Path(spec.origin).read_bytes()).body
-    except SyntaxError:
-        return True
-    return any(isinstance(statement, ast.ClassDef) and statement.name == "Config" for statement in body)
+    listed = pkgutil.iter_modules(spec.submodule_search_locations)
+    return tuple(sorted(module.name for module in listed if not module.ispkg))
 
 
 def _imported(package: str, name: str) -> ModuleType:
@@ -80,28 +57,23 @@ def _imported(package: str, name: str) -> ModuleType:
         ) from error
 
 
-def _is_variant(module: ModuleType) -> bool:
-    config = vars(module).get("Config")
-    if not isinstance(config, type) or config.__module__ != module.__name__:
-        return False
-    parameters = vars(config).get("__dataclass_params__")  # of this class, not of one it inherits from
-    if parameters is None or not parameters.frozen:
-        raise BrokenVariant(f"{module.__name__}: Config must be a frozen dataclass (@dataclass(frozen=True))")
-    return True
-
-
 def load(package: str, name: str) -> ModuleType:
     """The module of the variant `name` of `package`; no other module is imported.
 
     Raises:
-        KeyError: there is no such module, or it has no `Config` of its own.
-        BrokenVariant: it cannot be imported, or its `Config` is no frozen dataclass.
+        KeyError: there is no such module.
+        BrokenVariant: it cannot be imported, or has no `Config` of its own that is a frozen dataclass.
     """
-    if name not in modules(package):
+    if name not in names(package):
         raise KeyError(name)
     module = _imported(package, name)
-    if not _is_variant(module):
-        raise KeyError(name)
+    config = vars(module).get("Config")
+    own = isinstance(config, type) and config.__module__ == module.__name__
+    parameters = vars(config).get("__dataclass_params__") if own else None  # of this class, not of one it inherits from
+    if parameters is None or not parameters.frozen:
+        raise BrokenVariant(
+            f"{module.__name__}: needs a Config of its own, a frozen dataclass (@dataclass(frozen=True))"
+        )
     return module
 
 

@@ -93,14 +93,12 @@ class Chosen(Section):
     def _complete_options(self) -> "Chosen":
         package, name = self.variant_package, getattr(self, self.variant_field)
         depth = _depth.get()
-        if name not in variants.modules(package):
+        if name not in variants.names(package):
             raise UnknownName(self.variant_field, name, variants.names(package))
         if depth == "names" or (depth == "written" and not self.options):
             return self
         try:
             options = options_model(package, name).model_validate(self.options).model_dump()
-        except KeyError:
-            raise UnknownName(self.variant_field, name, variants.names(package)) from None
         except ValidationError as error:
             raise OptionsError(error) from None
         object.__setattr__(self, "options", options)

@@ -1,7 +1,5 @@
-"""Variants are the modules of a package with a frozen dataclass `Config` of their own; what is broken is named."""
+"""Variants are the modules of a package, each with a frozen dataclass `Config` of its own; what is broken is named."""
 
-import importlib
-import pkgutil
 import subprocess
 import sys
 import textwrap
@@ -50,21 +48,10 @@ def test_every_package_a_config_chooses_from_has_variants_that_can_be_built_with
         assert type(config).__module__ == module.__name__
 
 
-@pytest.mark.parametrize("name", ["genrec.embed.encoders", "genrec.sid.tokenizers", "genrec.recall"])
-def test_packages_that_hold_variants_alone_have_no_helper_beside_them(name):
-    modules = pkgutil.iter_modules(importlib.import_module(name).__path__)
-    assert {module.name for module in modules if not module.ispkg} == set(variants.names(name))
-
-
-def test_a_module_with_a_config_of_its_own_is_a_variant_and_no_other(package):
-    name = package(first=CONFIG, second=CONFIG, helper="SIZE = 3\n")
+def test_every_module_of_a_package_is_a_variant_under_its_name(package):
+    name = package(first=CONFIG, second=CONFIG)
     assert variants.names(name) == ("first", "second")
     assert variants.build(name, "first", {"size": 5})[1].size == 5
-
-
-def test_an_imported_config_makes_no_variant(package):
-    name = package(first=CONFIG, borrower="from .first import Config\n")
-    assert variants.names(name) == ("first",)
 
 
 def test_a_broken_module_is_no_obstacle_to_the_others(package):
@@ -82,8 +69,8 @@ def test_listing_imports_no_variant_and_choosing_one_imports_no_other(package):
 
 
 def test_a_name_that_is_not_listed_is_not_loaded(package):
-    name = package(first=CONFIG, helper="SIZE = 3\n")
-    for wrong in ("helper", "missing", "first.Config", "../first"):
+    name = package(first=CONFIG)
+    for wrong in ("missing", "first.Config", "../first"):
         with pytest.raises(KeyError):
             variants.load(name, wrong)
 
@@ -107,6 +94,8 @@ def test_a_module_that_cannot_be_imported_is_named_with_the_cause(package, text,
 @pytest.mark.parametrize(
     "text",
     [
+        pytest.param("SIZE = 3\n", id="none"),
+        pytest.param("from genrec.recall.itemcf import Config\n", id="of another module"),
         pytest.param("class Config:\n    size = 3\n", id="plain class"),
         pytest.param(CONFIG.replace("(frozen=True)", ""), id="not frozen"),
         pytest.param(CONFIG + "Base = Config\nclass Config(Base):\n    more = 1\n", id="inherits alone"),
@@ -114,7 +103,7 @@ def test_a_module_that_cannot_be_imported_is_named_with_the_cause(package, text,
 )
 def test_a_config_that_is_no_frozen_dataclass_is_named(package, text):
     name = package(broken=text)
-    with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken: Config must be a frozen dataclass"):
+    with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken: needs a Config of its own, a frozen dataclass"):
         variants.load(name, "broken")
 
 
@@ -125,15 +114,6 @@ def test_the_config_reports_a_broken_variant_and_not_an_unknown_name(package, mo
     monkeypatch.setattr(SidConfig, "variant_package", name)
     with pytest.raises(variants.BrokenVariant, match=rf"{name}\.broken"):
         load_config([], ["sid.method=broken"])
-
-
-def test_a_helper_beside_the_variants_is_an_unknown_name(package, monkeypatch):
-    name = package(first=CONFIG, helper="SIZE = 3\n")
-    from genrec.config import SidConfig
-
-    monkeypatch.setattr(SidConfig, "variant_package", name)
-    with pytest.raises(ConfigError, match=r"there is no 'helper'.*; known: first"):
-        load_config([], ["sid.method=helper"])
 
 
 def test_a_module_is_no_package(package):
