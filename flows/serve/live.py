@@ -63,12 +63,14 @@ class PrefectWatcher(Watcher):
     def _show(self, stage: str, share: float, description: str) -> None:
         try:
             if self._artifact is None:
-                key = f"progress-{stage}"
+                key = f"progress-{stage}".replace("_", "-")  # Prefect allows no underscore in it
                 self._artifact = cast(UUID, create_progress_artifact(100 * share, key=key, description=description))
             else:
                 update_progress_artifact(self._artifact, 100 * share, description=description)
         except (httpx.HTTPError, PrefectException, OSError) as error:  # of the connection: the run goes on
             _log(logging.DEBUG, f"{stage}: progress not shown ({type(error).__name__})")
+        except Exception as error:  # a defect of the display, which is said but is not worth a training
+            _log(logging.ERROR, f"{stage}: progress cannot be shown ({type(error).__name__}: {error})")
 
 
 def _in_words(
