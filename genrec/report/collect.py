@@ -52,7 +52,7 @@ def collect(run: RunRecord) -> dict[str, Any]:
         report["baselines"] = summaries["baselines"].get("baselines", {})
     verdict = []
     if "evaluate" in folders:
-        report |= _evaluation(folders["evaluate"], summaries["evaluate"], config)
+        report |= _evaluation(folders["evaluate"], summaries, config)
         results = of_run(report)
         verdict += words.sentences(results)
         if config.get("data", {}).get("source") == "synthetic":
@@ -107,10 +107,11 @@ def _sid(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _evaluation(folder: Path, summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def _evaluation(folder: Path, summaries: dict[str, dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:
     result = json.loads((folder / "metrics.json").read_text())
     prepare, protocol = config.get("prepare", {}), result["protocol"]
-    protocol |= {name: prepare.get(name) for name in ("split", "max_history")}
+    protocol |= {name: prepare.get(name) for name in ("split", "max_history", "k_core")}
+    protocol["k_core_on"] = summaries.get("prepare", {}).get("k_core_on")
     protocol["short"] = words.protocol_in_short(protocol)
-    decode = {**summary.get("decode", {}), "invalid": sum(result["decode"]["invalid"].values())}
+    decode = {**summaries["evaluate"].get("decode", {}), "invalid": sum(result["decode"]["invalid"].values())}
     return {"metrics": result["metrics"], "comparisons": result["comparisons"], "decode": decode, "protocol": protocol}

@@ -106,8 +106,14 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
         "drop": "Items a user has met before are taken out of the ranking; figures with them kept are listed too.",
         "keep": "Items a user has met before stay in the ranking; figures with them dropped are listed too.",
     }
+    core = {
+        "all": "Users and items with at least {} events in the whole data take part (k-core of all events).",
+        "training": "What is learnt from has at least {} training events a user and an item (k-core of the training period); "
+        "later events with other items are left out, other users are predicted for.",
+    }
     cutoffs = ", ".join(str(k) for k in protocol["ks"])
     return [
+        *([core[on].format(protocol["k_core"])] if (on := protocol.get("k_core_on")) else []),
         split.get(protocol["split"] or "", "The test targets are those of test.parquet."),
         f"{protocol['test_rows']:,} test rows of {protocol['test_users']:,} users; one relevant item a row; every one of "
         f"the {protocol['num_candidates']:,} items of the catalogue is a candidate (no sampled negatives), and a hit is "

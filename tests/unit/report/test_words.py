@@ -101,3 +101,15 @@ def test_a_decision_names_both_row_sets_and_how_often_the_rule_errs(rule, good_e
 def test_what_became_of_a_model_names_the_run_in_service():
     outcome = {"promoted": False, "in_service": "monday", "why": "NDCG@10 fell", "current": 0.2}
     assert words.promotion(outcome) == "Not promoted, monday stays in service: NDCG@10 fell."
+
+
+@pytest.mark.parametrize(("on", "said"), [("all", "whole data"), ("training", "training period"), (None, None)])
+def test_the_protocol_says_of_which_events_the_k_core_is(on, said):
+    protocol = {
+        **{"split": "global_time", "max_history": 20, "k_core": 5, "k_core_on": on, "seen_items": "drop", "ks": [10]},
+        **{"test_rows": 7, "test_users": 6, "num_candidates": 9, "decoding": "beam search", "beam_width": 20},
+        **{"baselines_fitted_on": "train", "confidence": 0.95, "intervals": "bootstrap", "head_share": 0.2},
+    }
+    sentences = words.protocol_in_words(protocol)
+    assert [s for s in sentences if "k-core" in s] == ([sentences[0]] if said else [])
+    assert said is None or (said in sentences[0] and "at least 5" in sentences[0])
