@@ -66,7 +66,7 @@ def test_log_lines_and_their_tracebacks_hold_no_secret():
     with without_secrets():
         pass
     sink = io.StringIO()
-    handler, log = logging.StreamHandler(sink), logging.getLogger("of.another.library")
+    handler, log = logging.StreamHandler(sink), logging.getLogger("another.package")
     log.addHandler(handler)
     try:
         raise OSError(URL)
@@ -84,7 +84,7 @@ def test_log_lines_tracebacks_and_errors_hold_no_token_of_any_shape(kind):
     with without_secrets():
         pass
     token, sink = TOKENS[kind], io.StringIO()
-    handler, log = logging.StreamHandler(sink), logging.getLogger("of.another.library")
+    handler, log = logging.StreamHandler(sink), logging.getLogger("another.package")
     log.addHandler(handler)
     try:
         raise OSError(f"401 for {token}")
