@@ -21,7 +21,7 @@ class Shop:
 
     def __init__(self, tmp_path):
         self.store, self.calls = Store(tmp_path), []
-        self.data = "monday"
+        self.data, self.drift = "monday", ""
         self.first = Stage("prepare", 1, lambda c: {"files": self.data}, self._first)
         self.second = Stage(
             "sid", 1, lambda c: {"codes": c.sid.num_codes}, self._second, lambda c: "ids" if c.service.keep else None
@@ -34,7 +34,7 @@ class Shop:
     def _second(self, job, prepare):
         before = job.previous["sid"].path / "b.txt" if job.previous else None
         self.calls.append("from scratch" if before is None else f"after {before.read_text()}")
-        (job.out / "b.txt").write_text((prepare.path / "a.txt").read_text())
+        (job.out / "b.txt").write_text((prepare.path / "a.txt").read_text() + self.drift)
         return {}
 
     def run(self, *overrides, previous=None, **more):
@@ -91,6 +91,7 @@ def test_without_new_data_the_artifact_in_service_is_the_result(shop):
 
 def test_without_new_data_what_was_refreshed_since_is_the_result_and_new_data_follows_the_one_in_service(shop):
     monday, _, _ = shop.run(KEEP)
+    shop.drift = ", on another processor"
     refreshed, _, _ = shop.run(KEEP, previous=monday, refresh=frozenset({"sid"}))
     assert refreshed["sid"].key == monday["sid"].key
     (again, calls, _) = shop.run(KEEP, previous=monday)
