@@ -107,7 +107,8 @@ def test_a_wrong_value_is_refused_before_the_run_and_the_field_named(served, fie
 
 def test_cached_stages_are_shown_as_cached_under_readable_names(served, cached_run):
     status = served.tasks(cached_run)
-    status.pop("in_service", None)  # there where another test has put another model in service
+    # There where another test has put another model in service: the two are compared.
+    assert status.pop("in_service", "Completed") in ("Completed", "Cached")
     assert status == {
         **dict.fromkeys(STAGES, "Cached"),
         "promote": "Completed",
