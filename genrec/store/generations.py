@@ -62,11 +62,8 @@ class Generations:
         """After `retire`: make the generation current again where it is still there; whether it is gone."""
         with self._switching(key):
             there = self.path(key, generation).is_dir()
-            if not self.path(key, self.current(key)).exists():  # else it was written anew meanwhile
-                if there:
-                    self._point(key, generation)
-                elif not self.of(key):
-                    shutil.rmtree(self.root / "generations" / key, ignore_errors=True)
+            if there and not self.path(key, self.current(key)).exists():  # else it was written anew meanwhile
+                self._point(key, generation)
             return not there
 
     def of(self, key: str) -> list[str]:
@@ -175,6 +172,8 @@ class Generations:
                 return False
             (path / MANIFEST).unlink(missing_ok=True)  # first: what is cut off here is no artifact
             shutil.rmtree(path)
+            if not self.of(key):  # the last one: the file that says which is current goes too
+                shutil.rmtree(self.root / "generations" / key, ignore_errors=True)
             return True
 
     @contextlib.contextmanager

@@ -138,6 +138,22 @@ def test_what_a_report_a_record_or_a_live_process_names_is_there_afterwards(stor
     } == kept
 
 
+def test_a_replaced_generation_that_was_read_until_later_leaves_nothing_behind(store):
+    old, reader = _put(store, 1, "old"), Store(store.root)
+    assert reader.lookup(old.key) == old
+    current = _put(store, 1, "new")
+    reader.lookup(old.key, old.digest)
+    while current.path.exists():  # a new name each time: now and then it shares its read lock with the old one's
+        _prune(store, 0)
+        if current.path.exists():
+            current = _put(store, 1, f"again-{time.monotonic_ns()}")
+    assert old.path.exists()
+    reader.release()
+    _prune(store, 0)
+    assert not list((store.root / "generations").iterdir())
+    assert not list((store.root / "objects").iterdir())
+
+
 def test_a_report_that_was_written_after_the_listing_saves_its_artifacts(store):
     artifact = _put(store, 1)
     store.run_path("late")
