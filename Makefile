@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 EXTRA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-all lint bench serve lock manual clean
+.PHONY: help setup run test test-slow test-all lint bench gpu-check serve lock manual clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,10 @@ lint: $(READY)  ## style, types, import contracts
 
 bench: $(READY)  ## measurements against peers (minutes)
 	$(BIN)/python -m tests.bench
+
+# On a bare machine with torch and transformers there is no .venv, and no network to make one.
+gpu-check:  ## is it right and how fast on this machine's GPU (within 8 minutes; OUT=folder for gpu_check.json)
+	PYTHONPATH=. $(if $(wildcard $(BIN)/python),$(BIN)/python,python3) -m tests.bench.gpu_check $(if $(OUT),--out $(OUT))
 
 serve: $(READY)  ## Prefect server and UI with the retrain deployment, until Ctrl-C
 	$(BIN)/python -m flows serve

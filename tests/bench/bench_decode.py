@@ -13,7 +13,6 @@ lists is checked with the head cut to the semantic-id rows of a level by a logit
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from genrec.model.vocab import SidVocabulary
 from genrec.search.decode import beam_search
 from genrec.search.layout import PromptBatch
 from genrec.search.trie import Trie
+from tests.bench.random_ids import random_ids
 
 NUM_LEVELS, NUM_CODES, WIDTH = 3, 256, 20
 TEXT_VOCABULARY = 2000
@@ -62,13 +62,7 @@ def random_policy(hidden_size: int, num_layers: int, seed: int = 0) -> Policy:
 
 def build(num_items: int, hidden_size: int, num_layers: int, seed: int = 0) -> tuple[Policy, np.ndarray]:
     """A random model and random unique ids (uneven level-1 codes, as k-means gives)."""
-    rng = np.random.default_rng(seed)
-    first = rng.zipf(1.3, 8 * num_items) % NUM_CODES
-    rest = rng.integers(0, 48, (8 * num_items, NUM_LEVELS - 1))
-    sids = np.unique(np.column_stack([first, rest]), axis=0)
-    if len(sids) < num_items:
-        sys.exit(f"only {len(sids)} distinct ids drawn; ask for fewer items")
-    return random_policy(hidden_size, num_layers, seed), rng.permutation(sids)[:num_items].astype(np.int32)
+    return random_policy(hidden_size, num_layers, seed), random_ids(num_items, NUM_LEVELS, NUM_CODES, seed)
 
 
 class LevelNormaliser(LogitsProcessor):

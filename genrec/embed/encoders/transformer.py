@@ -62,7 +62,21 @@ def encode(
     model, tokenizer = load(options)
     model.to(device)
     token_ids = tokenize(texts, tokenizer, options.max_tokens)
-    vectors = np.empty((len(texts), model.config.get_text_config().hidden_size), dtype=np.float32)
+    vectors = encode_tokens(model, token_ids, options, batch_tokens=batch_tokens, device=device, progress=progress)
+    if not np.isfinite(vectors).all():
+        bad = int((~np.isfinite(vectors).all(axis=1)).sum())
+        raise ConfigError(
+            f"embed.options: {options.model} gave vectors that are not finite for {bad} of {len(texts)} texts "
+            f"with dtype {options.dtype}; use dtype bfloat16 or float32"
+        )
+    return vectors
+
+
+def encode_tokens(
+    model: Any, token_ids: list[list[int]], options: Config, *, batch_tokens: int, device: str, progress: Progress
+) -> np.ndarray:
+    """float32 [texts, hidden_size] of tokenized texts, none empty, by a model on `device`."""
+    vectors = np.empty((len(token_ids), model.config.get_text_config().hidden_size), dtype=np.float32)
     done = 0
     pending: tuple[np.ndarray, torch.Tensor] | None = None
     for rows in length_batches(np.array([len(ids) for ids in token_ids], dtype=np.int64), batch_tokens):
@@ -71,12 +85,6 @@ def encode(
         done = _collect(pending, vectors, done, progress)
         pending = (rows, pooled)
     _collect(pending, vectors, done, progress)
-    if not np.isfinite(vectors).all():
-        bad = int((~np.isfinite(vectors).all(axis=1)).sum())
-        raise ConfigError(
-            f"embed.options: {options.model} gave vectors that are not finite for {bad} of {len(texts)} texts "
-            f"with dtype {options.dtype}; use dtype bfloat16 or float32"
-        )
     return vectors
 
 

@@ -1,0 +1,199 @@
+"""Is it right: small models on the device beside the same models on the CPU, in float32 and in bfloat16.
+
+Errors are |device - CPU| / |CPU| over all numbers of a tensor. A case passes below its bound.
+"""
+
+import copy
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from genrec.model import folder
+from genrec.model.policy import Policy
+from genrec.search.decode import beam_search
+from genrec.search.trie import Trie
+from genrec.train.learner_group import LearnerGroup
+from genrec.train.rl.groups import form_groups
+from genrec.train.rl.learner import Learner
+from genrec.train.rl.prompts import PromptSet
+from genrec.train.rl.reward_context import RewardContext
+from genrec.train.rl.rewarding import build_terms
+from genrec.train.rl.rollout import LocalRollouts, RolloutWorker
+from genrec.train.sft.trainer import Trainer
+from genrec.train.sft.windows import make_windows
+from tests.bench.gpu_check import settings
+from tests.bench.gpu_check.models import NUM_CODES, Shape, random_catalogue, random_policy, random_prompts
+
+SHAPE = Shape(300, 64, 128, 3, 4, 2, num_items=600, history=6)
+CPU = torch.device("cpu")
+SPREAD = 0.1  # weights wide enough apart that scores differ
+FP32, BF16 = 1e-4, 3e-2  # bounds; a tf32 product is off by 3e-4 to 1e-3
+NUM_PROMPTS, WIDTH = 32, 20
+Report = Callable[[dict[str, Any]], None]
+
+
+def run(shape: Shape, device: torch.device, report: Report) -> None:
+    """All cases; one that raises is reported as failed, and the next goes on. They have a size of their own."""
+    cases: dict[str, Callable[[torch.device], dict[str, Any]]] = {
+        "forward, fp32": lambda device: _forward(device, torch.float32),
+        "forward, bf16": lambda device: _forward(device, torch.bfloat16),
+        "beam search, fp32": lambda device: _beam(device, torch.float32),
+        "beam search, bf16": lambda device: _beam(device, torch.bfloat16),
+        "fine-tuning step, fp32": lambda device: _sft(device, "fp32"),
+        "fine-tuning step, bf16": lambda device: _sft(device, "bf16"),
+        "GRPO step, fp32": lambda device: _grpo(device, "fp32"),
+        "GRPO step, bf16": lambda device: _grpo(device, "bf16"),
+        "NF4 weights (bitsandbytes)": _nf4,
+        "neighbours (faiss)": _faiss,
+    }
+    for name, case in cases.items():
+        try:
+            found = case(device)
+        except Exception as error:  # what one case finds must not hide what the others find
+            found = {"passed": False, "failed": f"{type(error).__name__}: {error}"[:300]}
+        report({"case": name, **found})
+
+
+def _pair(device: torch.device, dtype: torch.dtype, lora: bool = True) -> tuple[Policy, Policy]:
+    """A float32 policy on the CPU and the same on the device; there its frozen weights are of `dtype`."""
+    on_cpu = random_policy(SHAPE, CPU, torch.float32, lora, SPREAD)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in on_cpu.trainable_parameters().items():
+            if lora and "lora_B" in name:  # zero in a fresh adapter
+                parameter.normal_(std=0.02)
+    model = copy.deepcopy(on_cpu.model).to(device)
+    if dtype == torch.bfloat16:
+        for parameter in model.parameters():
+            if not parameter.requires_grad or not lora:
+                parameter.data = parameter.data.to(dtype)
+    there = Policy(model, on_cpu.vocab, on_cpu.max_history, on_cpu._meta, Path())
+    there.opening = on_cpu.opening
+    if dtype == torch.bfloat16:
+        there.forward_dtype = there.search_dtype = dtype
+    return on_cpu, there
+
+
+def _error(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    found, wanted = found.detach().double().cpu(), wanted.detach().double().cpu()
+    return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
+
+
+def _verdict(error: float, dtype: torch.dtype, **more: Any) -> dict[str, Any]:
+    bound = BF16 if dtype == torch.bfloat16 else FP32
+    return {"passed": bool(error < bound), "error": error, "bound": bound, **more}
+
+
+def _forward(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Logits of given candidates behind prompts of unequal length."""
+    sids, prompts = random_catalogue(SHAPE).astype(np.int64), random_prompts(SHAPE, NUM_PROMPTS)
+    histories = [h[i % SHAPE.history :] for i, h in enumerate(prompts.histories)]
+    candidates = torch.from_numpy(sids[np.random.default_rng(0).integers(0, len(sids), (NUM_PROMPTS, 16))])
+    with torch.no_grad():
+        wanted, found = (
+            p.candidate_logits(p.prompts(histories, sids), candidates.to(p.device))[0] for p in _pair(device, dtype)
+        )
+    return _verdict(_error(found, wanted), dtype)
+
+
+def _beam(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Lists of 20: their scores, and the share of places with the same item."""
+    sids, prompts = random_catalogue(SHAPE), random_prompts(SHAPE, NUM_PROMPTS)
+    wanted, found = (
+        beam_search(
+            p, p.prompts(prompts.histories, sids), Trie.from_sids(sids, NUM_CODES, p.device), WIDTH, prompts.histories
+        )
+        for p in _pair(device, dtype)
+    )
+    same = float((found.items.cpu() == wanted.items).float().mean())
+    verdict = _verdict(_error(found.scores, wanted.scores), dtype, same_items=same)
+    if dtype == torch.float32:
+        verdict["passed"] = verdict["passed"] and same > 0.99
+    return verdict
+
+
+def _sft(device: torch.device, precision: str) -> dict[str, Any]:
+    """The gradients of a batch, without dropout; then a whole step, which raises where one is not finite."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    sids, width = random_catalogue(SHAPE), SHAPE.history + 1
+    items = np.random.default_rng(0).integers(0, SHAPE.num_items, width * 16)
+    windows = make_windows(items, np.arange(0, len(items) + 1, width), SHAPE.history)
+    gradients = []
+    for policy, used in zip(_pair(device, dtype), ("fp32", precision), strict=True):
+        trainer = Trainer(policy, windows, sids, settings.sft(precision=used, micro_batch_size=8), 0)
+        trainer.accumulate(np.arange(len(windows)))
+        gradients.append(_flat_gradients(policy))
+        trainer.step(np.arange(len(windows)), 1e-4)
+    return _verdict(_error(gradients[1], gradients[0]), dtype)
+
+
+def _grpo(device: torch.device, precision: str) -> dict[str, Any]:
+    """The gradients of an update on the same candidates, and the loss."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    sids, prompts = random_catalogue(SHAPE), random_prompts(SHAPE, NUM_PROMPTS)
+    config = settings.rl(precision=precision)
+    items: np.ndarray | None = None
+    gradients, losses = [], []
+    for policy in _pair(device, dtype):
+        learner = _learner(policy, sids, config)
+        if items is None:
+            items = _candidates(policy, sids, prompts, config)
+        there, target = (torch.from_numpy(a).to(policy.device) for a in (items, prompts.target))
+        losses.append(learner.update(0, prompts, form_groups(there, target, "repair"))["loss"])
+        gradients.append(_flat_gradients(policy))
+    return _verdict(_error(gradients[1], gradients[0]), dtype, losses=losses)
+
+
+def _learner(policy: Policy, sids: np.ndarray, config: Any) -> Learner:
+    counts = torch.ones(len(sids), dtype=torch.long, device=policy.device)
+    context = RewardContext(torch.from_numpy(sids.astype(np.int64)).to(policy.device), counts)
+    return Learner(policy, config, build_terms(config.rewards), context)
+
+
+def _candidates(policy: Policy, sids: np.ndarray, prompts: PromptSet, config: Any) -> np.ndarray:
+    worker = RolloutWorker(policy, Trie.from_sids(sids, NUM_CODES, policy.device), sids, config, 0)
+    return LocalRollouts(worker, LearnerGroup())(0, prompts, dict).items
+
+
+def _flat_gradients(policy: Policy) -> torch.Tensor:
+    parameters = policy.trainable_parameters().values()
+    return torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters])
+
+
+def _nf4(device: torch.device) -> dict[str, Any]:
+    """A base loaded as NF4 on the device gives the logits of one loaded so on the CPU."""
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        return {"passed": None, "failed": "bitsandbytes is not installed"}
+    policy = random_policy(SHAPE, CPU, torch.float32, lora=False, spread=SPREAD)
+    tokens = torch.arange(24).reshape(2, 12)
+    with tempfile.TemporaryDirectory() as name, torch.no_grad():
+        policy.causal_model.save_pretrained(name, safe_serialization=True)
+        wanted, found = (
+            folder.load_causal_model(Path(name), there, torch.float32, quantize=True)(tokens.to(there)).logits
+            for there in (CPU, device)
+        )
+    return _verdict(_error(found, wanted), torch.float32)
+
+
+def _faiss(device: torch.device) -> dict[str, Any]:
+    """Nearest neighbours by faiss on the GPU, where it can use one, are those of a plain product."""
+    try:
+        import faiss
+    except ImportError as error:
+        return {"passed": None, "failed": f"faiss is not installed ({error})"}
+    vectors = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    on_gpu = device.type == "cuda" and hasattr(faiss, "StandardGpuResources")
+    if on_gpu:
+        index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+    index.add(vectors)
+    _, found = index.search(vectors, 10)
+    wanted = np.argsort(-(vectors @ vectors.T), axis=1)[:, :10]
+    same = float((found == wanted).mean())
+    return {"passed": same > 0.99, "same_items": same, "on_gpu": on_gpu}
