@@ -104,6 +104,7 @@ def run(
             check_stage(until)
         checked = checked_config(config, overrides, store)
         environment.prepare(local_root(checked.store), debug)
+        environment.check_api()
         report = run_flow(
             checked,
             from_stage=from_stage,
@@ -136,6 +137,7 @@ def compare(
     with short_errors(debug):
         checked = [checked_config([path, *(overlay or [])], overrides, store) for path in [*configs, *(more or [])]]
         environment.prepare(local_root(checked[0].store), debug)
+        environment.check_api()
         with prefect_api(checked[0]) as ready, terminal():
             from flows.compare import compare as compare_flow
 
@@ -150,7 +152,7 @@ def compare(
         out.print(table("HR and NDCG of every config", result["columns"], result["table"]))
         for line in result["summary"]:
             out.print(line)
-        out.print(f"report  {result['html']}")
+        out.print(f"report  {result['html']}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -192,6 +194,8 @@ def deploy(
     with short_errors(debug):
         if "PREFECT_API_URL" not in os.environ:
             raise GenrecError("PREFECT_API_URL is not set; set it to the server's address, or use serve on one machine")
+        environment.spare_loopback_the_proxy()
+        environment.check_api()
         from flows.serve.deploy import deploy as put_on_pool
 
         out.print(f"deployments  {', '.join(put_on_pool(pool))}", soft_wrap=True)

@@ -32,7 +32,9 @@ def prune(out: Console, store: str, keep_days: float, yes: bool) -> None:
     if yes:
         items = remove(opened, items)
     for item in items:
-        out.print(f"{item.kind}  {item.path.relative_to(opened.root)}  {_shown(item.bytes)}", soft_wrap=True)
+        out.print(
+            f"{item.kind}  {item.path.relative_to(opened.root)}  {_shown(item.bytes)}", markup=False, soft_wrap=True
+        )
     out.print(f"{'removed' if yes else 'to remove'}: {_totals(items)}", soft_wrap=True)
     if items and not yes:
         out.print("Nothing was removed; --yes removes it.")

@@ -28,7 +28,7 @@ def show(out: Console, name: str, store: str | None) -> None:
 def _show(out: Console, registry: Registry) -> None:
     history = registry.history()
     out.print(f"{registry.name}: {history[-1].run_id} is in service (change {history[-1].number})")
-    out.print(f"its files, in {registry.store.root}:", soft_wrap=True)
+    out.print(f"its files, in {registry.store.root}:", markup=False, soft_wrap=True)
     for stage in ("sid", "base", "sft", "rl"):
         path = registry.store.object_path(history[-1].keys[stage], history[-1].digests.get(stage))
         out.print(f" {stage:<4} {path.relative_to(registry.store.root)}", soft_wrap=True)

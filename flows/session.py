@@ -16,7 +16,7 @@ from genrec.errors import ConfigError, GenrecError
 from genrec.redact import redact
 from genrec.store.local import Store
 from genrec.store.remote import local_root
-from tasks.checks import check_outside
+from tasks.checks import check_models, check_outside
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -28,7 +28,9 @@ def checked_config(files: list[Path], overrides: list[str] | None, store: str | 
     Raises GenrecError naming the wrong setting, or the store, file or folder that is not there or cannot be used.
     """
     extra = [f"store={json.dumps(store)}"] if store else []
-    return load_config(files, [*(overrides or []), *extra], early=check_outside)
+    config = load_config(files, [*(overrides or []), *extra], early=check_outside)
+    check_models(config)  # those that are the default of a variant
+    return config
 
 
 def claimed_run_id(name: str, store: str) -> str:
@@ -102,7 +104,7 @@ def print_report(report: dict[str, Any], store: Path) -> None:
     for line in report.get("verdict", []):
         out.print(line)
     folder = store / "runs" / report["run_id"]
-    out.print(f"report  {folder / 'report.html'}  (figures: report.json)")
+    out.print(f"report  {folder / 'report.html'}  (figures: report.json)", markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The password of the Prefect server on this machine: made once, kept in a file that only its owner can read."""
 
+import fcntl
 import os
 import secrets
 from pathlib import Path
@@ -20,13 +21,14 @@ def auth_string(home: Path) -> tuple[str, bool]:
     """
     path = password_file(home)
     home.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if path.stat().st_mode & 0o077:
-            raise GenrecError(f"{path}: others can read the password; delete the file and a new one is made") from None
-        return path.read_text().strip(), False
-    fresh = f"{USER}:{secrets.token_urlsafe(18)}"
-    with os.fdopen(handle, "w") as file:
+    # Locked while it is empty, for runs that start side by side: an empty one was left by a process that died.
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_mode & 0o077:
+            raise GenrecError(f"{path}: others can read the password; delete the file and a new one is made")
+        known = file.read().strip()
+        if known:
+            return known, False
+        fresh = f"{USER}:{secrets.token_urlsafe(18)}"
         file.write(fresh + "\n")
     return fresh, True

@@ -1,11 +1,19 @@
 """Settings of Prefect and Ray that must be in the environment before either is imported."""
 
 import os
+import urllib.error
+import urllib.request
 from pathlib import Path
+
+from genrec.errors import GenrecError
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def prepare(store: Path, debug: bool = False) -> None:
-    """Quiet consoles, no telemetry, and Prefect's own database beside the store unless one is configured."""
+    """Quiet consoles, no telemetry, no proxy to this machine, and Prefect's own database beside the store unless
+    PREFECT_API_URL names a server elsewhere.
+    """
     defaults = {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -28,3 +36,36 @@ def prepare(store: Path, debug: bool = False) -> None:
         defaults["GENREC_DEBUG"] = "1"
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    spare_loopback_the_proxy()
+
+
+def spare_loopback_the_proxy() -> None:
+    """Add loopback to NO_PROXY: a proxy reaches another machine's 127.0.0.1, or nothing.
+
+    Both spellings are set, for programs differ in which one they prefer, and child processes inherit them.
+    """
+    named = ",".join(os.environ.get(name, "") for name in ("no_proxy", "NO_PROXY"))
+    hosts = dict.fromkeys(host.strip() for host in named.split(",") if host.strip())
+    if "*" not in hosts:
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys([*hosts, *_LOOPBACK]))
+
+
+def check_api(timeout_s: float = 3.0) -> None:
+    """Whether a server answers at PREFECT_API_URL, where that is set; one that asks for a password has answered.
+
+    Raises GenrecError naming the URL and what else can be done.
+    """
+    url = os.environ.get("PREFECT_API_URL")
+    if url is None:
+        return
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=timeout_s):
+            return
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError) as error:  # URLError is an OSError; ValueError: no URL at all
+        reason = getattr(error, "reason", None) or error
+        raise GenrecError(
+            f"PREFECT_API_URL {url}: no Prefect server answers there ({reason}); start that server, or unset "
+            "PREFECT_API_URL to use one that comes with the run"
+        ) from None

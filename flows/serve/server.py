@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.serve.credentials import auth_string
+from flows.serve.first_start import FirstStart
 from flows.serve.launch import ends_with_this_process
 from genrec.errors import GenrecError
 
@@ -49,12 +50,14 @@ class Server:
         home.mkdir(parents=True, exist_ok=True)
         self.home, self.log, self.port = home, home / "server.log", port
         self.url = f"http://127.0.0.1:{port}"
+        self.first = FirstStart(home)
         self.auth, self.auth_is_new = auth_string(home)
         os.environ.update(dict(zip(_CLIENT, (f"{self.url}/api", self.auth), strict=True)))
         self.start()
 
     def start(self) -> None:
         """Start the process; once more after it died. Does not wait until it answers."""
+        self.first.wait()
         with open(self.log, "ab") as sink:
             self.process = subprocess.Popen(
                 ends_with_this_process(
@@ -86,12 +89,14 @@ class Server:
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 with urllib.request.urlopen(f"{self.url}/api/health", timeout=2):
+                    self.first.done()
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         raise GenrecError(f"the Prefect server on port {self.port} did not come up; its log is {self.log}")
 
     def stop(self) -> None:
+        self.first.release()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         try:

@@ -131,7 +131,7 @@ def _located(parts: Path, counts: list[dict], ending: str, kind: str | None = No
     paths = sorted(parts.glob("*.json"))
     for part, (path, count, offset) in enumerate(zip(paths, counts, _line_offsets(counts), strict=True)):
         if kind is None or count["kind"] == kind:
-            frame = pl.scan_parquet(path.with_name(f"{path.stem}-{ending}.parquet"))
+            frame = pl.scan_parquet(path.with_name(f"{path.stem}-{ending}.parquet"), glob=False)
             frames.append(
                 frame.with_columns(
                     pl.lit(part, dtype=pl.Int32).alias("part"),

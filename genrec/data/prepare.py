@@ -67,7 +67,7 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
         events = events.with_columns(pl.Series("part", _split(events, config, events["timestamp"])))
     else:
         # The periods are those of all events: filters and k-core change what is in them, not when they begin.
-        times = pl.read_parquet(interactions, columns=["timestamp"])["timestamp"]
+        times = pl.read_parquet(interactions, columns=["timestamp"], glob=False)["timestamp"]
         events = _number(events)
         events = events.with_columns(pl.Series("part", _split(events, config, times)))
         events = _number(_training_core(events, config, dropped), first=pl.col("in_core")).drop("in_core")
@@ -101,7 +101,7 @@ def k_core_on(config: PrepareConfig) -> Literal["training", "all"]:
 
 def _filtered(path: Path, config: PrepareConfig) -> tuple[pl.DataFrame, dict[str, int]]:
     """The events that pass the filters, in file order, and how many each filter dropped."""
-    events = pl.read_parquet(path)
+    events = pl.read_parquet(path, glob=False)
     dropped = {}
     if config.events is not None:
         unknown = sorted(set(config.events) - set(events["event"].unique()))
@@ -180,7 +180,9 @@ def _catalogue(events: pl.DataFrame, items: Path) -> pl.DataFrame:
         pl.col("item_id").first(),
         (pl.col("part") == TRAIN).sum().cast(pl.Int32).alias("train_count"),
     )
-    texts = pl.scan_parquet(items).join(counted.select("item_id").lazy(), on="item_id", how="semi").collect()
+    texts = (
+        pl.scan_parquet(items, glob=False).join(counted.select("item_id").lazy(), on="item_id", how="semi").collect()
+    )
     filled = [pl.col(name).fill_null("") for name in ("title", "description", "brand")]
     return (
         counted.join(texts, on="item_id", how="left")
@@ -198,7 +200,7 @@ def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
     users = USERS_FILE.read(indexed)
     low, high = (users.num_rows * s // num_shards for s in (shard, shard + 1))
     in_slice = (pl.col("user") >= low) & (pl.col("user") < high)
-    events = pl.scan_parquet(EVENTS_FILE.path(indexed)).filter(in_slice).collect()
+    events = pl.scan_parquet(EVENTS_FILE.path(indexed), glob=False).filter(in_slice).collect()
     targets = _targets(events)
     trained = _sequences(events.filter(pl.col("part") == TRAIN), SEQUENCES, users)
     write_table(trained, TRAIN_FILE.part(out, shard), SEQUENCES)

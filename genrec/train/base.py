@@ -20,6 +20,7 @@ from genrec.model.vocab import SidVocabulary
 from genrec.progress import Progress, silent
 from genrec.seeding import seeded
 from genrec.train import text
+from genrec.train.layout_check import check_layout
 
 if TYPE_CHECKING:
     from genrec.config import BaseConfig, ScratchConfig
@@ -39,7 +40,7 @@ def build_base(
     """Write the base model's folder to `out` and return a summary.
 
     `catalogue` is catalogue.parquet (its text trains the tokenizer of `scratch`). Raises ConfigError when a hub id or
-    folder cannot be loaded or its weights are not safetensors.
+    folder cannot be loaded, its weights are not safetensors, or its architecture is none that search can work with.
     """
     folder.quiet()
     texts = catalogue_texts(tables.read_table(catalogue, tables.CATALOGUE))
@@ -50,6 +51,7 @@ def build_base(
             tie_special_tokens(model, tokenizer)
         else:
             model, tokenizer = load_pretrained(config.model, config.revision)
+            check_layout(model, config.model)
         vocab = add_sid_tokens(model, tokenizer, num_levels, num_codes, seed)
         loss = None
         if config.model == "scratch" and config.scratch.text_epochs:
@@ -136,7 +138,9 @@ def load_pretrained(name: str, revision: str | None) -> tuple[Any, Any]:
     safe: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **safe)
-        model = AutoModelForCausalLM.from_pretrained(name, dtype="auto", use_safetensors=True, **safe)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype="auto", use_safetensors=True, attn_implementation="sdpa", **safe
+        )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(

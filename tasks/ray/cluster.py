@@ -17,6 +17,7 @@ from genrec.config import ResourcesConfig, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import FileProgress, read_progress
 from genrec.redact import holds_secret, without_secrets
+from tasks.ray import environment
 from tasks.ray.made_on import note, num_threads, ray_address
 from tasks.ray.watch import watcher
 from tasks.ray.worker_log import LogReader, log_to
@@ -37,12 +38,8 @@ def connect(resources: ResourcesConfig) -> None:
 
 
 def _connect(resources: ResourcesConfig) -> None:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     address = ray_address(resources)
-    if not address:  # else Ray takes 127.0.0.1 for the address in the network and listens on every interface
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    environment.prepare(on_this_machine=not address)
     import ray
 
     global _started_here

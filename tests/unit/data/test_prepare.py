@@ -14,7 +14,15 @@ from genrec.config import DataConfig, PrepareConfig
 from genrec.data.kcore import k_core
 from genrec.data.split import TRAIN, period_starts
 from genrec.errors import DataError
-from tests.support.data_samples import T0_MS, rows_with_histories, run_ingest, run_prepare, write_ingested
+from tests.support.data_samples import (
+    T0_MS,
+    review,
+    rows_with_histories,
+    run_ingest,
+    run_prepare,
+    write_ingested,
+    write_lines,
+)
 
 PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=90)
 DAY = 86_400_000
@@ -310,3 +318,14 @@ def test_a_k_core_on_all_events_does_depend_on_them(tmp_path: Path) -> None:
     for name, events in (("one", KNOWN), ("other", [*KNOWN[:9], ("e", "t", _period(9))])):
         run_prepare(write_ingested(tmp_path / name / "ingest", events), config, tmp_path / name)
     assert _learnt_from(tmp_path / "one")[-1] != _learnt_from(tmp_path / "other")[-1]
+
+
+@pytest.mark.parametrize("name", ["store [1]", "a*b?", "{x,y}"])
+def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "store 1").mkdir()  # what a pattern would find
+    folder = tmp_path / name
+    rows = [review(f"u{u}", f"i{i}", day=i) for u in range(4) for i in range(4)]
+    write_lines(folder / "shop" / "reviews.jsonl", rows)
+    run_ingest(DataConfig(source="amazon2023", path=str(folder / "shop")), folder)
+    summary = run_prepare(folder / "ingest", PrepareConfig(k_core=2), folder)
+    assert summary["users"] == summary["items"] == 4

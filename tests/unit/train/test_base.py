@@ -2,7 +2,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from genrec import tables
 from genrec.config import BaseConfig, ScratchConfig
@@ -121,3 +128,14 @@ def test_an_item_without_text_does_not_stop_the_tokenizer():
     tokenizer = train_tokenizer(["", ""], 300)
     assert tokenizer.decode(tokenizer("anything at all")["input_ids"]) == "anything at all"
     assert np.all(np.array(tokenizer("x")["input_ids"]) < len(tokenizer))
+
+
+def test_gpt2_is_refused_here_and_not_by_the_stage_after(catalogue, tmp_path):
+    tokenizer = train_tokenizer(["some text to merge"] * 3, 300)
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=1, n_head=2)).save_pretrained(
+        tmp_path / "gpt2"
+    )
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    with pytest.raises(ConfigError, match="GPT2LMHeadModel, which search and training cannot work with"):
+        build(catalogue, tmp_path / "base", model=str(tmp_path / "gpt2"))
+    assert not (tmp_path / "base").exists()
