@@ -2,9 +2,17 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from genrec.config.section import Chosen, Section, _options, knob
+from genrec import variants
+from genrec.config.section import Chosen, Section, _options, depth, knob
+
+SOURCES = "genrec.data.sources"
+
+
+def generates(source: str) -> bool:
+    """Whether a source makes its data itself and reads no files. Raises KeyError for a source that there is not."""
+    return hasattr(variants.load(SOURCES, source), "generate")
 
 
 class DataConfig(Chosen):
@@ -17,8 +25,18 @@ class DataConfig(Chosen):
     )
     options: dict[str, Any] = _options()
 
-    variant_package: ClassVar[str] = "genrec.data.sources"
+    variant_package: ClassVar[str] = SOURCES
     variant_field: ClassVar[str] = "source"
+
+    @model_validator(mode="after")
+    def _path_is_read(self) -> "DataConfig":
+        """A path that nothing reads would end in a model of other data, without a word."""
+        if self.path and depth() != "names" and generates(self.source):
+            raise ValueError(
+                f"data.path is set, but data.source {self.source} makes its own data and reads no files; "
+                "leave data.path out, or set data.source to table, amazon2023 or amazon2018"
+            )
+        return self
 
 
 class PrepareConfig(Section):

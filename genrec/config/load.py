@@ -30,6 +30,8 @@ def load_config(
     for file in files:
         merged = _merge(merged, read_yaml(file), origin, str(file))
     parsed = [_parse_override(override, number) for number, override in enumerate(overrides or [], 1)]
+    # A variant is chosen before its options are set, in whichever order they were written: else these were dropped.
+    parsed.sort(key=lambda one: not _chooses(one[0]))
     name = next((data["preset"] for data, _ in reversed(parsed) if "preset" in data), merged.get("preset", "full"))
     merged = _merge(merged, PRESETS.get(str(name), {}), origin, f"preset {name}")
     for data, source in parsed:
@@ -129,6 +131,12 @@ def _parse_override(override: str, number: int) -> tuple[dict[str, Any], str]:
     return nested, source
 
 
+def _chooses(nested: dict[str, Any]) -> bool:
+    """Whether an override is that of the name of a variant, such as data.source."""
+    ((name, value),) = nested.items()
+    return _chooses(value) if isinstance(value, dict) and len(value) == 1 else name in _CHOICES
+
+
 _SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")  # a name, dotted
 _CHOICES = {"source", "method", "algorithm", "name"}
 
@@ -165,6 +173,8 @@ def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], s
         location = (*location, cause.field)
         what = f"there is no {cause.name!r} (did you mean {near[0]}?)" if near else "there is none of that name"
         what += f"; known: {', '.join(cause.known)}"
+    elif isinstance(cause, ValueError) and isinstance(problem["input"], dict):  # settings of a section contradict
+        what = str(cause)
     elif problem["type"] == "extra_forbidden":
         known = _known_names(location[:-1], data)
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)

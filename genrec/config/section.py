@@ -81,6 +81,11 @@ def checked_to(depth: Depth) -> Iterator[None]:
         _depth.reset(token)
 
 
+def depth() -> Depth:
+    """How far a validation that is under way checks the choice of variants (`checked_to`)."""
+    return _depth.get()
+
+
 class Chosen(Section):
     """A section that chooses a variant by name and carries that variant's options, validated and completed."""
 
@@ -92,10 +97,10 @@ class Chosen(Section):
     @model_validator(mode="after")
     def _complete_options(self) -> "Chosen":
         package, name = self.variant_package, getattr(self, self.variant_field)
-        depth = _depth.get()
+        how_far = depth()
         if name not in variants.names(package):
             raise UnknownName(self.variant_field, name, variants.names(package))
-        if depth == "names" or (depth == "written" and not self.options):
+        if how_far == "names" or (how_far == "written" and not self.options):
             return self
         try:
             options = options_model(package, name).model_validate(self.options).model_dump()

@@ -109,6 +109,30 @@ def test_switching_the_variant_drops_the_options_of_the_other(tmp_path):
     assert config.embed.options["model"]
 
 
+@pytest.mark.parametrize(
+    ("files", "overrides"),
+    [
+        ([], ["data.path=shop"]),
+        ([CONF / "demo.yaml"], ["data.path=shop"]),
+        ([CONF / "table.yaml"], ["data.source=synthetic"]),
+        ([CONF / "table.yaml"], ["data={source: synthetic, path: shop}"]),
+    ],
+)
+def test_a_path_that_the_source_does_not_read_is_refused_and_both_are_named(files, overrides):
+    with pytest.raises(ConfigError) as refused:
+        load_config(files, overrides)
+    (line,) = str(refused.value).splitlines()
+    assert "data.path is set, but data.source synthetic makes its own data" in line
+    assert "data.source to table" in line
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_options_that_the_chosen_source_does_not_read_are_refused_in_whichever_order_they_were_written(order):
+    given = ["data.source=table", "data.options.num_users=300"][::order]
+    with pytest.raises(ConfigError, match=r"data\.options\.num_users: unknown setting"):
+        load_config([CONF / "demo.yaml"], given)
+
+
 def test_the_config_survives_a_round_trip_as_plain_data():
     config = load_config([], ["rl.rewards=[exact_hit]"])
     assert Config.model_validate(config.model_dump(mode="json")) == config

@@ -86,7 +86,8 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "store": ("/elsewhere", {}),
     "prepare.events": (["click"], {}),
     "resources.ray_address": ("auto", {}),
-    "data.path": ("/elsewhere", {}),  # the same files in another folder
+    # The same files in another folder, of a source that reads any.
+    "data.path": ("/elsewhere", {"data.source": "table", "data.options": {}}),
     "base.model": ("owner/name", {}),
     "base.revision": ("abc", {"base.model": "owner/name"}),
     "evaluate.ks": ([1], {}),

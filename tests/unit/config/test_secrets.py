@@ -84,7 +84,6 @@ def test_a_yaml_file_is_refused_by_place_and_never_repeated(tmp_path, text, says
 
 
 def test_settings_that_only_sound_like_secrets_are_taken():
-    config = load_config(
-        [], ["sid.deduplicate=extra_token", "sft.alignment.max_text_tokens=9", "data.path=/data/authors/key-2026"]
-    )
+    data = ["data.source=table", "data.path=/data/authors/key-2026"]
+    config = load_config([], ["sid.deduplicate=extra_token", "sft.alignment.max_text_tokens=9", *data])
     assert (config.sid.deduplicate, config.sft.alignment.max_text_tokens) == ("extra_token", 9)
