@@ -10,6 +10,7 @@ from prefect.schedules import Schedule
 
 from flows import recipes as ways
 from flows.compare import with_seeds, write_and_publish
+from flows.decision import say_in_name
 from flows.publish import publish_report
 from flows.retrain import pipeline
 from flows.run_names import run_id
@@ -186,6 +187,7 @@ def _run_and_publish(config: Config, **arguments: Any) -> None:
     with shown_in_prefect():
         report = pipeline(config, run_id(config.name), **arguments)
     publish_report(report, open_store(config.store))
+    say_in_name(report)
 
 
 def deployments() -> list["RunnerDeployment"]:
