@@ -1,5 +1,6 @@
-"""Named ways to train, for the forms of the Prefect UI: each is a few settings, or files, laid over a preset."""
+"""Named ways to train, for the forms of the Prefect UI: each is a few settings, or files, laid over those of the data."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from genrec.config import Config
@@ -15,7 +16,7 @@ RECIPES: dict[str, list[str]] = {
     "lora": ["sft.adapter=lora"],
 }
 IN_WORDS = {
-    "default": "the settings of the preset as they are",
+    "default": "ids by k-means, a small model with a dense head, fine-tuning, then GRPO",
     "supervised-only": "no reinforcement learning after fine-tuning",
     "rl-dense-reward": "reinforcement learning that also rewards a right beginning of an id",
     "balanced-ids": "semantic ids from k-means with clusters of even size",
@@ -44,6 +45,16 @@ def names() -> tuple[str, ...]:
     return (*RECIPES, *FILES)
 
 
-def apply(recipe: str, preset_files: list, overrides: list[str]) -> Config:
-    """The checked config of a preset under a recipe; explicit overrides win over the recipe's."""
-    return load_config([*preset_files, *FILES.get(recipe, [])], [*RECIPES.get(recipe, []), *overrides])
+def apply(
+    recipe: str,
+    data_files: list[Path],
+    overrides: list[str],
+    early: Callable[[Config], None] = lambda config: None,
+) -> Config:
+    """The checked config of some data under a recipe; explicit overrides win over the recipe's. early: see `validate`."""
+    return load_config([*data_files, *FILES.get(recipe, [])], [*RECIPES.get(recipe, []), *overrides], early)
+
+
+def in_lines() -> str:
+    """Each recipe in a line of Markdown."""
+    return "\n".join(f"- `{name}`: {words}" for name, words in IN_WORDS.items())

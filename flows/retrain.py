@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.decision import say_in_name
 from genrec.config import Config
 from genrec.config.load import validate
 from genrec.redact import without_secrets
@@ -49,7 +50,9 @@ def retrain(
     Returns the run's report (what report.json holds).
     """
     stages = stages_to_refresh(from_stage, refresh or [])
-    return pipeline(validate(config), run_id, stages, until, refresh_elsewhere=refresh_elsewhere)
+    report = pipeline(validate(config), run_id, stages, until, refresh_elsewhere=refresh_elsewhere)
+    say_in_name(report)
+    return report
 
 
 def pipeline(

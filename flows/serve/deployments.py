@@ -1,26 +1,29 @@
-"""What can be started from the Prefect UI, defined once: each flow is a form (flows/serve/forms.py) around the pipeline."""
+"""What can be started from the Prefect UI, defined once: each flow is a form (flows/serve/form.py) around the pipeline."""
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.flows import EntrypointType
 from prefect.schedules import Schedule
 
-from flows import recipes
+from flows import recipes as ways
 from flows.compare import with_seeds, write_and_publish
+from flows.decision import say_in_name
 from flows.publish import publish_report
 from flows.retrain import pipeline
 from flows.run_names import run_id
+from flows.serve.form import CHOOSE, Form, form
 from flows.serve.forms import (
-    AS_IN_PRESET,
-    CONF,
+    AS_CHOSEN,
+    DATA,
+    PROMOTE,
     AgainAlthoughStored,
     BeamWidth,
+    Data,
     DataPath,
     Epochs,
-    Preset,
     Promote,
     Recipe,
     Recipes,
@@ -31,116 +34,152 @@ from flows.serve.forms import (
     Seeds,
     SeenItems,
     Settings,
-    Source,
+    Size,
     TakeOver,
     Until,
-    form,
+    overrides_of,
     settings_of,
 )
 from flows.serve.live import shown_in_prefect
 from genrec.config import Config
 from genrec.store.remote import open_store
+from tasks.checks import check_outside
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
 TAG = "genrec"
 NIGHTLY_CRON, NIGHTLY_TIME_ZONE = "0 3 * * *", "Europe/Berlin"
+NIGHTLY = "every night at 03:00 (Europe/Berlin)"
 
 
-def _config(preset: str, recipe: str, fields: list[str], settings: list[str]) -> Config:
+def _config(data: str, recipe: str, fields: dict[str, Any], settings: list[str]) -> Config:
+    """Raises GenrecError for settings that contradict each other, and for data that is not there."""
+    files, chosen = DATA[data]
     store = os.environ.get("GENREC_STORE")
-    return recipes.apply(
-        recipe, [CONF / f"{preset}.yaml"], [*fields, *settings, *([f"store={json.dumps(store)}"] if store else [])]
-    )
+    overrides = [*chosen, *overrides_of(fields, settings), *([f"store={json.dumps(store)}"] if store else [])]
+    return ways.apply(recipe, files, overrides, early=check_outside)
 
 
-@form("retrain", flow_run_name="retrain {preset} {recipe}")
+@form("retrain", flow_run_name="retrain {data} {recipe}")
 def retrain(
-    preset: Preset = "demo",
-    data_source: Source = AS_IN_PRESET,
+    data: Data = "demo",
     data_path: DataPath = "",
+    size: Size = "full",
     recipe: Recipe = "default",
     seed: Seed = 0,
+    promote: Promote = "no",
+    take_over: TakeOver = [],  # noqa: B006  (read only; the form shows an empty list)
     sft_epochs: Epochs = 0,
     rl_steps: RlSteps = -1,
-    take_over: TakeOver = [],  # noqa: B006  (read only; the form shows an empty list)
-    promote: Promote = True,
-    refresh: Refresh = [],  # noqa: B006
     until: Until = "evaluate",
+    refresh: Refresh = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
+    preset: Any = None,
+    data_source: Any = None,
 ) -> None:
     """Train and evaluate a recommender; stages whose data and settings did not change come from the store."""
     fields = settings_of(
-        seed=seed,
-        data__source=data_source,
+        seed=seed or None,
+        preset=size if size != "full" else None,
         data__path=data_path,
         sft__epochs=sft_epochs or None,
         rl__num_steps=rl_steps if rl_steps >= 0 else None,
         service__keep=take_over or None,
-        service__promote="if_not_worse" if promote else None,
+        service__promote=PROMOTE[promote],
     )
-    config = _config(preset, recipe, fields, settings)
+    config = _config(data, recipe, fields, settings)
     _run_and_publish(config, refresh=frozenset(refresh), until=until)
 
 
-@form("compare-recipes", flow_run_name="compare {recipes} on {preset}")
-def compare_recipes(
-    preset: Preset = "demo",
-    data_source: Source = AS_IN_PRESET,
+@form("retrain", flow_run_name="retrain nightly {data} {recipe}")
+def retrain_nightly(
+    data: Data = CHOOSE,
     data_path: DataPath = "",
+    promote: Promote = CHOOSE,
+    take_over: TakeOver = ["vectors", "ids"],  # noqa: B006
+    size: Size = "full",
+    recipe: Recipe = "default",
+    seed: Seed = 0,
+    settings: Settings = [],  # noqa: B006
+    preset: Any = None,
+    data_source: Any = None,
+) -> None:
+    """Retrain by a schedule on data that was chosen for it, keeping what is known of texts and items."""
+    retrain.fn(
+        data=data,
+        data_path=data_path,
+        size=size,
+        recipe=recipe,
+        seed=seed,
+        promote=promote,
+        take_over=take_over,
+        settings=settings,
+    )
+
+
+@form("compare-recipes", flow_run_name="compare {recipes} on {data}")
+def compare_recipes(
+    data: Data = "demo",
+    data_path: DataPath = "",
+    size: Size = "full",
     recipes: Recipes = ["default", "supervised-only"],  # noqa: B006
     seed: Seed = 0,
     seeds: Seeds = 1,
     settings: Settings = [],  # noqa: B006
+    preset: Any = None,
+    data_source: Any = None,
 ) -> None:
     """Train by several recipes on the same data, stages they share once, and compare the results."""
-    fields = settings_of(seed=seed, data__source=data_source, data__path=data_path)
+    fields = settings_of(seed=seed or None, preset=size if size != "full" else None, data__path=data_path)
     together, reports = run_id("compare"), []
-    configs = [_config(preset, recipe, [*fields, f"name={recipe}"], settings) for recipe in recipes]
+    configs = [_config(data, recipe, {**fields, "name": recipe}, settings) for recipe in recipes]
     for config in with_seeds(configs, seeds):
         with shown_in_prefect():
             reports.append(pipeline(config, f"{together}-{config.name}-seed{config.seed}"))
     write_and_publish(reports, config.store, together)
 
 
-@form("evaluate-only", flow_run_name="evaluate {preset} {recipe}")
+@form("evaluate-only", flow_run_name="evaluate {data} {recipe}")
 def evaluate_only(
-    preset: Preset = "demo",
-    data_source: Source = AS_IN_PRESET,
+    data: Data = "demo",
     data_path: DataPath = "",
+    size: Size = "full",
     recipe: Recipe = "default",
     seed: Seed = 0,
     beam_width: BeamWidth = 0,
-    seen_items: SeenItems = AS_IN_PRESET,
+    seen_items: SeenItems = AS_CHOSEN,
     num_bootstrap: Resamples = 0,
     refresh_evaluation: AgainAlthoughStored = False,
     settings: Settings = [],  # noqa: B006
+    preset: Any = None,
+    data_source: Any = None,
 ) -> None:
-    """Measure again a model that retrain has trained with the same preset, recipe, seed and settings."""
+    """Measure again a model that retrain has trained with the same data, recipe, seed and settings."""
     fields = settings_of(
-        seed=seed,
-        data__source=data_source,
+        seed=seed or None,
+        preset=size if size != "full" else None,
         data__path=data_path,
         evaluate__beam_width=beam_width or None,
         evaluate__seen_items=seen_items,
         evaluate__num_bootstrap=num_bootstrap or None,
     )
-    config = _config(preset, recipe, fields, settings)
+    config = _config(data, recipe, fields, settings)
     refresh = frozenset({"evaluate"} if refresh_evaluation else ())
     _run_and_publish(config, refresh=refresh, compute=frozenset({"baselines", "evaluate"}))
 
 
-@form("embed-only", flow_run_name="embed {preset}")
+@form("embed-only", flow_run_name="embed {data}")
 def embed_only(
-    preset: Preset = "demo",
-    data_source: Source = AS_IN_PRESET,
+    data: Data = "demo",
     data_path: DataPath = "",
     refresh: Refresh = [],  # noqa: B006
     settings: Settings = [],  # noqa: B006
+    preset: Any = None,
+    data_source: Any = None,
 ) -> None:
     """Read the data and compute the item vectors, so that a later retrain finds them ready."""
-    config = _config(preset, "default", settings_of(data__source=data_source, data__path=data_path), settings)
+    config = _config(data, "default", settings_of(data__path=data_path), settings)
     _run_and_publish(config, refresh=frozenset(refresh), until="embed")
 
 
@@ -148,33 +187,39 @@ def _run_and_publish(config: Config, **arguments: Any) -> None:
     with shown_in_prefect():
         report = pipeline(config, run_id(config.name), **arguments)
     publish_report(report, open_store(config.store))
+    say_in_name(report)
 
 
 def deployments() -> list["RunnerDeployment"]:
     """Every deployment. At most one run of each at a time; the next one waits in line."""
-    nightly = Schedule(cron=NIGHTLY_CRON, timezone=NIGHTLY_TIME_ZONE, active=False, slug="nightly")
+    nightly = Schedule(cron=NIGHTLY_CRON, timezone=NIGHTLY_TIME_ZONE, active=False, slug=NIGHTLY)
+    explained = f"\n\nRecipes:\n\n{ways.in_lines()}\n"
     return [
-        _deployment(retrain, "retrain"),
+        _deployment(retrain, "retrain", description=f"{retrain.description}{explained}"),
         _deployment(
-            retrain,
+            retrain_nightly,
             "retrain-nightly",
             schedule=nightly,
-            parameters={"take_over": ["vectors", "ids"], "promote": True},
-            description="retrain every night: new files are read, known items keep their ids, and the model takes the "
-            "place of the one in service unless it is worse beyond chance. The schedule ships switched off: turn it on at the right, "
-            "and set the parameters of the schedule to your data.",
+            description=f"Retrain {NIGHTLY}: new files are read and known items keep their ids. The schedule ships switched "
+            "off and trains on nothing by itself: first set the fields data and promote, in the parameters of the schedule "
+            f"or of the deployment, then turn it on at the right.{explained}",
         ),
-        _deployment(compare_recipes, "compare-recipes"),
+        _deployment(compare_recipes, "compare-recipes", description=f"{compare_recipes.description}{explained}"),
         _deployment(evaluate_only, "evaluate-only"),
         _deployment(embed_only, "embed-only"),
     ]
 
 
-def _deployment(what: Any, name: str, **more: Any) -> "RunnerDeployment":
-    return what.to_deployment(
-        name=name,
-        tags=[TAG],
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
-        entrypoint_type=EntrypointType.MODULE_PATH,
-        **more,
-    )
+def _deployment(what: Form, name: str, **more: Any) -> "RunnerDeployment":
+    made = cast(
+        "RunnerDeployment",
+        what.to_deployment(
+            name=name,
+            tags=[TAG],
+            concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+            entrypoint_type=EntrypointType.MODULE_PATH,
+            **more,
+        ),
+    )  # a coroutine where there is an event loop only
+    made._parameter_openapi_schema = what.schema
+    return made

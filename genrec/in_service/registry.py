@@ -6,6 +6,9 @@
 A record holds the run, and the keys and digests of its artifacts by stage: where an artifact was refreshed since, the
 digest still leads to the one in service. Going back adds a record that points where an earlier one pointed: the history
 only grows.
+
+A model that was trained on generated data (the synthetic shop) does not go into service in a store that serves, or ever
+served, other data: a demo that is run beside must not take a shop's place.
 """
 
 from __future__ import annotations
@@ -16,12 +19,18 @@ import re
 import time
 from typing import Any
 
+from genrec.config.data import generates
 from genrec.errors import GenrecError
+from genrec.store.artifact import MANIFEST
 from genrec.store.local import Artifact, Store
 
 CURRENT = "current.json"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _RECORD = re.compile(r"(\d{6})\.json")
+
+
+class Refused(GenrecError):
+    """A model may not go into service in this store."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +84,24 @@ class Registry:
         figures: dict[str, Any] | None = None,
         digests: dict[str, str] | None = None,
     ) -> Record:
-        """Put a run's model in service. Raises GenrecError when an artifact of it is missing or damaged."""
+        """Put a run's model in service.
+
+        Raises Refused for a model that may not be (see `refusal`), GenrecError where an artifact of it is not whole.
+        """
         return self._add("promote", run_id, keys, why, figures or {}, digests or {})
+
+    def refusal(self, run_id: str, keys: dict[str, str], digests: dict[str, str]) -> str:
+        """Why a model may not go into service here; "" where it may."""
+        if not self._is_of_generated_data(keys, digests):
+            return ""
+        for name in names(self.store):
+            for record in reversed(Registry(self.store, name).history()):
+                if not self._is_of_generated_data(record.keys, record.digests):
+                    return (
+                        f"{run_id} was trained on generated data (data.source synthetic), and this store serves other data "
+                        f"({name}: {record.run_id}); give the demo a store of its own with --store"
+                    )
+        return ""
 
     def artifact(self, record: Record, stage: str) -> Artifact | None:
         """The artifact of a record's model: that with the recorded digest, else what is stored under its key now."""
@@ -108,6 +133,8 @@ class Registry:
         figures: dict[str, Any],
         digests: dict[str, str],
     ) -> Record:
+        if reason := self.refusal(run_id, keys, digests):
+            raise Refused(reason)
         record = Record(0, action, run_id, dict(keys), why, figures, int(time.time()), digests)
         stored = {}
         for stage, key in keys.items():
@@ -122,6 +149,16 @@ class Registry:
             self.store.write_document(f"{self.folder}/{number:06d}.json", text, new=True)
             self.store.write_document(f"{self.folder}/{CURRENT}", text)
         return record
+
+    def _is_of_generated_data(self, keys: dict[str, str], digests: dict[str, str]) -> bool:
+        """Whether that is known, by the manifest of the ingest artifact; its other files are not read."""
+        if "ingest" not in keys:
+            return False
+        path = self.store.object_path(keys["ingest"], digests.get("ingest"))
+        try:
+            return generates(json.loads((path / MANIFEST).read_bytes())["config"]["source"])
+        except (OSError, ValueError, KeyError, TypeError):  # gone, or of a source that there is not any more
+            return False
 
     def _read(self, name: str) -> Record:
         try:

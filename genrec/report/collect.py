@@ -23,7 +23,7 @@ class RunRecord(TypedDict):
     stages: Sequence[Mapping[str, Any]]  # name, key, status (computed | cached), seconds, reason
     artifacts: Mapping[str, Path | str]
     started_at_unix_s: NotRequired[int]
-    promotion: NotRequired[Mapping[str, Any]]  # promoted, in_service (run id), why: what became of the model
+    promotion: NotRequired[Mapping[str, Any]]  # what became of the model: see tasks/stages/promote.py
     warnings: NotRequired[Sequence[str]]  # sentences on what a reader should know of this run
 
 

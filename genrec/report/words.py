@@ -64,10 +64,12 @@ def why_promoted(figures: Mapping[str, Any]) -> str:
 
 
 def promotion(outcome: Mapping[str, Any]) -> str:
-    """What became of a run's model."""
+    """What became of a run's model: promoted, not promoted (kept: the one in service), or refused."""
     if outcome["promoted"]:
         return f"In service from now on: {outcome['why']}."
-    return f"Not promoted, {outcome['in_service']} stays in service: {outcome['why']}."
+    stays = f", {outcome['in_service']} stays in service" if outcome["in_service"] else ""
+    refused = outcome.get("decision") == "refused"
+    return f"{'Refused' if refused else 'Not promoted'}{stays}: {outcome['why']}."
 
 
 def planted_structure(results: Results) -> list[str]:

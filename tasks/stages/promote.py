@@ -1,16 +1,23 @@
-"""The last step of a retraining: promote the new model, or leave the model in service where it is."""
+"""The last step of a retraining: promote the new model, or leave the model in service where it is.
+
+`run.promotion`, which becomes `promotion` in report.json, says what was decided: promoted (bool), decision (promoted;
+kept: the model in service is not replaced; refused: this model may not go into service in this store), in_service (run
+id, or null), why, change (number of the registry's record, where promoted), and the figures of the comparison, if any.
+"""
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
+from prefect.states import Completed, State
 
 from genrec.in_service.decision import Rule, decide
 from genrec.in_service.registry import Record, Registry
-from genrec.report.words import why_promoted
+from genrec.report import words
 from genrec.store.local import Artifact
 from tasks.ray.watch import watcher
 from tasks.run import Run
@@ -45,10 +52,14 @@ def promote(run: Run) -> None:
     """Measure the model in service on this run's rows and promote the new one by the rule; fills run.promotion."""
     artifacts = dict(run.artifacts)
     keys = {stage: artifact.key for stage, artifact in artifacts.items()}
-    record = Registry(run.store, run.config.name).current()
+    registry = Registry(run.store, run.config.name)
+    record = registry.current()
     figures: dict[str, Any] = {}
     good_enough = True
-    if record is None:
+    refusal = registry.refusal(run.run_id, keys, _digests(run))
+    if refusal:
+        why, good_enough = refusal, False
+    elif record is None:
         why = "no model was in service"
     elif record.keys == keys:
         why, good_enough = "this model is in service already", False
@@ -61,23 +72,33 @@ def promote(run: Run) -> None:
             evaluate, service = run.config.evaluate, run.config.service
             rule: Rule = "if_better" if service.promote == "if_better" else "if_not_worse"
             figures = decide(artifacts["evaluate"].path, measured.path, evaluate, rule, service.max_loss)
-            why, good_enough = why_promoted(figures), figures["good_enough"]
+            why, good_enough = words.why_promoted(figures), figures["good_enough"]
         else:
             why, good_enough = "there is no validation row to compare the two models on", False
     step = task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)(_promote)
-    step(run, keys, record, why, figures, good_enough)
+    step(run, keys, record, why, figures, "refused" if refusal else "promoted" if good_enough else "kept")
 
 
 def _promote(
-    run: Run, keys: dict[str, str], record: Record | None, why: str, figures: dict[str, Any], good_enough: bool
-) -> None:
-    """Put the new model in service, or leave the one that is there; either way the report says why."""
-    if record is not None and not good_enough:
-        run.promotion = {"promoted": False, "in_service": record.run_id, "why": why, **figures}
-        return
-    digests = {stage: artifact.digest for stage, artifact in run.artifacts.items()}
-    change = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures, digests)
-    run.promotion = {"promoted": True, "in_service": change.run_id, "change": change.number, "why": why, **figures}
+    run: Run, keys: dict[str, str], record: Record | None, why: str, figures: dict[str, Any], decision: str
+) -> State[None]:
+    """Put the new model in service, or leave the one that is there; log, state and report say which and why."""
+    in_service = record.run_id if record else None
+    if decision == "promoted":
+        change = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures, _digests(run))
+        figures, in_service = {"change": change.number, **figures}, change.run_id
+    run.promotion = {
+        **{"promoted": decision == "promoted", "decision": decision, "in_service": in_service, "why": why},
+        **figures,
+    }
+    said = words.promotion(run.promotion)
+    with contextlib.suppress(MissingContextError):
+        get_run_logger().log(logging.WARNING if decision == "refused" else logging.INFO, said)
+    return Completed(name=decision.capitalize(), message=said)
+
+
+def _digests(run: Run) -> dict[str, str]:
+    return {stage: artifact.digest for stage, artifact in run.artifacts.items()}
 
 
 def _warn(run: Run, text: str) -> None:

@@ -22,7 +22,8 @@ def test_a_schedule_that_is_switched_on_starts_runs_by_itself_and_the_server_log
     (schedule,) = nightly["schedules"]
     assert (schedule["active"], _runs(served, nightly["id"])) == (False, [])
 
-    switched_on = {"active": True, "parameters": {"settings": tiny_settings(), "take_over": [], "promote": False}}
+    chosen = {"data": "demo", "promote": "no", "settings": tiny_settings(), "take_over": []}
+    switched_on = {"active": True, "parameters": chosen}
     served.call("PATCH", f"/deployments/{nightly['id']}/schedules/{schedule['id']}", switched_on)
     served.wait(lambda: _runs(served, nightly["id"]), "the next nights to be scheduled", 300)
     for run in _runs(served, nightly["id"]):

@@ -80,7 +80,7 @@ def test_every_field_of_every_form_is_explained_and_choices_are_lists(served):
     for name in ("retrain", "compare-recipes", "evaluate-only", "embed-only"):
         fields = served.deployment(name)["parameter_openapi_schema"]["properties"]
         assert {n for n, f in fields.items() if len(f.get("description") or "") < 20} == set()
-        assert fields["preset"]["enum"] == ["demo", "table", "amazon2023"]
+        assert fields["data"]["enum"] == ["demo", "my tables", "Amazon 2023", "Amazon 2018"]
     fields = served.deployment()["parameter_openapi_schema"]["properties"]
     assert fields["seed"]["minimum"] == 0
     assert fields["refresh"]["items"]["enum"] == list(STAGES)
@@ -90,19 +90,39 @@ def test_every_field_of_every_form_is_explained_and_choices_are_lists(served):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("preset", "demmo"),
+        ("data", "demmo"),
+        ("data_path", "my-shop/"),  # with data: demo, its default
+        ("preset", "demo"),  # of before
+        ("sft_epohs", 3),
         ("recipe", "best"),
         ("seed", -1),
         ("sft_epochs", -1),
         ("until", "sdi"),
         ("settings", ["sft"]),
+        ("settings", ["sft.epochs=many"]),
     ],
 )
 def test_a_wrong_value_is_refused_before_the_run_and_the_field_named(served, field, value):
-    body = {"parameters": {field: value}}
+    body = {"parameters": {"seed": 1, field: value}}
     status, text = served.call("POST", f"/deployments/{served.deployment()['id']}/create_flow_run", body)
     assert status == 409
     assert field in text
+    assert "(?" not in text, "a regular expression"
+
+
+def test_settings_that_the_server_cannot_check_fail_in_the_first_second_with_one_line_in_the_log(served):
+    """Bounds of a free setting, and parameters that a client asks the server not to check, as those of a schedule."""
+    checked = served.start(settings=["sft.epochs=-1"])
+    body = {"parameters": {"preset": "demo"}, "enforce_parameter_schema": False}
+    unchecked = served.call("POST", f"/deployments/{served.deployment()['id']}/create_flow_run", body)["id"]
+    for run, says in ((checked, "sft.epochs: "), (unchecked, "preset is gone: write data")):
+        assert served.finished(run) == "Failed"
+        assert says in served.call("GET", f"/flow_runs/{run}")["state"]["message"]
+        served.wait(lambda run=run: "Finished in state" in str(served.logs(run)), "the run's log")
+        lines = [line["message"] for line in served.logs(run)]
+        assert [says in line for line in lines if "error" in line.lower() and "Finished in" not in line] == [True]
+        assert all(len(line.splitlines()) == 1 for line in lines), lines
+        assert served.tasks(run) == {}
 
 
 def test_cached_stages_are_shown_as_cached_under_readable_names(served, cached_run):

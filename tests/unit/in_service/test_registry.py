@@ -5,7 +5,7 @@ import json
 import pytest
 
 from genrec.errors import GenrecError
-from genrec.in_service.registry import CURRENT, Registry, names
+from genrec.in_service.registry import CURRENT, Refused, Registry, names
 from genrec.store.local import Store
 
 
@@ -112,3 +112,36 @@ def test_a_model_with_a_damaged_artifact_is_not_put_in_service(store):
 def test_a_name_that_is_no_name_is_refused(store, name):
     with pytest.raises(GenrecError, match="no name of a model in service"):
         Registry(store, name)
+
+
+def _of_data(store, run, source):
+    """A model of an ingest artifact alone: {stage: key}."""
+    with store.scratch() as folder:
+        (folder / "f.txt").write_text(run)
+        more = {"version": 1, "config_slice": {"source": source}, "inputs": {}, "summary": {}, "seconds": 0.0}
+        return {"ingest": store.commit(f"ingest-{run}", "ingest", folder, **more).key}
+
+
+def test_generated_data_goes_into_service_where_nothing_else_ever_was(tmp_path):
+    store = Store(tmp_path)
+    demo, again, shop = (_of_data(store, r, s) for r, s in (("a", "synthetic"), ("b", "synthetic"), ("c", "table")))
+    registry = Registry(store, "demo")
+    registry.promote("a", demo, "")
+    registry.promote("b", again, "")
+    assert registry.roll_back().run_id == "a"
+    Registry(store, "shop").promote("c", shop, "")
+    for change in (lambda: registry.promote("b", again, ""), lambda: registry.roll_back(2)):
+        with pytest.raises(Refused, match=r"b was trained on generated data .* \(shop: c\); .* --store"):
+            change()
+    with pytest.raises(Refused):
+        Registry(store, "shop").promote("a", demo, "")
+    assert [r.run_id for r in registry.history()] == ["a", "b", "a"]
+    assert [r.run_id for r in Registry(store, "shop").history()] == ["c"]
+
+
+def test_a_model_of_unknown_data_keeps_generated_data_out(tmp_path):
+    store = Store(tmp_path)
+    demo, other = _of_data(store, "a", "synthetic"), _of_data(store, "b", "a source of before")
+    Registry(store, "other").promote("b", other, "")
+    with pytest.raises(Refused):
+        Registry(store, "demo").promote("a", demo, "")

@@ -1,6 +1,7 @@
 """Promotion: what is said when a part of the model in service is gone, and which model is in service afterwards."""
 
 import typing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.in_service.registry import Registry
+from genrec.report import words
 from genrec.store.local import Artifact, Store
 from tasks.ray.watch import Watcher, watching
 from tasks.run import STAGES, Run
@@ -27,14 +29,15 @@ class Heard(Watcher):
 
 @pytest.fixture
 def store(tmp_path):
-    """A store with whole runs `monday` (in service) and `tuesday`."""
+    """A store with whole runs `monday` (in service) and `tuesday` of a shop, and `demo` of the synthetic one."""
     store = Store(tmp_path)
-    keys = {day: {} for day in ("monday", "tuesday")}
+    keys = {day: {} for day in ("monday", "tuesday", "demo")}
     for day, of_day in keys.items():
         for stage in STAGES:
             with store.scratch() as folder:
                 (folder / "f.txt").write_text(day)
-                more = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 0.0}
+                read = {"source": "synthetic" if day == "demo" else "table"} if stage == "ingest" else {}
+                more = {"version": 1, "config_slice": read, "inputs": {}, "summary": {}, "seconds": 0.0}
                 of_day[stage] = store.commit(f"{stage}-{day}", stage, folder, **more).key
     Registry(store, "shop").promote("monday", keys["monday"], "")
     return store
@@ -93,9 +96,13 @@ def _decided(monkeypatch, store, run, good_enough=True, valid_rows=5):
 
     monkeypatch.setattr(promote_stage, "in_service", lambda run, **inputs: asked.update(inputs=inputs) or measured)
     monkeypatch.setattr(promote_stage, "decide", decide)
-    monkeypatch.setattr(promote_stage, "task", lambda **settings: lambda function: function)
+    monkeypatch.setattr(promote_stage, "task", lambda **settings: lambda function: partial(_kept, function, asked))
     promote(run)
     return asked
+
+
+def _kept(function, asked, *arguments):
+    asked["state"] = function(*arguments)
 
 
 @pytest.mark.parametrize(("good_enough", "stays"), [(True, "tuesday"), (False, "monday")])
@@ -107,7 +114,10 @@ def test_the_decision_puts_the_new_model_in_service_or_leaves_the_old_one(monkey
         **{stage: f"{stage}-tuesday" for stage in ("prepare", "sid", "base", "rl")},
         **{f"current_{stage}": f"{stage}-monday" for stage in ("prepare", "sid", "base", "rl")},
     }
-    assert run.promotion["promoted"] == good_enough
+    decision = "promoted" if good_enough else "kept"
+    assert (run.promotion["promoted"], run.promotion["decision"]) == (good_enough, decision)
+    assert asked["state"].name == decision.capitalize()
+    assert asked["state"].message == words.promotion(run.promotion)
     assert run.promotion["in_service"] == Registry(store, "shop").current().run_id == stays
     assert (run.promotion["new"], run.promotion["current"]) == (0.2, 0.1)
 
@@ -127,7 +137,7 @@ def test_without_validation_rows_the_model_in_service_stays(monkeypatch, store):
 def test_a_model_that_is_not_whole_is_replaced_without_a_comparison_and_the_run_says_so(monkeypatch, store):
     _remove(store, "rl-monday")
     run = _run(store, "service.promote=if_not_worse")
-    assert _decided(monkeypatch, store, run) == {}
+    assert "rule" not in _decided(monkeypatch, store, run)
     assert run.promotion["promoted"]
     assert "promoted without a comparison" in run.warnings[0]
 
@@ -135,8 +145,23 @@ def test_a_model_that_is_not_whole_is_replaced_without_a_comparison_and_the_run_
 def test_the_same_model_is_not_promoted_again(monkeypatch, store):
     run = _run(store)
     run.artifacts = {stage: store.lookup(f"{stage}-monday") for stage in STAGES}
-    assert _decided(monkeypatch, store, run) == {}
+    assert "rule" not in _decided(monkeypatch, store, run)
     assert (run.promotion["promoted"], run.promotion["why"]) == (False, "this model is in service already")
+
+
+@pytest.mark.parametrize("name", ["shop", "demo"])
+def test_the_demo_does_not_go_into_service_in_a_store_that_serves_other_data(monkeypatch, store, name):
+    run = _run(store, f"name={name}", "service.promote=if_not_worse")
+    run.run_id, run.artifacts = "demo", {stage: store.lookup(f"{stage}-demo") for stage in STAGES}
+    asked = _decided(monkeypatch, store, run)
+    assert "rule" not in asked, "compared for nothing"
+    assert (run.promotion["promoted"], run.promotion["decision"]) == (False, "refused")
+    assert asked["state"].name == "Refused"
+    for part in ("Refused", "demo was trained on generated data", "serves other data (shop: monday)", "--store"):
+        assert part in asked["state"].message
+    assert ("monday stays in service" in asked["state"].message) == (name == "shop")
+    assert Registry(store, "shop").current().run_id == "monday"
+    assert Registry(store, "demo").current() is None
 
 
 def test_the_setting_says_how_often_a_model_that_is_no_better_is_promoted():

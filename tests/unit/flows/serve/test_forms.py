@@ -10,11 +10,21 @@ import pytest
 from prefect.utilities.schema_tools.validation import ValidationError, is_valid_schema, validate
 
 from flows.serve import deployments
+from flows.serve.form import RENAMED
 from flows.serve.patterns import WITHOUT_SECRETS, setting_names
+from genrec.errors import ConfigError
 from tests.support.secret_samples import TOKENS
 from tests.support.settings import settings_with_defaults
 
-FORMS = [deployments.retrain, deployments.compare_recipes, deployments.evaluate_only, deployments.embed_only]
+FORMS = [
+    deployments.retrain,
+    deployments.retrain_nightly,
+    deployments.compare_recipes,
+    deployments.evaluate_only,
+    deployments.embed_only,
+]
+OF_DATA = [form for form in FORMS if "data_path" in form.schema.properties]
+CHOSEN = {"data": "my tables", "promote": "no"}  # what has no default in some forms
 REFUSED = [
     ("settings", "HF_TOKEN=hf_canary"),
     ("settings", "hf_token=canary"),
@@ -51,20 +61,31 @@ TAKEN = [
 
 
 def _schema(form):
-    return json.loads(json.dumps(form.parameters.model_dump()))
+    return json.loads(json.dumps(form.schema.model_dump(exclude_unset=True)))
 
 
-def _parameters(field, value):
-    return {field: [value] if field == "settings" else value}
+def _parameters(form, field, value):
+    chosen = {name: value for name, value in CHOSEN.items() if name in form.schema.properties}
+    return {**chosen, field: [value] if field == "settings" else value}
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
+def _refusal(form, parameters):
+    """What the server answers, and what the run says of parameters that it was started with all the same."""
+    with pytest.raises(ValidationError) as by_server:
+        validate(parameters, _schema(form), raise_on_error=True)
+    with pytest.raises(ConfigError) as by_run:
+        form.validate_parameters(parameters)
+    assert len(str(by_run.value).splitlines()) == 1
+    return str(by_server.value), str(by_run.value)
+
+
+@pytest.mark.parametrize("form", OF_DATA, ids=lambda f: f.fn.__name__)
 def test_the_server_refuses_secrets_and_unknown_settings_without_repeating_them(form):
     schema = _schema(form)
     is_valid_schema(schema)
     for field, value in REFUSED:
         with pytest.raises(ValidationError) as refused:
-            validate(_parameters(field, value), schema, raise_on_error=True, ignore_required=True)
+            validate(_parameters(form, field, value), schema, raise_on_error=True)
         message = str(refused.value)
         assert field in message, value
         assert message.endswith("was expected")
@@ -75,10 +96,85 @@ def test_the_server_refuses_secrets_and_unknown_settings_without_repeating_them(
             assert "write section.setting=value" in message
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.name)
-def test_the_server_takes_settings(form):
+@pytest.mark.parametrize("form", OF_DATA, ids=lambda f: f.fn.__name__)
+def test_the_server_and_the_run_take_settings(form):
     for field, value in TAKEN:
-        validate(_parameters(field, value), _schema(form), raise_on_error=True, ignore_required=True)
+        validate(_parameters(form, field, value), _schema(form), raise_on_error=True)
+        assert form.validate_parameters(_parameters(form, field, value))
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.fn.__name__)
+def test_a_field_is_explained_in_one_or_two_lines_and_the_form_in_a_sentence(form):
+    for name, field in form.schema.properties.items():
+        assert 20 < len(field["description"]) < 190, name  # of 95 letters
+    assert "Args:" not in form.description
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.fn.__name__)
+def test_a_field_that_the_form_does_not_have_is_refused(form):
+    by_server, by_run = _refusal(form, {**_parameters(form, "settings", "seed=1"), "HF_TOKEN": "canary"})
+    for said in (by_server, by_run):
+        assert "HF_TOKEN" in said
+        assert "canary" not in said
+    assert "the fields are" in by_run
+
+
+@pytest.mark.parametrize("old", RENAMED)
+@pytest.mark.parametrize("form", OF_DATA, ids=lambda f: f.fn.__name__)
+def test_a_field_of_before_is_refused_with_what_took_its_place(form, old):
+    for said in _refusal(form, {**_parameters(form, "settings", "seed=1"), old: "canary"}):
+        assert RENAMED[old] in said
+        assert "canary" not in said
+
+
+@pytest.mark.parametrize("form", OF_DATA, ids=lambda f: f.fn.__name__)
+def test_a_path_that_the_demo_does_not_read_is_refused_and_both_fields_are_named(form):
+    for said in _refusal(form, {**_parameters(form, "data_path", "shop/"), "data": "demo"}):
+        assert "data_path" in said
+        assert "data is demo" in said
+        assert "shop/" not in said
+    for data in ("my tables", "Amazon 2023"):
+        assert form.validate_parameters({**_parameters(form, "data_path", "shop/"), "data": data})
+    validate({"data_path": "shop/"}, _schema(form), raise_on_error=True, ignore_required=True)  # on its own
+
+
+def test_promotion_is_off_unless_chosen_and_refused_where_the_run_ends_before_it():
+    assert deployments.retrain.schema.properties["promote"]["default"] == "no"
+    for said in _refusal(deployments.retrain, {"promote": "if better", "until": "sid"}):
+        assert "promote" in said
+        assert "until" in said
+    assert deployments.retrain.validate_parameters({"promote": "if better"})
+
+
+def test_the_nightly_starts_nothing_before_data_and_promotion_are_chosen():
+    nightly = deployments.retrain_nightly
+    assert not {"default"} & (nightly.schema.properties["data"].keys() | nightly.schema.properties["promote"].keys())
+    for chosen in ({}, {"data": "my tables"}, {"promote": "no"}):
+        by_server, by_run = _refusal(nightly, chosen)
+        assert "is a required property" in by_server
+        assert "not chosen; set it in the form, or in the parameters of the schedule" in by_run
+    assert nightly.validate_parameters(CHOSEN)
+    (deployment,) = (d for d in deployments.deployments() if d.name == "retrain-nightly")
+    assert [(s.active, s.slug) for s in deployment.schedules] == [(False, deployments.NIGHTLY)]
+    assert deployments.NIGHTLY in deployment.description
+
+
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("sft.epochs=canary", "a whole number"),
+        ("sft.epochs=1.5", "a whole number"),
+        ("sft.learning_rate=canary", "a number"),
+        ("sid.refit=canary", "true or false"),
+        ("rl.kl_target=canary", "or null"),
+        ("prepare.split=canary", "leave_one_out or global_time"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_words(setting, meant):
+    for said in _refusal(deployments.retrain, {"settings": [setting]}):
+        assert meant in said
+        assert "settings[0]" in said
+        assert "canary" not in said
 
 
 def test_the_server_takes_every_setting_by_its_name():

@@ -1,6 +1,5 @@
 """Parts of the operating side on their own: password, recipes, forms, report pages."""
 
-import inspect
 import re
 import urllib.error
 import urllib.request
@@ -10,10 +9,12 @@ import pytest
 
 from flows import recipes
 from flows.serve.credentials import auth_string, password_file
-from flows.serve.forms import AS_IN_PRESET, CONF, PRESETS, settings_of
+from flows.serve.forms import AS_CHOSEN, CONF, DATA, PROMOTE, overrides_of, settings_of
 from flows.serve.report_pages import report_pages
 from flows.serve.server import only_one, served
-from genrec.errors import GenrecError
+from genrec import variants
+from genrec.config import Config
+from genrec.errors import ConfigError, GenrecError
 
 
 def test_a_password_is_made_once_and_read_again(tmp_path):
@@ -40,32 +41,53 @@ def test_one_serve_a_store_and_others_find_it(tmp_path):
 
 
 @pytest.mark.parametrize("recipe", recipes.names())
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_recipe_fits_every_preset_and_explicit_settings_win(preset, recipe):
-    config = recipes.apply(recipe, [CONF / f"{preset}.yaml"], ["rl.num_steps=3"])
+@pytest.mark.parametrize("data", DATA)
+def test_every_recipe_fits_all_data_and_explicit_settings_win(data, recipe):
+    files, chosen = DATA[data]
+    config = recipes.apply(recipe, files, [*chosen, "rl.num_steps=3"])
     assert config.rl.num_steps == 3
-    assert recipe in recipes.IN_WORDS
+    assert f"- `{recipe}`: " in recipes.in_lines()
 
 
-def test_every_preset_is_a_file_and_every_config_that_stands_alone_is_a_preset():
-    assert {p.stem for p in CONF.glob("*.yaml")} - set(PRESETS) <= {"a100", "cpu", "generative"}
-    assert all((CONF / f"{preset}.yaml").is_file() for preset in PRESETS)
+def test_every_config_that_stands_alone_is_data_to_choose():
+    files = {file.stem for files, _ in DATA.values() for file in files}
+    assert {p.stem for p in CONF.glob("*.yaml")} - files <= {"a100", "cpu", "generative"}
+
+
+def test_every_source_can_be_chosen_as_data():
+    chosen = {recipes.apply("default", files, more).data.source for files, more in DATA.values()}
+    assert chosen == set(variants.names("genrec.data.sources"))
+
+
+def test_every_rule_of_promotion_can_be_chosen():
+    rules = {
+        recipes.apply("default", [], [f"service.promote={rule}"]).service.promote for rule in PROMOTE.values() if rule
+    }
+    assert rules | {Config().service.promote} == {"never", "if_not_worse", "if_better"}
 
 
 def test_only_fields_that_were_filled_in_become_settings():
-    assert settings_of(seed=0, data__path="", data__source=AS_IN_PRESET, sft__epochs=None, a__b="x y") == [
-        "seed=0",
-        'a.b="x y"',
-    ]
+    fields = settings_of(seed=None, data__path="", evaluate__seen_items=AS_CHOSEN, sft__epochs=0, a__b="x y")
+    assert fields == {"sft.epochs": 0, "a.b": "x y"}
+    assert overrides_of(fields, ["rl.num_steps=3"]) == ["sft.epochs=0", 'a.b="x y"', "rl.num_steps=3"]
 
 
-def test_the_deployments_take_their_defaults_from_the_presets():
-    from flows.serve import deployments
-
-    for flow in (deployments.retrain, deployments.compare_recipes, deployments.evaluate_only, deployments.embed_only):
-        assert all(p.default is not inspect.Parameter.empty for p in inspect.signature(flow.fn).parameters.values())
-        assert flow.description
-        assert "Args:" not in flow.description
+@pytest.mark.parametrize(
+    ("fields", "setting", "names"),
+    [
+        ({"sft.epochs": 3}, "sft.epochs=4", ["sft.epochs"]),
+        ({"sft.epochs": 3}, "sft = {patience: 1}", ["sft", "sft.epochs"]),
+        ({"service.keep": ["ids"]}, "service.keep=[]", ["service.keep"]),
+        ({}, "data.source=table", ["data.source"]),
+        ({}, "data={source: table}", ["data", "data.source"]),
+    ],
+)
+def test_a_setting_that_contradicts_a_field_is_refused_by_name_and_its_value_is_not_repeated(fields, setting, names):
+    with pytest.raises(ConfigError) as refused:
+        overrides_of(fields, [setting])
+    assert all(name in str(refused.value) for name in names)
+    assert setting.partition("=")[2].strip() not in str(refused.value)
+    assert overrides_of({"sft.epochs": 3}, ["sft.epochs_more=1", "sft.patience=2"])
 
 
 def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):
