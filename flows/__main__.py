@@ -184,6 +184,28 @@ def serve(
 
 
 @app.command()
+def login(store: _Store = None, debug: _Debug = False) -> None:
+    """Print the line to paste into the login page of the Prefect UI, and where the UI is while `serve` is up."""
+    with short_errors(debug):
+        from flows.serve.commands import show_login
+
+        show_login(out, store)
+
+
+@app.command()
+def alerts(
+    off: Annotated[bool, typer.Option("--off", help="Take the alerts off the server again.")] = False,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Send failed nightlies, unusable data and refused promotions to the address in GENREC_ALERTS_URL; tries it once."""
+    with short_errors(debug):
+        from flows.serve.commands import set_alerts
+
+        set_alerts(out, store, off)
+
+
+@app.command()
 def deploy(
     pool: Annotated[
         str, typer.Option("--pool", help="Work pool of type process; made where it is missing.")
@@ -198,8 +220,8 @@ def deploy(
         environment.check_api()
         from flows.serve.deploy import deploy as put_on_pool
 
-        out.print(f"deployments  {', '.join(put_on_pool(pool))}", soft_wrap=True)
-        out.print(f"start a Prefect worker with: prefect worker start --pool {pool}", soft_wrap=True)
+        for line in put_on_pool(pool):
+            out.print(line, soft_wrap=True)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Any
 from prefect import flow
 
 from flows.decision import say_in_name
+from flows.events import tell_refused
 from genrec.config import Config
 from genrec.config.load import validate
 from genrec.redact import without_secrets
@@ -95,6 +96,7 @@ def _stages(run: Run) -> dict[str, Any]:
             evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened, baselines=others)
         if run.config.service.promote != "never" and run.until in (None, STAGES[-1]):
             promote(run)
+            tell_refused(run)
         return report(run)
     finally:
         disconnect()

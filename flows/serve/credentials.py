@@ -3,8 +3,10 @@
 import fcntl
 import os
 import secrets
+import shlex
 from pathlib import Path
 
+from genrec.config import Config
 from genrec.errors import GenrecError
 
 USER = "genrec"
@@ -32,3 +34,16 @@ def auth_string(home: Path) -> tuple[str, bool]:
         fresh = f"{USER}:{secrets.token_urlsafe(18)}"
         file.write(fresh + "\n")
     return fresh, True
+
+
+def shown_by(store: str) -> str:
+    """The command that prints the login of the server of a store, a folder or URL as the user named it."""
+    default = store == Config.model_fields["store"].default
+    return "python -m flows login" if default else f"python -m flows login --store {shlex.quote(store)}"
+
+
+def known_auth_string(home: Path) -> str:
+    """The `user:password` that a server under `home` has. Raises GenrecError where there is none yet."""
+    if not password_file(home).is_file():
+        raise GenrecError(f"{password_file(home)}: there is no password yet; make serve makes one at its first start")
+    return auth_string(home)[0]

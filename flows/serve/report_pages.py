@@ -1,63 +1,54 @@
-"""Reports over HTTP on loopback, so that the Prefect UI can link to them: reports, comparisons and plots only.
+"""Reports under /reports of the Prefect server, behind the server's own login: reports, comparisons and plots only."""
 
-`serve` does this by itself. In a container: python -m flows.serve.report_pages <store>/runs --host 0.0.0.0 --port 4201
-"""
-
-import argparse
-import contextlib
+import base64
+import hmac
 import re
-import threading
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+PREFIX = "/reports"
 _SHOWN = re.compile(r"(report|comparison)\.(html|json)|plot-[a-z0-9-]+\.svg")
+_HEADERS = {
+    # No script runs in a report: it shares its origin with the UI, which keeps the password in the browser.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    "X-Content-Type-Options": "nosniff",
+}
 
 
-class _Reports(SimpleHTTPRequestHandler):
-    """GET and HEAD of <run-id>/<a file that is shown>; no listing, nothing else, no log."""
+def report_routes(runs: Path, auth: str) -> list[Route]:
+    """GET and HEAD of /reports/<run-id>/<a file that is shown>; no listing, nothing else of the folder `runs`.
 
-    def send_head(self) -> Any:
-        asked, root = Path(self.translate_path(self.path)), Path(self.directory).resolve()
-        parts = asked.resolve().relative_to(root).parts if asked.resolve().is_relative_to(root) else ()
-        if len(parts) != 2 or not _SHOWN.fullmatch(parts[1]):  # resolved: a link never leads out of the folder
-            self.send_error(404)
-            return None
-        return super().send_head()
+    Without `auth` (`user:password`) the answer is 401 with a challenge, upon which a browser asks for the password:
+    a link that is followed, or a picture, does not carry the header that the UI sends with its own calls.
+    """
 
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        super().end_headers()
+    async def answer(request: Request) -> Response:
+        if not _is_allowed(request, auth):
+            challenge = {"WWW-Authenticate": 'Basic realm="genrec", charset="UTF-8"'}
+            return PlainTextResponse("log in as in the Prefect UI", 401, {**_HEADERS, **challenge})
+        file = _shown(runs, request.path_params["path"])
+        return FileResponse(file, headers=_HEADERS) if file else PlainTextResponse("not found", 404, _HEADERS)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    return [Route(f"{PREFIX}{path}", answer) for path in ("/{path:path}", "{path:path}")]
 
 
-def _server(runs: Path, host: str, port: int) -> ThreadingHTTPServer:
-    runs.mkdir(parents=True, exist_ok=True)
-    return ThreadingHTTPServer((host, port), partial(_Reports, directory=str(runs)))
-
-
-@contextlib.contextmanager
-def report_pages(runs: Path, port: int) -> Iterator[str]:
-    """Serve the reports below `runs` for the time of the block; yields their address."""
-    server = _server(runs, "127.0.0.1", port)
-    threading.Thread(target=server.serve_forever, name="report-pages", daemon=True).start()
+def _is_allowed(request: Request, auth: str) -> bool:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+        decoded = base64.b64decode(given, validate=True)
+    except ValueError:
+        return False
+    return scheme.lower() == "basic" and hmac.compare_digest(decoded, auth.encode())
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Serve the reports of a store until stopped.")
-    parser.add_argument("runs", type=Path, help="the folder runs/ of the store")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=4201)
-    asked = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
-        _server(asked.runs, asked.host, asked.port).serve_forever()
+def _shown(runs: Path, asked: str) -> Path | None:
+    """The file that is asked for, where it may be shown; resolved, so that a link never leads out of the folder."""
+    run, _, name = asked.partition("/")
+    if not run or "\0" in run or not _SHOWN.fullmatch(name):
+        return None
+    root, file = runs.resolve(), (runs / asked).resolve()
+    inside = file.is_relative_to(root) and len(file.relative_to(root).parts) == 2 and _SHOWN.fullmatch(file.name)
+    return file if inside and file.is_file() else None

@@ -12,7 +12,9 @@ from typing import Any
 
 from prefect.runner import Runner
 
+from flows.serve import alerts
 from flows.serve.automations import crash_abandoned_runs, install
+from flows.serve.definitions import apply
 from flows.serve.deployments import TAG, deployments
 from flows.serve.processes import adopt_orphans, children, descendants, end
 
@@ -35,10 +37,13 @@ def main() -> None:
     adopt_orphans()
     wanted = deployments()
     install()
+    for note in alerts.install_from_environment():
+        print(note)
     crash_abandoned_runs(TAG)
     runner = EndsItsRuns(pause_on_shutdown=False, limit=_RUNS_AT_ONCE)
     for deployment in wanted:
-        runner.add_deployment(deployment)
+        for note in apply(deployment, runner.add_deployment):
+            print(note)
     print(f"deployments  {', '.join(d.name for d in wanted)}")
     print("Ctrl-C stops everything; finished stages and checkpoints are kept", flush=True)
     with contextlib.suppress(KeyboardInterrupt):

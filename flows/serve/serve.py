@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from flows.serve.credentials import password_file
+from flows.serve.credentials import shown_by
 from flows.serve.launch import ends_with_this_process
 from flows.serve.processes import adopt_orphans, descendants, end, reap
-from flows.serve.report_pages import report_pages
+from flows.serve.report_pages import PREFIX
 from flows.serve.server import Server, is_free, only_one
 from genrec.errors import GenrecError
 
@@ -34,21 +34,19 @@ def serve_here(store: Path, port: int, url: str | None = None) -> None:
     """
     home = store.absolute() / "prefect"
     with only_one(home, f"http://127.0.0.1:{port}"):
-        for needed in (port, port + 1):
-            if not is_free(needed):
-                raise GenrecError(f"port {needed} is taken by another program: stop that or pass another --port")
+        if not is_free(port):
+            raise GenrecError(f"port {port} is taken by another program: stop that or pass another --port")
         os.environ["GENREC_STORE"] = url or str(store.absolute())
+        os.environ["GENREC_REPORTS_URL"] = PREFIX  # on the server's own port: links work through any forwarded port
         adopt_orphans()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
-        server, runner = Server(home, port), None
+        server, runner = Server(home, port, reports=store.absolute() / "runs"), None
         try:
-            with report_pages(store.absolute() / "runs", port + 1) as address:
-                os.environ["GENREC_REPORTS_URL"] = address
-                server.wait_until_healthy()
-                _greet(server)
-                runner = _start_runner()
-                _watch_over(server, runner)
+            server.wait_until_healthy()
+            _greet(server, shown_by(url or str(store)))
+            runner = _start_runner()
+            _watch_over(server, runner)
         except KeyboardInterrupt:
             print("\nstopping", flush=True)
         finally:
@@ -65,12 +63,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _greet(server: Server) -> None:
+def _greet(server: Server, shown_by: str) -> None:
     print(f"Prefect UI   {server.url}")
     if server.auth_is_new:
-        print(f"password     {server.auth}   (the UI asks for it once; kept in {password_file(server.home)})")
+        print(f"login        {server.auth}   (paste all of it; `{shown_by}` prints it again)")
     else:
-        print(f"password     in {password_file(server.home)}")
+        print(f"login        `{shown_by}` prints what to paste")
     sys.stdout.flush()
 
 

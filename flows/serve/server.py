@@ -44,12 +44,15 @@ def is_free(port: int) -> bool:
 
 
 class Server:
-    """A server on loopback with its database and log under `home`; the environment names it from now on."""
+    """A server on loopback with its database and log under `home`; the environment names it from now on.
 
-    def __init__(self, home: Path, port: int) -> None:
+    With `reports`, the folder runs/ of a store, it serves people, too: the reports, and a login page that says how.
+    """
+
+    def __init__(self, home: Path, port: int, reports: Path | None = None) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home, self.log, self.port = home, home / "server.log", port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url, self.reports = f"http://127.0.0.1:{port}", reports
         self.first = FirstStart(home)
         self.auth, self.auth_is_new = auth_string(home)
         os.environ.update(dict(zip(_CLIENT, (f"{self.url}/api", self.auth), strict=True)))
@@ -58,28 +61,20 @@ class Server:
     def start(self) -> None:
         """Start the process; once more after it died. Does not wait until it answers."""
         self.first.wait()
+        command = [sys.executable, "-m", "flows.serve.web", "--port", str(self.port)]
+        settings = {
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+            "PREFECT_SERVER_API_AUTH_STRING": self.auth,
+        }
+        if self.reports:
+            command += ["--reports", str(self.reports)]
+            settings["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = str(self.home / "ui")
         with open(self.log, "ab") as sink:
             self.process = subprocess.Popen(
-                ends_with_this_process(
-                    [
-                        sys.executable,
-                        "-m",
-                        "prefect",
-                        "server",
-                        "start",
-                        "--host",
-                        "127.0.0.1",
-                        "--port",
-                        str(self.port),
-                    ]
-                ),
+                ends_with_this_process(command),
                 stdout=sink,
                 stderr=sink,
-                env={
-                    **os.environ,
-                    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
-                    "PREFECT_SERVER_API_AUTH_STRING": self.auth,
-                },
+                env={**os.environ, **settings},
                 start_new_session=True,  # Ctrl-C reaches the command alone, which then stops the server
             )
 

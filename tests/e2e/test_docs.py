@@ -1,5 +1,6 @@
 """README.md and docs/: every command is run (pipelines on a tiny shop) or listed here with the reason why not."""
 
+import contextlib
 import importlib.util
 import itertools
 import os
@@ -14,10 +15,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from flows.serve.credentials import auth_string
 from genrec.config import Config
 from genrec.config.load import load_config
 from tests.e2e.conftest import ROOT, SHOP, TINY, run_flow, tiny_config
 from tests.support.documents import PAGES, code, commands
+from tests.support.receiver import receiver
 
 COMMANDS = commands()
 INLINE = sorted({c for page in PAGES for c in code(page) if c.startswith(("python -m flows ", "make "))})
@@ -185,10 +188,15 @@ def test_a_command_runs(command, request, store, monkeypatch):
         arguments = _small_comparison(arguments, store)
     elif name in ("current", "promote", "rollback", "prune"):
         arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
-    elif name == "report":
+    elif name in ("report", "login"):
+        auth_string(store / "prefect")
         arguments += ["--store", str(store)]
-    result = CliRunner().invoke(app, [name, *arguments])
-    assert result.exit_code == 0, result.output
+    with receiver() if name == "alerts" else contextlib.nullcontext() as there:
+        if there:
+            monkeypatch.setenv("GENREC_ALERTS_URL", there.url)
+        result = CliRunner().invoke(app, [name, *arguments])
+        assert result.exit_code == 0, result.output
+        assert not there or len(there.got) == 1
 
 
 def _small_run(arguments: list[str], shops: dict[str, Path], store: Path) -> list[str]:

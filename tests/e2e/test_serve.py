@@ -5,8 +5,6 @@ import signal
 import stat
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -32,6 +30,12 @@ def test_the_password_is_made_once_printed_once_and_kept_from_others(tmp_path):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert up.output().count(up.password) == 1
         assert len(up.password) > 24
+        shown = subprocess.run(
+            [sys.executable, "-m", "flows", "login", "--store", str(tmp_path)],
+            capture_output=True, text=True, cwd=ROOT, env=clean_environment(), timeout=60, check=True,
+        )  # fmt: skip
+        assert up.url in shown.stdout
+        assert shown.stdout.count(up.password) == 1
     finally:
         up.stop()
 
@@ -147,15 +151,16 @@ def test_results_report_plots_and_a_link_that_works_are_artifacts(served, cached
     link = found["demo-report-page"]["data"].partition("(")[2].rstrip(")")
     assert len(plots) >= 4
     for address, beginning in [(link, b"<!doctype html>"), *((p, b"<") for p in plots)]:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            assert answer.read(2000).lower().lstrip().startswith(beginning)
+        assert address.startswith("/"), "it must work through whatever port is forwarded"
+        assert served.page(address)[1][:2000].lower().lstrip().startswith(beginning)
 
 
-def test_nothing_but_reports_is_served_beside_them(served):
-    base = f"http://127.0.0.1:{served.port + 1}"
+def test_reports_are_behind_the_login_and_nothing_else_is_there(served, cached_run):
+    assert served.page("/reports/latest/report.html")[0] == 200
+    assert served.page("/reports/latest/report.html", password=None)[0] == 401
+    assert served.page("/reports/latest/report.html", password="genrec:guess")[0] == 401
     for path in ("/", "/../prefect/password", "/%2e%2e/prefect/password", "/latest/", "/latest/secret.txt"):
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(base + path, timeout=10)
+        assert served.page(f"/reports{path}")[0] in (401, 404), path
 
 
 def test_a_run_that_computes_shows_progress_and_the_lines_of_its_ray_workers_and_actors_in_the_right_task(served):
@@ -222,8 +227,7 @@ def test_compare_recipes_lays_recipes_side_by_side_and_computes_what_differs(ser
     assert "default" in compared
     assert "supervised-only" in compared
     assert found["comparison-summary"].startswith("# Comparison")
-    with urllib.request.urlopen(found["comparison-page"].partition("(")[2].rstrip(")"), timeout=10) as answer:
-        assert b"supervised-only" in answer.read()
+    assert b"supervised-only" in served.page(found["comparison-page"].partition("(")[2].rstrip(")"))[1]
     assert served.tasks(run)["sft"] == "Cached"
 
 

@@ -36,8 +36,11 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def page(profile: Path) -> Iterator[Any]:
-    """A page of a browser with an empty profile; in another thread than the tests' own event loops."""
+def page(profile: Path, login: str | None = None) -> Iterator[Any]:
+    """A page of a browser with an empty profile; in another thread than the tests' own event loops.
+
+    `login`: `user:password` that is entered where the browser itself asks for one.
+    """
     executable = chromium()
     need("playwright", PLAYWRIGHT)
     from playwright.sync_api import sync_playwright  # type: ignore[import-not-found]
@@ -49,6 +52,7 @@ def page(profile: Path) -> Iterator[Any]:
             headless=True,
             args=FLAGS,
             viewport={"width": 1400, "height": 1100},
+            http_credentials=dict(zip(("username", "password"), login.split(":", 1), strict=True)) if login else None,
         )
         try:
             yield context.pages[0]

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import http.client
 import inspect
 import ipaddress
 import json
@@ -21,7 +22,7 @@ import yaml
 from flows import recipes
 from flows.serve.forms import CONF
 from flows.serve.processes import descendants
-from flows.serve.server import free_port, is_free
+from flows.serve.server import free_port
 from genrec.store.local import Artifact
 from tasks.stage import Stage
 from tests.e2e.conftest import ROOT, SHOP, TINY
@@ -49,7 +50,7 @@ class Served:
     """A `serve` that is up; `stop` is Ctrl-C."""
 
     def __init__(self, store: Path, **environment: str) -> None:
-        self.store, self.port = store, self._port()
+        self.store, self.port = store, free_port()
         self.url, self.log = f"http://127.0.0.1:{self.port}", store / "serve-test.log"
         store.mkdir(parents=True, exist_ok=True)
         with open(self.log, "w") as sink:
@@ -58,13 +59,6 @@ class Served:
                 cwd=ROOT, stdout=sink, stderr=sink, start_new_session=True, env=clean_environment(**environment),
             )  # fmt: skip
         self.wait(lambda: "Ctrl-C" in self.output(), "serve to come up", 600)
-
-    @staticmethod
-    def _port() -> int:
-        while True:
-            port = free_port()
-            if port < 65000 and is_free(port + 1):
-                return port
 
     def output(self) -> str:
         return self.log.read_text()
@@ -77,7 +71,7 @@ class Served:
         """The API's JSON, or (status, text) of an error. password None: without one."""
         headers = {"Content-Type": "application/json"}
         if password is not None:
-            headers["Authorization"] = "Basic " + base64.b64encode((password or self.password).encode()).decode()
+            headers["Authorization"] = _basic(password or self.password)
         request = urllib.request.Request(
             f"{self.url}/api{path}", None if body is None else json.dumps(body).encode(), headers, method=method
         )
@@ -90,6 +84,15 @@ class Served:
                 if error.code != 503 or attempt == 9:
                     return error.code, error.read().decode()
                 time.sleep(1)  # SQLite is busy: Prefect's client and UI ask again, too
+
+    def page(self, path: str, password: str | None = "") -> tuple[int, bytes]:
+        """Status and content of a page of the server's port. password None: without one."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        headers = {} if password is None else {"Authorization": _basic(password or self.password)}
+        with contextlib.closing(connection):
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
     def deployment(self, name: str = "retrain") -> dict[str, Any]:
         flow = "retrain" if name == "retrain-nightly" else name
@@ -172,6 +175,10 @@ class Served:
             self.process.send_signal(number)
         self.process.wait(90)
         return pids
+
+
+def _basic(password: str) -> str:
+    return "Basic " + base64.b64encode(password.encode()).decode()
 
 
 def checkpoints(store: Path) -> set[Path]:

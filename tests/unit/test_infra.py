@@ -14,6 +14,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from flows.serve.report_pages import PREFIX
+
 INFRA = Path(__file__).parents[2] / "infra"
 LOCK = (INFRA.parent / "requirements.lock").read_text()
 
@@ -39,10 +41,12 @@ def claim(kubernetes):
     return kubernetes["PersistentVolumeClaim"]
 
 
-def test_compose_publishes_the_ui_and_the_reports_on_loopback_and_nothing_else(compose):
+def test_compose_publishes_the_ui_and_its_reports_on_one_port_of_loopback_and_nothing_else(compose):
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert published == {"prefect": ["127.0.0.1:4200:4200"], "reports": ["127.0.0.1:4201:4201"]}
-    assert compose["services"]["worker"]["environment"]["GENREC_REPORTS_URL"] == "http://127.0.0.1:4201"
+    assert published == {"prefect": ["127.0.0.1:4200:4200"]}
+    assert compose["services"]["prefect"]["volumes"] == ["store:/store:ro"]
+    assert "flows.serve.web --host 0.0.0.0 --reports /store/runs" in compose["services"]["prefect"]["command"][0]
+    assert compose["services"]["worker"]["environment"]["GENREC_REPORTS_URL"] == PREFIX
 
 
 def test_compose_asks_for_a_password_everywhere_and_holds_none(compose):

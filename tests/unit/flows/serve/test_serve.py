@@ -1,8 +1,6 @@
-"""Parts of the operating side on their own: password, recipes, forms, report pages."""
+"""Parts of the operating side on their own: password, recipes, forms."""
 
 import re
-import urllib.error
-import urllib.request
 from xml.etree import ElementTree
 
 import pytest
@@ -10,7 +8,6 @@ import pytest
 from flows import recipes
 from flows.serve.credentials import auth_string, password_file
 from flows.serve.forms import AS_CHOSEN, CONF, DATA, PROMOTE, overrides_of, settings_of
-from flows.serve.report_pages import report_pages
 from flows.serve.server import only_one, served
 from genrec import variants
 from genrec.config import Config
@@ -88,23 +85,6 @@ def test_a_setting_that_contradicts_a_field_is_refused_by_name_and_its_value_is_
     assert all(name in str(refused.value) for name in names)
     assert setting.partition("=")[2].strip() not in str(refused.value)
     assert overrides_of({"sft.epochs": 3}, ["sft.epochs_more=1", "sft.patience=2"])
-
-
-def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):
-    run = tmp_path / "runs" / "r1"
-    run.mkdir(parents=True)
-    for name in ("report.html", "plot-loss.svg", "notes.txt"):
-        (run / name).write_text(name)
-    (tmp_path / "report.html").write_text("outside")
-    (run / "report.json").symlink_to(tmp_path / "report.html")
-    with report_pages(tmp_path / "runs", 0) as address:
-        for name in ("report.html", "plot-loss.svg"):
-            with urllib.request.urlopen(f"{address}/r1/{name}", timeout=5) as answer:
-                assert answer.read().decode() == name
-                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-        for path in ("/", "/r1/", "/r1/notes.txt", "/r1/../../report.html", "/%2e%2e/report.html", "/r1/report.json"):
-            with pytest.raises(urllib.error.HTTPError, match="404"):
-                urllib.request.urlopen(address + path, timeout=5)
 
 
 def test_a_plot_on_its_own_has_a_value_for_every_colour_it_names():
