@@ -10,9 +10,10 @@ from prefect.schedules import Schedule
 
 from flows import recipes
 from flows.compare import with_seeds, write_and_publish
+from flows.live import shown_in_prefect
+from flows.naming import name_flow_run
 from flows.publish import publish_report
 from flows.retrain import pipeline
-from flows.run_names import run_id
 from flows.serve.forms import (
     AS_IN_PRESET,
     CONF,
@@ -37,7 +38,6 @@ from flows.serve.forms import (
     form,
     settings_of,
 )
-from flows.serve.live import shown_in_prefect
 from genrec.config import Config
 from genrec.store.remote import open_store
 
@@ -55,7 +55,7 @@ def _config(preset: str, recipe: str, fields: list[str], settings: list[str]) ->
     )
 
 
-@form("retrain", flow_run_name="retrain {preset} {recipe}")
+@form("retrain")
 def retrain(
     preset: Preset = "demo",
     data_source: Source = AS_IN_PRESET,
@@ -81,10 +81,10 @@ def retrain(
         service__promote="if_not_worse" if promote else None,
     )
     config = _config(preset, recipe, fields, settings)
-    _run_and_publish(config, refresh=frozenset(refresh), until=until)
+    _run_and_publish(config, recipe, refresh=frozenset(refresh), until=until)
 
 
-@form("compare-recipes", flow_run_name="compare {recipes} on {preset}")
+@form("compare-recipes")
 def compare_recipes(
     preset: Preset = "demo",
     data_source: Source = AS_IN_PRESET,
@@ -96,7 +96,7 @@ def compare_recipes(
 ) -> None:
     """Train by several recipes on the same data, stages they share once, and compare the results."""
     fields = settings_of(seed=seed, data__source=data_source, data__path=data_path)
-    together, reports = run_id("compare"), []
+    together, reports = name_flow_run(_config(preset, "default", fields, settings), *recipes), []
     configs = [_config(preset, recipe, [*fields, f"name={recipe}"], settings) for recipe in recipes]
     for config in with_seeds(configs, seeds):
         with shown_in_prefect():
@@ -104,7 +104,7 @@ def compare_recipes(
     write_and_publish(reports, config.store, together)
 
 
-@form("evaluate-only", flow_run_name="evaluate {preset} {recipe}")
+@form("evaluate-only")
 def evaluate_only(
     preset: Preset = "demo",
     data_source: Source = AS_IN_PRESET,
@@ -128,10 +128,10 @@ def evaluate_only(
     )
     config = _config(preset, recipe, fields, settings)
     refresh = frozenset({"evaluate"} if refresh_evaluation else ())
-    _run_and_publish(config, refresh=refresh, compute=frozenset({"baselines", "evaluate"}))
+    _run_and_publish(config, recipe, refresh=refresh, compute=frozenset({"baselines", "evaluate"}))
 
 
-@form("embed-only", flow_run_name="embed {preset}")
+@form("embed-only")
 def embed_only(
     preset: Preset = "demo",
     data_source: Source = AS_IN_PRESET,
@@ -141,12 +141,12 @@ def embed_only(
 ) -> None:
     """Read the data and compute the item vectors, so that a later retrain finds them ready."""
     config = _config(preset, "default", settings_of(data__source=data_source, data__path=data_path), settings)
-    _run_and_publish(config, refresh=frozenset(refresh), until="embed")
+    _run_and_publish(config, "default", refresh=frozenset(refresh), until="embed")
 
 
-def _run_and_publish(config: Config, **arguments: Any) -> None:
+def _run_and_publish(config: Config, recipe: str, **arguments: Any) -> None:
     with shown_in_prefect():
-        report = pipeline(config, run_id(config.name), **arguments)
+        report = pipeline(config, name_flow_run(config, recipe), **arguments)
     publish_report(report, open_store(config.store))
 
 

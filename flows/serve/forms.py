@@ -134,7 +134,7 @@ def settings_of(**fields: object) -> list[str]:
     return [f"{n.replace('__', '.')}={json.dumps(v)}" for n, v in fields.items() if v not in (None, "", AS_IN_PRESET)]
 
 
-def form(name: str, flow_run_name: str) -> Callable[[Callable[..., None]], Any]:
+def form(name: str) -> Callable[[Callable[..., None]], Any]:
     """A flow whose form shows the descriptions of its parameters' types.
 
     Prefect takes descriptions from an `Args:` section of the docstring, and not from `Annotated`: so make one of them.
@@ -148,8 +148,6 @@ def form(name: str, flow_run_name: str) -> Callable[[Callable[..., None]], Any]:
             if field and field.description:
                 lines.append(f"    {parameter}: {field.description}")
         function.__doc__ = "\n".join([what, "", "Args:", *lines])
-        return flow(name=name, flow_run_name=flow_run_name, description=what, persist_result=False)(
-            without_secrets()(function)
-        )
+        return flow(name=name, description=what, persist_result=False)(without_secrets()(function))
 
     return decorate

@@ -1,10 +1,8 @@
 """Parts of the operating side on their own: password, recipes, forms, report pages."""
 
 import inspect
-import re
 import urllib.error
 import urllib.request
-from xml.etree import ElementTree
 
 import pytest
 
@@ -83,14 +81,3 @@ def test_report_pages_show_reports_and_plots_and_nothing_else(tmp_path):
         for path in ("/", "/r1/", "/r1/notes.txt", "/r1/../../report.html", "/%2e%2e/report.html", "/r1/report.json"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(address + path, timeout=5)
-
-
-def test_a_plot_on_its_own_has_a_value_for_every_colour_it_names():
-    from flows.publish import _standalone
-    from genrec.report import plots
-
-    made = _standalone(plots.line_plot("loss", "Loss", "", {"train": ([0.0, 1.0], [2.0, 1.0])}, "step").svg)
-    used = set(re.findall(r"var\((--[\w-]+)\)", made))
-    assert "--ink" in used or "--muted" in used
-    assert used <= set(re.findall(r"(--[\w-]+):", made))
-    ElementTree.fromstring(made)
