@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows.run_names import check_name, recipe_of
 from flows.serve import environment
 from flows.session import (
     checked_config,
@@ -94,6 +95,9 @@ def run(
     until: Annotated[
         str | None, typer.Option("--until", help="Stop after this stage and report what there is.")
     ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="What to call the run [default: its data, recipe, size and seed].")
+    ] = "",
     store: _Store = None,
     debug: _Debug = False,
 ) -> None:
@@ -102,11 +106,14 @@ def run(
         stages_to_refresh(from_stage, refresh or [])
         if until:
             check_stage(until)
+        check_name(name)
         checked = checked_config(config, overrides, store)
         environment.prepare(local_root(checked.store), debug)
         environment.check_api()
         report = run_flow(
             checked,
+            recipe_of(config),
+            name,
             from_stage=from_stage,
             refresh=refresh or [],
             until=until,

@@ -8,6 +8,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.naming import name_from_folder
 from flows.publish import publish_comparison
 from flows.retrain import retrain
 from genrec.config import Config
@@ -22,7 +23,7 @@ from tasks.ray.cluster import staying_connected
 from tasks.ray.watch import watcher
 
 
-@flow(name="compare", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
+@flow(name="compare", flow_run_name=name_from_folder, persist_result=False, validate_parameters=False)
 @without_secrets()
 def compare(configs: list[dict[str, Any]], run_id: str, seeds: int = 1) -> dict[str, Any]:
     """Run every config with every seed and write comparison.json and comparison.html under runs/<run_id>.
@@ -41,7 +42,7 @@ def write_and_publish(reports: Sequence[dict[str, Any]], store: str, run_id: str
     """Compare finished runs; what `compare` returns. Raises ConfigError when an artifact is not in the store any more."""
     opened = open_store(store)
     comparison = write_comparison(reports, opened.run_path(run_id), artifacts_of(reports, opened))
-    publish_comparison(comparison, run_id)
+    publish_comparison(comparison, run_id, opened)
     return comparison
 
 

@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from flows.pace import Pace, roughly
 from tasks.ray.watch import Watcher
 from tasks.run import STAGES
 
 _WIDTH = max(len(s) for s in STAGES)
+_LINES_PER_STAGE = 10  # of progress where there are no bars, at most
 
 
 class Terminal(Watcher):
@@ -32,7 +34,7 @@ class Terminal(Watcher):
             disable=not console.is_terminal,
         )
         self._bars: dict[tuple[int, str], TaskID] = {}  # by thread, because runs may go side by side
-        self._quarter = 0
+        self._paces: dict[tuple[int, str], Pace] = {}
 
     def __enter__(self) -> "Terminal":
         self.bars.start()
@@ -43,9 +45,9 @@ class Terminal(Watcher):
 
     def stage_started(self, stage: str, reason: str) -> None:
         self._print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}")
-        self._quarter = 0
         self._end_bar(stage)
         self._bars[threading.get_ident(), stage] = self.bars.add_task(stage, total=None, note="")
+        self._paces[threading.get_ident(), stage] = Pace()
 
     def stage_waiting(self, stage: str) -> None:
         self._print(f"  {stage:<{_WIDTH}} another run computes it; waiting for the result")
@@ -56,10 +58,14 @@ class Terminal(Watcher):
         bar = self._bars.get((threading.get_ident(), stage))
         if bar is not None:
             self.bars.update(bar, completed=done, total=total, note=text)
-        quarter = int(4 * done / total) if total else 0
-        if not self.console.is_terminal and quarter > self._quarter:
-            self._quarter = quarter
-            self._print(f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}")
+        pace = self._paces.get((threading.get_ident(), stage))
+        if pace is None or self.console.is_terminal or not total:
+            return
+        share = done / total
+        left = pace.left_s(share)
+        if pace.due("line", share, _LINES_PER_STAGE):
+            time = f"  {roughly(left)} left" if left is not None and share < 1 else ""
+            self._print(f"  {stage:<{_WIDTH}} {share:.0%}{time}  {text}")
 
     def stage_finished(self, record: dict[str, Any]) -> None:
         self._end_bar(record["name"])
@@ -71,6 +77,10 @@ class Terminal(Watcher):
     def stage_failed(self, stage: str) -> None:
         self._end_bar(stage)
         self._print(f"  [cyan]{stage:<{_WIDTH}}[/] [red]failed[/]")
+
+    def stage_stopped(self, stage: str) -> None:
+        self._end_bar(stage)
+        self._print(f"  [cyan]{stage:<{_WIDTH}}[/] stopped")
 
     def message(self, text: str) -> None:
         self._print(f"  [dim]{text}[/]")

@@ -11,6 +11,9 @@ from prefect import flow
 
 from flows.decision import say_in_name
 from flows.events import tell_refused
+from flows.live import shown_in_prefect
+from flows.naming import name_from_folder
+from flows.publish import publish_report
 from genrec.config import Config
 from genrec.config.load import validate
 from genrec.redact import without_secrets
@@ -31,7 +34,7 @@ from tasks.stages.sft import sft
 from tasks.stages.sid import sid
 
 
-@flow(name="retrain", flow_run_name="{run_id}", persist_result=False, validate_parameters=False)
+@flow(name="retrain", flow_run_name=name_from_folder, persist_result=False, validate_parameters=False)
 @without_secrets()
 def retrain(
     config: dict[str, Any],
@@ -48,12 +51,14 @@ def retrain(
     from_stage: recompute this stage and all after it. refresh: recompute these stages. until: stop after this stage.
     refresh_elsewhere: recompute what was made on another CPU or GPU, with other threads or other versions of libraries.
 
-    Returns the run's report (what report.json holds).
+    Returns the run's report (what report.json holds), which is published as artifacts, too.
     """
     stages = stages_to_refresh(from_stage, refresh or [])
-    report = pipeline(validate(config), run_id, stages, until, refresh_elsewhere=refresh_elsewhere)
-    say_in_name(report)
-    return report
+    with shown_in_prefect():
+        result = pipeline(validate(config), run_id, stages, until, refresh_elsewhere=refresh_elsewhere)
+    publish_report(result, open_store(config["store"]))
+    say_in_name(result)
+    return result
 
 
 def pipeline(

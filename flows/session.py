@@ -2,14 +2,16 @@
 
 import contextlib
 import json
-import time
+import os
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 from rich.console import Console
 
+from flows.run_names import folder_name, run_name, tags
 from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
@@ -34,8 +36,8 @@ def checked_config(files: list[Path], overrides: list[str] | None, store: str | 
 
 
 def claimed_run_id(name: str, store: str) -> str:
-    """Time and name, claimed by making its folder; a number is added when two runs start in the same second."""
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
+    """The name of a run's folder, claimed by making it; a number is added when two runs start in the same second."""
+    stem = folder_name(name, datetime.now())
     run_id, n = stem, 2
     while True:
         try:
@@ -48,9 +50,14 @@ def claimed_run_id(name: str, store: str) -> str:
 
 @contextlib.contextmanager
 def prefect_api(checked: Config) -> Iterator[Callable[[], None]]:
-    """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts."""
+    """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts.
+
+    A server of this store, now or when it is served next, has the reports under /reports.
+    """
     from flows.serve.server import api
 
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ.setdefault("GENREC_REPORTS_URL", "/reports")
     with api(local_root(checked.store) / "prefect") as server:
         yield server.wait_until_healthy if server else lambda: None
 
@@ -65,15 +72,21 @@ def terminal() -> Iterator[None]:
         yield
 
 
-def run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
-    """Run the flow `retrain` with a Prefect API of its own; the report."""
-    run_id = claimed_run_id(checked.name, checked.store)
+def run_flow(checked: Config, recipe: str, name: str = "", **arguments: Any) -> dict[str, Any]:
+    """Run the flow `retrain` and publish its results, with a Prefect API of its own; the report.
+
+    recipe: how the run and its tag call the way it trains. name: what its user calls it, if anything.
+    """
+    run_id = claimed_run_id(run_name(checked, recipe, name), checked.store)
     out.print(f"[bold]genrec[/] run {run_id}")
     with prefect_api(checked) as ready, terminal():
+        import prefect
+
         from flows.retrain import retrain
 
         ready()
-        return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
+        with prefect.tags(*tags(checked, recipe)):
+            return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
 
 
 def finished_report(root: Path, run: str, store: Store | None = None) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from prefect.schedules import Schedule
 from flows import recipes as ways
 from flows.compare import with_seeds, write_and_publish
 from flows.decision import say_in_name
+from flows.live import shown_in_prefect
+from flows.naming import name_flow_run
 from flows.publish import publish_report
 from flows.retrain import pipeline
-from flows.run_names import run_id
 from flows.serve.form import CHOOSE, Form, form
 from flows.serve.forms import (
     AS_CHOSEN,
@@ -40,7 +41,6 @@ from flows.serve.forms import (
     overrides_of,
     settings_of,
 )
-from flows.serve.live import shown_in_prefect
 from genrec.config import Config
 from genrec.store.remote import open_store
 from tasks.checks import check_outside
@@ -61,7 +61,7 @@ def _config(data: str, recipe: str, fields: dict[str, Any], settings: list[str])
     return ways.apply(recipe, files, overrides, early=check_outside)
 
 
-@form("retrain", flow_run_name="retrain {data} {recipe}")
+@form("retrain")
 def retrain(
     data: Data = "demo",
     data_path: DataPath = "",
@@ -89,10 +89,10 @@ def retrain(
         service__promote=PROMOTE[promote],
     )
     config = _config(data, recipe, fields, settings)
-    _run_and_publish(config, refresh=frozenset(refresh), until=until)
+    _run_and_publish(config, recipe, refresh=frozenset(refresh), until=until)
 
 
-@form("retrain", flow_run_name="retrain nightly {data} {recipe}")
+@form("retrain")
 def retrain_nightly(
     data: Data = CHOOSE,
     data_path: DataPath = "",
@@ -118,7 +118,7 @@ def retrain_nightly(
     )
 
 
-@form("compare-recipes", flow_run_name="compare {recipes} on {data}")
+@form("compare-recipes")
 def compare_recipes(
     data: Data = "demo",
     data_path: DataPath = "",
@@ -132,7 +132,7 @@ def compare_recipes(
 ) -> None:
     """Train by several recipes on the same data, stages they share once, and compare the results."""
     fields = settings_of(seed=seed or None, preset=size if size != "full" else None, data__path=data_path)
-    together, reports = run_id("compare"), []
+    together, reports = name_flow_run(_config(data, "default", fields, settings), *recipes), []
     configs = [_config(data, recipe, {**fields, "name": recipe}, settings) for recipe in recipes]
     for config in with_seeds(configs, seeds):
         with shown_in_prefect():
@@ -140,7 +140,7 @@ def compare_recipes(
     write_and_publish(reports, config.store, together)
 
 
-@form("evaluate-only", flow_run_name="evaluate {data} {recipe}")
+@form("evaluate-only")
 def evaluate_only(
     data: Data = "demo",
     data_path: DataPath = "",
@@ -166,10 +166,10 @@ def evaluate_only(
     )
     config = _config(data, recipe, fields, settings)
     refresh = frozenset({"evaluate"} if refresh_evaluation else ())
-    _run_and_publish(config, refresh=refresh, compute=frozenset({"baselines", "evaluate"}))
+    _run_and_publish(config, recipe, refresh=refresh, compute=frozenset({"baselines", "evaluate"}))
 
 
-@form("embed-only", flow_run_name="embed {data}")
+@form("embed-only")
 def embed_only(
     data: Data = "demo",
     data_path: DataPath = "",
@@ -180,12 +180,12 @@ def embed_only(
 ) -> None:
     """Read the data and compute the item vectors, so that a later retrain finds them ready."""
     config = _config(data, "default", settings_of(data__path=data_path), settings)
-    _run_and_publish(config, refresh=frozenset(refresh), until="embed")
+    _run_and_publish(config, "default", refresh=frozenset(refresh), until="embed")
 
 
-def _run_and_publish(config: Config, **arguments: Any) -> None:
+def _run_and_publish(config: Config, recipe: str, **arguments: Any) -> None:
     with shown_in_prefect():
-        report = pipeline(config, run_id(config.name), **arguments)
+        report = pipeline(config, name_flow_run(config, recipe), **arguments)
     publish_report(report, open_store(config.store))
     say_in_name(report)
 

@@ -57,7 +57,7 @@ class Form(Flow):
         return super().validate_parameters(parameters)
 
 
-def form(name: str, flow_run_name: str) -> Callable[[Callable[..., Any]], Form]:
+def form(name: str) -> Callable[[Callable[..., Any]], Form]:
     """A form of a function whose parameters are types of flows/serve/forms.py.
 
     Prefect takes descriptions from an `Args:` section of the docstring, and not from `Annotated`: so make one of them.
@@ -72,7 +72,6 @@ def form(name: str, flow_run_name: str) -> Callable[[Callable[..., Any]], Form]:
         return Form(
             without_secrets()(function),
             name=name,
-            flow_run_name=flow_run_name,
             description=what,
             persist_result=False,
         )

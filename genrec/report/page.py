@@ -1,6 +1,8 @@
 """Templates to HTML, and the part of a page that a run and a comparison share."""
 
+import html
 import json
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from genrec.report.plots import Plot
 from genrec.report.result_plots import result_plots, slice_plots
 from genrec.report.results import LIST_MEANINGS, Results, Table, list_table
 
@@ -33,11 +36,11 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def write(folder: Path, stem: str, facts: Mapping[str, Any], html: str) -> None:
+def write(folder: Path, stem: str, facts: Mapping[str, Any], page: str) -> None:
     """The facts and the page of a report: `stem`.json and `stem`.html."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    (folder / f"{stem}.html").write_text(html, encoding="utf-8")
+    (folder / f"{stem}.html").write_text(page, encoding="utf-8")
 
 
 def of_results(results: Results, tables: list[Table]) -> dict[str, Any]:
@@ -49,6 +52,21 @@ def of_results(results: Results, tables: list[Table]) -> dict[str, Any]:
         "slices": slice_plots(results),
         "lists": list_table(results["rows"]),
         "meanings": LIST_MEANINGS,
+    }
+
+
+_SECTION = re.compile(r'<h2 id="([a-z]+)">')
+_FIGURE = re.compile(  # as templates/macros.html.j2 writes it
+    r'<figure class="card"><h3>(.*?)</h3>(<svg.*?</svg>)\s*<figcaption>(.*?)</figcaption></figure>', re.DOTALL
+)
+
+
+def plots_of(page: str) -> dict[str, list[Plot]]:
+    """The plots of a page that `render` wrote, by the id of the section they are in: to show them again, undrawn."""
+    _, *parts = _SECTION.split(page)
+    return {
+        section: [Plot(html.unescape(title), svg, html.unescape(note)) for title, svg, note in _FIGURE.findall(text)]
+        for section, text in zip(parts[::2], parts[1::2], strict=True)
     }
 
 

@@ -1,4 +1,4 @@
-"""Who is told what a run does while it runs: the terminal, a Prefect artifact, or nobody."""
+"""Who is told what a run does while it runs: the terminal, the Prefect UI, both or nobody."""
 
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -18,9 +18,50 @@ class Watcher:
 
     def stage_failed(self, stage: str) -> None: ...
 
+    def stage_stopped(self, stage: str) -> None: ...
+
     def message(self, text: str) -> None: ...
 
     def worker_log(self, stage: str, level: int, text: str) -> None: ...
+
+
+class Several(Watcher):
+    """Tells several watchers the same."""
+
+    def __init__(self, *watchers: Watcher) -> None:
+        self.watchers = watchers
+
+    def stage_started(self, stage: str, reason: str) -> None:
+        for each in self.watchers:
+            each.stage_started(stage, reason)
+
+    def stage_waiting(self, stage: str) -> None:
+        for each in self.watchers:
+            each.stage_waiting(stage)
+
+    def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
+        for each in self.watchers:
+            each.progress(stage, done, total, note, values)
+
+    def stage_finished(self, record: dict[str, Any]) -> None:
+        for each in self.watchers:
+            each.stage_finished(record)
+
+    def stage_failed(self, stage: str) -> None:
+        for each in self.watchers:
+            each.stage_failed(stage)
+
+    def stage_stopped(self, stage: str) -> None:
+        for each in self.watchers:
+            each.stage_stopped(stage)
+
+    def message(self, text: str) -> None:
+        for each in self.watchers:
+            each.message(text)
+
+    def worker_log(self, stage: str, level: int, text: str) -> None:
+        for each in self.watchers:
+            each.worker_log(stage, level, text)
 
 
 _current: ContextVar[Watcher] = ContextVar("watcher", default=Watcher())  # noqa: B039  (never mutated)

@@ -100,9 +100,9 @@ def test_retrain_is_started_through_its_form_and_its_results_are_opened(ui, serv
     ui.goto(f"{served.url}/artifacts/artifact/{_artifact(served, run, 'demo-report')}")
     ui.get_by_text("same config and inputs").first.wait_for()
     _shoot(ui, "report")
-    ui.goto(f"{served.url}/artifacts/artifact/{_artifact(served, run, 'demo-plot-ndcg-10')}")
-    ui.locator("img[src$='.svg']").first.wait_for()
-    ui.wait_for_function("document.querySelector(\"img[src$='.svg']\").naturalWidth > 100")
+    plot = ui.get_by_alt_text("NDCG@10", exact=True)
+    plot.scroll_into_view_if_needed()
+    ui.wait_for_function("plot => plot.naturalWidth > 100", arg=plot.element_handle())
     _shoot(ui, "plot")
 
 

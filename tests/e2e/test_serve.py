@@ -1,6 +1,7 @@
 """`make serve`: password, deployments and forms, what a run shows, and a shutdown that leaves no process behind."""
 
 import json
+import re
 import signal
 import stat
 import subprocess
@@ -138,21 +139,43 @@ def test_cached_stages_are_shown_as_cached_under_readable_names(served, cached_r
         "promote": "Completed",
         "report": "Completed",
     }
-    assert served.call("GET", f"/flow_runs/{cached_run}")["name"] == "retrain demo default"
+    run = served.call("GET", f"/flow_runs/{cached_run}")
+    assert run["name"] == "demo-default-full-seed0"
+    assert {"data:demo", "recipe:default"} <= set(run["tags"])
+    assert _folders(served, run["name"])
 
 
-def test_results_report_plots_and_a_link_that_works_are_artifacts(served, cached_run):
-    body = {"artifacts": {"flow_run_id": {"any_": [cached_run]}}}
-    found = {a["key"]: a for a in served.call("POST", "/artifacts/filter", body)}
-    rows = json.loads(found["demo-results"]["data"])
-    assert {"popularity", "itemcf", "sft", "rl"} <= {row["Model"] for row in rows}
-    assert "| cached |" in found["demo-report"]["data"]
-    plots = [a["data"] for key, a in found.items() if key.startswith("demo-plot-")]
-    link = found["demo-report-page"]["data"].partition("(")[2].rstrip(")")
-    assert len(plots) >= 4
-    for address, beginning in [(link, b"<!doctype html>"), *((p, b"<") for p in plots)]:
-        assert address.startswith("/"), "it must work through whatever port is forwarded"
-        assert served.page(address)[1][:2000].lower().lstrip().startswith(beginning)
+def test_what_a_user_typed_stays_the_name_of_the_run_and_of_its_folder(served, cached_run):
+    run = served.start(named="Spring sale, try 2")
+    assert served.finished(run) == "Completed"
+    assert served.call("GET", f"/flow_runs/{run}")["name"] == "Spring sale, try 2"
+    assert _folders(served, "Spring-sale-try-2")
+
+
+def _folders(served, name: str) -> list[Path]:
+    return list((served.store / "runs").glob(f"*-*-{name}*/report.json"))
+
+
+def _artifacts(served, run: str) -> dict[str, str]:
+    found = served.call("POST", "/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}})
+    return {artifact["key"]: artifact["data"] for artifact in found}
+
+
+def _linked_page(served, report: str) -> bytes:
+    """What the link of a report artifact leads to."""
+    link = report.partition("](")[2].partition(")")[0]
+    assert link.startswith("/"), "it must work through whatever port is forwarded"
+    return served.page(link)[1]
+
+
+def test_the_artifacts_of_a_run_are_one_report_with_its_plots_and_a_link_that_works_and_the_table(served, cached_run):
+    found = _artifacts(served, cached_run)
+    assert set(found) == {"demo-report", "demo-results"}
+    assert {"popularity", "itemcf", "sft", "rl"} <= {row["Model"] for row in json.loads(found["demo-results"])}
+    report = found["demo-report"]
+    assert "| cached |" in report
+    assert report.count("](data:image/svg+xml;base64,") >= 4
+    assert _linked_page(served, report)[:2000].lower().lstrip().startswith(b"<!doctype html>")
 
 
 def test_reports_are_behind_the_login_and_nothing_else_is_there(served, cached_run):
@@ -175,10 +198,10 @@ def test_a_run_that_computes_shows_progress_and_the_lines_of_its_ray_workers_and
     assert any("rollout actor started in process" in line for line in lines), lines
     lines = [line["message"] for line in served.logs(run) if line["task_run_id"] == sft]
     assert any("train_sft started in process" in line for line in lines), lines
-    assert any(line.startswith("sft 100%") and "loss" in line for line in lines), lines
-    assert any("validation NDCG@10 0." in line for line in lines), lines
-    shown = served.call("POST", "/artifacts/filter", {"artifacts": {"task_run_id": {"any_": [sft]}}})
-    assert [(a["key"], a["data"]) for a in shown] == [("progress-sft", 100)]
+    done = next(line for line in lines if line.startswith("sft done in "))
+    assert "loss" in done
+    assert "validation NDCG@10 0." in done
+    assert served.call("POST", "/artifacts/filter", {"artifacts": {"task_run_id": {"any_": [sft]}}}) == []
 
 
 def test_everything_that_serve_and_a_run_start_listens_on_loopback_ray_too(served):
@@ -221,18 +244,19 @@ def test_embed_only_stops_at_the_vectors(served, cached_run):
 def test_compare_recipes_lays_recipes_side_by_side_and_computes_what_differs(served, cached_run):
     run = served.start("compare-recipes", recipes=["default", "supervised-only"])
     assert served.finished(run) == "Completed", served.output()[-3000:]
-    body = {"artifacts": {"flow_run_id": {"any_": [run]}}}
-    found = {a["key"]: a["data"] for a in served.call("POST", "/artifacts/filter", body)}
+    found = _artifacts(served, run)
+    assert set(found) == {"comparison-report", "comparison-results"}
+    assert served.call("GET", f"/flow_runs/{run}")["name"] == "demo-default-vs-supervised-only-full-seed0"
     compared = " ".join(str(value) for row in json.loads(found["comparison-results"]) for value in row.values())
     assert "default" in compared
     assert "supervised-only" in compared
-    assert found["comparison-summary"].startswith("# Comparison")
-    assert b"supervised-only" in served.page(found["comparison-page"].partition("(")[2].rstrip(")"))[1]
+    assert found["comparison-report"].startswith("# Comparison")
+    assert b"supervised-only" in _linked_page(served, found["comparison-report"])
     assert served.tasks(run)["sft"] == "Cached"
 
 
 def test_the_command_line_joins_the_server_that_is_up(served):
-    before = len(served.call("POST", "/flow_runs/filter", {}))
+    before = {run["id"] for run in served.call("POST", "/flow_runs/filter", {})}
     done = subprocess.run(
         tiny_command(served.store),
         cwd=ROOT,
@@ -243,7 +267,10 @@ def test_the_command_line_joins_the_server_that_is_up(served):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(served.call("POST", "/flow_runs/filter", {})) == before + 1
+    (run,) = [run for run in served.call("POST", "/flow_runs/filter", {}) if run["id"] not in before]
+    assert run["name"] == "demo-tiny-full-seed0"
+    assert {"data:demo", "recipe:tiny"} <= set(run["tags"])
+    assert set(_artifacts(served, run["id"])) == {"demo-report", "demo-results"}
 
 
 def test_no_secret_is_in_the_database_the_logs_or_the_reports(served, cached_run):
@@ -259,6 +286,8 @@ def test_at_the_end_no_process_is_left_and_the_next_serve_has_the_state(tmp_path
     run = up.start(seed=9, settings=["sft.epochs=200", "sft.patience=200"])
     up.wait(lambda: any((tmp_path / "objects").glob("ingest-*")), "a stage to finish")
     assert len(up.below()) > 3
+    up.wait(lambda: any(re.match(r"sft \d+%, \d+ (s|min) left", name) for name in up.tasks(run)), "progress in a name")
+    assert [round(a["data"]) for a in up.progress(run)] != [], "the figures beside it"
     pids = up.stop(number)
     assert up.process.returncode == 0, up.output()[-2000:]
     assert left_over(pids, tmp_path) == []

@@ -98,10 +98,10 @@ class Served:
         flow = "retrain" if name == "retrain-nightly" else name
         return self.call("GET", f"/deployments/name/{flow}/{name}")
 
-    def start(self, name: str = "retrain", **parameters: Any) -> Any:
-        """Ask for a tiny run; its id, or the refusal."""
+    def start(self, name: str = "retrain", named: str = "", **parameters: Any) -> Any:
+        """Ask for a tiny run; its id, or the refusal. `named`: what the user types for a name."""
         settings = tiny_settings() + parameters.pop("settings", [])
-        body = {"parameters": {"settings": settings, **parameters}}
+        body = {"parameters": {"settings": settings, **parameters}, **({"name": named} if named else {})}
         made = self.call("POST", f"/deployments/{self.deployment(name)['id']}/create_flow_run", body)
         return made["id"] if isinstance(made, dict) else made
 
@@ -147,6 +147,11 @@ class Served:
         """Task name -> name of its state, for the newest task run of each name."""
         body = {"flow_runs": {"id": {"any_": [run]}}, "sort": "EXPECTED_START_TIME_ASC"}
         return {t["name"]: t["state"]["name"] for t in self.call("POST", "/task_runs/filter", body) if t["state"]}
+
+    def progress(self, run: str) -> list[dict[str, Any]]:
+        """The artifacts that show how far its stages are."""
+        body = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["progress"]}}}
+        return self.call("POST", "/artifacts/filter", body)
 
     def logs(self, run: str) -> list[dict[str, Any]]:
         body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}

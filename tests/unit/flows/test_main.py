@@ -16,7 +16,11 @@ from tests.e2e.conftest import ROOT
 def asked(monkeypatch):
     """What `run` asks of the flow, without running it."""
     found = {}
-    monkeypatch.setattr(main, "run_flow", lambda config, **arguments: found.update(arguments) or {})
+    monkeypatch.setattr(
+        main,
+        "run_flow",
+        lambda config, recipe, name, **arguments: found.update(arguments, recipe=recipe, name=name) or {},
+    )
     monkeypatch.setattr(main, "print_report", lambda report, store: None)
     monkeypatch.setattr(main.environment, "prepare", lambda store, debug: None)
     return found
@@ -27,6 +31,8 @@ def asked(monkeypatch):
     [
         ([], {"from_stage": None, "refresh": [], "until": None, "refresh_elsewhere": False}),
         (["--refresh-elsewhere"], {"refresh_elsewhere": True}),
+        (["--name", "Spring, try 2"], {"name": "Spring, try 2", "recipe": "default"}),
+        (["--config", str(ROOT / "conf" / "generative.yaml")], {"name": "", "recipe": "generative"}),
         (["--refresh", "sid", "--refresh", "sft", "--until", "rl"], {"refresh": ["sid", "sft"], "until": "rl"}),
     ],
 )
@@ -49,6 +55,7 @@ def test_run_hands_on_what_is_to_be_recomputed(asked, tmp_path, options, expecte
         (["HF_TOKEN=canary"], "unexpected extra argument"),
         (["--sett", "HF_TOKEN=canary"], "No such option"),
         (["--until", "hf_canaryCANARYcanary0123"], "***"),
+        (["--name", "hf_canaryCANARYcanary0123"], "--name: holds a secret"),
     ],
 )
 def test_no_secret_and_no_value_of_a_wrong_setting_is_printed(asked, arguments, says):

@@ -3,6 +3,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,8 @@ from genrec import tables
 from genrec.config import Config
 from genrec.measure.evaluation import merge
 from genrec.measure.predictions import decode_shard
-from genrec.report.page import duration
-from genrec.report.report import write_report
+from genrec.report.page import duration, plots_of
+from genrec.report.report import page, write_report
 from genrec.report.results import terminal_rows
 from genrec.report.semantic_ids import sid_examples
 from genrec.report.training import read_log
@@ -179,6 +180,17 @@ def test_every_section_of_a_complete_run_is_there(written):
         assert f'id="{anchor}"' in page
     assert page.count("<svg") == 16  # 5 of results, 3 of slices, 2 of sft, 4 of rl, codes, quarantine
     assert "the SFT weights were kept" in page
+
+
+def test_the_plots_of_a_page_can_be_had_from_it_again(run, written):
+    artifacts = {stage: Path(path) for stage, path in run["artifacts"].items()}
+    drawn = page(written[0], artifacts)
+    found = plots_of(written[2])
+    assert {name: len(plots) for name, plots in found.items() if plots} == {
+        "results": 5, "slices": 3, "sft": 2, "rl": 4, "sid": 1, "data": 1
+    }  # fmt: skip
+    assert [(p.title, p.note) for p in found["rl"]] == [(p.title, p.note) for p in drawn["training"]["rl"]]
+    assert [p.svg.strip() for p in found["slices"]] == [p.svg.strip() for p in drawn["slices"]]
 
 
 @pytest.mark.parametrize("last", ["ingest", "prepare", "sid", "sft"])
