@@ -31,8 +31,8 @@ class Terminal(Watcher):
             transient=True,
             disable=not console.is_terminal,
         )
-        self._bars: dict[tuple[int, str], TaskID] = {}  # by thread, because runs may go side by side
-        self._quarter = 0
+        self._bars: dict[tuple[int, str], TaskID] = {}  # by thread, because stages and runs may go side by side
+        self._quarters: dict[tuple[int, str], int] = {}
 
     def __enter__(self) -> "Terminal":
         self.bars.start()
@@ -43,8 +43,8 @@ class Terminal(Watcher):
 
     def stage_started(self, stage: str, reason: str) -> None:
         self._print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}")
-        self._quarter = 0
         self._end_bar(stage)
+        self._quarters[threading.get_ident(), stage] = 0
         self._bars[threading.get_ident(), stage] = self.bars.add_task(stage, total=None, note="")
 
     def stage_waiting(self, stage: str) -> None:
@@ -53,12 +53,13 @@ class Terminal(Watcher):
     def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
         figures = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
         text = "  ".join(t for t in (note, figures) if t)
-        bar = self._bars.get((threading.get_ident(), stage))
+        shown = threading.get_ident(), stage
+        bar = self._bars.get(shown)
         if bar is not None:
             self.bars.update(bar, completed=done, total=total, note=text)
         quarter = int(4 * done / total) if total else 0
-        if not self.console.is_terminal and quarter > self._quarter:
-            self._quarter = quarter
+        if not self.console.is_terminal and quarter > self._quarters.get(shown, 0):
+            self._quarters[shown] = quarter
             self._print(f"  {stage:<{_WIDTH}} {100 * done / total:.0f}%  {text}")
 
     def stage_finished(self, record: dict[str, Any]) -> None:
@@ -71,6 +72,10 @@ class Terminal(Watcher):
     def stage_failed(self, stage: str) -> None:
         self._end_bar(stage)
         self._print(f"  [cyan]{stage:<{_WIDTH}}[/] [red]failed[/]")
+
+    def stage_stopped(self, stage: str) -> None:
+        self._end_bar(stage)
+        self._print(f"  [cyan]{stage:<{_WIDTH}}[/] stopped")
 
     def message(self, text: str) -> None:
         self._print(f"  [dim]{text}[/]")

@@ -68,10 +68,12 @@ def run_flow(checked: Config, **arguments: Any) -> dict[str, Any]:
     run_id = claimed_run_id(checked.name, checked.store)
     out.print(f"[bold]genrec[/] run {run_id}")
     with prefect_api(checked) as ready, terminal():
+        from flows.interrupts import as_interrupt
         from flows.retrain import retrain
 
         ready()
-        return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
+        with as_interrupt():
+            return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
 
 
 def finished_report(root: Path, run: str, store: Store | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from flows import recipes
+from flows.interrupts import cancelled_when_stopped
 from flows.serve.patterns import WITHOUT_SECRETS, refused_unless, setting_names
 from genrec import variants
 from genrec.redact import without_secrets
@@ -149,7 +150,7 @@ def form(name: str, flow_run_name: str) -> Callable[[Callable[..., None]], Any]:
                 lines.append(f"    {parameter}: {field.description}")
         function.__doc__ = "\n".join([what, "", "Args:", *lines])
         return flow(name=name, flow_run_name=flow_run_name, description=what, persist_result=False)(
-            without_secrets()(function)
+            cancelled_when_stopped(without_secrets()(function))
         )
 
     return decorate

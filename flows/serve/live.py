@@ -4,6 +4,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from threading import local
 from typing import Any, cast
 from uuid import UUID
 
@@ -20,9 +21,10 @@ _IN_FULL = {"ndcg": "validation NDCG@10"}
 _LINES_PER_STAGE = 20  # of progress in the log of a stage: enough to read a training by, few enough to read
 
 
-class PrefectWatcher(Watcher):
+class PrefectWatcher(local, Watcher):
     """One progress artifact a stage, brought up to date every few seconds, and lines in the log of its task run.
 
+    `local`: each stage is at work in a thread of its own, where it finds its own artifact.
     The display is never worth a run: a server that does not answer costs an update, nothing else.
     """
 

@@ -7,6 +7,7 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
+from prefect.utilities.annotations import opaque
 
 from genrec.in_service.decision import Rule, decide
 from genrec.in_service.registry import Record, Registry
@@ -48,6 +49,7 @@ def promote(run: Run) -> None:
     record = Registry(run.store, run.config.name).current()
     figures: dict[str, Any] = {}
     good_enough = True
+    read: list[Artifact] = []
     if record is None:
         why = "no model was in service"
     elif record.keys == keys:
@@ -60,12 +62,13 @@ def promote(run: Run) -> None:
         if measured.summary["valid_rows"]:
             evaluate, service = run.config.evaluate, run.config.service
             rule: Rule = "if_better" if service.promote == "if_better" else "if_not_worse"
+            read = [artifacts["evaluate"], measured]
             figures = decide(artifacts["evaluate"].path, measured.path, evaluate, rule, service.max_loss)
             why, good_enough = why_promoted(figures), figures["good_enough"]
         else:
             why, good_enough = "there is no validation row to compare the two models on", False
     step = task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)(_promote)
-    step(run, keys, record, why, figures, good_enough)
+    step(opaque(run), opaque(keys), opaque(record), why, opaque(figures), good_enough, wait_for=read)
 
 
 def _promote(

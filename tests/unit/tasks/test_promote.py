@@ -4,6 +4,7 @@ import typing
 from pathlib import Path
 
 import pytest
+from prefect.utilities.annotations import opaque
 
 from genrec.config import Config
 from genrec.config.load import load_config
@@ -80,6 +81,13 @@ def test_no_model_in_service_is_no_warning(tmp_path):
     assert run.warnings == []
 
 
+def _as_it_is(**settings):
+    """In place of Prefect's `task`: the function itself, and what Prefect would hand to it."""
+    return lambda function: (
+        lambda *given, wait_for: function(*(g.unwrap() if isinstance(g, opaque) else g for g in given))
+    )
+
+
 def _decided(monkeypatch, store, run, good_enough=True, valid_rows=5):
     """Promotion with a comparison that comes out as given; returns the rule and the loss that it was asked with."""
     asked = {}
@@ -93,7 +101,7 @@ def _decided(monkeypatch, store, run, good_enough=True, valid_rows=5):
 
     monkeypatch.setattr(promote_stage, "in_service", lambda run, **inputs: asked.update(inputs=inputs) or measured)
     monkeypatch.setattr(promote_stage, "decide", decide)
-    monkeypatch.setattr(promote_stage, "task", lambda **settings: lambda function: function)
+    monkeypatch.setattr(promote_stage, "task", _as_it_is)
     promote(run)
     return asked
 
