@@ -147,13 +147,15 @@ def compare(
         environment.check_api()
         with prefect_api(checked[0]) as ready, terminal():
             from flows.compare import compare as compare_flow
+            from flows.interrupts import as_interrupt
 
             ready()
-            result = compare_flow(
-                configs=[c.model_dump(mode="json") for c in checked],
-                run_id=claimed_run_id("compare", checked[0].store),
-                seeds=seeds,
-            )
+            with as_interrupt():
+                result = compare_flow(
+                    configs=[c.model_dump(mode="json") for c in checked],
+                    run_id=claimed_run_id("compare", checked[0].store),
+                    seeds=seeds,
+                )
         from flows.console import table
 
         out.print(table("HR and NDCG of every config", result["columns"], result["table"]))

@@ -3,11 +3,13 @@
 import contextvars
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
+from flows.interrupts import cancelled_when_stopped, interruptible
 from flows.naming import name_from_folder
 from flows.publish import publish_comparison
 from flows.retrain import retrain
@@ -24,6 +26,7 @@ from tasks.ray.watch import watcher
 
 
 @flow(name="compare", flow_run_name=name_from_folder, persist_result=False, validate_parameters=False)
+@cancelled_when_stopped
 @without_secrets()
 def compare(configs: list[dict[str, Any]], run_id: str, seeds: int = 1) -> dict[str, Any]:
     """Run every config with every seed and write comparison.json and comparison.html under runs/<run_id>.
@@ -83,7 +86,13 @@ def _run_all(runs: Sequence[Config], run_id: str) -> list[dict[str, Any]]:
     with staying_connected():
         if at_once == 1:
             return [run(config) for config in runs]
-        with ThreadPoolExecutor(at_once) as pool:
-            # Each thread works in a copy of this context: there the flow run and the watcher are.
-            futures = [pool.submit(contextvars.copy_context().run, run, config) for config in runs]
-            return [future.result() for future in futures]
+        return interruptible(partial(_side_by_side, run, runs, at_once))
+
+
+def _side_by_side(
+    run: Callable[[Config], dict[str, Any]], runs: Sequence[Config], at_once: int
+) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(at_once) as pool:
+        # Each thread works in a copy of this context: there the flow run and the watcher are.
+        futures = [pool.submit(contextvars.copy_context().run, run, config) for config in runs]
+        return [future.result() for future in futures]

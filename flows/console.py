@@ -33,7 +33,7 @@ class Terminal(Watcher):
             transient=True,
             disable=not console.is_terminal,
         )
-        self._bars: dict[tuple[int, str], TaskID] = {}  # by thread, because runs may go side by side
+        self._bars: dict[tuple[int, str], TaskID] = {}  # by thread, because stages and runs may go side by side
         self._paces: dict[tuple[int, str], Pace] = {}
 
     def __enter__(self) -> "Terminal":
@@ -55,10 +55,11 @@ class Terminal(Watcher):
     def progress(self, stage: str, done: float, total: float, note: str, values: dict[str, float]) -> None:
         figures = "  ".join(f"{k} {v:.4g}" for k, v in values.items())
         text = "  ".join(t for t in (note, figures) if t)
-        bar = self._bars.get((threading.get_ident(), stage))
+        shown = threading.get_ident(), stage
+        bar = self._bars.get(shown)
         if bar is not None:
             self.bars.update(bar, completed=done, total=total, note=text)
-        pace = self._paces.get((threading.get_ident(), stage))
+        pace = self._paces.get(shown)
         if pace is None or self.console.is_terminal or not total:
             return
         share = done / total

@@ -1,16 +1,18 @@
 """The pipeline, in stage order: raw reviews in, a trained recommender and its report out.
 
-Each call below is one Prefect task and one artifact in the store. A stage whose key is there already is read, not
-computed; a run that failed goes on where it stopped.
+Each stage below is one Prefect task and one artifact in the store. It starts when what it reads is there; stages that
+do not read each other run side by side where there are cores for both. A stage whose key is in the store already is
+read, not computed; a run that failed goes on where it stopped.
 """
 
-import contextlib
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
 from flows.decision import say_in_name
 from flows.events import tell_refused
+from flows.interrupts import cancelled_when_stopped, interruptible
 from flows.live import shown_in_prefect
 from flows.naming import name_from_folder
 from flows.publish import publish_report
@@ -20,7 +22,8 @@ from genrec.redact import without_secrets
 from genrec.store.prune import running
 from genrec.store.remote import open_store
 from tasks.ray.cluster import disconnect
-from tasks.run import STAGES, ReachedEnd, Run, check_stage, stages_to_refresh
+from tasks.run import STAGES, Run, check_stage, stages_to_refresh
+from tasks.side_by_side import side_by_side
 from tasks.stages.base import base
 from tasks.stages.baselines import baselines
 from tasks.stages.embed import embed
@@ -35,6 +38,7 @@ from tasks.stages.sid import sid
 
 
 @flow(name="retrain", flow_run_name=name_from_folder, persist_result=False, validate_parameters=False)
+@cancelled_when_stopped
 @without_secrets()
 def retrain(
     config: dict[str, Any],
@@ -69,7 +73,10 @@ def pipeline(
     compute: frozenset[str] | None = None,
     refresh_elsewhere: bool = False,
 ) -> dict[str, Any]:
-    """What the flows share: run the stages and report. `compute` names the stages that may be computed; null: all."""
+    """What the flows share: run the stages and report. `compute` names the stages that may be computed; null: all.
+
+    Raises Stopped, or the interrupt, where the run was stopped: no stage is at work any more then.
+    """
     run = Run(
         config=config,
         store=open_store(config.store),
@@ -80,7 +87,7 @@ def pipeline(
         compute=compute,
     )
     with running(run.store.root, run_id):
-        return _stages(run)
+        return interruptible(partial(_stages, run))
 
 
 def _stages(run: Run) -> dict[str, Any]:
@@ -89,16 +96,16 @@ def _stages(run: Run) -> dict[str, Any]:
     if run.config.service.keep:
         run.previous = artifacts_in_service(run, "This run takes nothing over from it.")
     try:
-        with contextlib.suppress(ReachedEnd):
-            raw = ingest(run)
-            data = prepare(run, ingest=raw)
-            vectors = embed(run, prepare=data)
-            ids = sid(run, prepare=data, embed=vectors)
-            start = base(run, prepare=data)
-            tuned = sft(run, prepare=data, embed=vectors, sid=ids, base=start)
-            sharpened = rl(run, prepare=data, sid=ids, base=start, sft=tuned)
-            others = baselines(run, prepare=data, embed=vectors)
-            evaluate(run, prepare=data, sid=ids, base=start, sft=tuned, rl=sharpened, baselines=others)
+        with side_by_side(run) as start:
+            raw = start(ingest)
+            data = start(prepare, ingest=raw)
+            vectors = start(embed, prepare=data)
+            ids = start(sid, prepare=data, embed=vectors)
+            untrained = start(base, prepare=data)
+            tuned = start(sft, prepare=data, embed=vectors, sid=ids, base=untrained)
+            sharpened = start(rl, prepare=data, sid=ids, base=untrained, sft=tuned)
+            others = start(baselines, prepare=data, embed=vectors)
+            start(evaluate, prepare=data, sid=ids, base=untrained, sft=tuned, rl=sharpened, baselines=others)
         if run.config.service.promote != "never" and run.until in (None, STAGES[-1]):
             promote(run)
             tell_refused(run)

@@ -82,10 +82,11 @@ def run_flow(checked: Config, recipe: str, name: str = "", **arguments: Any) -> 
     with prefect_api(checked) as ready, terminal():
         import prefect
 
+        from flows.interrupts import as_interrupt
         from flows.retrain import retrain
 
         ready()
-        with prefect.tags(*tags(checked, recipe)):
+        with as_interrupt(), prefect.tags(*tags(checked, recipe)):
             return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
 
 

@@ -1,5 +1,6 @@
 """One run: its config, its store, what must be recomputed, and a record of what each stage did."""
 
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +11,6 @@ from genrec.store.local import Artifact, Store
 
 STAGES = ("ingest", "prepare", "embed", "sid", "base", "sft", "rl", "baselines", "evaluate")
 _BEFORE_BASELINES = ("ingest", "prepare", "embed")  # the stages whose artifacts the baselines are made of
-
-
-class ReachedEnd(Exception):
-    """The stage named by `--until` is done."""
 
 
 @dataclass
@@ -34,6 +31,16 @@ class Run:
     warnings: list[str] = field(default_factory=list)  # sentences for the report
     artifacts: dict[str, Artifact] = field(default_factory=dict)  # of the stages that are done
     started_at: float = field(default_factory=time.time)
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)  # of records and artifacts
+
+    def done(self, record: dict[str, Any], artifact: Artifact) -> None:
+        """Note what a stage did, in the order of the stages, whichever of two side by side ends first."""
+        name = record["name"]
+        with self._guard:
+            records = [r for r in self.records if r["name"] != name] + [record]
+            self.records = sorted(records, key=lambda r: _place(r["name"]))
+            artifacts = {**self.artifacts, name: artifact}
+            self.artifacts = dict(sorted(artifacts.items(), key=lambda item: _place(item[0])))
 
 
 def stages_to_refresh(from_stage: str | None, refresh: list[str]) -> frozenset[str]:
@@ -44,6 +51,10 @@ def stages_to_refresh(from_stage: str | None, refresh: list[str]) -> frozenset[s
     if from_stage not in (*_BEFORE_BASELINES, "baselines"):
         following.discard("baselines")  # comes late, but reads no model
     return frozenset({*refresh, *following})
+
+
+def _place(stage: str) -> int:
+    return STAGES.index(stage) if stage in STAGES else len(STAGES)
 
 
 def check_stage(name: str) -> str:

@@ -24,7 +24,8 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
-from prefect.states import Completed, State
+from prefect.states import Cancelled, Completed, State
+from prefect.utilities.annotations import opaque
 
 from genrec.config import Config, StageResources
 from genrec.errors import GenrecError
@@ -34,10 +35,12 @@ from genrec.store.origin import NOT_RECORDED, differences
 from tasks.ray.cluster import run_task, run_tasks
 from tasks.ray.gpus import gpus_of_this_machine, resources_of
 from tasks.ray.made_on import asked_threads, here, made_on
+from tasks.ray.room import room_for
 from tasks.ray.shard_rows import shard_rows
 from tasks.ray.watch import watcher
 from tasks.reasons import why_computed
-from tasks.run import ReachedEnd, Run
+from tasks.run import Run
+from tasks.stop import Stopped, stopping
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Stage:
         self.__doc__ = function.__doc__
 
     def __call__(self, run: Run, **inputs: Artifact) -> Artifact:
+        """The artifact. Raises Stopped where the run was stopped meanwhile; its task run is cancelled then."""
         step = task(
             name=self.name,
             task_run_name=self.name,
@@ -105,12 +109,11 @@ class Stage:
             persist_result=False,
             retries=run.config.resources.retries,
         )(self.execute)
-        state: State[Artifact] = step(run, inputs, return_state=True)
-        artifact: Artifact = state.result()
-        run.artifacts[self.name] = artifact
-        if run.until == self.name:
-            raise ReachedEnd
-        return artifact
+        # Prefect draws an arrow from each task whose result it finds in the parameters: in the inputs, not in the run.
+        state: State[Artifact] = step(opaque(run), inputs, return_state=True)
+        if state.is_cancelled():
+            raise Stopped(state.message)
+        return state.result()
 
     def key(self, config: Config, inputs: dict[str, Artifact]) -> tuple[str, dict[str, Any], dict[str, str]]:
         """The key, and the config slice and input keys it is made of."""
@@ -140,6 +143,12 @@ class Stage:
     @without_secrets()
     def execute(self, run: Run, inputs: dict[str, Artifact]) -> Any:
         """Look the key up, compute it where it is missing; tells Prefect and the watcher which."""
+        try:
+            return self._look_up_or_compute(run, inputs)
+        except Stopped as stopped:
+            return Cancelled(message=str(stopped))
+
+    def _look_up_or_compute(self, run: Run, inputs: dict[str, Artifact]) -> Any:
         started = time.monotonic()
         key, config_slice, input_keys = self.key(run.config, inputs)
         store = run.store
@@ -153,7 +162,7 @@ class Stage:
         if taken_over:
             input_keys = {**input_keys, **taken_over}
             key = make_key(self.name, self.version, config_slice, input_keys)
-        with store.lock(key, on_wait=lambda: watcher().stage_waiting(self.name)):
+        with store.lock(key, lambda: watcher().stage_waiting(self.name), stopping().check):
             existed = store.object_path(key).exists()
             artifact = None if refreshed else store.lookup(key)
             out_of_date = "" if artifact is None else self._out_of_date(run, artifact, inputs)
@@ -175,13 +184,18 @@ class Stage:
                     f"stage {self.name}: not in the store for these settings ({reason}), and this run computes only "
                     f"{', '.join(sorted(run.compute))}; run retrain with the same settings first"
                 )
-            _log(f"{self.name}: computing ({reason}), {key}")
-            watcher().stage_started(self.name, reason)
-            try:
-                artifact = self._compute(run, inputs, key, config_slice, input_keys, refreshed or bool(out_of_date))
-            except BaseException:
-                watcher().stage_failed(self.name)
-                raise
+            with room_for(run.config, self.name):
+                started = time.monotonic()
+                _log(f"{self.name}: computing ({reason}), {key}")
+                watcher().stage_started(self.name, reason)
+                try:
+                    artifact = self._compute(run, inputs, key, config_slice, input_keys, refreshed or bool(out_of_date))
+                except Stopped:
+                    watcher().stage_stopped(self.name)
+                    raise
+                except BaseException:
+                    watcher().stage_failed(self.name)
+                    raise
         self._record(run, artifact, "computed", reason, time.monotonic() - started)
         return artifact
 
@@ -248,7 +262,7 @@ class Stage:
             "computed_seconds": round(artifact.seconds, 2),
             "digest": artifact.digest,
         }
-        run.records = [r for r in run.records if r["name"] != self.name] + [record]
+        run.done(record, artifact)
         watcher().stage_finished(record)
 
 

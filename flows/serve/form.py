@@ -16,6 +16,7 @@ from prefect.utilities.callables import ParameterSchema, parameter_schema
 from prefect.utilities.schema_tools.validation import validate
 from pydantic.fields import FieldInfo
 
+from flows.interrupts import cancelled_when_stopped
 from flows.serve.one_line import log_errors_in_one_line
 from genrec.errors import ConfigError
 from genrec.redact import redact, without_secrets
@@ -70,7 +71,7 @@ def form(name: str) -> Callable[[Callable[..., Any]], Form]:
         lines = [f"    {field}: {text}" for field, text in _descriptions(function).items()]
         function.__doc__ = "\n".join([what, "", "Args:", *lines])
         return Form(
-            without_secrets()(function),
+            cancelled_when_stopped(without_secrets()(function)),
             name=name,
             description=what,
             persist_result=False,

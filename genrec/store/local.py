@@ -28,7 +28,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from genrec.errors import GenrecError
 from genrec.store.artifact import MANIFEST, Artifact, Disk, digest_of, make_key, mismatch, read_artifact, sha256
@@ -36,6 +36,9 @@ from genrec.store.generations import Generations
 from genrec.store.scratch import Place, Scratch, this_place
 
 __all__ = ["MANIFEST", "Artifact", "Disk", "Store", "make_key", "mismatch"]
+
+
+_LOCK_POLL_S = 0.1
 
 
 class Store:
@@ -99,14 +102,21 @@ class Store:
                 yield json.loads(path.read_bytes())
 
     @contextlib.contextmanager
-    def lock(self, key: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the key: a second process waits here, then finds the finished artifact."""
+    def lock(
+        self, key: str, on_wait: Callable[[], None] = lambda: None, while_waiting: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
+        """Hold the key: a second process or thread waits here, then finds the finished artifact.
+
+        on_wait: called once where it has to wait. while_waiting: called again and again then; it may raise, to give up.
+        """
         with open(self.root / "locks" / f"{key}.lock", "w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            told = False
+            while not _taken(handle):
+                if not told:
+                    on_wait()
+                    told = True
+                while_waiting()
+                time.sleep(_LOCK_POLL_S)
             yield
 
     def scratch(self) -> contextlib.AbstractContextManager[Path]:
@@ -265,3 +275,12 @@ class Store:
         except FileNotFoundError:
             return  # another process was faster
         (target / "why.txt").write_text(problem + "\n")
+
+
+def _taken(handle: IO[str]) -> bool:
+    """Whether the lock of the file is ours now."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -21,8 +21,8 @@ from tasks.ray import environment
 from tasks.ray.made_on import note, num_threads, ray_address
 from tasks.ray.watch import watcher
 from tasks.ray.worker_log import LogReader, log_to
+from tasks.stop import POLL_S, stopping
 
-_POLL_S = 0.25
 _OBJECT_STORE_BYTES = 1 << 30
 _START_ATTEMPTS = 3
 _CANCEL_PATIENCE_S = 10.0  # below the time that `serve` gives a run that it stops
@@ -151,7 +151,8 @@ def run_tasks(
     try:
         with _following(stage, [f for f in files if f], len(calls)) as follow:
             while pending:
-                finished, pending = ray.wait(pending, num_returns=1, timeout=_POLL_S)
+                stopping().check()
+                finished, pending = ray.wait(pending, num_returns=1, timeout=POLL_S)
                 for ref in finished:
                     try:
                         results[ref] = ray.get(ref)
@@ -277,7 +278,7 @@ def _following(stage: str, files: list[Path], num_calls: int) -> Iterator[Callab
 
     def follow(finished: int) -> None:
         nonlocal last
-        if time.monotonic() - last < _POLL_S and finished < num_calls:
+        if time.monotonic() - last < POLL_S and finished < num_calls:
             return
         last = time.monotonic()
         for file in files:

@@ -17,6 +17,7 @@ from genrec.config import Config, StageResources
 from genrec.store.local import Store
 from tasks.ray.made_on import ray_address
 from tasks.ray.watch import watcher
+from tasks.stop import stopping
 
 _USES = {"rl": ("rl", "rollout"), "in_service": ("evaluate",)}  # where it is not those of the stage's own name alone
 
@@ -49,7 +50,7 @@ def gpus_of_this_machine(store: Store, config: Config, stage: str) -> Iterator[N
         if wants_gpus(config, stage) and not ray_address(config.resources):
             for device in devices():  # in the same order in every run: no two runs wait for each other
                 name = f"gpu-{socket.gethostname()}-{device}"
-                held.enter_context(store.lock(name, on_wait=partial(_waits, stage, device)))
+                held.enter_context(store.lock(name, partial(_waits, stage, device), stopping().check))
         yield
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
+from prefect.states import Cancelled, State
 
 from genrec.redact import without_secrets
 
@@ -21,7 +22,7 @@ def shard_rows(stage: str, what: str | None, num_shards: int) -> Iterator[Callab
     if what is None or FlowRunContext.get() is None:
         yield lambda shard, error: None
         return
-    ends: list[Future[None]] = [Future() for _ in range(num_shards)]
+    ends: list[Future[str]] = [Future() for _ in range(num_shards)]
     step = task(name=f"{stage}-shard", cache_policy=NO_CACHE, persist_result=False, retries=0)(_last_until)
     rows: list[Any] = [
         step.with_options(task_run_name=f"{stage} {what} {i + 1} of {num_shards}").submit(_Ended(end))
@@ -30,7 +31,7 @@ def shard_rows(stage: str, what: str | None, num_shards: int) -> Iterator[Callab
 
     def on_done(shard: int, error: BaseException | None) -> None:
         if error is None:
-            ends[shard].set_result(None)
+            ends[shard].set_result("")
         else:
             ends[shard].set_exception(error)
 
@@ -39,19 +40,20 @@ def shard_rows(stage: str, what: str | None, num_shards: int) -> Iterator[Callab
     finally:
         for end in ends:
             if not end.done():
-                end.set_exception(RuntimeError("another shard failed, or the stage was stopped"))
+                end.set_result("another shard failed, or the stage was stopped")
         for row in rows:
             row.wait()
 
 
 class _Ended:
-    """Wraps the future: Prefect would resolve a bare one as a parameter."""
+    """Wraps the future, which tells why the shard was not worked on to its end, or "": Prefect would resolve a bare one."""
 
-    def __init__(self, end: Future[None]) -> None:
+    def __init__(self, end: Future[str]) -> None:
         self.end = end
 
 
 @without_secrets()
-def _last_until(shard: _Ended) -> None:
+def _last_until(shard: _Ended) -> State | None:
     """A shard of a stage, worked on by Ray."""
-    shard.end.result()
+    why = shard.end.result()
+    return Cancelled(message=why) if why else None

@@ -14,6 +14,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 from prefect.states import Completed, State
+from prefect.utilities.annotations import opaque
 
 from genrec.in_service.decision import Rule, decide
 from genrec.in_service.registry import Record, Registry
@@ -56,6 +57,7 @@ def promote(run: Run) -> None:
     record = registry.current()
     figures: dict[str, Any] = {}
     good_enough = True
+    read: list[Artifact] = []
     refusal = registry.refusal(run.run_id, keys, _digests(run))
     if refusal:
         why, good_enough = refusal, False
@@ -71,12 +73,14 @@ def promote(run: Run) -> None:
         if measured.summary["valid_rows"]:
             evaluate, service = run.config.evaluate, run.config.service
             rule: Rule = "if_better" if service.promote == "if_better" else "if_not_worse"
+            read = [artifacts["evaluate"], measured]
             figures = decide(artifacts["evaluate"].path, measured.path, evaluate, rule, service.max_loss)
             why, good_enough = words.why_promoted(figures), figures["good_enough"]
         else:
             why, good_enough = "there is no validation row to compare the two models on", False
     step = task(name="promote", task_run_name="promote", cache_policy=NO_CACHE, persist_result=False)(_promote)
-    step(run, keys, record, why, figures, "refused" if refusal else "promoted" if good_enough else "kept")
+    decision = "refused" if refusal else "promoted" if good_enough else "kept"
+    step(opaque(run), opaque(keys), opaque(record), why, opaque(figures), decision, wait_for=read)
 
 
 def _promote(

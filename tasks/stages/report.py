@@ -4,15 +4,18 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import opaque
 
 from genrec.report.report import RunRecord, write_report
 from tasks.run import Run
+
+_READ = ("ingest", "prepare", "sid", "sft", "rl", "baselines", "evaluate")  # where Prefect's graph shows an arrow from
 
 
 def report(run: Run) -> dict[str, Any]:
     """Write runs/<run-id>/report.json and report.html and point runs/latest to it; returns what report.json holds."""
     step = task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)(_report)
-    return step(run)
+    return step(opaque(run), wait_for=[artifact for stage, artifact in run.artifacts.items() if stage in _READ])
 
 
 def _report(run: Run) -> dict[str, Any]:

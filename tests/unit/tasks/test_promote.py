@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from prefect.utilities.annotations import opaque
 
 from genrec.config import Config
 from genrec.config.load import load_config
@@ -83,6 +84,18 @@ def test_no_model_in_service_is_no_warning(tmp_path):
     assert run.warnings == []
 
 
+def _as_it_is(asked, **settings):
+    """In place of Prefect's `task`: the function itself, given what Prefect would hand to it; keeps what it returns."""
+
+    def decorate(function):
+        def step(*given, wait_for):
+            asked["state"] = function(*(g.unwrap() if isinstance(g, opaque) else g for g in given))
+
+        return step
+
+    return decorate
+
+
 def _decided(monkeypatch, store, run, good_enough=True, valid_rows=5):
     """Promotion with a comparison that comes out as given; returns the rule and the loss that it was asked with."""
     asked = {}
@@ -96,13 +109,9 @@ def _decided(monkeypatch, store, run, good_enough=True, valid_rows=5):
 
     monkeypatch.setattr(promote_stage, "in_service", lambda run, **inputs: asked.update(inputs=inputs) or measured)
     monkeypatch.setattr(promote_stage, "decide", decide)
-    monkeypatch.setattr(promote_stage, "task", lambda **settings: lambda function: partial(_kept, function, asked))
+    monkeypatch.setattr(promote_stage, "task", partial(_as_it_is, asked))
     promote(run)
     return asked
-
-
-def _kept(function, asked, *arguments):
-    asked["state"] = function(*arguments)
 
 
 @pytest.mark.parametrize(("good_enough", "stays"), [(True, "tuesday"), (False, "monday")])
