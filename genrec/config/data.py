@@ -15,6 +15,12 @@ class DataConfig(Chosen):
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Stop when more than this share of the rows had to be set aside."
     )
+    max_share_without_metadata: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Stop when there is metadata, and more than this share of the items with events have none.",
+    )
     options: dict[str, Any] = _options()
 
     variant_package: ClassVar[str] = "genrec.data.sources"
