@@ -5,13 +5,14 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from genrec.config.section import Chosen, Section, _options, knob
+from genrec.paths import PathText
 
 
 class DataConfig(Chosen):
     """Where raw events come from and how strictly they are read."""
 
     source: str = Field("synthetic", description="Kind of source: a module of genrec/data/sources.")
-    path: str | None = Field(None, description="Folder (or reviews file) to read; the synthetic shop needs none.")
+    path: PathText | None = Field(None, description="Folder (or reviews file) to read; the synthetic shop needs none.")
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Stop when more than this share of the rows had to be set aside."
     )
