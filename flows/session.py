@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from flows.run_names import folder_name, run_name, tags
 from genrec.config import Config
@@ -110,6 +111,7 @@ def finished_report(root: Path, run: str, store: Store | None = None) -> dict[st
 def print_report(report: dict[str, Any], store: Path) -> None:
     """Table, sentences and place of a report; `store` is the folder with runs/."""
     from flows.console import table
+    from genrec.data.coverage import read_in_words
     from genrec.report.results import terminal_rows
 
     columns, rows = terminal_rows(report)
@@ -117,6 +119,10 @@ def print_report(report: dict[str, Any], store: Path) -> None:
         out.print(table(report["protocol"]["short"], columns, rows))
     for line in report.get("verdict", []):
         out.print(line)
+    for line in read_in_words(report["data"]) if "data" in report else []:
+        out.print(f"data  {line}", soft_wrap=True)
+    for line in report.get("warnings", []):
+        out.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
     folder = store / "runs" / report["run_id"]
     out.print(f"report  {folder / 'report.html'}  (figures: report.json)", markup=False, soft_wrap=True)
 

@@ -27,6 +27,7 @@ from genrec.config.sft import (
     SftConfig,
     ViewConfig,
 )
+from genrec.paths import PathText
 
 __all__ = [
     "AlignmentConfig",
@@ -68,7 +69,7 @@ class Config(Section):
         "full", "quick: fewer passes and updates, laid over the files and under every --set; a first look."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of training (the synthetic shop has its own).")
-    store: str = knob(
+    store: PathText = knob(
         ".genrec", "Folder of artifacts and reports, or the URL of one on an object store (s3://, gs://)."
     )
     data: DataConfig = Field(default_factory=DataConfig, description="Input.")

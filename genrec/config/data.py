@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from genrec import variants
 from genrec.config.section import Chosen, Section, _options, depth, knob
+from genrec.paths import PathText
 
 SOURCES = "genrec.data.sources"
 
@@ -19,9 +20,15 @@ class DataConfig(Chosen):
     """Where raw events come from and how strictly they are read."""
 
     source: str = Field("synthetic", description="Kind of source: a module of genrec/data/sources.")
-    path: str | None = Field(None, description="Folder (or reviews file) to read; the synthetic shop needs none.")
+    path: PathText | None = Field(None, description="Folder (or reviews file) to read; the synthetic shop needs none.")
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Stop when more than this share of the rows had to be set aside."
+    )
+    max_share_without_metadata: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Stop when there is metadata, and more than this share of the items with events have none.",
     )
     options: dict[str, Any] = _options()
 

@@ -1,18 +1,18 @@
 """From YAML files and `--set a.b=c` to a checked `Config`, with errors that name the file, the setting and the fix."""
 
-import contextlib
 import difflib
-import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from genrec.config import Chosen, Config, OptionsError, UnknownName, options_model
+from genrec.config import Config, OptionsError, UnknownName
+from genrec.config.overrides import parse_override
 from genrec.config.presets import PRESETS
+from genrec.config.schema import section_at
 from genrec.config.section import Depth, checked_to
+from genrec.config.yaml_file import read_yaml
 from genrec.errors import ConfigError
 from genrec.redact import redact, settings_with_secrets
 
@@ -20,7 +20,7 @@ from genrec.redact import redact, settings_with_secrets
 def load_config(
     files: list[Path], overrides: list[str] | None = None, early: Callable[[Config], None] = lambda config: None
 ) -> Config:
-    """Merge YAML files left to right, then the preset, then the overrides `section.setting=value` (the value is YAML).
+    """Merge YAML files left to right, then the preset, then the overrides `section.setting=value`.
 
     early: see `validate`. Raises ConfigError naming the file or override, the setting and, for a typo, what was meant.
     Text that was given is never repeated: it may be a secret in the wrong place.
@@ -29,9 +29,13 @@ def load_config(
     origin: dict[tuple[str, ...], str] = {}
     for file in files:
         merged = _merge(merged, read_yaml(file), origin, str(file))
-    parsed = [_parse_override(override, number) for number, override in enumerate(overrides or [], 1)]
+    given = [parse_override(override, number) for number, override in enumerate(overrides or [], 1)]
     # A variant is chosen before its options are set, in whichever order they were written: else these were dropped.
-    parsed.sort(key=lambda one: not _chooses(one[0]))
+    given.sort(key=lambda override: not _chooses(override.nested(override.guess())))
+    guessed = merged
+    for override in given:
+        guessed = _merge(guessed, override.nested(override.guess()), {}, "")
+    parsed = [(override.nested(override.value(guessed)), override.source) for override in given]
     name = next((data["preset"] for data, _ in reversed(parsed) if "preset" in data), merged.get("preset", "full"))
     merged = _merge(merged, PRESETS.get(str(name), {}), origin, f"preset {name}")
     for data, source in parsed:
@@ -84,60 +88,12 @@ def _problems(error: ValidationError) -> list[Any]:
     return problems
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A YAML file as a mapping; nothing but plain data is ever constructed (`yaml.safe_load`)."""
-    if not file.is_file():
-        folder = file.parent if file.parent.is_dir() else Path("conf")
-        near = sorted(str(p) for p in folder.glob("**/*.yaml")) if folder.is_dir() else []
-        hint = difflib.get_close_matches(str(file), near, n=1, cutoff=0.3)
-        raise ConfigError(f"{file}: no such config file" + (f"; did you mean {hint[0]}?" if hint else ""))
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f":{mark.line + 1}" if mark else ""
-        what = _QUOTED.sub("...", getattr(error, "problem", None) or "unreadable")
-        raise ConfigError(f"{file}{place}: not valid YAML: {what}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: not UTF-8 text (byte {error.start})") from None
-    if data is None:
-        raise ConfigError(f"{file}: is empty; write settings such as `name: demo` into it, or leave it out")
-    if not isinstance(data, dict):
-        raise ConfigError(f"{file}: expected sections like `sft:`, got {type(data).__name__}")
-    return data
-
-
-_QUOTED = re.compile(
-    r"(?<=')[^']{2,}(?=')"
-)  # what a message of the YAML parser repeats of the file, but for one character
-
-
-def _parse_override(override: str, number: int) -> tuple[dict[str, Any], str]:
-    """The setting as nested data, and how messages call it. `number`: of the override, from 1."""
-    path, equals, text = override.partition("=")
-    if not equals or not _SETTING.fullmatch(path.strip()):
-        raise ConfigError(f"--set, number {number}: write section.setting=value, such as sft.epochs=10")
-    source = redact(f"--set {path.strip()}")
-    try:
-        value = yaml.safe_load(text) if text else ""
-    except yaml.YAMLError:
-        raise ConfigError(f"{source}: the value is not YAML; quote it") from None
-    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
-        with contextlib.suppress(ValueError):
-            value = float(value) if any(c.isdigit() for c in value) else value
-    nested: Any = value
-    for part in reversed(path.strip().split(".")):
-        nested = {part: nested}
-    return nested, source
-
-
 def _chooses(nested: dict[str, Any]) -> bool:
     """Whether an override is that of the name of a variant, such as data.source."""
     ((name, value),) = nested.items()
     return _chooses(value) if isinstance(value, dict) and len(value) == 1 else name in _CHOICES
 
 
-_SETTING = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)*")  # a name, dotted
 _CHOICES = {"source", "method", "algorithm", "name"}
 
 
@@ -176,7 +132,7 @@ def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], s
     elif isinstance(cause, ValueError) and isinstance(problem["input"], dict):  # settings of a section contradict
         what = str(cause)
     elif problem["type"] == "extra_forbidden":
-        known = _known_names(location[:-1], data)
+        known = list(section_at(location[:-1], data).model_fields)
         near = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         what = "unknown setting" + (f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}")
     else:
@@ -191,26 +147,3 @@ def _shown(value: Any) -> str:
         return repr(value)
     kinds: dict[type, str] = {str: "text", list: "a list", dict: "a mapping"}
     return kinds.get(type(value), type(value).__name__)
-
-
-def _known_names(section: tuple[str, ...], data: dict[str, Any]) -> list[str]:
-    """The settings a section has; for `...options`, those of the variant that the data chooses."""
-    model: type[BaseModel] = Config
-    given: Any = data
-    for part in section:
-        if part == "options" and issubclass(model, Chosen):
-            field = model.variant_field
-            name = given.get(field) if isinstance(given, dict) else None
-            model = options_model(model.variant_package, str(name or model.model_fields[field].default))
-        elif part.isdigit():
-            given = given[int(part)] if isinstance(given, list) else {}
-        elif part in model.model_fields:
-            model = _section_type(model.model_fields[part].annotation) or model
-            given = given.get(part, {}) if isinstance(given, dict) else {}
-    return list(model.model_fields)
-
-
-def _section_type(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((section for a in get_args(annotation) if (section := _section_type(a))), None)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from genrec.config.section import Section
+from genrec.paths import PathText
 
 
 class ScratchConfig(Section):
@@ -20,6 +21,6 @@ class ScratchConfig(Section):
 class BaseConfig(Section):
     """The language model to start from."""
 
-    model: str = Field("scratch", description="`scratch`, a local folder, or a hub id such as Qwen/Qwen2.5-3B.")
+    model: PathText = Field("scratch", description="`scratch`, a local folder, or a hub id such as Qwen/Qwen2.5-3B.")
     revision: str | None = Field(None, description="Commit or tag of a hub model: pins what the key stands for.")
     scratch: ScratchConfig = Field(default_factory=ScratchConfig, description="The model built when model is scratch.")

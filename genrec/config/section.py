@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from genrec import variants
+from genrec.paths import PathText
 
 
 def knob(default: Any, description: str, **bounds: Any) -> Any:
@@ -57,7 +58,7 @@ def options_model(package: str, name: str) -> type[BaseModel]:
         else:
             default = {}
         fields[field.name] = (
-            hints[field.name],
+            PathText if field.metadata.get("is_path") else hints[field.name],
             Field(description=field.metadata.get("doc", ""), **default, **field.metadata.get("bounds", {})),
         )
     return create_model(f"{name}.options", __config__=ConfigDict(extra="forbid"), **fields)

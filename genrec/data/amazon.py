@@ -3,7 +3,7 @@
 Layouts: https://nijianmo.github.io/amazon (2018) and https://amazon-reviews-2023.github.io (2023).
 """
 
-import html
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from genrec.data import reading
+from genrec.data.identifiers import MISSING_WORDS, of_texts
 from genrec.data.quarantine import (
     MAX_DETAIL_CHARS,
     check_interactions,
@@ -21,6 +22,7 @@ from genrec.data.quarantine import (
     wrong_column,
 )
 from genrec.data.shards import BadRow, Batch, Shard, SourceFile, empty_rows
+from genrec.data.texts import cleaned, quoted_list
 from genrec.errors import DataError
 
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson", ".ndjson.gz")
@@ -56,12 +58,13 @@ def find_files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str,
     if path.is_file() and not (reviews or metadata):
         twin = path.with_name(METADATA_PREFIX + path.name)
         twins = [SourceFile("items", twin, twin.name)] if twin.is_file() else []
+        reading.check_json_lines(path, path.name)
         return [SourceFile("interactions", path, path.name), *twins]
     if not path.is_dir():
         parent = path.parent
         there = listing(parent) if parent.is_dir() else "its parent folder does not exist either"
         raise DataError(f"data.path: no folder or file {path}; beside it: {there}")
-    present = sorted(p.name for p in path.iterdir() if p.is_file() and p.name.endswith(ENDINGS))
+    present = sorted(p.name for p in path.iterdir() if p.is_file() and p.name.lower().endswith(ENDINGS))
     metadata = metadata or tuple(name for name in present if name.startswith(METADATA_PREFIX))
     reviews = reviews or tuple(name for name in present if not name.startswith(METADATA_PREFIX))
     for name in [*reviews, *metadata]:
@@ -72,10 +75,29 @@ def find_files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str,
             f"data.path: no review file ({', '.join(ENDINGS[:2])}) in {path}; it holds {listing(path)}. "
             "Put the reviews there or name them in data.options.reviews"
         )
-    return [
+    files = [
         *(SourceFile("interactions", path / name, name) for name in reviews),
         *(SourceFile("items", path / name, name) for name in metadata),
     ]
+    for file in files:
+        reading.check_json_lines(file.path, file.name)
+    return files
+
+
+def left_out(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> dict[str, str]:
+    """Files of a folder that `find_files` does not take, and why; hidden ones are not meant as data."""
+    if path is None or not path.is_dir():
+        return {}
+    taken = {file.name for file in find_files(path, reviews, metadata)}
+    reasons = {}
+    for name in sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_"))):
+        if name not in taken:
+            named = name.lower().endswith(ENDINGS)
+            kind = "metadata" if name.startswith(METADATA_PREFIX) else "reviews"
+            reasons[name] = (
+                f"data.options.{kind} names other files" if named else f"its name ends in none of {', '.join(ENDINGS)}"
+            )
+    return reasons
 
 
 def listing(folder: Path, limit: int = 8) -> str:
@@ -94,67 +116,79 @@ def read_shard(shard: Shard, layout: Layout) -> Iterator[Batch]:
     parse = _interactions if shard.kind == "interactions" else _items
     for first_line, lines in lines_of:
         places, records, bad = reading.parse_json_lines(first_line, lines)
-        rows, also_bad = parse(layout, first_line, lines, places, records)
-        yield Batch(rows, bad + also_bad, lines_of.num_lines, lines_of.share())
+        rows, also_bad, changes = parse(layout, first_line, lines, places, records)
+        yield Batch(rows, bad + also_bad, lines_of.num_lines, lines_of.share(), changes)
     cut = [reading.cut_row(lines_of.cut)] if lines_of.cut else []
     yield Batch(empty_rows(shard.kind), cut, lines_of.num_lines, 1.0)
 
 
 def _interactions(
     layout: Layout, first_line: int, lines: list[bytes], places: list[int], records: list[dict]
-) -> tuple[pl.DataFrame, list[BadRow]]:
+) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
     wrong: dict[int, str] = {}
     number = pl.Float64()
     item_values = _first_filled(records, layout.items)
+    user = of_texts(typed_column("user_id", [r.get(layout.user) for r in records], (str,), pl.String(), wrong))
+    item = of_texts(typed_column("item_id", item_values, (str,), pl.String(), wrong))
     frame = pl.DataFrame(
         [
             pl.Series("line", places, dtype=pl.Int64) + first_line,
-            typed_column("user_id", [r.get(layout.user) for r in records], (str,), pl.String(), wrong),
-            typed_column("item_id", item_values, (str,), pl.String(), wrong),
+            user.values,
+            item.values,
             typed_column("timestamp", [r.get(layout.timestamp) for r in records], (int, float), number, wrong),
             typed_column("event", [r.get("event") for r in records], (str,), pl.String(), wrong),
             typed_column("rating", [r.get(layout.rating) for r in records], (int, float), number, wrong),
             typed_column("verified", [r.get(layout.verified) for r in records], (bool,), pl.Boolean(), wrong),
             wrong_column(len(records), wrong),
+            user.refused,
+            item.refused.alias("item_refused"),
         ]
     )
-    named = pl.col("event").str.strip_chars().str.to_lowercase()
+    named = pl.col("event").str.strip_chars()
+    named = pl.when(~named.is_in(MISSING_WORDS)).then(named.str.to_lowercase())
     implied = pl.when(pl.col("verified")).then(pl.lit("purchase")).otherwise(pl.lit("review"))
     frame = frame.with_columns(
         pl.col("timestamp") * layout.milliseconds,
         pl.when(named.fill_null("") != "").then(named).otherwise(implied).alias("event"),
+        pl.coalesce("refused", "item_refused").alias("refused"),
     )
-    return check_interactions(
+    rows, bad = check_interactions(
         frame, lambda row: reading.shown(lines[places[row]]), positions=False, rating_bounds=RATINGS
     )
+    return rows, bad, Counter(user.changes) + Counter(item.changes)
 
 
 def _items(
     layout: Layout, first_line: int, lines: list[bytes], places: list[int], records: list[dict]
-) -> tuple[pl.DataFrame, list[BadRow]]:
+) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
     wrong: dict[int, str] = {}
     text = (str,)
     for row, record in enumerate(records):
         for name in (*layout.descriptions, *layout.categories):
             if not isinstance(record.get(name), str | list | None):
                 wrong.setdefault(row, f"{name} is {clip(repr(record[name]), MAX_DETAIL_CHARS)}")
-    descriptions = [_joined(r, layout.descriptions) for r in records]
+    changes: Counter[str] = Counter()
+    item = of_texts(typed_column("item_id", _first_filled(records, layout.items), text, pl.String(), wrong))
+    titles = [_text(r.get("title"), changes) for r in records]
+    brands = [_text(v, changes) for v in _first_filled(records, layout.brands)]
     frame = pl.DataFrame(
         [
             pl.Series("line", places, dtype=pl.Int64) + first_line,
-            typed_column("item_id", _first_filled(records, layout.items), text, pl.String(), wrong),
-            typed_column("title", [_text(r.get("title")) for r in records], text, pl.String(), wrong),
-            pl.Series("description", descriptions, dtype=pl.String),
-            typed_column("brand", [_text(v) for v in _first_filled(records, layout.brands)], text, pl.String(), wrong),
+            item.values,
+            typed_column("title", titles, text, pl.String(), wrong),
+            pl.Series("description", [_joined(r, layout.descriptions, changes) for r in records], dtype=pl.String),
+            typed_column("brand", brands, text, pl.String(), wrong),
             pl.Series(
                 "categories",
-                [_names(v) for v in _first_filled(records, layout.categories)],
+                [_names(v, changes) for v in _first_filled(records, layout.categories)],
                 dtype=pl.List(pl.String),
             ),
             wrong_column(len(records), wrong),
+            item.refused,
         ]
     )
-    return check_items(frame, lambda row: reading.shown(lines[places[row]]))
+    rows, bad = check_items(frame, lambda row: reading.shown(lines[places[row]]))
+    return rows, bad, changes + Counter(item.changes)
 
 
 def _first_filled(records: list[dict], names: tuple[str, ...]) -> list[Any]:
@@ -166,26 +200,28 @@ def _first_filled(records: list[dict], names: tuple[str, ...]) -> list[Any]:
     return values
 
 
-def _text(value: Any) -> Any:
-    """A text, or a list of texts joined, with entities decoded and runs of blanks as one; other types as they are."""
+def _text(value: Any, changes: Counter[str]) -> Any:
+    """A text, or a list of texts joined, cleaned, with runs of blanks as one; other types as they are."""
     if isinstance(value, list):
         value = " ".join(v for v in value if isinstance(v, str))
     if not isinstance(value, str):
         return value if value is not None else ""
-    return " ".join((html.unescape(value) if "&" in value else value).split())
+    return " ".join(cleaned(value, changes).split())
 
 
-def _joined(record: dict, names: tuple[str, ...]) -> str:
-    parts = [_text(record.get(name)) for name in names]
+def _joined(record: dict, names: tuple[str, ...], changes: Counter[str]) -> str:
+    parts = [_text(record.get(name), changes) for name in names]
     return " ".join(part for part in parts if isinstance(part, str) and part)
 
 
-def _names(value: Any) -> list[str]:
+def _names(value: Any, changes: Counter[str]) -> list[str]:
     """Category names, general to specific; a list of lists (several paths) gives the first path."""
     if isinstance(value, str):
-        value = [value]
+        names = quoted_list(value)
+        changes["lists_in_text"] += names is not None
+        value = [value] if names is None else names
     if not isinstance(value, list):
         return []
     if value and isinstance(value[0], list):
         value = value[0]
-    return [name for v in value if isinstance(v, str) and (name := _text(v))]
+    return [name for v in value if isinstance(v, str) and (name := _text(v, changes))]

@@ -8,8 +8,9 @@ nor the line of a quoted field.
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -17,6 +18,8 @@ import pyarrow.csv as pa_csv
 
 from genrec.data import reading
 from genrec.data.columns import RawBatch
+from genrec.data.csv_lines import CsvLines, TooManyLines
+from genrec.data.encodings import KEEP_BYTES, check_encoding
 from genrec.data.quarantine import clip
 from genrec.data.shards import BadRow, Shard
 from genrec.errors import DataError
@@ -24,81 +27,74 @@ from genrec.errors import DataError
 BATCH_ROWS = 65_536
 MAX_FIELD_CHARS = 1 << 20
 
-# Error handler for decoding: bytes that are not UTF-8 pass through the CSV parser as lone surrogates (PEP 383).
-_KEEP_BYTES = "surrogateescape"
+DELIMITERS = (",", ";", "\t", "|")
+MAX_FIELD_LINES = 100
 
 
-class _Lines:
-    """The decoded lines of a file, one by one, and what the parser consumed for its current row."""
+class Dialect(NamedTuple):
+    """How a CSV file is written."""
 
-    def __init__(self, reader: reading.LineReader) -> None:
-        self.reader = reader
-        self.consumed: list[str] = []
-        self.line = 0
-        self._blocks = iter(reader)
-        self._block: list[bytes] = []
-        self._place = 0  # of the next line in the block
-
-    def __iter__(self) -> Iterator[str]:
-        while self.has_more():
-            text = self._block[self._place].decode("utf-8", _KEEP_BYTES) + "\n"
-            self.skip(1)
-            self.consumed.append(text)
-            yield text
-
-    def has_more(self) -> bool:
-        """Whether there is a line left; reads the next block when the current one is used up."""
-        while self._place == len(self._block):
-            block = next(self._blocks, None)
-            if block is None:
-                return False
-            self._block, self._place = block[1], 0
-        return True
-
-    def remaining(self) -> list[bytes]:
-        """The unread lines of the current block."""
-        return self._block[self._place :]
-
-    def within_block(self) -> bool:
-        return self._place < len(self._block)
-
-    def skip(self, number: int) -> None:
-        self._place += number
-        self.line += number
-
-    @property
-    def share(self) -> float:
-        """How much of the file was passed, 0..1."""
-        return self.reader.share(self._place / max(1, len(self._block)))
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    max_field_lines: int = MAX_FIELD_LINES  # a quoted field that goes on for longer is taken for a missing quote
 
 
-def header(path: Path, name: str, delimiter: str) -> list[str]:
-    """The column names of a CSV file."""
-    _check_delimiter(delimiter)
-    names = next(csv.reader(_Lines(reading.LineReader(path, name)), delimiter=delimiter), None)
+def header(path: Path, name: str, dialect: Dialect) -> list[str]:
+    """The column names of a CSV file. Raises DataError where there are none, or one occurs twice."""
+    _check_dialect(dialect)
+    source = _lines(path, name, dialect)
+    try:
+        names = next(_reader(source, dialect), None)
+    except (csv.Error, TooManyLines) as error:
+        raise DataError(
+            f"{name}: line 1, which must name the columns, is no row of CSV ({error or 'no end'})"
+        ) from None
     if not names:
         raise DataError(f"{name}: empty; the first line must name the columns")
     if len(set(names)) != len(names):
         raise DataError(f"{name}: a column name occurs twice in the header ({', '.join(names)})")
+    if any(not _is_utf8(text) for text in names):
+        raise DataError(
+            f"{name}: the header is not UTF-8 ({_shown(source.consumed)}); set data.options.encoding, to cp1252 for files of "
+            "Windows in Western Europe"
+        )
     return names
 
 
-def _check_delimiter(delimiter: str) -> None:
-    if len(delimiter) != 1:
-        raise DataError(f"data.options.delimiter: one character is expected, not {delimiter!r}")
+def likely_delimiter(names: list[str], wanted: Container[str], dialect: Dialect) -> str | None:
+    """Another delimiter under which the one name of a header is several, `wanted` ones among them."""
+    for delimiter in DELIMITERS:
+        parts = names[0].split(delimiter)
+        if delimiter != dialect.delimiter and len(parts) > 1 and any(part.strip(' "') in wanted for part in parts):
+            return delimiter
+    return None
 
 
-def batches(shard: Shard, delimiter: str, batch_rows: int = BATCH_ROWS) -> Iterator[RawBatch]:
-    """The rows of a CSV file, about `batch_rows` at a time."""
+def _check_dialect(dialect: Dialect) -> None:
+    if len(dialect.delimiter) != 1 or dialect.delimiter in '\r\n"':
+        raise DataError(f"data.options.delimiter: one character is expected, not {dialect.delimiter!r}")
+    check_encoding(dialect.encoding)
+
+
+def _lines(path: Path, name: str, dialect: Dialect) -> CsvLines:
+    return CsvLines(reading.LineReader(path, name, encoding=dialect.encoding), dialect.max_field_lines)
+
+
+def _reader(source: CsvLines, dialect: Dialect) -> Iterator[list[str]]:
     csv.field_size_limit(MAX_FIELD_CHARS)
-    names = header(shard.path, shard.name, delimiter)
-    source = _Lines(reading.LineReader(shard.path, shard.name))
-    parser = csv.reader(source, delimiter=delimiter)
+    return csv.reader(source, delimiter=dialect.delimiter, strict=True)
+
+
+def batches(shard: Shard, dialect: Dialect, batch_rows: int = BATCH_ROWS) -> Iterator[RawBatch]:
+    """The rows of a CSV file, about `batch_rows` at a time."""
+    names = header(shard.path, shard.name, dialect)
+    source = _lines(shard.path, shard.name, dialect)
+    parser = _reader(source, dialect)
     next(parser)
     source.consumed.clear()
     while source.has_more():
-        if text := _plain(source.remaining(), delimiter):
-            yield _plain_batch(text, names, delimiter, source)
+        if text := _plain(source.remaining(), dialect.delimiter):
+            yield _plain_batch(text, names, dialect.delimiter, source)
         else:
             yield _parsed_batch(parser, names, batch_rows, source)
     # The parser took the remains of the last line for a row only if they were whole; the cut is a row of its own.
@@ -108,6 +104,8 @@ def batches(shard: Shard, delimiter: str, batch_rows: int = BATCH_ROWS) -> Itera
 
 def _plain(lines: list[bytes], delimiter: str) -> bytes | None:
     """The lines as one text when each of them is a row, else None."""
+    if not lines:
+        return None
     text = b"\n".join([*lines, b""]).replace(b"\r\n", b"\n")
     odd = (b'"', b"\r", b"\0", b"\n\n")
     if not delimiter.isascii() or text.startswith(b"\n") or any(mark in text for mark in odd):
@@ -121,7 +119,7 @@ def _plain(lines: list[bytes], delimiter: str) -> bytes | None:
     return text
 
 
-def _plain_batch(text: bytes, names: list[str], delimiter: str, source: _Lines) -> RawBatch:
+def _plain_batch(text: bytes, names: list[str], delimiter: str, source: CsvLines) -> RawBatch:
     """All rows of a block of plain lines."""
     lines, first_line = source.remaining(), source.line + 1
     wrong: list[pa_csv.InvalidRow] = []
@@ -148,8 +146,12 @@ def _plain_batch(text: bytes, names: list[str], delimiter: str, source: _Lines) 
     return RawBatch(good, pl.DataFrame(pl.from_arrow(table)).get_columns(), bad, source.line, source.share)
 
 
-def _parsed_batch(parser: Iterator[list[str]], names: list[str], batch_rows: int, source: _Lines) -> RawBatch:
-    """Rows up to the end of the block, or `batch_rows` of them; a quoted field may reach into the next block."""
+def _parsed_batch(parser: Iterator[list[str]], names: list[str], batch_rows: int, source: CsvLines) -> RawBatch:
+    """Rows up to the end of the block, or `batch_rows` of them; a quoted field may reach into the next block.
+
+    A row that cannot be read costs its first line alone: the others are read again, so that a quote which is never
+    closed swallows nothing. A row over several lines that is well written but of another width is set aside line by line.
+    """
     rows: list[list[str]] = []
     lines: list[int] = []
     bad: list[BadRow] = []
@@ -157,17 +159,36 @@ def _parsed_batch(parser: Iterator[list[str]], names: list[str], batch_rows: int
         line = source.line + 1
         try:
             row = next(parser)
-        except csv.Error as error:
-            bad.append(BadRow(line, "bad_csv", str(error), _shown(source.consumed)))
+        except StopIteration:
+            break
+        except (csv.Error, TooManyLines) as error:
+            source.give_back()
+            bad.append(BadRow(line, "bad_csv", _why_not_csv(error, source), _shown(source.consumed)))
         else:
             problem = _problem(row, len(names), source.consumed) if row else None
             if problem:
-                bad.append(BadRow(line, *problem, _shown(source.consumed)))
+                bad += [BadRow(line + n, *problem, _shown([text])) for n, text in enumerate(source.consumed)]
             elif row:
                 rows.append(row)
                 lines.append(line)
         source.consumed.clear()
     return RawBatch(*_as_columns(names, rows, lines), bad, source.line, source.share)
+
+
+def _why_not_csv(error: Exception, source: CsvLines) -> str:
+    if isinstance(error, TooManyLines):
+        return f"a quote opens a field that does not end within {source.max_lines} lines"
+    if "unexpected end" in str(error):
+        return "a quote opens a field that does not end before the file does"
+    return str(error)
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _problem(row: list[str], num_columns: int, consumed: list[str]) -> tuple[str, str] | None:
@@ -185,7 +206,7 @@ def _wrong_width(num_fields: int, num_columns: int) -> tuple[str, str]:
 
 
 def _shown(consumed: list[str]) -> str:
-    return _raw("".join(consumed)[:4000].encode("utf-8", _KEEP_BYTES))
+    return _raw("".join(consumed)[:4000].encode("utf-8", KEEP_BYTES))
 
 
 def _raw(text: bytes) -> str:

@@ -6,6 +6,7 @@ parts together. What comes out does not depend on how the files were cut.
 
 import hashlib
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from genrec import variants
 from genrec.config import DataConfig
 from genrec.data.amazon import listing
+from genrec.data.coverage import described, metadata_warnings
 from genrec.data.frames import write_frame
 from genrec.data.quarantine import MAX_RECORD_CHARS, POSITION_LIMIT
 from genrec.data.shards import ROW_TYPES, Shard, SourceFile, cut_into_shards, shard_bytes
@@ -44,6 +46,12 @@ def fingerprint(config: DataConfig) -> dict[str, str]:
     return dict(sorted(digests.items()))
 
 
+def left_out(config: DataConfig) -> dict[str, str]:
+    """Files of the source folder that are not read, by name, and why."""
+    module, options = variants.build(PACKAGE, config.source, config.options)
+    return module.left_out(Path(config.path), options) if config.path and hasattr(module, "left_out") else {}
+
+
 def plan(config: DataConfig, folder: Path) -> list[Shard]:
     """The shards to read. A source that generates its files writes them to `folder`, which must stay until `merge`."""
     module, options = variants.build(PACKAGE, config.source, config.options)
@@ -60,6 +68,7 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
     stem = out / f"{shard.index:05d}"
     row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
     num_rows = num_bad = num_lines = 0
+    changes: Counter[str] = Counter()
     num_bytes, note = shard_bytes(shard), f"bytes of {shard.name}"
     with (
         pq.ParquetWriter(f"{stem}-rows.parquet", row_schema) as rows_writer,
@@ -69,6 +78,7 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
             num_rows += batch.rows.height
             num_bad += len(batch.bad)
             num_lines = batch.num_lines
+            changes.update(batch.changes)
             if batch.rows.height:
                 rows_writer.write_table(batch.rows.to_arrow().cast(row_schema))
             if batch.bad:
@@ -77,6 +87,7 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
             progress(batch.share * num_bytes, num_bytes, note)
     progress(num_bytes, num_bytes, note)
     counts = {"kind": shard.kind, "file": shard.name, "lines": num_lines, "rows": num_rows, "bad": num_bad}
+    counts["changes"] = dict(changes)
     Path(f"{stem}.json").write_text(json.dumps(counts, sort_keys=True))
 
 
@@ -84,8 +95,9 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     """Put the parts together: repeats set aside, the share of bad rows checked, the three artifacts written.
 
     Returns users, items and interactions (distinct users and items with an interaction, rows), catalogue_items (rows
-    of items.parquet), items_without_metadata, items_without_text, quarantined (reason -> rows), timestamps ("clock" or
-    "position"), events (type -> rows). Raises DataError when too many rows are bad or none is good.
+    of items.parquet), items_without_metadata, items_without_text, quarantined (reason -> rows), changes (values changed
+    by a rule: see CHANGES of genrec.data.coverage), warnings (sentences), timestamps ("clock" or "position"), events
+    (type -> rows). Raises DataError when too many rows are bad, none is good, or too many items have no metadata.
     """
     counts = [json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))]
     _check_something_was_read(counts, parts)
@@ -97,10 +109,14 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     # Written first, so that it can be read when the share check below fails.
     write_frame(quarantine, QUARANTINE_FILE, out)
     _check_share(quarantine, counts, config)
+    _check_order(interactions)
     interactions = interactions.sort("user_id", "timestamp", "part", "line")
     write_frame(interactions, INTERACTIONS_FILE, out)
     write_frame(items.sort("item_id"), ITEMS_FILE, out)
-    return _summary(interactions, items, quarantine)
+    changes: Counter[str] = Counter()
+    for count in counts:
+        changes.update(count["changes"])
+    return _summary(interactions, items, quarantine, config) | {"changes": dict(sorted(changes.items()))}
 
 
 def _check_something_was_read(counts: list[dict], parts: Path) -> None:
@@ -186,18 +202,30 @@ def _check_share(quarantine: pl.DataFrame, counts: list[dict], config: DataConfi
         raise DataError(
             f"{bad.height} of {total} rows of {kind} ({bad.height / total:.1%}) cannot be used, more than "
             f"data.max_quarantine_share = {config.max_quarantine_share:g}. Most often {reason} ({number} rows), "
-            f"first in {file} line {line}: {detail}. Mend the file, check data.source, or raise the share"
+            f"first in {file} line {line}: {detail}. {_fix(reason)}, or raise the share"
         )
 
 
-def _summary(interactions: pl.DataFrame, items: pl.DataFrame, quarantine: pl.DataFrame) -> dict[str, Any]:
+def _fix(reason: str) -> str:
+    if reason == "bad_utf8":
+        return "Write the file in UTF-8, set data.options.encoding (to cp1252, say) where it is CSV"
+    return "Mend the file, check data.source"
+
+
+def _check_order(interactions: pl.DataFrame) -> None:
+    """Raises DataError where all times are 0 and users have several events."""
+    times, users = interactions["timestamp"], interactions["user_id"]
+    if interactions.height > users.n_unique() and times.min() == times.max() == 0:
+        raise DataError(
+            f"{interactions['file'][0]}: every timestamp is 0, so that the order of a user's events is not known; write "
+            "times, or positions in each user's sequence"
+        )
+
+
+def _summary(
+    interactions: pl.DataFrame, items: pl.DataFrame, quarantine: pl.DataFrame, config: DataConfig
+) -> dict[str, Any]:
     seen = interactions.select(pl.col("item_id").unique())
-    known = items.filter(
-        (pl.col("title") != "")
-        | (pl.col("description") != "")
-        | (pl.col("brand") != "")
-        | (pl.col("categories").list.len() > 0)
-    )
     latest = interactions["timestamp"].max()
     return {
         "users": interactions["user_id"].n_unique(),
@@ -205,7 +233,8 @@ def _summary(interactions: pl.DataFrame, items: pl.DataFrame, quarantine: pl.Dat
         "interactions": interactions.height,
         "catalogue_items": items.height,
         "items_without_metadata": seen.join(items, on="item_id", how="anti").height,
-        "items_without_text": seen.join(known, on="item_id", how="anti").height,
+        "items_without_text": seen.join(described(items), on="item_id", how="anti").height,
+        "warnings": metadata_warnings(seen, items, config),
         "events": dict(sorted(interactions["event"].value_counts().iter_rows())),
         "timestamps": "position" if isinstance(latest, int) and latest < POSITION_LIMIT else "clock",
         "quarantined": dict(sorted(quarantine["reason"].value_counts().iter_rows())),

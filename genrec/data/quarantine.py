@@ -19,6 +19,7 @@ REASONS = {
     "wrong_type": "a value has another type than its column",
     "missing_user": "no user id",
     "missing_item": "no item id",
+    "bad_id": "an id whose digits are lost already (a rounded number), or with a fraction or a line break",
     "bad_timestamp": "no time, or a time outside 1990 to 2100 (or a negative position)",
     "bad_rating": "a rating that is not a number of the scale",
     "duplicate_event": "same user, item, time and event as an earlier row",
@@ -77,7 +78,8 @@ def check_interactions(
     """Split typed interaction rows into valid and bad ones.
 
     frame: line, user_id, item_id, event (text), timestamp, rating (float64, timestamp in milliseconds or a position),
-    wrong (text, null when every type was right). record(row) gives the row as read.
+    wrong (text, null when every type was right), refused (text, null when both ids can be used). record(row) gives the
+    row as read.
     """
     low, high = (0, POSITION_LIMIT) if positions else (FIRST_TIME_MS, END_TIME_MS)
     time, rating = pl.col("timestamp"), pl.col("rating")
@@ -86,6 +88,8 @@ def check_interactions(
     reason = (
         pl.when(pl.col("wrong").is_not_null())
         .then(pl.lit("wrong_type"))
+        .when(pl.col("refused").is_not_null())
+        .then(pl.lit("bad_id"))
         .when(_blank("user_id"))
         .then(pl.lit("missing_user"))
         .when(_blank("item_id"))
@@ -98,6 +102,8 @@ def check_interactions(
     detail = (
         pl.when(reason == "wrong_type")
         .then(pl.col("wrong"))
+        .when(reason == "bad_id")
+        .then(pl.col("refused"))
         .when(reason == "missing_user")
         .then(pl.format("user id is {}", pl.col("user_id").fill_null("missing")))
         .when(reason == "missing_item")
@@ -115,14 +121,16 @@ def check_interactions(
 
 
 def check_items(frame: pl.DataFrame, record: Callable[[int], str]) -> tuple[pl.DataFrame, list[BadRow]]:
-    """Split typed item rows (line, the columns of ITEMS, wrong) into valid and bad ones; missing texts become empty."""
+    """Split typed item rows (line, the columns of ITEMS, wrong, refused) into valid and bad ones; missing texts become empty."""
     reason = (
         pl.when(pl.col("wrong").is_not_null())
         .then(pl.lit("wrong_type"))
+        .when(pl.col("refused").is_not_null())
+        .then(pl.lit("bad_id"))
         .when(_blank("item_id"))
         .then(pl.lit("missing_item"))
     )
-    detail = pl.coalesce("wrong", pl.format("item id is {}", pl.col("item_id").fill_null("missing")))
+    detail = pl.coalesce("wrong", "refused", pl.format("item id is {}", pl.col("item_id").fill_null("missing")))
     texts = [pl.col(name).fill_null("") for name in ("title", "description", "brand")]
     return _split(frame.with_columns(texts), reason, detail, record, "items")
 

@@ -1,12 +1,16 @@
 """Lines of plain and gzip files, in blocks, in bounded memory; a file that was cut off is read up to the cut."""
 
+import json
+import re
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 
+from genrec.data.encodings import BOM, UTF8, as_utf8, check_start
 from genrec.data.quarantine import clip
 from genrec.data.shards import BadRow
 from genrec.errors import DataError
@@ -17,7 +21,6 @@ GROUP_LINES = 64
 MAX_LINE_BYTES = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib's code for a 32 kB window with a gzip header
-_BOM = b"\xef\xbb\xbf"
 
 
 class Cut(NamedTuple):
@@ -32,11 +35,12 @@ class LineReader:
     """Iterate over `(first_line, lines)` blocks of a file; lines carry no newline.
 
     With `start` and `end` (bytes, plain files only), the lines whose first byte lies in that range. After the
-    iteration, `num_lines` is the number of lines passed and `cut` tells where a compressed file broke off.
+    iteration, `num_lines` is the number of lines passed and `cut` tells where a compressed file broke off. Lines are
+    UTF-8, whatever the file's `encoding`. Raises DataError where the first bytes are no text of that encoding.
     """
 
-    def __init__(self, path: Path, name: str, start: int = 0, end: int | None = None) -> None:
-        self.path, self.name, self.start, self.end = path, name, start, end
+    def __init__(self, path: Path, name: str, start: int = 0, end: int | None = None, encoding: str = UTF8[0]) -> None:
+        self.path, self.name, self.start, self.end, self.encoding = path, name, start, end, encoding
         self.num_lines = 0
         self.cut: Cut | None = None
         self._damage: str | None = None
@@ -50,9 +54,9 @@ class LineReader:
     def __iter__(self) -> Iterator[tuple[int, list[bytes]]]:
         tail = b""
         first = self.start == 0
-        for block in self._bytes():
-            if first:
-                block, first = block.removeprefix(_BOM), False
+        for block in self._blocks():
+            if first and block:
+                block, first = block.removeprefix(BOM), False
             lines = (tail + block).split(b"\n")
             tail = lines.pop()
             if len(tail) > MAX_LINE_BYTES:
@@ -77,8 +81,17 @@ class LineReader:
         self.num_lines += len(lines)
         return first_line, lines
 
+    def _blocks(self) -> Iterator[bytes]:
+        """The text of the file in UTF-8."""
+        blocks = self._bytes()
+        if self.start == 0:
+            begin = next(blocks, b"")
+            check_start(self.name, begin, self.encoding)
+            blocks = chain([begin], blocks)
+        return blocks if self.encoding in UTF8 else as_utf8(blocks, self.encoding, self.name)
+
     def _bytes(self) -> Iterator[bytes]:
-        if self.path.suffix == ".gz":
+        if is_gzip(self.path):
             yield from self._inflate()
             return
         with self.path.open("rb") as file:
@@ -124,6 +137,10 @@ class LineReader:
         yield b"".join(pieces)
 
 
+def is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
 def _up_to_the_damage(inflate: Any, compressed: bytes) -> bytes:
     """What can be decompressed before the bad byte: zlib keeps nothing of a call that fails."""
     pieces = []
@@ -149,6 +166,31 @@ def _is_whole_object(line: bytes) -> bool:
         return isinstance(orjson.loads(line), dict)
     except orjson.JSONDecodeError:
         return False
+
+
+def check_json_lines(path: Path, name: str) -> None:
+    """Raises DataError, with a fix, where a file does not begin like JSON lines: an array, Python dicts, indented JSON."""
+    lines = (line for _, block in LineReader(path, name) for line in block)
+    start = next((line for line in lines if line.strip()), b"")
+    problem, reason = _why_no_object(start)
+    if problem:
+        raise DataError(f"{name}: begins with {shown(start[:40])!r}, {problem}; {reason}")
+
+
+def _why_no_object(start: bytes) -> tuple[str, str]:
+    start = start.strip()
+    if re.match(rb"\{\s*u?'", start):
+        return "a Python dict, no JSON", "write each row with json.dumps, one a line"
+    if start == b"{":
+        return "a JSON document over several lines", "write one object a line (jq -c . does)"
+    if start.startswith(b"["):
+        try:
+            whole = orjson.loads(start)
+        except orjson.JSONDecodeError:
+            whole = [{}]
+        if any(isinstance(row, dict) for row in whole):
+            return "a JSON array", "write one object a line (jq -c '.[]' does)"
+    return "", ""
 
 
 def shown(line: bytes) -> str:
@@ -214,4 +256,17 @@ def _why_not_json(line: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]
     except UnicodeDecodeError as unicode_error:
         byte = line[unicode_error.start]
         return "bad_utf8", f"byte 0x{byte:02x} at column {unicode_error.start + 1}"
+    if re.match(rb"\s*\{\s*u?'", line):
+        return "bad_json", "a Python dict with single quotes, no JSON; write each row with json.dumps"
+    if re.search(rb"\b(?:NaN|Infinity)\b", line) and _without_nan(line):
+        return "bad_json", "NaN and Infinity are no JSON; write null for a missing value"
     return "bad_json", clip(str(error), 200)
+
+
+def _without_nan(line: bytes) -> bool:
+    """Whether NaN and Infinity are all that keeps a line from being JSON."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

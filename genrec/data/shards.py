@@ -1,7 +1,9 @@
 """What travels between a source and ingest: files, the shards they are cut into, and the batches read from them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import polars as pl
@@ -36,6 +38,7 @@ class SourceFile:
     kind: Kind
     path: Path
     name: str
+    time_unit: str = ""  # of interactions, where the source tells it by looking at all files
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Shard:
     name: str
     start: int = 0
     end: int | None = None
+    time_unit: str = ""  # as of SourceFile
 
 
 class BadRow(NamedTuple):
@@ -68,12 +72,15 @@ class Batch(NamedTuple):
 
     `num_lines` is how many lines of the file were passed so far in the shard: the next shard's lines count on from it.
     `share` is how much of the shard was passed so far, 0..1, by its bytes as they lie in the file (a Parquet file: rows).
+    `changes` counts values that were read as something else than they are written as, by the names of
+    CHANGES in genrec/data/coverage.py.
     """
 
     rows: pl.DataFrame
     bad: list[BadRow]
     num_lines: int
     share: float
+    changes: Mapping[str, int] = MappingProxyType({})
 
 
 def empty_rows(kind: str) -> pl.DataFrame:
@@ -84,7 +91,7 @@ def empty_rows(kind: str) -> pl.DataFrame:
 def shard_bytes(shard: Shard) -> int:
     """About how many bytes of its file a shard covers, at least 1: what its part of the work is measured by."""
     size = max(1, shard.path.stat().st_size)
-    if shard.path.suffix != ".parquet":
+    if shard.path.suffix.lower() != ".parquet":
         return max(1, (size if shard.end is None else min(shard.end, size)) - shard.start)
     rows = _group_rows(shard.path)
     return max(1, size * sum(rows[shard.start : shard.end]) // max(1, sum(rows)))
@@ -95,15 +102,15 @@ def cut_into_shards(files: list[SourceFile], max_bytes: int = 256 << 20, max_row
     shards: list[Shard] = []
     for file in files:
         for start, end in _ranges(file.path, max_bytes, max_rows):
-            shards.append(Shard(len(shards), file.kind, file.path, file.name, start, end))
+            shards.append(Shard(len(shards), file.kind, file.path, file.name, start, end, file.time_unit))
     return shards
 
 
 def _ranges(path: Path, max_bytes: int, max_rows: int) -> list[tuple[int, int | None]]:
-    if path.suffix in (".jsonl", ".json", ".ndjson"):
+    if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
         steps = list(range(0, max(path.stat().st_size, 1), max_bytes))
         return list(zip(steps, [*steps[1:], None], strict=True))
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         return _row_group_ranges(path, max_rows)
     return [(0, None)]
 

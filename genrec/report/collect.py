@@ -31,7 +31,8 @@ def collect(run: RunRecord) -> dict[str, Any]:
     """report.json as data.
 
     Always: run_id, name, stages, config (started_at_unix_s, promotion and warnings where given). With their stages: data
-    (users, items, interactions, split, quarantined by reason), sid (method, items, collision_rate_raw, collision_rate,
+    (users, items, interactions, split, quarantined by reason, items_without_metadata, items_without_text, changes by
+    rule), sid (method, items, collision_rate_raw, collision_rate,
     utilization by level), training {sft, rl}, metrics, comparisons, verdict (sentences), decode (users_per_s, invalid)
     and protocol.
     """
@@ -62,8 +63,8 @@ def collect(run: RunRecord) -> dict[str, Any]:
         verdict.append(words.promotion(run["promotion"]))
     if verdict:
         report["verdict"] = verdict
-    if run.get("warnings"):
-        report["warnings"] = list(run["warnings"])
+    if warnings := [*summaries.get("ingest", {}).get("warnings", []), *run.get("warnings", [])]:
+        report["warnings"] = warnings
     report["config"] = config
     return report
 
@@ -80,6 +81,9 @@ def _data(summaries: dict[str, dict], config: dict[str, Any]) -> dict[str, Any]:
         "interactions_read": ingested["interactions"],
         "items_described": ingested["catalogue_items"],
         "quarantined": dict(sorted(ingested["quarantined"].items(), key=lambda pair: (-pair[1], pair[0]))),
+    }
+    data |= {
+        name: ingested[name] for name in ("items_without_metadata", "items_without_text", "changes") if name in ingested
     }
     if prepared is None:
         return data

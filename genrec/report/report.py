@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from genrec.data.coverage import changes_in_words
 from genrec.measure.comparison import TRAINED
 from genrec.report.collect import RunRecord, collect
 from genrec.report.examples import recommendation_examples
@@ -41,8 +42,10 @@ def page(report: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, 
         "config": yaml.safe_dump(report["config"], sort_keys=False),
         "training": {stage: training_plots(stage, artifacts[stage]) for stage in TRAINED if stage in artifacts},
     }
-    if "data" in report and report["data"]["quarantined"]:
-        shown["quarantine"] = _quarantine(report["data"]["quarantined"])
+    if "data" in report:
+        shown["changes"] = changes_in_words(report["data"].get("changes", {}))
+        if report["data"]["quarantined"]:
+            shown["quarantine"] = _quarantine(report["data"]["quarantined"])
     if "sid" in report:
         sid = artifacts["sid"]
         shown["sid_plots"] = [code_plot(sid, report["sid"]["num_codes"]), *sid_plots(sid)]

@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from genrec.errors import ConfigError, GenrecError
+from genrec.paths import expanded
 from genrec.store.artifact import MANIFEST, Artifact, Disk, mismatch
 from genrec.store.local import Store
 
@@ -48,7 +49,7 @@ def local_root(store: str) -> Path:
     Raises ConfigError for a URL that cannot be a store.
     """
     if not is_url(store):
-        return Path(store)
+        return Path(expanded(store))
     parts = urlsplit(store)
     if parts.scheme == "file":
         return Path(parts.path)
@@ -59,7 +60,7 @@ def local_root(store: str) -> Path:
             f"store: {parts.scheme}:// with credentials in it; give them in the environment, where they are not logged"
         )
     named = os.environ.get(STAGING)
-    folder = Path(named) if named else Path.home() / ".cache" / "genrec"
+    folder = Path(expanded(named)) if named else Path.home() / ".cache" / "genrec"
     return folder / hashlib.sha256(store.rstrip("/").encode()).hexdigest()[:16]
 
 

@@ -13,7 +13,7 @@ def _reads(config: Config) -> dict[str, Any]:
     return {**reads, "files": fingerprint(config.data)}
 
 
-@stage("ingest", version=2, reads=_reads)
+@stage("ingest", version=3, reads=_reads)
 def ingest(job: Job) -> dict[str, Any]:
     """Read and check the source, setting bad rows aside with their reason."""
     config = job.config.data

@@ -6,6 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import opaque
 
+from genrec.data.coverage import left_out_in_words
+from genrec.data.ingest import left_out
 from genrec.report.report import RunRecord, write_report
 from tasks.run import Run
 
@@ -30,8 +32,9 @@ def _report(run: Run) -> dict[str, Any]:
     }
     if run.promotion is not None:
         record["promotion"] = run.promotion
-    if run.warnings:
-        record["warnings"] = run.warnings
+    # Looked up each time: files that are not read are no part of a key.
+    left = left_out_in_words(left_out(run.config.data)) if "ingest" in run.artifacts else []
+    record["warnings"] = [*left, *run.warnings]
     report = write_report(record, folder)
     run.store.finish_run(run.run_id)
     return report

@@ -37,6 +37,11 @@ def find(path: Path | None, options: Config) -> list[SourceFile]:
     return amazon.find_files(path, options.reviews, options.metadata)
 
 
+def left_out(path: Path | None, options: Config) -> dict[str, str]:
+    """Files of the folder that are not read, and why."""
+    return amazon.left_out(path, options.reviews, options.metadata)
+
+
 def read(shard: Shard, options: Config) -> Iterator[Batch]:
     """The rows of a shard: event = the row's own `event`, else purchase when verified, else review."""
     return amazon.read_shard(shard, LAYOUT)

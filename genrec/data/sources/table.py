@@ -1,27 +1,30 @@
 """Tables: interactions.{parquet,csv} and items.{parquet,csv}, with column names that can be mapped.
 
 CSV files (also .csv.gz) have a header. Times are seconds, milliseconds, microseconds or nanoseconds since 1970, ISO
-texts, Parquet timestamps, or plain positions in a user's sequence.
+texts, dates in eight digits, Parquet timestamps, or plain positions in a user's sequence: one of these in all files.
 """
 
+import dataclasses
 import difflib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
-from genrec.data import columns, csv_rows
-from genrec.data.amazon import listing
+from genrec.data import columns, csv_rows, table_files, texts
+from genrec.data.identifiers import MISSING_WORDS, Ids, ids
 from genrec.data.quarantine import check_interactions, check_items
-from genrec.data.shards import BadRow, Batch, Kind, Shard, SourceFile
+from genrec.data.shards import BadRow, Batch, Shard, SourceFile
+from genrec.data.times import Head, times, unit_of_all
 from genrec.errors import DataError
 from genrec.variants import setting
 
 REQUIRED = {"interactions": ("user_id", "item_id", "timestamp"), "items": ("item_id",)}
 OPTIONAL = {"interactions": ("event", "rating"), "items": ("title", "description", "brand", "categories")}
-ENDINGS = (".parquet", ".csv", ".csv.gz")
 ANY_NUMBER = (float("-inf"), float("inf"))
 HEAD_ROWS = 1000
 
@@ -33,7 +36,7 @@ class Config:
     interactions: str = setting(
         "",
         "Interactions file in data.path; empty takes interactions.parquet, .csv or .csv.gz, and any parts: files called "
-        "interactions-* or in a folder interactions/.",
+        "interactions-* or interactions_<digit>*, or below a folder interactions/.",
     )
     items: str = setting(
         "", "Items file in data.path; empty takes items.parquet, .csv or .csv.gz, and any parts as above."
@@ -47,81 +50,82 @@ class Config:
     description: str = setting("description", "Column of the description (items; may be absent).")
     brand: str = setting("brand", "Column of the brand (items; may be absent).")
     categories: str = setting("categories", "Column of the categories, a list or a delimited text (may be absent).")
-    timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "iso", "position"] = setting(
-        "auto", "What a time counts; auto decides by the size of the file's first values."
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "iso", "compact", "position"] = setting(
+        "auto",
+        "What a time counts; auto decides by the size of the first values of all files, which must agree. compact: dates "
+        "in digits, such as 20200913.",
     )
     default_event: str = setting("purchase", "Event type of rows that name none.")
-    delimiter: str = setting(",", "Field delimiter of CSV files.")
+    delimiter: str = setting(",", "Field delimiter of CSV files: one character (\\t: a tab).")
+    encoding: str = setting("utf-8", "Encoding of CSV files: utf-8, utf-16, cp1252, ... (a name that Python knows).")
+    max_field_lines: int = setting(
+        csv_rows.MAX_FIELD_LINES,
+        "Lines that a quoted field of a CSV file may have; a longer one is taken for a quote that was never closed.",
+        ge=1,
+        le=100_000,
+    )
     category_delimiter: str = setting("|", "Delimiter of category names in one text.")
     ignore: tuple[str, ...] = setting((), "Columns of the files that are left out on purpose.")
 
 
 def find(path: Path | None, options: Config) -> list[SourceFile]:
-    """The files to read, checked to have the mapped columns."""
-    files = _find_files(path, options)
+    """The files to read, checked to have the mapped columns and one unit of time."""
+    files = table_files.find_files(path, (options.interactions, options.items))
     for file in files:
         _check_columns(file, options)
-    return files
+    unit: str = options.timestamp_unit
+    if unit == "auto":
+        heads = [Head(file.name, _head(file, options)) for file in files if file.kind == "interactions"]
+        unit = unit_of_all(options.timestamp, heads)
+    return [dataclasses.replace(file, time_unit=unit) if file.kind == "interactions" else file for file in files]
+
+
+def left_out(path: Path | None, options: Config) -> dict[str, str]:
+    """Files of the folder that are not read, and why."""
+    return table_files.left_out(path, (options.interactions, options.items))
 
 
 def read(shard: Shard, options: Config) -> Iterator[Batch]:
     """The batches of a shard of either kind and format."""
-    unit = _time_unit(shard, options) if shard.kind == "interactions" else ""
-    raw = (
-        columns.parquet_batches(shard) if columns.is_parquet(shard.path) else csv_rows.batches(shard, options.delimiter)
-    )
-    for batch in raw:
-        frame = pl.DataFrame({"line": pl.Series(batch.lines, dtype=pl.Int64)}).with_columns(batch.columns)
-        if shard.kind == "interactions":
-            rows, also_bad = _interactions(shard, frame, options, unit)
-        else:
-            rows, also_bad = _items(shard, frame, options)
-        yield Batch(rows, batch.bad + also_bad, batch.num_lines, batch.share)
-
-
-# ---- files and columns ------------------------------------------------------------------------------------------------
-
-
-def _find_files(path: Path | None, options: Config) -> list[SourceFile]:
-    """The interactions and items files: one of each, and any number of parts that came later.
-
-    Parts are called `interactions-*` or lie in a folder `interactions/` (`items` alike), in any of the formats. A file
-    that is named in the options stands alone. Raises DataError that lists what is there when a kind has none.
-    """
-    if path is None or not path.is_dir():
-        where = "is not set" if path is None else f"is {path}, which is not a folder"
-        raise DataError(
-            f"data.path {where}; set it to the folder with interactions.parquet and items.parquet (or .csv)"
+    fixed = {
+        name: value
+        for name, value in table_files.partition_values(shard.name).items()
+        if name in _known(shard, options)
+    }
+    for batch in _raw(shard, options):
+        lines = pl.Series(batch.lines, dtype=pl.Int64)
+        frame = pl.DataFrame([lines.alias("line")]).with_columns(batch.columns)
+        frame = frame.with_columns(
+            pl.lit(value, dtype=pl.String).alias(name) for name, value in fixed.items() if name not in frame.columns
         )
-    kinds: tuple[tuple[Kind, str], ...] = (("interactions", options.interactions), ("items", options.items))
-    files = []
-    for kind, named in kinds:
-        candidates = [named] if named else [kind + ending for ending in ENDINGS]
-        present = [name for name in candidates if (path / name).is_file()][:1]
-        present += [] if named else _parts(path, kind)
-        if not present:
-            raise DataError(
-                f"data.path: no {' or '.join(candidates)} in {path}; it holds {listing(path)}. "
-                f"Name the file in data.options.{kind}"
-            )
-        if not present[0].endswith(ENDINGS):
-            raise DataError(f"data.options.{kind}: {present[0]} is neither of {', '.join(ENDINGS)}")
-        files += [SourceFile(kind, path / name, name) for name in present]
-    return files
+        rows, also_bad, changes = (_interactions if shard.kind == "interactions" else _items)(shard, frame, options)
+        yield Batch(rows, batch.bad + also_bad, batch.num_lines, batch.share, changes)
 
 
-def _parts(path: Path, kind: str) -> list[str]:
-    """Names below `path` of the files of a kind that came in parts, sorted."""
-    present = [p for pattern in (f"{kind}-*", f"{kind}/*") for p in path.glob(pattern)]
-    names = [p.relative_to(path).as_posix() for p in present if p.is_file() and p.name.endswith(ENDINGS)]
-    return sorted(name for name in names if not Path(name).name.startswith("."))
+def _raw(shard: Shard, options: Config) -> Iterator[columns.RawBatch]:
+    if columns.is_parquet(shard.path):
+        return columns.parquet_batches(shard, list(_known(shard, options)))
+    return csv_rows.batches(shard, _dialect(options))
+
+
+def _known(file: Shard | SourceFile, options: Config) -> dict[str, str]:
+    """The fields by the names of their columns."""
+    return {getattr(options, field): field for field in REQUIRED[file.kind] + OPTIONAL[file.kind]}
+
+
+def _dialect(options: Config) -> csv_rows.Dialect:
+    delimiter = "\t" if options.delimiter == r"\t" else options.delimiter
+    return csv_rows.Dialect(delimiter, options.encoding, options.max_field_lines)
+
+
+# ---- columns ----------------------------------------------------------------------------------------------------------
 
 
 def _column_names(path: Path, name: str, options: Config) -> list[str]:
     """The columns of a file, from its footer or header."""
     if columns.is_parquet(path):
         return columns.open_parquet(path, name).schema_arrow.names
-    return csv_rows.header(path, name, options.delimiter)
+    return csv_rows.header(path, name, _dialect(options))
 
 
 def _check_columns(file: SourceFile, options: Config) -> None:
@@ -129,9 +133,16 @@ def _check_columns(file: SourceFile, options: Config) -> None:
 
     A misspelt name would otherwise lose a whole column without a word.
     """
-    present = _column_names(file.path, file.name, options)
-    known = {getattr(options, field): field for field in REQUIRED[file.kind] + OPTIONAL[file.kind]}
-    unknown = [column for column in present if column not in known and column not in options.ignore]
+    known = _known(file, options)
+    in_file = _column_names(file.path, file.name, options)
+    if twice := sorted(name for name in {*in_file} & {*known} if in_file.count(name) > 1):
+        raise DataError(f"{file.name}: column {twice[0]!r} occurs twice; rename one of them")
+    if len(in_file) == 1 and (other := csv_rows.likely_delimiter(in_file, known, _dialect(options))):
+        raise DataError(
+            f"{file.name}: one column, {in_file[0]!r}; its delimiter looks like {other!r}: set data.options.delimiter"
+        )
+    present = [*in_file, *(name for name in table_files.partition_values(file.name) if name in known)]
+    unknown = [column for column in in_file if column not in known and column not in options.ignore]
     for field in REQUIRED[file.kind]:
         column = getattr(options, field)
         if column not in present:
@@ -155,53 +166,79 @@ def _guess(name: str, candidates: list[str]) -> str:
 # ---- rows -------------------------------------------------------------------------------------------------------------
 
 
-def _interactions(shard: Shard, frame: pl.DataFrame, options: Config, unit: str) -> tuple[pl.DataFrame, list[BadRow]]:
-    time, time_wrong = columns.times(frame[options.timestamp], unit)
-    rating, rating_wrong = columns.numbers(columns.column_or_nulls(frame, options.rating, pl.Float64))
-    event = (
-        columns.column_or_nulls(frame, options.event, pl.String).cast(pl.String).str.strip_chars().str.to_lowercase()
-    )
+def _interactions(
+    shard: Shard, frame: pl.DataFrame, options: Config
+) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
+    unit = shard.time_unit
+    changes: Counter[str] = Counter()
+    time, time_wrong = _column(shard, frame[options.timestamp], partial(times, shard.name, unit=unit))
+    rating = columns.column_or_nulls(frame, options.rating, pl.Float64)
+    rating, rating_wrong = _column(shard, rating, partial(columns.numbers, shard.name))
+    event = _column(shard, columns.column_or_nulls(frame, options.event, pl.String), _event_types)
+    user, item = _ids(shard, frame[options.user_id], changes), _ids(shard, frame[options.item_id], changes)
     typed = pl.DataFrame(
         [
             frame["line"],
-            columns.ids(shard.name, frame[options.user_id]).alias("user_id"),
-            columns.ids(shard.name, frame[options.item_id]).alias("item_id"),
+            user.values.alias("user_id"),
+            item.values.alias("item_id"),
             time.alias("timestamp"),
-            event.alias("event"),
+            event.fill_null(options.default_event).alias("event"),
             rating.alias("rating"),
-            time_wrong.alias("time_wrong"),
-            rating_wrong.alias("rating_wrong"),
+            _first_of(time_wrong, rating_wrong).alias("wrong"),
+            _first_of(user.refused, item.refused).alias("refused"),
         ]
-    ).with_columns(
-        pl.when(pl.col("event").fill_null("") == "")
-        .then(pl.lit(options.default_event))
-        .otherwise("event")
-        .alias("event"),
-        pl.coalesce("time_wrong", "rating_wrong").alias("wrong"),
     )
-    return check_interactions(typed, _record_of(frame), positions=unit == "position", rating_bounds=ANY_NUMBER)
+    rows, bad = check_interactions(typed, _record_of(frame), positions=unit == "position", rating_bounds=ANY_NUMBER)
+    return rows, bad, changes
 
 
-def _items(shard: Shard, frame: pl.DataFrame, options: Config) -> tuple[pl.DataFrame, list[BadRow]]:
-    categories = columns.column_or_nulls(frame, options.categories, pl.String)
-    if categories.dtype == pl.List:
-        categories = categories.cast(pl.List(pl.String)).list.drop_nulls()
-    else:
-        parts = categories.cast(pl.String).str.split(options.category_delimiter)
-        categories = parts.list.eval(pl.element().str.strip_chars()).list.eval(pl.element().filter(pl.element() != ""))
+def _items(shard: Shard, frame: pl.DataFrame, options: Config) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
+    changes: Counter[str] = Counter()
+    categories, wrong = _column(
+        shard,
+        columns.column_or_nulls(frame, options.categories, pl.String),
+        partial(texts.name_lists, delimiter=options.category_delimiter, changes=changes),
+    )
+    fields = {
+        field: columns.column_or_nulls(frame, getattr(options, field), pl.String)
+        for field in ("title", "description", "brand")
+    }
+    item = _ids(shard, frame[options.item_id], changes)
     typed = pl.DataFrame(
         [
             frame["line"],
-            columns.ids(shard.name, frame[options.item_id]).alias("item_id"),
+            item.values.alias("item_id"),
             *(
-                columns.column_or_nulls(frame, getattr(options, field), pl.String).cast(pl.String).alias(field)
-                for field in ("title", "description", "brand")
+                _column(shard, column, partial(texts.text_column, changes=changes)).alias(field)
+                for field, column in fields.items()
             ),
-            categories.alias("categories").fill_null([]),
-            pl.Series("wrong", [None], dtype=pl.String).new_from_index(0, frame.height),
+            categories.fill_null([]).alias("categories"),
+            wrong.alias("wrong"),
+            item.refused.alias("refused"),
         ]
     )
-    return check_items(typed, _record_of(frame))
+    rows, bad = check_items(typed, _record_of(frame))
+    return rows, bad, changes
+
+
+def _ids(shard: Shard, column: pl.Series, changes: Counter[str]) -> Ids:
+    found: Ids = _column(shard, column, partial(ids, shard.name))
+    changes.update(found.changes)
+    return found
+
+
+def _event_types(column: pl.Series) -> pl.Series:
+    """In small letters, null where there is none."""
+    text = column.cast(pl.String).str.strip_chars()
+    return text.set((text == "") | text.is_in(MISSING_WORDS), None).str.to_lowercase()
+
+
+def _column(shard: Shard, column: pl.Series, read: Any) -> Any:
+    return columns.reading_column(shard.name, column.name, str(column.dtype), lambda: read(column))
+
+
+def _first_of(first: pl.Series, second: pl.Series) -> pl.Series:
+    return pl.select(pl.coalesce(first.alias("first"), second.alias("second"))).to_series()
 
 
 def _record_of(frame: pl.DataFrame) -> Any:
@@ -209,25 +246,20 @@ def _record_of(frame: pl.DataFrame) -> Any:
     return lambda row: str(shown.row(row, named=True))
 
 
-def _time_unit(shard: Shard, options: Config) -> str:
-    """The unit of the file's time column, as configured or by its first values.
-
-    Every shard of a file looks at the same head, so that all of them decide alike.
-    """
-    return options.timestamp_unit if options.timestamp_unit != "auto" else columns.unit_of(_head(shard, options))
-
-
-def _head(shard: Shard, options: Config) -> pl.Series:
+def _head(file: SourceFile, options: Config) -> pl.Series:
     """The times of the file's first rows, as they stand there."""
-    whole = Shard(0, shard.kind, shard.path, shard.name)
-    if columns.is_parquet(shard.path):
-        file = columns.open_parquet(shard.path, shard.name)
-        for batch in file.iter_batches(batch_size=HEAD_ROWS, columns=[options.timestamp]):
-            return pl.Series(options.timestamp, pl.from_arrow(batch.column(0)))
-        return pl.Series(options.timestamp, [], dtype=pl.Float64)
-    head = pl.Series(options.timestamp, [], dtype=pl.String)
-    for raw in csv_rows.batches(whole, options.delimiter, batch_rows=HEAD_ROWS):
-        head = head.append(next(column for column in raw.columns if column.name == options.timestamp))
-        if len(head) >= HEAD_ROWS:
-            break
-    return head.head(HEAD_ROWS)
+    name = options.timestamp
+    partition = table_files.partition_values(file.name)
+    head = pl.Series(name, [], dtype=pl.String)
+    if columns.is_parquet(file.path):
+        parquet = columns.open_parquet(file.path, file.name)
+        if name in parquet.schema_arrow.names:
+            for batch in parquet.iter_batches(batch_size=HEAD_ROWS, columns=[name]):
+                return columns.as_series(file.name, name, batch.column(name))
+    elif name not in partition:
+        whole = Shard(0, file.kind, file.path, file.name)
+        for raw in csv_rows.batches(whole, _dialect(options), batch_rows=HEAD_ROWS):
+            head = head.append(next(column for column in raw.columns if column.name == name))
+            if len(head) >= HEAD_ROWS:
+                break
+    return pl.Series(name, [partition[name]], dtype=pl.String) if name in partition else head.head(HEAD_ROWS)

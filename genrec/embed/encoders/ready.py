@@ -17,7 +17,9 @@ class Config:
     """Settings of ready-made vectors."""
 
     path: str = setting(
-        "", "Parquet file with the columns item_id (string) and vector (list of floats, all of one length)."
+        "",
+        "Parquet file with the columns item_id (string) and vector (list of floats, all of one length).",
+        is_path=True,
     )
 
 

@@ -23,7 +23,7 @@ SHARDABLE = True  # a vector depends on its own text alone
 class Config:
     """Settings of the transformer encoder."""
 
-    model: str = setting("Qwen/Qwen2.5-3B", "Hub id or local folder of a model with safetensors weights.")
+    model: str = setting("Qwen/Qwen2.5-3B", "Hub id or local folder of a model with safetensors weights.", is_path=True)
     revision: str | None = setting(None, "Commit or tag of a hub model: fixes the version of the cached vectors.")
     pooling: Literal["mean", "last"] = setting(
         "mean", "mean of the last hidden states over all tokens, or the state of the last token."

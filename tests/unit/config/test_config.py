@@ -1,12 +1,14 @@
 """Config: unknown keys are refused with the fix, overrides win, knobs stay out of keys."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from genrec.config import Config
+from genrec.config import Config, yaml_file
 from genrec.config.load import load_config
 from genrec.errors import ConfigError
+from genrec.store.remote import local_root, open_store
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -150,3 +152,75 @@ def test_a_preset_lies_over_the_files_and_under_single_settings(tmp_path):
     assert load_config([path]).sft == quick.sft.model_copy(update={"patience": 8})
     with pytest.raises(ConfigError, match="preset"):
         load_config([path], ["preset=fast"])
+
+
+@pytest.mark.parametrize(
+    "text", ["sft: {epochs: 3}\nrl: {}\nsft: {patience: 2}\n", "sft:\n  epochs: 3\n\n  epochs: 4\n"]
+)
+def test_a_section_or_key_that_is_written_twice_is_refused_with_both_lines(tmp_path, text):
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if "sft: {" in line or "epochs: " in line]
+    with pytest.raises(ConfigError, match=rf"a\.yaml:{lines[-1]}: \w+ is written twice, first in line {lines[0]}"):
+        load_config([_yaml(tmp_path, text)])
+
+
+def test_a_key_that_yaml_merges_in_is_not_written_twice(tmp_path):
+    path = _yaml(tmp_path, "sft: &base {epochs: 3, patience: 2}\nresources: {sft: {}}\n")
+    assert load_config([path]).sft.epochs == 3
+    assert yaml_file.read_yaml(_yaml(tmp_path, "a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\nc: *a\n"))["b"] == {
+        "x": 3,
+        "y": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "value"),
+    [
+        ("data.path=/x/Shop #2", "/x/Shop #2"),
+        ("data.path=2023", "2023"),
+        ("data.path=1e3", "1e3"),
+        ("data.path=yes", "yes"),
+        ("data.path=[a]: {b}", "[a]: {b}"),
+        ("data.path=2026-09-13", "2026-09-13"),
+        ("data.path=", ""),
+        ("data.path=null", None),
+        ('data.path="a\\"b"', 'a"b'),
+        ("data.path='", "'"),
+        ("data.path=~/x", "/home/someone/x"),
+        ("data.path=a=b", "a=b"),
+        ("data.options.delimiter=|", "|"),
+        ("data.options.delimiter=#", "#"),
+        ("data.options.delimiter=\t", "\t"),
+        ("data.options.timestamp_unit=s", "s"),
+        ("data.options.ignore=[a, b]", ("a", "b")),
+        ("data.max_quarantine_share=1e-3", 1e-3),
+        ("store=~", "/home/someone"),
+        ("store=s3://bucket/~x", "s3://bucket/~x"),
+        ("base.model=~/model", "/home/someone/model"),
+        ("base.revision=0123", "0123"),
+        ("base.revision=null", None),
+    ],
+)
+def test_the_value_of_a_text_setting_is_taken_as_it_is(monkeypatch, override, value):
+    monkeypatch.setenv("HOME", "/home/someone")
+    config: Any = load_config([], ["data.source=table", override])
+    for part in override.partition("=")[0].split("."):
+        config = config[part] if isinstance(config, dict) else getattr(config, part)
+    assert config == value
+
+
+def test_the_source_that_a_later_override_chooses_says_what_is_text():
+    assert load_config([], ["data.options.delimiter=|", "data.source=table"]).data.options["delimiter"] == "|"
+
+
+def test_a_home_folder_is_meant_wherever_a_path_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _yaml(
+        tmp_path, "store: ~/store\ndata: {source: table, path: ~/data}\nembed: {method: ready, options: {path: ~/v}}\n"
+    )
+    config = load_config([Path("~/a.yaml")], ["base.model=~/m"])
+    assert [config.store, config.data.path, config.embed.options["path"], config.base.model] == [
+        str(tmp_path / name) for name in ("store", "data", "v", "m")
+    ]
+    assert local_root("~/store") == open_store("~/store").root == tmp_path / "store"
+    monkeypatch.setenv("GENREC_STAGING", "~/staging")
+    assert local_root("s3://bucket/x").parent == tmp_path / "staging"

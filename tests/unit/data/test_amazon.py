@@ -6,11 +6,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from genrec.config import DataConfig
-from genrec.data import ingest, reading
+from genrec.data import encodings, ingest, reading
 from genrec.data.shards import SourceFile, cut_into_shards
 from genrec.errors import DataError
 from tests.support.data_samples import T0_MS, review, run_ingest, write_lines
@@ -97,7 +97,7 @@ def test_no_interaction_at_all_is_an_error(tmp_path: Path) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    lines=st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"")), max_size=12),
+    lines=st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\n", b"").replace(b"\0", b"")), max_size=12),
     newline_at_end=st.booleans(),
     max_bytes=st.integers(1, 40),
 )
@@ -106,6 +106,7 @@ def test_byte_ranges_read_every_line_once(
 ) -> None:
     path = tmp_path_factory.mktemp("ranges") / "a.jsonl"
     content = b"\n".join(lines) + (b"\n" if newline_at_end else b"")
+    assume(not content.startswith((b"\xff\xfe", b"\xfe\xff", *(magic for magic, *_ in encodings._STARTS))))  # no text
     path.write_bytes(content)
     found: list[bytes] = []
     for shard in cut_into_shards([SourceFile("interactions", path, "a.jsonl")], max_bytes=max_bytes):

@@ -19,7 +19,7 @@ PLAIN_LINES = st.lists(FIELDS.filter(lambda f: not any(m in f for m in b'"\r')),
 
 def _everything(path: Path, batch_rows: int = 3) -> tuple[list, list, int]:
     rows, bad, num_lines = [], [], 0
-    for batch in csv_rows.batches(Shard(0, "interactions", path, path.name), ",", batch_rows):
+    for batch in csv_rows.batches(Shard(0, "interactions", path, path.name), csv_rows.Dialect(), batch_rows):
         rows += list(zip(batch.lines, *batch.columns, strict=True))
         bad += batch.bad
         num_lines = batch.num_lines
@@ -66,4 +66,4 @@ def test_a_quoted_field_may_reach_into_the_next_block(tmp_path: Path, monkeypatc
     path.write_text('x,y\n1,"begins here\ngoes on and on\nand ends",\n2,"so\ndoes this"\n3,4\n')
     rows, bad, _ = _everything(path)
     assert rows == [(5, "2", "so\ndoes this"), (7, "3", "4")]
-    assert [(row.line, row.detail) for row in bad] == [(2, "3 fields where the header has 2")]
+    assert [(row.line, row.detail) for row in bad] == [(line, "3 fields where the header has 2") for line in (2, 3, 4)]

@@ -117,7 +117,9 @@ def test_items_that_cannot_be_used_are_quarantined(tmp_path: Path) -> None:
         b"{",
     ]
     write_lines(tmp_path / "in/meta_a.jsonl", metadata)
-    config = DataConfig(source="amazon2023", path=str(tmp_path / "in"), max_quarantine_share=1.0)
+    config = DataConfig(
+        source="amazon2023", path=str(tmp_path / "in"), max_quarantine_share=1.0, max_share_without_metadata=1.0
+    )
     summary = run_ingest(config, tmp_path)
     assert summary["quarantined"] == {"bad_json": 1, "duplicate_item": 1, "missing_item": 1, "wrong_type": 2}
     assert pl.read_parquet(tmp_path / "ingest/items.parquet")["title"].to_list() == ["first"]

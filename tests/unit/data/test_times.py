@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.data.columns import iso_milliseconds, unit_of
+from genrec.data.times import Head, iso_milliseconds, unit_of
 
 HALF_PAST_TEN = 1_577_874_600_000  # 2020-01-01T10:30Z
 
@@ -43,6 +43,10 @@ def test_iso_times_agree_with_the_standard_library(moment: datetime.datetime, of
         ("2020-01-01+01:00", HALF_PAST_TEN - 41_400_000),
         ("2090-01-01T10:30Z", HALF_PAST_TEN + 2_209_075_200_000),
         ("1969-12-31T23:59:59.5", -500),
+        ("2020-01-01 10:30:00 UTC", HALF_PAST_TEN),
+        ("2020-01-01 10:30 GMT", HALF_PAST_TEN),
+        ("2020-01-01T12:30+02:00[Europe/Paris]", HALF_PAST_TEN),
+        ("2020-01-01 10:30:00 CET", None),
         ("2020-02-30", None),
         ("2020-1-1", None),
         ("2020-01-01T24:00", None),
@@ -67,9 +71,15 @@ def test_which_texts_are_times(text: str, expected: int | None) -> None:
         ([1600000000000000, None], "us"),
         ([1600000000000000000], "ns"),
         (["2020-01-01", "2020-01-02", "7"], "iso"),
-        ([], "iso"),
-        ([datetime.datetime(2020, 1, 1)], "ms"),
+        ([], ""),
+        ([datetime.datetime(2020, 1, 1)], "iso"),
+        ([0, 0, 0, 1600000000], "s"),
+        ([0, 0], "zeros"),
+        ([0, 1, 2020], "position"),
+        ([20200913, 20191231], "compact"),
+        (["20200913122640", "0"], "compact"),
+        ([20200913, 20209913], "position"),
     ],
 )
 def test_the_unit_is_told_by_the_median(values: list, unit: str) -> None:
-    assert unit_of(pl.Series("t", values)) == unit
+    assert unit_of(Head("a.csv", pl.Series("t", values))) == unit
