@@ -167,6 +167,7 @@ class Stage:
             artifact = None if refreshed else store.lookup(key)
             out_of_date = "" if artifact is None else self._out_of_date(run, artifact, inputs)
             if artifact is not None and not out_of_date:
+                store.discard_work(key)  # left by a process that was killed just after it had committed
                 reason = "same config and inputs"
                 _log(f"{self.name}: cached ({reason}), {key}{self._elsewhere(run, artifact)}")
                 self._record(run, artifact, "cached", reason, time.monotonic() - started)

@@ -39,6 +39,13 @@ class Disk:
     def rename(self, source: Path, target: Path) -> None:
         os.rename(source, target)
 
+    def mkdir(self, path: Path) -> None:
+        """Make a folder and those above it that are missing; they are there after a power loss too."""
+        missing = [p for p in (path, *path.parents) if not p.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for made in reversed(missing):
+            self.fsync(made.parent)
+
 
 def make_key(stage: str, version: int, config_slice: dict[str, Any], inputs: dict[str, str]) -> str:
     """`<stage>-<24 hex digits>` of everything that decides the result (see "Same key" in genrec/store/local.py)."""

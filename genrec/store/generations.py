@@ -54,7 +54,7 @@ class Generations:
             now = self.current(key)
             if not self.path(key, now).exists():
                 return None
-            (self.root / "generations" / key).mkdir(parents=True, exist_ok=True)
+            self.disk.mkdir(self.root / "generations" / key)
             self._point(key, uuid.uuid4().hex)  # of no folder
             return now
 
@@ -128,8 +128,7 @@ class Generations:
                 return
             new = uuid.uuid4().hex
             path = self.path(key, new)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.disk.fsync(path.parent.parent)
+            self.disk.mkdir(path.parent)
             self.disk.rename(folder, path)
             self.disk.fsync(path.parent)
             if current:

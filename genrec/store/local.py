@@ -51,7 +51,7 @@ class Store:
         self._scratch = Scratch(self.root / "tmp", place or this_place())
         try:
             for name in ("objects", "generations", "tmp", "work", "locks", "corrupt", "runs"):
-                (self.root / name).mkdir(parents=True, exist_ok=True)
+                self.disk.mkdir(self.root / name)
         except OSError as error:
             raise GenrecError(
                 f"store {self.root}: cannot be written ({error.strerror}); choose another --store"
@@ -245,7 +245,7 @@ class Store:
         target = self.root / name
         if new and target.exists():
             raise GenrecError(f"store {self.root}: {name} was written by another process just now; try again")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        self.disk.mkdir(target.parent)
         with self.scratch() as folder:
             path = folder / target.name
             self.disk.write(path, text.encode())

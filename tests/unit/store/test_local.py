@@ -1,9 +1,8 @@
 """The store's promises: complete or absent, verified before reuse, one computation a key."""
 
-import contextlib
 import json
 import multiprocessing
-import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import GenrecError
-from genrec.store.local import MANIFEST, Disk, Store, make_key
+from genrec.store.local import MANIFEST, Store, make_key
+from tests.support.promises import disk_faults
 
 COMMIT = {"version": 1, "config_slice": {"a": 1}, "inputs": {}, "summary": {"rows": 2}, "seconds": 0.5}
 
@@ -70,41 +70,30 @@ def test_a_corrupt_entry_is_never_served(tmp_path_factory, kind, where):
         assert _put(store, "sid-1").key == "sid-1"
 
 
-@settings(max_examples=40, deadline=None)
-@given(fail_at=st.integers(0, 12), error=st.sampled_from([28, 5]))  # ENOSPC, EIO
-def test_a_disk_error_leaves_no_partial_entry(tmp_path_factory, fail_at, error):
-    class Failing(Disk):
-        calls = 0
+def test_a_disk_that_fails_at_any_call_leaves_no_partial_entry_and_the_old_ones_whole(tmp_path):
+    disk_faults.failing_calls(tmp_path).check()
 
-        def _count(self) -> None:
-            if Failing.calls == fail_at:
-                raise OSError(error, os.strerror(error))
-            Failing.calls += 1
 
-        def write(self, path, data):
-            self._count()
-            super().write(path, data)
+def test_what_was_acknowledged_outlives_a_loss_of_power_and_nothing_partial_is_seen(tmp_path):
+    disk_faults.power_losses(tmp_path, 15).check()
 
+
+def test_the_simulated_disk_loses_what_was_not_synced(tmp_path):
+    class Hasty(disk_faults.LosingPower):
         def fsync(self, path):
-            self._count()
-            super().fsync(path)
+            pass
 
-        def rename(self, source, target):
-            self._count()
-            super().rename(source, target)
+    def survives(seed):
+        root = tmp_path / str(seed)
+        root.mkdir()
+        disk = Hasty(root, 100)
+        disk.write(root / "partial", b"text")
+        disk.rename(root / "partial", root / "document")
+        disk.fsync(root)
+        disk.lose(random.Random(seed))
+        return (root / "document").exists() and (root / "document").read_bytes() == b"text"
 
-    root = tmp_path_factory.mktemp("store")
-    _put(Store(root), "sid-0")
-    Failing.calls = 0
-    with contextlib.suppress(OSError):
-        _put(Store(root, Failing()), "sid-1")
-        assert Failing.calls <= fail_at, "the error was swallowed"
-    survivor = Store(root)
-    assert survivor.lookup("sid-0") is not None
-    entry = survivor.lookup("sid-1")
-    assert entry is None or (entry.path / "sub" / "b.json").read_text() == "{}"
-    assert list((root / "tmp").iterdir()) == []
-    assert list((root / "corrupt").iterdir()) == []
+    assert {survives(seed) for seed in range(40)} == {True, False}
 
 
 _KILLED = """
@@ -129,7 +118,7 @@ with store.scratch() as out:
 
 def test_a_process_killed_anywhere_in_a_commit_leaves_a_whole_entry_or_none(tmp_path):
     outcomes = set()
-    for at in range(12):
+    for at in range(8, 22):
         root = tmp_path / str(at)
         done = subprocess.run([sys.executable, "-c", _KILLED, str(root), str(at)], check=False)
         store = Store(root)

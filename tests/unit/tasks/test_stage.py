@@ -101,6 +101,15 @@ def test_a_failed_stage_keeps_what_is_before_it_and_its_checkpoints(toy):
     assert list((toy.store.root / "tmp").iterdir()) == []
 
 
+def test_checkpoints_of_a_process_that_died_just_after_its_commit_are_discarded_by_the_next_run(toy, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "discard_work", lambda store, key: None)
+        toy.run()
+    assert len(list((toy.store.root / "work").iterdir())) == 2
+    assert toy.run()[0] == []
+    assert list((toy.store.root / "work").iterdir()) == []
+
+
 def test_a_failed_refresh_keeps_the_old_artifact(toy):
     toy.run()
     toy.fail = True
