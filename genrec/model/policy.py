@@ -55,6 +55,7 @@ class Policy:
         self._tokenizer_files = tokenizer_files
         self._dropout: Dropout | None = None
         self._dropout_rate = 0.0
+        self._compiled = False
         self._casting_layers = adapter.casting_layers(model) if self.has_adapter else []
         self._offsets = torch.from_numpy(vocab.level_offsets()).to(self.device)
         view = meta.get("view", {"name": "sid_tokens", "options": {}})
@@ -171,13 +172,25 @@ class Policy:
             for layer, casts in zip(self._casting_layers, before, strict=True):
                 layer.cast_input_dtype_enabled = casts
 
+    def compile_layers(self) -> None:
+        """From now on, forwards over whole sequences run the layers compiled: their small steps become few kernels, and
+        a backward pass keeps less. One compilation serves all layers and lengths; it takes about a minute.
+
+        A search appends to keys and values by the number of the layer, which would be a compilation for every layer:
+        it stays as it is.
+        """
+        for layer in self.body.layers:
+            layer.compile(dynamic=True)
+        self._compiled = True
+
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         """Evaluation mode without gradients; the mode before is restored."""
         was_training = self.model.training
         self.model.eval()
+        as_written = torch.compiler.set_stance("force_eager") if self._compiled else contextlib.nullcontext()
         try:
-            with torch.no_grad(), self.precision():
+            with torch.no_grad(), self.precision(), as_written:
                 yield
         finally:
             self.model.train(was_training)
