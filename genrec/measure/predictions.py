@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from numpy.typing import NDArray
 
 from genrec import tables
@@ -22,7 +23,7 @@ from genrec.labels import distinct_names
 from genrec.measure.rows import Split, read_rows
 from genrec.metrics import target_ranks
 from genrec.model.policy import Policy
-from genrec.model.precision import compute_dtype
+from genrec.model.precision import compute_dtype, default_device, frozen_dtype
 from genrec.progress import Progress, silent
 from genrec.search.decode import Candidates, beam_search
 from genrec.search.trie import Trie
@@ -61,8 +62,10 @@ def decode_shard(
     """
     rows = read_rows(prepared, split, slice(*bounds), trained_on)
     table = read_sids(sids)
-    policy = Policy.load(model, base, device=device)
-    policy.search_dtype = compute_dtype(config.precision, policy.device, "evaluate.precision")
+    where = torch.device(device) if device is not None else default_device()
+    compute = compute_dtype(config.precision, where, "evaluate.precision")
+    policy = Policy.load(model, base, device=where, dtype=frozen_dtype(compute, where))
+    policy.search_dtype = compute
     trie = Trie.from_sids(table, policy.vocab.num_codes, device=policy.device)
     # Rows of similar length share a batch: less padding, same results.
     order = np.argsort([min(len(h), policy.max_history) for h in rows.histories], kind="stable")

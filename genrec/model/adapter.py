@@ -18,6 +18,8 @@ def attach(
     """
     from peft import LoraConfig, get_peft_model
 
+    from genrec.model.trained_rows import read_in_place
+
     indices = list(range(vocab.first_token_id, vocab.end_token_id))
     rows = {"embed_tokens": indices}
     if not model.config.tie_word_embeddings:
@@ -32,7 +34,12 @@ def attach(
         trainable_token_indices=rows if trainable_rows else None,
     )
     with seeded(seed):
-        return get_peft_model(model, config)
+        return read_in_place(get_peft_model(model, config))
+
+
+def casting_layers(model: Any) -> list[Any]:
+    """The layers of an adapter that cast their input to the type of its weights."""
+    return [module for module in model.modules() if hasattr(module, "cast_input_dtype_enabled")]
 
 
 def token_rows(module: Any, first: int, end: int) -> torch.Tensor:

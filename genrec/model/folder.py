@@ -61,12 +61,21 @@ def load_model(
         return load_causal_model(folder, device, dtype)
     from peft import PeftModel
 
+    from genrec.model.trained_rows import read_in_place
+
     if base_folder is None:
         raise DataError(f"{folder}: holds a {mode} adapter; pass the folder of its base model too")
     if not (folder / "adapter_model.safetensors").is_file():
         raise DataError(f"{folder}: no adapter_model.safetensors there; recompute the stage")
     base = load_causal_model(base_folder, device, dtype, quantize=mode == "qlora")
-    return PeftModel.from_pretrained(base, str(folder), is_trainable=trainable, torch_device=str(device))
+    model = PeftModel.from_pretrained(
+        base,
+        str(folder),
+        is_trainable=trainable,
+        torch_device=str(device),
+        autocast_adapter_dtype=trainable,  # float32 where it is trained, else as the base
+    )
+    return read_in_place(model)
 
 
 def text_token_ids(folder: Path, text: str) -> list[int]:

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from genrec.errors import DataError
+from genrec.model.precision import in_float32
 from genrec.model.transitions import Transitions
 from genrec.search.layout import PromptBatch
 from genrec.search.prefixes import PrefixLogProbs
@@ -85,7 +86,7 @@ class ItemVectors(nn.Module):
 
     def _assemble(self, codes: torch.Tensor, items: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor:
         offsets = torch.arange(codes.shape[-1], device=codes.device) * self.num_codes
-        total = functional.embedding(codes + offsets, rows).sum(-2).float()
+        total = functional.embedding(codes + offsets, rows.float()).sum(-2)
         if self.projection is not None and self.text is not None:
             total = total + self.projection(self.text if items is None else self.text[items])
         if self.ids is not None:
@@ -101,9 +102,9 @@ class ItemVectors(nn.Module):
         return self._trie
 
     def logits(self, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """The dense head: float32 [..., N] of hidden states [..., D] against every item's vector."""
-        table = self.table(rows)
-        return (hidden @ table.to(hidden.dtype).T).float()
+        """The dense head: float32 [..., N] of hidden states [..., D] against every item's vector, by float32 products."""
+        with in_float32(hidden.device):
+            return hidden.float() @ self.table(rows).T
 
     def prefixes(self, logits: torch.Tensor, prompts: PromptBatch, transition_share: float) -> PrefixLogProbs:
         """The dense head's distribution by prefix of the catalogue's ids, from its logits float32[B, N].

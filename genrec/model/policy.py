@@ -13,11 +13,10 @@ from torch import nn
 
 from genrec import variants
 from genrec.errors import DataError
-from genrec.model import adapter, folder, views
+from genrec.model import adapter, folder, precision, views
 from genrec.model.dropout import Dropout
 from genrec.model.history_view import HistoryView
 from genrec.model.item_vectors import ItemVectors
-from genrec.model.precision import default_device
 from genrec.model.vocab import SidVocabulary
 from genrec.search import layout
 from genrec.search.layout import PromptBatch
@@ -56,6 +55,8 @@ class Policy:
         self._tokenizer_files = tokenizer_files
         self._dropout: Dropout | None = None
         self._dropout_rate = 0.0
+        self._compiled = False
+        self._casting_layers = adapter.casting_layers(model) if self.has_adapter else []
         self._offsets = torch.from_numpy(vocab.level_offsets()).to(self.device)
         view = meta.get("view", {"name": "sid_tokens", "options": {}})
         self.use_items(None, view["name"], view["options"])
@@ -76,7 +77,7 @@ class Policy:
         `max_history` defaults to what the folder was trained with. With `trainable`, an adapter's weights require
         gradients. Raises DataError when the folder is not such an artifact.
         """
-        device = torch.device(device) if device is not None else default_device()
+        device = torch.device(device) if device is not None else precision.default_device()
         meta = folder.read_meta(folder_)
         history = max_history if max_history is not None else meta.get("max_history")
         if history is None:
@@ -158,17 +159,38 @@ class Policy:
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
         """bfloat16 autocast where `forward_dtype` asks for it; nothing otherwise."""
-        enabled = self.forward_dtype == torch.bfloat16
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+        if self.forward_dtype != torch.bfloat16:
             yield
+            return
+        before = [layer.cast_input_dtype_enabled for layer in self._casting_layers]
+        for layer in self._casting_layers:  # to float32, only for autocast to cast it back
+            layer.cast_input_dtype_enabled = False
+        try:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16):
+                yield
+        finally:
+            for layer, casts in zip(self._casting_layers, before, strict=True):
+                layer.cast_input_dtype_enabled = casts
+
+    def compile_layers(self) -> None:
+        """From now on, forwards over whole sequences run the layers compiled: their small steps become few kernels, and
+        a backward pass keeps less. One compilation serves all layers and lengths; it takes about a minute.
+
+        A search appends to keys and values by the number of the layer, which would be a compilation for every layer:
+        it stays as it is.
+        """
+        for layer in self.body.layers:
+            layer.compile(dynamic=True)
+        self._compiled = True
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         """Evaluation mode without gradients; the mode before is restored."""
         was_training = self.model.training
         self.model.eval()
+        as_written = torch.compiler.set_stance("force_eager") if self._compiled else contextlib.nullcontext()
         try:
-            with torch.no_grad(), self.precision():
+            with torch.no_grad(), self.precision(), as_written:
                 yield
         finally:
             self.model.train(was_training)
@@ -233,16 +255,18 @@ class Policy:
         return rows.view(self.vocab.num_levels, self.vocab.num_codes, -1)
 
     def level_logits(self, hidden: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """float32 logits over the codes of a level.
+        """float32 logits over the codes of a level, from float32 products whatever the body computes in.
 
-        With `rows` [K, D] (one entry of `head_rows`): hidden [..., D] -> [..., K]. Without: hidden [..., L, D] ->
-        [..., L, K], each level against its own rows.
+        Rounded to bfloat16, logits near 10 would lie 1/16 apart: ties in a beam, and noise in a probability ratio. With
+        `rows` [K, D] (one entry of `head_rows`): hidden [..., D] -> [..., K]. Without: hidden [..., L, D] -> [..., L, K],
+        each level against its own rows.
         """
-        if rows is not None:
-            return (hidden @ rows.to(hidden.dtype).T).float()
-        heads = self.head_rows().to(hidden.dtype)
-        flat = hidden.reshape(-1, *hidden.shape[-2:]).transpose(0, 1)  # [L, T, D]
-        return (flat @ heads.transpose(1, 2)).transpose(0, 1).reshape(*hidden.shape[:-1], -1).float()
+        with precision.in_float32(hidden.device):
+            if rows is not None:
+                return hidden.float() @ rows.float().T
+            heads = self.head_rows().float()
+            flat = hidden.float().reshape(-1, *hidden.shape[-2:]).transpose(0, 1)  # [L, T, D]
+            return (flat @ heads.transpose(1, 2)).transpose(0, 1).reshape(*hidden.shape[:-1], -1)
 
     def sequence_hidden(self, codes: torch.Tensor, items: torch.Tensor | None = None) -> torch.Tensor:
         """Hidden states [B, M, L, D] that predict every level of every item of whole histories in one pass.
@@ -285,8 +309,7 @@ class Policy:
 
     def item_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """float32 [..., N]: the last hidden state of a history, [..., D], against every item's vector."""
-        with self.precision():
-            return self._item_vectors().logits(hidden, self._code_rows())
+        return self._item_vectors().logits(hidden, self._code_rows())
 
     def dense_prefixes(self, hidden: torch.Tensor, prompts: PromptBatch) -> PrefixLogProbs:
         """The dense head's log q of every prefix of the catalogue's ids, from last hidden states [B, D]."""

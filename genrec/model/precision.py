@@ -12,6 +12,20 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def in_float32(device: torch.device) -> torch.autocast:
+    """A block in which autocast rounds nothing."""
+    return torch.autocast(device.type, enabled=False)
+
+
+def frozen_dtype(compute: torch.dtype, device: torch.device) -> torch.dtype:
+    """What weights that are not trained are stored in where products are taken in `compute`.
+
+    On a GPU the same type: rounding float32 weights anew for every product would take longer than the product. On a CPU
+    float32: the search gathers its weights in the type it computes in (`genrec.search.fused`).
+    """
+    return compute if device.type == "cuda" else torch.float32
+
+
 def computes_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bfloat16 in hardware; CPUs that emulate it are 30 to 90 times slower than in float32."""
     if device.type == "cuda":

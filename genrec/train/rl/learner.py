@@ -59,6 +59,8 @@ class Learner:
         self.kl_coef = config.kl_coef
         self.sids = context.sids.cpu().numpy()
         self.algorithm, self.options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
+        if config.compile and policy.device.type == "cuda":
+            policy.compile_layers()
         self.parameters = policy.trainable_parameters()
         self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.critic = None
@@ -174,6 +176,7 @@ class Learner:
         names += ["target_log_prob"] if self.config.target_anchor > 0 else []
         names += ["value_loss"] if self.critic is not None else []
         sums = dict.fromkeys(names, 0.0)
+        found: list[torch.Tensor] = []
         self.optimizer.zero_grad(set_to_none=True)
         for place, batch in enumerate(batches):
             log_probs, hidden = self.policy.candidate_scores(batch.prompts, batch.sids)
@@ -193,14 +196,17 @@ class Learner:
             terms = self.algorithm.loss(tokens, self.options)
             value, parts = self._objective(terms, log_probs)
             value = value / num_prompts
-            if not torch.isfinite(value):
-                raise TrainingError(
-                    f"rl: step {step}: the loss is {value.item()} (prompts {int(rows[0])}..{int(rows[-1])} of the "
-                    "step); no weight was changed by it. Lower rl.learning_rate"
-                )
             value.backward()
-            for name, part in {"loss": value * num_prompts, **parts}.items():
-                sums[name] += part.item() / num_prompts
+            found.append(torch.stack([value.detach() * num_prompts, *(parts[name] for name in names[1:])]))
+        # Read together: a device is waited for once a step.
+        for batch, values in zip(batches, torch.stack(found).tolist() if found else [], strict=True):
+            if not math.isfinite(values[0]):
+                raise TrainingError(
+                    f"rl: step {step}: the loss is {values[0]} (prompts {int(batch.rows[0])}..{int(batch.rows[-1])} of "
+                    "the step); no weight was changed by it. Lower rl.learning_rate"
+                )
+            for name, part in zip(names, values, strict=True):
+                sums[name] += part / num_prompts
         self.group.sum_gradients(self.learned().values())
         totals = self.group.sum_floats(sums.values(), self.policy.device)
         norm = self._clip_gradients(step, inner)

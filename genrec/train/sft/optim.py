@@ -28,7 +28,8 @@ def make_optimizer(parameters: dict[str, nn.Parameter], config: "SftConfig") -> 
 
         on_cpu = all(p.device.type == "cpu" for p in parameters.values())  # nothing to page there
         return (AdamW8bit if on_cpu else PagedAdamW8bit)(groups, lr=config.learning_rate, betas=(0.9, 0.98))
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    fused = all(p.device.type == "cuda" for p in parameters.values()) or None  # None: as torch has it elsewhere
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=fused)
 
 
 def learning_rate(step: int, total: int, config: "SftConfig") -> float:

@@ -57,11 +57,13 @@ class Trainer:
         )
         counts = np.bincount(windows.items, minlength=len(sids))
         weights = self._sampler.target_weights(counts, self._sampler_options)
-        self._target_weights = torch.from_numpy(weights).to(policy.device)
+        self._target_weights = torch.from_numpy(weights)
         policy.forward_dtype = policy.search_dtype = compute_dtype(config.precision, policy.device, "sft.precision")
         policy.set_dropout(config.dropout)
         if config.gradient_checkpointing:
             policy.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        if config.compile and policy.device.type == "cuda":
+            policy.compile_layers()
         self.parameters = policy.trainable_parameters()
         self.optimizer = make_optimizer(self.parameters, config)
         num_extra = self._sampler.num_extra(len(windows), self._sampler_options)
@@ -149,22 +151,23 @@ class Trainer:
         forward; of several processes, each adds its share of it. `rng` draws which windows are reversed and which items
         left out; None leaves all as they are.
         """
+        device = self.policy.device
         forwards = []
         size = self.group.at_most(self.config.micro_batch_size, len(rows))
         for part in micro_batches(rows, self.windows.lengths[rows], size):
             reverse = None if rng is None else rng.random(len(part)) < self.config.reverse_share
             arrays = self.windows.gather(part, reverse, 1 - self.config.item_dropout, self.config.crop_share, rng)
-            items, targets = (torch.from_numpy(a).to(self.policy.device) for a in arrays)
+            items, targets = (torch.from_numpy(a) for a in arrays)
             forwards.append((part, items, targets, self._target_weights[items[targets]]))
         # Windows whose targets were all left out may leave a batch with nothing to learn.
         total_weight = max(sum(float(weights.sum()) for *_, weights in forwards), torch.finfo(torch.float32).tiny)
-        total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=self.policy.device)
+        total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=device)
         share = 1 - self.config.alignment.total
         notes = torch.zeros(len(self.windows) if self._notes_losses() else 0)
         for part, items, targets, weights in self.group.share(forwards):
             values = self._losses(items, targets)
             self._note_losses(notes, part, values.detach(), targets)
-            weighted = (values * weights.unsqueeze(1)).sum(0) / total_weight
+            weighted = (values * weights.to(device, non_blocking=True).unsqueeze(1)).sum(0) / total_weight
             (share * weighted.sum()).backward()
             total += weighted.detach()
         if len(notes):
@@ -173,17 +176,22 @@ class Trainer:
         return total
 
     def _losses(self, items: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """float32[T, L] or [T, L + 1] of the targets, bool[B, M], among items int64[B, M]."""
-        codes = self.codes[items]
-        hidden = self.policy.sequence_hidden(codes, items)[targets]
+        """float32[T, L] or [T, L + 1] of the targets, bool[B, M], among items int64[B, M], both on the CPU.
+
+        Where the targets are is known there: a device would have to be waited for.
+        """
+        places = targets.flatten().nonzero().squeeze(1).to(self.codes.device)
+        items = items.to(self.codes.device)
+        codes, wanted = self.codes[items], items.flatten()[places]
+        hidden = self.policy.sequence_hidden(codes, items).flatten(0, 1)[places]
         with self.policy.precision():
             logits = self.policy.level_logits(hidden)
-        parts = self._loss.loss(logits, codes[targets], self._loss_options)
+        parts = self._loss.loss(logits, self.codes[wanted], self._loss_options)
         weight = self.config.dense_head.loss_weight
         if not weight:
             return parts
         logits = self.policy.item_logits(hidden[:, 0])
-        dense = functional.cross_entropy(logits, items[targets], reduction="none")
+        dense = functional.cross_entropy(logits, wanted, reduction="none")
         return torch.cat([parts, weight * dense.unsqueeze(1)], dim=1)
 
     def _notes_losses(self) -> bool:
@@ -197,8 +205,8 @@ class Trainer:
         if not len(notes):
             return
         window = targets.nonzero()[:, 0]
-        sums = torch.zeros(len(rows), device=parts.device).index_add_(0, window, parts.sum(1))
-        notes[torch.from_numpy(rows)] = (sums / targets.sum(1).clamp_min(1)).cpu()
+        sums = torch.zeros(len(rows)).index_add_(0, window, parts.sum(1).cpu())
+        notes[torch.from_numpy(rows)] = sums / targets.sum(1).clamp_min(1)
 
     def _rng(self, stream: int, *more: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, self.state.epoch, stream, self.state.batch, *more])

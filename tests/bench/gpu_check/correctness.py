@@ -45,6 +45,7 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         "beam search, bf16": lambda device: _beam(device, torch.bfloat16),
         "fine-tuning step, fp32": lambda device: _sft(device, "fp32"),
         "fine-tuning step, bf16": lambda device: _sft(device, "bf16"),
+        "fine-tuning step, compiled": _compiled_sft,
         "GRPO step, fp32": lambda device: _grpo(device, "fp32"),
         "GRPO step, bf16": lambda device: _grpo(device, "bf16"),
         "NF4 weights (bitsandbytes)": _nf4,
@@ -116,7 +117,13 @@ def _beam(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     return verdict
 
 
-def _sft(device: torch.device, precision: str) -> dict[str, Any]:
+def _compiled_sft(device: torch.device) -> dict[str, Any]:
+    if device.type != "cuda":
+        return {"passed": None, "failed": "compiles on a GPU alone"}
+    return _sft(device, "bf16", compile_=True)
+
+
+def _sft(device: torch.device, precision: str, compile_: bool = False) -> dict[str, Any]:
     """The gradients of a batch, without dropout; then a whole step, which raises where one is not finite."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     sids, width = random_catalogue(SHAPE), SHAPE.history + 1
@@ -124,7 +131,7 @@ def _sft(device: torch.device, precision: str) -> dict[str, Any]:
     windows = make_windows(items, np.arange(0, len(items) + 1, width), SHAPE.history)
     gradients = []
     for policy, used in zip(_pair(device, dtype), ("fp32", precision), strict=True):
-        trainer = Trainer(policy, windows, sids, settings.sft(precision=used, micro_batch_size=8), 0)
+        trainer = Trainer(policy, windows, sids, settings.sft(precision=used, micro_batch_size=8, compile=compile_), 0)
         trainer.accumulate(np.arange(len(windows)))
         gradients.append(_flat_gradients(policy))
         trainer.step(np.arange(len(windows)), 1e-4)

@@ -53,10 +53,9 @@ def beam(shape: Shape, device: torch.device, report: Report) -> None:
 
     rate = measure.matrix_rate(device)
     for batch in shape.search_batches:
-        search(batch, batch)()
 
         def case(batch: int = batch) -> dict[str, Any]:
-            found = measure.measured(search(shape.num_users, batch), device, 1)
+            found = measure.measured(search(shape.num_users, batch), device, 1, warm_up=search(batch, batch))
             mfu = work / found["seconds"] / rate
             return {"case": f"batch {batch}", **found, "users_per_s": shape.num_users / found["seconds"], "mfu": mfu}
 
@@ -89,61 +88,77 @@ def sft(shape: Shape, device: torch.device, report: Report) -> None:
     work = tokens * (4 * body_weights(shape) + 6 * _adapter_weights(policy))
     rate, datasheet = measure.matrix_rate(device), measure.datasheet_rate(device)
 
-    def trainer(micro: int) -> Trainer:
-        return Trainer(policy, windows, sids, settings.sft(micro_batch_size=micro), 0)
-
-    best: tuple[float, int] | None = None
-    for micro in shape.micro_batches:
-        step = trainer(micro).step
-        found = measure.or_out_of_memory(
-            lambda step=step: measure.measured(lambda: step(rows, 1e-4), device, shape.repeats)
-        )
+    def case(micro: int, compile_: bool) -> float:
+        step = Trainer(policy, windows, sids, settings.sft(micro_batch_size=micro, compile=compile_), 0).step
+        found = measure.or_out_of_memory(lambda: measure.measured(lambda: step(rows, 1e-4), device, shape.repeats))
         policy.model.zero_grad(set_to_none=True)
         if "seconds" in found:
             found |= {"tokens_per_s": tokens / found["seconds"], "mfu": work / found["seconds"] / rate}
             found |= {"mfu_datasheet": work / found["seconds"] / datasheet} if datasheet else {}
-            best = min(best or (np.inf, 0), (found["seconds"], micro))
-        report({"case": f"micro-batch {micro}", **found})
-    if best is not None:
-        step = trainer(best[1]).step
-        some = rows[: best[1]]
-        report(
-            {"case": f"profile, micro-batch {best[1]}", "profile": measure.kernels(lambda: step(some, 1e-4), device)}
-        )
+        name = f"{'compiled, ' if compile_ else ''}micro-batch {micro}"
+        report({"case": name, **found})
+        return found.get("seconds", np.inf)
+
+    def profile(micro: int, compile_: bool) -> None:
+        step = Trainer(policy, windows, sids, settings.sft(micro_batch_size=micro, compile=compile_), 0).step
+        name = f"profile, {'compiled, ' if compile_ else ''}micro-batch {micro}"
+        report({"case": name, "profile": measure.kernels(lambda: step(rows[:micro], 1e-4), device)})
+        policy.model.zero_grad(set_to_none=True)
+
+    for compile_, sizes in ((False, shape.micro_batches), (True, shape.compiled_micro_batches)):
+        times = {micro: case(micro, compile_) for micro in sizes if not compile_ or device.type == "cuda"}
+        best = min(times, key=lambda micro: times[micro], default=None)
+        if best is not None and times[best] < np.inf:
+            profile(best, compile_)
 
 
 def grpo(shape: Shape, device: torch.device, report: Report) -> None:
     """Steps of reinforcement learning, 16 candidates a prompt: the rollout, the update and both."""
     policy = random_policy(shape, device, torch.bfloat16, lora=True)
     policy.forward_dtype = policy.search_dtype = torch.bfloat16
-    config = settings.rl()
     sids, prompts = random_catalogue(shape), random_prompts(shape, shape.prompts_per_step)
     context = RewardContext(
         torch.from_numpy(sids.astype(np.int64)).to(device), torch.ones(len(sids), dtype=torch.long, device=device)
     )
-    learner = Learner(policy, config, build_terms(config.rewards), context)
     trie = Trie.from_sids(sids, NUM_CODES, device)
-    rollouts = LocalRollouts(RolloutWorker(policy, trie, sids, config, 0), LearnerGroup())
     target = torch.from_numpy(prompts.target).to(device)
-    items = torch.from_numpy(rollouts(0, prompts, dict).items).to(device)
 
-    def generate() -> Any:
-        return rollouts(0, prompts, dict)
+    def rollouts(chunk: int) -> Callable[[], Any]:
+        config = settings.rl(rollout={**settings.RL["rollout"], "chunk_size": chunk})
+        generate = LocalRollouts(RolloutWorker(policy, trie, sids, config, 0), LearnerGroup())
+        return lambda: generate(0, prompts, dict)
 
-    def update() -> Any:
-        return learner.update(0, prompts, form_groups(items, target, config.empty_groups))
+    def updates(micro: int, compile_: bool) -> Callable[[], Any]:
+        config = settings.rl(micro_batch_size=micro, compile=compile_)
+        learner = Learner(policy, config, build_terms(config.rewards), context)
+        return lambda: learner.update(0, prompts, form_groups(items, target, config.empty_groups))
 
-    for name, run in {"rollout": generate, "update": update}.items():
-        found = measure.or_out_of_memory(lambda run=run: measure.measured(run, device, shape.repeats))
+    def case(name: str, run: Callable[[], Any]) -> float:
+        found = measure.or_out_of_memory(lambda: measure.measured(run, device, shape.repeats))
         if "seconds" in found:
             found["ms_per_prompt"] = 1e3 * found["seconds"] / shape.prompts_per_step
+        policy.model.zero_grad(set_to_none=True)
         report({"case": name, **found})
-    both = measure.or_out_of_memory(lambda: measure.measured(lambda: (generate(), update()), device, shape.repeats))
-    if "seconds" in both:
-        both["ms_per_prompt"] = 1e3 * both["seconds"] / shape.prompts_per_step
-    report({"case": "step", **both})
-    report({"case": "profile, rollout", "profile": measure.kernels(generate, device)})
-    report({"case": "profile, update", "profile": measure.kernels(update, device)})
+        return found.get("seconds", np.inf)
+
+    def profile(name: str, run: Callable[[], Any]) -> None:
+        report({"case": f"profile, {name}", "profile": measure.kernels(run, device)})
+
+    generate = {chunk: rollouts(chunk) for chunk in shape.rollout_chunks}
+    items = torch.from_numpy(generate[shape.rollout_chunks[0]]().items).to(device)
+    for chunk, run in generate.items():
+        case(f"rollout, {chunk} at a time", run)
+    profile(f"rollout, {chunk} at a time", run)
+    measured: dict[str, tuple[float, Callable[[], Any]]] = {}
+    for compile_, sizes in ((False, shape.rl_micro_batches), (True, shape.compiled_rl_micro_batches)):
+        for micro in sizes if not compile_ or device.type == "cuda" else ():
+            name = f"update, {'compiled, ' if compile_ else ''}micro-batch {micro}"
+            update = updates(micro, compile_)
+            measured[name] = (case(name, update), update)
+    best = min(measured, key=lambda name: measured[name][0])
+    if measured[best][0] < np.inf:
+        case(f"step: both, {best}", lambda: (run(), measured[best][1]()))
+        profile(best, measured[best][1])
 
 
 def embed(shape: Shape, device: torch.device, report: Report) -> None:
@@ -167,7 +182,7 @@ def embed(shape: Shape, device: torch.device, report: Report) -> None:
     rate = measure.matrix_rate(device)
 
     def case() -> dict[str, Any]:
-        found = measure.measured(encode(shape.num_texts), device, 1)
+        found = measure.measured(encode(shape.num_texts), device, 1, warm_up=encode(512))
         speed = int(lengths.sum()) / found["seconds"]
         return {**found, "tokens_per_s": speed, "mfu": speed * 2 * body_weights(shape) / rate}
 

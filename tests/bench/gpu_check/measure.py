@@ -20,9 +20,11 @@ def wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def seconds(run: Callable[[], Any], device: torch.device, repeats: int) -> list[float]:
-    """Times of `repeats` runs, after one to warm up."""
-    run()
+def seconds(
+    run: Callable[[], Any], device: torch.device, repeats: int, warm_up: Callable[[], Any] | None = None
+) -> list[float]:
+    """Times of `repeats` runs, after `warm_up`, by default one run more."""
+    (warm_up or run)()
     times = []
     for _ in range(repeats):
         wait(device)
@@ -33,11 +35,13 @@ def seconds(run: Callable[[], Any], device: torch.device, repeats: int) -> list[
     return times
 
 
-def measured(run: Callable[[], Any], device: torch.device, repeats: int) -> dict[str, Any]:
+def measured(
+    run: Callable[[], Any], device: torch.device, repeats: int, warm_up: Callable[[], Any] | None = None
+) -> dict[str, Any]:
     """Median and range of the seconds of `run`, and the most memory that it had taken."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    times = seconds(run, device, repeats)
+    times = seconds(run, device, repeats, warm_up)
     found: dict[str, Any] = {"seconds": statistics.median(times), "range_s": [min(times), max(times)]}
     if device.type == "cuda":
         found["peak_gib"] = torch.cuda.max_memory_allocated(device) / GIB

@@ -29,6 +29,7 @@ SFT: dict[str, Any] = {
     "dropout": 0.0,
     "precision": "bf16",
     "gradient_checkpointing": False,
+    "compile": False,
 }
 RL: dict[str, Any] = {
     "algorithm": "grpo",
@@ -47,6 +48,7 @@ RL: dict[str, Any] = {
         {"name": "rank_penalty", "weight": 1.0, "options": {}},
     ],
     "options": {},
+    "compile": False,
 }
 
 

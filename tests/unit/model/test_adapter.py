@@ -1,10 +1,14 @@
+import contextlib
+
 import numpy as np
 import pytest
 import torch
+from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 
 from genrec.errors import DataError
 from genrec.model import adapter, folder
 from genrec.model.policy import Policy
+from genrec.model.trained_rows import TrainedRows
 from tests.support.lm_tiny import VOCAB, attach, perturb, random_sids, sequence_logits, tiny_policy
 
 SIDS = random_sids(20, seed=0)
@@ -94,3 +98,42 @@ def test_an_adapter_can_be_trained_on(base, tmp_path):
     assert not Policy.load(tmp_path / "sft", base).trainable_parameters()
     loaded = Policy.load(tmp_path / "sft", base, trainable=True)
     assert np.sum([p.numel() for p in loaded.trainable_parameters().values()]) > 0
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_trained_rows_are_read_in_place_with_the_values_and_gradients_of_pefts_own_layer(base, disabled):
+    ours, theirs = (attach(base) for _ in range(2))
+    for module in theirs.model.modules():
+        if isinstance(module, TrainedRows):
+            module.__class__ = TrainableTokensLayer
+    found = []
+    for policy in (ours, theirs):
+        perturb(policy)
+        with policy.model.disable_adapter() if disabled else contextlib.nullcontext():
+            embedded = policy.body.get_input_embeddings()(torch.arange(VOCAB.end_token_id + 3).repeat(2, 1))
+        if not disabled:
+            (embedded * torch.linspace(-1, 1, embedded.numel()).view_as(embedded)).sum().backward()
+        rows = {n: p.grad for n, p in policy.trainable_parameters().items() if "trainable_tokens" in n}
+        found.append((embedded, rows))
+    assert any(isinstance(module, TrainedRows) for module in ours.model.modules())
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
+
+
+def test_a_frozen_adapter_is_stored_as_its_base_and_a_trained_one_in_float32(base, tmp_path):
+    policy = attach(base)
+    policy.save(tmp_path / "a", kind="sft")
+    frozen, trained = (
+        Policy.load(tmp_path / "a", base, dtype=torch.bfloat16, trainable=trainable) for trainable in (False, True)
+    )
+    assert {p.dtype for p in frozen.model.parameters()} == {torch.bfloat16}
+    assert {p.dtype for p in trained.trainable_parameters().values()} == {torch.float32}
+
+
+def test_bfloat16_forwards_cast_no_input_of_an_adapter_to_float32(base):
+    policy = attach(base)
+    policy.forward_dtype = torch.bfloat16
+    seen = set()
+    layer = policy.body.layers[0].mlp.down_proj.lora_A["default"]
+    layer.register_forward_pre_hook(lambda _, inputs: seen.add(inputs[0].dtype))
+    sequence_logits(policy, CODES)
+    assert seen == {torch.bfloat16}

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from genrec.model.item_vectors import ItemVectors
 from genrec.search.decode import beam_search
 from genrec.search.trie import Trie
 from tests.support.lm_tiny import (
     MAX_HISTORY,
     NUM_CODES,
+    VOCAB,
     plain_log_probs,
     random_histories,
     random_sids,
@@ -85,3 +87,28 @@ def test_dropout_acts_in_train_mode_only_and_can_be_removed():
     assert policy.model.training
     policy.set_dropout(0.0)
     torch.testing.assert_close(sequence_logits(policy, codes), plain, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_level_logits_are_float32_products_also_of_rounded_states_and_inside_autocast(precision):
+    policy = tiny_policy()
+    policy.forward_dtype = precision
+    hidden = (10 * torch.randn(4, 3, 16, generator=torch.Generator().manual_seed(0))).to(precision)
+    rows = policy.head_rows()
+    wanted = torch.einsum("tld,lkd->tlk", hidden.float(), rows.float())
+    with policy.precision():
+        found = policy.level_logits(hidden)
+        first = policy.level_logits(hidden[:, 0], rows[0])
+    assert found.dtype == first.dtype == torch.float32
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(first, wanted[:, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_the_dense_head_takes_float32_products_inside_autocast():
+    policy = tiny_policy()
+    policy.use_items(ItemVectors(random_sids(20, seed=0), VOCAB.num_codes, 16, None, ids=True), dense_weight=0.5)
+    hidden = torch.randn(4, 16, generator=torch.Generator().manual_seed(0))
+    wanted = policy.item_logits(hidden)
+    policy.forward_dtype = torch.bfloat16
+    with policy.precision():
+        torch.testing.assert_close(policy.item_logits(hidden), wanted, rtol=0, atol=0)

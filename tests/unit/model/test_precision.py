@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from genrec.errors import ConfigError
-from genrec.model.precision import compute_dtype
+from genrec.model.precision import compute_dtype, frozen_dtype
 
 CPU = torch.device("cpu")
 
@@ -28,3 +28,9 @@ def test_a_gpu_is_named_where_it_only_emulates_bf16(monkeypatch, native):
         return
     with pytest.raises(ConfigError, match=r"evaluate\.precision is bf16, but Tesla T4 has no bfloat16"):
         compute_dtype("bf16", device, "evaluate.precision")
+
+
+def test_frozen_weights_are_stored_as_they_are_multiplied_on_a_gpu_and_in_float32_on_a_cpu():
+    assert frozen_dtype(torch.bfloat16, torch.device("cuda")) == torch.bfloat16
+    assert frozen_dtype(torch.float32, torch.device("cuda")) == torch.float32
+    assert frozen_dtype(torch.bfloat16, CPU) == torch.float32
