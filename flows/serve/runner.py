@@ -15,6 +15,8 @@ from prefect.runner import Runner
 from flows.serve.automations import crash_abandoned_runs, install
 from flows.serve.deployments import TAG, deployments
 from flows.serve.processes import adopt_orphans, children, descendants, end
+from genrec.store.remote import open_store
+from tasks.in_service_artifact import bring_up_to_date
 
 _PATIENCE_S = 20.0  # a run that is stopped has this long to report its end and to shut Ray down
 _RUNS_AT_ONCE = 2
@@ -36,6 +38,7 @@ def main() -> None:
     wanted = deployments()
     install()
     crash_abandoned_runs(TAG)
+    bring_up_to_date(open_store(os.environ["GENREC_STORE"]))
     runner = EndsItsRuns(pause_on_shutdown=False, limit=_RUNS_AT_ONCE)
     for deployment in wanted:
         runner.add_deployment(deployment)

@@ -39,6 +39,18 @@ def load_config(
     return validate(merged, origin, early)
 
 
+def changed(data: dict[str, Any], overrides: list[str]) -> Config:
+    """The config of a finished run, as plain data, with overrides; its `preset` is in its settings already.
+
+    Raises ConfigError as `load_config` does.
+    """
+    origin: dict[tuple[str, ...], str] = {}
+    for number, override in enumerate(overrides, 1):
+        above, source = _parse_override(override, number)
+        data = _merge(data, above, origin, source)
+    return validate(data, origin)
+
+
 def validate(
     data: dict[str, Any],
     origin: dict[tuple[str, ...], str] | None = None,
