@@ -1,14 +1,17 @@
 """The model in service as an artifact of the Prefect UI: one key for each name, a new version at each change."""
 
+import contextlib
 import logging
 import re
 import time
+from collections.abc import Iterator
 from typing import cast
 
 import httpx
 from prefect.artifacts import Artifact, create_markdown_artifact
 from prefect.exceptions import PrefectException
 
+from genrec.errors import GenrecError
 from genrec.in_service.registry import Record, Registry, names
 from genrec.store.local import Store
 
@@ -22,25 +25,31 @@ def key_of(name: str) -> str:
 
 
 def publish(registry: Registry) -> None:
-    """Show what is in service now. A server that does not answer costs the display, not the change: it is logged."""
-    history = registry.history()
-    if not history:
-        return
-    try:
-        create_markdown_artifact(
-            _page(registry.name, history), key=key_of(registry.name), description=_in_short(history[-1])
-        )
-    except (httpx.HTTPError, PrefectException, OSError) as error:
-        logging.getLogger(__name__).warning("the model in service is not shown (%s)", type(error).__name__)
+    """Show what is in service now."""
+    with _never_worth_more_than_a_warning():
+        history = registry.history()
+        if history:
+            text, about = _page(registry.name, history), _in_short(history[-1])
+            create_markdown_artifact(text, key=key_of(registry.name), description=about)
 
 
 def bring_up_to_date(store: Store) -> None:
     """Show the models in service that were put there while no server was up."""
-    for name in names(store):
-        registry = Registry(store, name)
-        record, shown = registry.current(), cast("Artifact | None", Artifact.get(key_of(name)))
-        if record is not None and (shown is None or shown.description != _in_short(record)):
-            publish(registry)
+    with _never_worth_more_than_a_warning():
+        for name in names(store):
+            registry = Registry(store, name)
+            record, shown = registry.current(), cast("Artifact | None", Artifact.get(key_of(name)))
+            if record is not None and (shown is None or shown.description != _in_short(record)):
+                publish(registry)
+
+
+@contextlib.contextmanager
+def _never_worth_more_than_a_warning() -> Iterator[None]:
+    """A server that does not answer, or a damaged record, costs the display: neither a change nor a `serve`."""
+    try:
+        yield
+    except (GenrecError, httpx.HTTPError, PrefectException, OSError) as error:
+        logging.getLogger(__name__).warning("the model in service is not shown (%s: %s)", type(error).__name__, error)
 
 
 def _in_short(record: Record) -> str:
