@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from flows.finished import finished_report
 from flows.run_names import check_name, recipe_of
 from flows.serve import environment
 from flows.session import (
     checked_config,
     claimed_run_id,
-    finished_report,
     out,
     prefect_api,
     print_report,

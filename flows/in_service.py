@@ -1,25 +1,26 @@
 """What the commands about the model in service do: show it, put another one there, go back."""
 
+import contextlib
+import os
 import time
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from flows.session import finished_report
-from genrec.config import Config
-from genrec.errors import GenrecError
+from flows.serve import environment
+from flows.serve.server import api, served
+from flows.service_changes import in_words, named, open_existing, put_in_service, registry_of, take_back
 from genrec.in_service.registry import Record, Registry, names
-from genrec.store.local import Store
-from genrec.store.remote import is_url, local_root, open_store
-from tasks.run import STAGES
+from genrec.store.remote import is_url, local_root
 
 
 def show(out: Console, name: str, store: str | None) -> None:
     """The model in service, where its files are, and the history."""
-    root = local_root(_named(store))
-    if (is_url(_named(store)) or root.is_dir()) and names(_open(store)):
-        _show(out, _registry(name, store))
+    root = local_root(named(store))
+    if (is_url(named(store)) or root.is_dir()) and names(open_existing(store)):
+        _show(out, registry_of(name, store))
     else:
         out.print("nothing in service yet")
         out.print("A run with --set service.promote=if_not_worse puts its model in service, or promote RUN does.")
@@ -39,47 +40,29 @@ def _show(out: Console, registry: Registry) -> None:
 
 
 def promote_run(out: Console, run: str, store: str | None) -> None:
-    """Put the model of a finished run in service. Raises GenrecError for a run that stopped early."""
-    opened = _open(store)
-    report = finished_report(opened.root, run, opened)
-    stages = [stage for stage in report["stages"] if stage["name"] in STAGES]
-    keys, digests = ({stage["name"]: stage[what] for stage in stages} for what in ("key", "digest"))
-    if "evaluate" not in keys:
-        raise GenrecError(f"{run}: stopped before the evaluation; only a whole run can be put in service")
-    record = Registry(opened, report["name"]).promote(report["run_id"], keys, "by hand", digests=digests)
-    out.print(f"{report['name']}: {record.run_id} is in service (change {record.number})", soft_wrap=True)
+    """Put the model of a finished run in service, on the command line."""
+    with _where_it_is_shown(store):
+        name, record = put_in_service(run, store)
+    out.print(in_words(name, record), soft_wrap=True)
 
 
 def go_back(out: Console, name: str, to: int, store: str | None) -> None:
-    """Put the model back in service that was there before, or that of change number `to`."""
-    registry = _registry(name, store)
-    record = registry.roll_back(to or None)
-    out.print(f"{registry.name}: {record.run_id} is in service again (change {record.number})", soft_wrap=True)
+    """Put the model back in service that was there before, or that of change number `to`, on the command line."""
+    with _where_it_is_shown(store):
+        name, record = take_back(name, to, store)
+    out.print(in_words(name, record), soft_wrap=True)
 
 
-def _named(store: str | None) -> str:
-    return store or Config.model_fields["store"].default
-
-
-def _open(store: str | None) -> Store:
-    """The store, which must be there: a mistyped folder is not made. Raises GenrecError."""
-    root = local_root(_named(store))
-    if not is_url(_named(store)) and not root.is_dir():
-        raise GenrecError(f"store {root}: no such folder; give the --store that the runs had")
-    return open_store(_named(store))
-
-
-def _registry(name: str, store: str | None) -> Registry:
-    """Of the one name there is, where none is given. Raises GenrecError where that is not clear."""
-    opened = _open(store)
-    known = names(opened)
-    if not known:
-        raise GenrecError(f"store {opened.root}: no model is in service; run with --set service.promote=if_not_worse")
-    if not name and len(known) > 1:
-        raise GenrecError(f"several models are in service: {', '.join(known)}; name one")
-    if name and name not in known:
-        raise GenrecError(f"no model is in service under {name!r}; there are {', '.join(known)}")
-    return Registry(opened, name or known[0])
+@contextlib.contextmanager
+def _where_it_is_shown(store: str | None) -> Iterator[None]:
+    """With the Prefect server that is up, if one is: there the change is shown. The next `serve` shows it otherwise."""
+    root = local_root(named(store))
+    if "PREFECT_API_URL" not in os.environ and served(root / "prefect") is None:
+        yield
+        return
+    environment.prepare(root)
+    with api(root / "prefect"):
+        yield
 
 
 def _when(record: Record) -> str:

@@ -20,17 +20,17 @@ _GREEK = (
 _OF_FORM = re.compile(rf"({_GREEK})\d*-[a-z]+(-[a-z]+)*")
 
 
-def name_flow_run(config: Config, *recipes: str) -> str:
+def name_flow_run(config: Config, *recipes: str, name: str = "") -> str:
     """Name and tag the flow run of a deployment by its data and recipes; returns the folder of its report under runs/.
 
-    A name that its user typed is kept. The folder is the same in every attempt: it has the time of the first.
+    A name that its user typed is kept; else it is `name`, or one by the scheme of all runs. The folder is the same in every attempt: it has the time of the first.
     """
     recipe = "-vs-".join(recipes)
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     if run is None:
-        return folder_name(run_name(config, recipe), datetime.now())
-    name = run_name(config, recipe, "" if is_random(run.name) else run.name)
+        return folder_name(run_name(config, recipe, name), datetime.now())
+    name = run_name(config, recipe, name if is_random(run.name) else run.name)
     with get_client(sync_client=True) as client:
         client.update_flow_run(run.id, name=name, tags=sorted({*run.tags, *tags(config, *recipes)}))
     run.name = name

@@ -19,6 +19,7 @@ from flows.publish import publish_report
 from genrec.config import Config
 from genrec.config.load import validate
 from genrec.redact import without_secrets
+from genrec.store.local import Artifact
 from genrec.store.prune import running
 from genrec.store.remote import open_store
 from tasks.ray.cluster import disconnect
@@ -72,8 +73,11 @@ def pipeline(
     until: str | None = None,
     compute: frozenset[str] | None = None,
     refresh_elsewhere: bool = False,
+    given: dict[str, Artifact] | None = None,
 ) -> dict[str, Any]:
     """What the flows share: run the stages and report. `compute` names the stages that may be computed; null: all.
+
+    given: artifacts by stage that are taken as they are, whatever their keys.
 
     Raises Stopped, or the interrupt, where the run was stopped: no stage is at work any more then.
     """
@@ -85,6 +89,7 @@ def pipeline(
         refresh_elsewhere=refresh_elsewhere,
         until=check_stage(until) if until else None,
         compute=compute,
+        given=given or {},
     )
     with running(run.store.root, run_id):
         return interruptible(partial(_stages, run))

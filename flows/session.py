@@ -17,7 +17,6 @@ from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
 from genrec.redact import redact
-from genrec.store.local import Store
 from genrec.store.remote import local_root
 from tasks.checks import check_models, check_outside
 
@@ -89,23 +88,6 @@ def run_flow(checked: Config, recipe: str, name: str = "", **arguments: Any) -> 
         ready()
         with as_interrupt(), prefect.tags(*tags(checked, recipe)):
             return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
-
-
-def finished_report(root: Path, run: str, store: Store | None = None) -> dict[str, Any]:
-    """The report of a run (`latest`: the newest) in the folder of a store, else one that another machine put there.
-
-    Raises GenrecError that lists the newest finished runs of this machine.
-    """
-    path = root / "runs" / run / "report.json"
-    if path.is_file():  # here first: runs/latest is a link of this machine, at a URL there is none
-        return json.loads(path.read_text())
-    if store is not None:
-        with contextlib.suppress(GenrecError):
-            return json.loads(store.read_document(f"runs/{run}/report.json"))
-    found = sorted((root / "runs").glob("*/report.json"), key=lambda p: -p.stat().st_mtime)
-    runs = [p.parent.name for p in found if not p.parent.is_symlink()]
-    known = f"finished runs, newest first: {', '.join(runs[:5])}" if runs else "there is no finished run yet: make run"
-    raise GenrecError(f"{path.parent}: no report there; {known}")
 
 
 def print_report(report: dict[str, Any], store: Path) -> None:

@@ -25,6 +25,7 @@ class Run:
     refreshing: set[str] = field(default_factory=set)  # keys that this run began to compute again
     until: str | None = None
     compute: frozenset[str] | None = None  # stages that may be computed; None: all
+    given: dict[str, Artifact] = field(default_factory=dict)  # taken as they are: of the run that is measured again
     records: list[dict[str, Any]] = field(default_factory=list)
     previous: dict[str, Artifact] = field(default_factory=dict)  # of the model in service, where it is taken over
     promotion: dict[str, Any] | None = None  # what became of the model: see tasks/stages/promote.py

@@ -4,17 +4,21 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+from prefect import get_run_logger
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.flows import EntrypointType
 from prefect.schedules import Schedule
+from prefect.states import Completed, State
 
 from flows import recipes as ways
 from flows.compare import with_seeds, write_and_publish
 from flows.decision import say_in_name
 from flows.live import shown_in_prefect
+from flows.measure_again import COMPUTED, config_and_artifacts
 from flows.naming import name_flow_run
 from flows.publish import publish_report
 from flows.retrain import pipeline
+from flows.run_names import without_time
 from flows.serve.form import CHOOSE, Form, form
 from flows.serve.forms import (
     AS_CHOSEN,
@@ -22,6 +26,7 @@ from flows.serve.forms import (
     PROMOTE,
     AgainAlthoughStored,
     BeamWidth,
+    Change,
     Data,
     DataPath,
     Epochs,
@@ -31,9 +36,12 @@ from flows.serve.forms import (
     Refresh,
     Resamples,
     RlSteps,
+    RunName,
+    RunOrInService,
     Seed,
     Seeds,
     SeenItems,
+    ServiceName,
     Settings,
     Size,
     TakeOver,
@@ -41,7 +49,9 @@ from flows.serve.forms import (
     overrides_of,
     settings_of,
 )
+from flows.service_changes import in_words, put_in_service, take_back
 from genrec.config import Config
+from genrec.in_service.registry import Record
 from genrec.store.remote import open_store
 from tasks.checks import check_outside
 
@@ -56,7 +66,7 @@ NIGHTLY = "every night at 03:00 (Europe/Berlin)"
 def _config(data: str, recipe: str, fields: dict[str, Any], settings: list[str]) -> Config:
     """Raises GenrecError for settings that contradict each other, and for data that is not there."""
     files, chosen = DATA[data]
-    store = os.environ.get("GENREC_STORE")
+    store = _store()
     overrides = [*chosen, *overrides_of(fields, settings), *([f"store={json.dumps(store)}"] if store else [])]
     return ways.apply(recipe, files, overrides, early=check_outside)
 
@@ -140,13 +150,16 @@ def compare_recipes(
     write_and_publish(reports, config.store, together)
 
 
-@form("evaluate-only")
+_OF_RUN = {
+    name: f"{name} is gone: run names the run that is measured, with its own settings"
+    for name in ("preset", "data_source", "data_path", "recipe", "seed")
+}
+
+
+@form("evaluate-only", gone=_OF_RUN)
 def evaluate_only(
-    data: Data = "demo",
-    data_path: DataPath = "",
-    size: Size = "full",
-    recipe: Recipe = "default",
-    seed: Seed = 0,
+    run: RunOrInService = "",
+    name: ServiceName = "",
     beam_width: BeamWidth = 0,
     seen_items: SeenItems = AS_CHOSEN,
     num_bootstrap: Resamples = 0,
@@ -154,19 +167,21 @@ def evaluate_only(
     settings: Settings = [],  # noqa: B006
     preset: Any = None,
     data_source: Any = None,
+    data_path: Any = None,
+    recipe: Any = None,
+    seed: Any = None,
 ) -> None:
-    """Measure again a model that retrain has trained with the same data, recipe, seed and settings."""
+    """Measure again the model in service, or that of a finished run, with the settings it was trained with."""
     fields = settings_of(
-        seed=seed or None,
-        preset=size if size != "full" else None,
-        data__path=data_path,
         evaluate__beam_width=beam_width or None,
         evaluate__seen_items=seen_items,
         evaluate__num_bootstrap=num_bootstrap or None,
     )
-    config = _config(data, recipe, fields, settings)
+    overrides_of(fields, settings)  # refuses contradictions
+    config, artifacts = config_and_artifacts(run, name, _store(), fields, settings)
     refresh = frozenset({"evaluate"} if refresh_evaluation else ())
-    _run_and_publish(config, recipe, refresh=refresh, compute=frozenset({"baselines", "evaluate"}))
+    called = f"evaluate-{without_time(run) if run else name or 'in-service'}"
+    _run_and_publish(config, name=called, refresh=refresh, compute=frozenset(COMPUTED), given=artifacts)
 
 
 @form("embed-only")
@@ -183,9 +198,31 @@ def embed_only(
     _run_and_publish(config, "default", refresh=frozenset(refresh), until="embed")
 
 
-def _run_and_publish(config: Config, recipe: str, **arguments: Any) -> None:
+@form("promote", flow_run_name="promote {run}", gone={})
+def promote_run(run: RunName = CHOOSE) -> State[None]:
+    """Put the model of a finished run in service, without a comparison; roll-back takes it back."""
+    return _changed(*put_in_service(run, _store()))
+
+
+@form("roll-back", flow_run_name="roll back {name}", gone={})
+def roll_back(name: ServiceName = "", to: Change = 0) -> State[None]:
+    """Put the model back in service that was there before, or that of an earlier change."""
+    return _changed(*take_back(name, to, _store()))
+
+
+def _changed(name: str, record: Record) -> State[None]:
+    said = in_words(name, record)
+    get_run_logger().info(said)
+    return Completed(message=said)
+
+
+def _store() -> str | None:
+    return os.environ.get("GENREC_STORE")
+
+
+def _run_and_publish(config: Config, *recipes: str, name: str = "", **arguments: Any) -> None:
     with shown_in_prefect():
-        report = pipeline(config, name_flow_run(config, recipe), **arguments)
+        report = pipeline(config, name_flow_run(config, *recipes, name=name), **arguments)
     publish_report(report, open_store(config.store))
     say_in_name(report)
 
@@ -207,6 +244,8 @@ def deployments() -> list["RunnerDeployment"]:
         _deployment(compare_recipes, "compare-recipes", description=f"{compare_recipes.description}{explained}"),
         _deployment(evaluate_only, "evaluate-only"),
         _deployment(embed_only, "embed-only"),
+        _deployment(promote_run, "promote"),
+        _deployment(roll_back, "roll-back"),
     ]
 
 

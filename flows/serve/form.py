@@ -24,8 +24,9 @@ from tasks.run import STAGES
 
 CHOOSE = "choose"  # the default in Python of a field that has none in the form
 DATA = "data"
-# Fields that forms had before, which schedules may still hold, and what took their place.
-RENAMED = {
+# Fields that forms had before, which schedules may still hold, and what took their place. A form's function has them as
+# parameters that are None: Prefect calls it with all that is saved, or not at all.
+GONE = {
     "preset": "preset is gone: write data (what is read) and size (quick or full) instead",
     "data_source": "data_source is gone: data says what is read",
 }
@@ -34,32 +35,39 @@ RENAMED = {
 class FormSchema(ParameterSchema):
     """Prefect's schema of a flow's parameters, and what it leaves out: no other fields, and fields that contradict."""
 
+    propertyNames: dict[str, Any]  # before the next one: its words are better where both refuse
     additionalProperties: bool = False
-    propertyNames: dict[str, Any]
     allOf: list[dict[str, Any]]
 
 
 class Form(Flow):
     """A flow with a form. What it is given is checked by the form's schema before the run starts to work."""
 
+    gone: Mapping[str, str] = GONE
+
     @functools.cached_property
     def schema(self) -> FormSchema:
         """The JSON schema of the form's fields, as the server gets it."""
-        return form_schema(self.fn)
+        return form_schema(self.fn, self.gone)
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Raises ConfigError, in one line, that names the fields and what is meant."""
-        given = {name: value for name, value in parameters.items() if value != CHOOSE and name not in RENAMED}
-        given |= {name: value for name, value in parameters.items() if name in RENAMED and value is not None}
+        given = {
+            name: value
+            for name, value in parameters.items()
+            if value != CHOOSE and not (name in self.gone and value is None)
+        }
         problems = validate(given, self.schema.model_dump())
         if problems:
-            first = {str(p.absolute_path or p.validator): _in_words(p) for p in reversed(problems)}  # of each field
-            raise ConfigError(f"{self.name}: {'; '.join(words for words in first.values() if words)}")
+            first = {str(p.absolute_path): _in_words(p) for p in reversed(problems)}  # of each field, or of their names
+            raise ConfigError(f"{self.name}: {'; '.join(first.values())}")
         return super().validate_parameters(parameters)
 
 
-def form(name: str) -> Callable[[Callable[..., Any]], Form]:
-    """A form of a function whose parameters are types of flows/serve/forms.py.
+def form(
+    name: str, flow_run_name: str | None = None, gone: Mapping[str, str] = GONE
+) -> Callable[[Callable[..., Any]], Form]:
+    """A form of a function whose parameters are types of flows/serve/forms.py. gone: fields it had, and what to do now.
 
     Prefect takes descriptions from an `Args:` section of the docstring, and not from `Annotated`: so make one of them.
     """
@@ -70,20 +78,23 @@ def form(name: str) -> Callable[[Callable[..., Any]], Form]:
         what = inspect.getdoc(function) or ""
         lines = [f"    {field}: {text}" for field, text in _descriptions(function).items()]
         function.__doc__ = "\n".join([what, "", "Args:", *lines])
-        return Form(
+        made = Form(
             cancelled_when_stopped(without_secrets()(function)),
             name=name,
+            flow_run_name=flow_run_name,
             description=what,
             persist_result=False,
         )
+        made.gone = gone
+        return made
 
     return decorate
 
 
-def form_schema(function: Callable[..., Any]) -> FormSchema:
+def form_schema(function: Callable[..., Any], gone: Mapping[str, str]) -> FormSchema:
     """The schema of a form. A field whose default is CHOOSE has none, and has to be filled in."""
     made = parameter_schema(function)
-    fields = {name: dict(field) for name, field in made.properties.items() if name not in RENAMED}
+    fields = {name: dict(field) for name, field in made.properties.items() if name not in gone}
     required = [name for name, field in fields.items() if field.get("default") == CHOOSE]
     for name in required:
         del fields[name]["default"]
@@ -93,8 +104,8 @@ def form_schema(function: Callable[..., Any]) -> FormSchema:
         properties=fields,
         required=required,
         definitions=made.definitions,
-        propertyNames={"allOf": [{"if": {"const": old}, "then": {"const": new}} for old, new in RENAMED.items()]},
-        allOf=list(_contradictions(fields, required)),
+        propertyNames={"allOf": [{}, *({"if": {"const": old}, "then": {"const": new}} for old, new in gone.items())]},
+        allOf=[{}, *_contradictions(fields, required)],  # JSON schemas have no empty list
         additionalProperties=False,
     )
 
@@ -111,6 +122,12 @@ def _contradictions(fields: Mapping[str, Any], required: list[str]) -> Iterator[
         yield {
             "if": {"allOf": [{"properties": {DATA: {"const": "demo"}}}, known]},
             "then": {"properties": {"data_path": {"if": {"maxLength": 0}, "else": {"const": empty}}}},
+        }
+    if {"run", "name"} <= fields.keys():
+        unused = "empty, because run names the model that is meant"
+        yield {
+            "if": {"allOf": [{"properties": {"run": {"minLength": 1}}}, _is_given("run")]},
+            "then": {"properties": {"name": {"if": {"maxLength": 0}, "else": {"const": unused}}}},
         }
     if {"promote", "until"} <= fields.keys():
         never = "no, because until ends the run before the new model is measured"
@@ -149,8 +166,8 @@ def _in_words(problem: Problem) -> str:
             return f"{', '.join(missing)}: not chosen; set it in the form, or in the parameters of the schedule"
         case "additionalProperties":
             known = problem.schema["properties"]
-            unknown = [redact(str(name)) for name in problem.instance if name not in known and name not in RENAMED]
-            return f"there is no field {', '.join(unknown)}; the fields are {', '.join(known)}" if unknown else ""
+            unknown = [redact(str(name)) for name in problem.instance if name not in known]
+            return f"there is no field {', '.join(unknown)}; the fields are {', '.join(known)}"
         case "minimum" | "maximum" | "minItems" | "maxItems" | "maxLength":
             return f"{field}: its {problem.validator.lower()} is {expected}"
         case _:

@@ -116,7 +116,7 @@ RunName = Annotated[
     Field(
         description="Folder name of a finished run, as `latest` or 20260101-030000-shop.",
         json_schema_extra=refused_unless(
-            rf"^{WITHOUT_SECRETS}[A-Za-z0-9._-]{{1,120}}$", "the name of a finished run, or latest"
+            rf"^{WITHOUT_SECRETS}[A-Za-z0-9._-]{{1,120}}$", "the folder name of a finished run, or latest"
         ),
     ),
 ]
@@ -125,7 +125,7 @@ RunOrInService = Annotated[
     Field(
         description="Folder name of the finished run to measure, or `latest`. Empty: the model in service.",
         json_schema_extra=refused_unless(
-            rf"^{WITHOUT_SECRETS}[A-Za-z0-9._-]{{0,120}}$", "the name of a finished run, latest, or empty"
+            rf"^{WITHOUT_SECRETS}[A-Za-z0-9._-]{{0,120}}$", "the folder name of a finished run, latest, or empty"
         ),
     ),
 ]

@@ -17,6 +17,8 @@ from flows.serve.automations import crash_abandoned_runs, install
 from flows.serve.definitions import apply
 from flows.serve.deployments import TAG, deployments
 from flows.serve.processes import adopt_orphans, children, descendants, end
+from genrec.store.remote import open_store
+from tasks.in_service_artifact import bring_up_to_date
 
 _PATIENCE_S = 20.0  # a run that is stopped has this long to report its end and to shut Ray down
 _RUNS_AT_ONCE = 2
@@ -40,6 +42,7 @@ def main() -> None:
     for note in alerts.install_from_environment():
         print(note)
     crash_abandoned_runs(TAG)
+    bring_up_to_date(open_store(os.environ["GENREC_STORE"]))
     runner = EndsItsRuns(pause_on_shutdown=False, limit=_RUNS_AT_ONCE)
     for deployment in wanted:
         for note in apply(deployment, runner.add_deployment):

@@ -29,18 +29,35 @@ def load_config(
     origin: dict[tuple[str, ...], str] = {}
     for file in files:
         merged = _merge(merged, read_yaml(file), origin, str(file))
-    given = [parse_override(override, number) for number, override in enumerate(overrides or [], 1)]
-    # A variant is chosen before its options are set, in whichever order they were written: else these were dropped.
-    given.sort(key=lambda override: not _chooses(override.nested(override.guess())))
-    guessed = merged
-    for override in given:
-        guessed = _merge(guessed, override.nested(override.guess()), {}, "")
-    parsed = [(override.nested(override.value(guessed)), override.source) for override in given]
+    parsed = _parsed(overrides or [], merged)
     name = next((data["preset"] for data, _ in reversed(parsed) if "preset" in data), merged.get("preset", "full"))
     merged = _merge(merged, PRESETS.get(str(name), {}), origin, f"preset {name}")
     for data, source in parsed:
         merged = _merge(merged, data, origin, source)
     return validate(merged, origin, early)
+
+
+def changed(data: dict[str, Any], overrides: list[str]) -> Config:
+    """The config of a finished run, as plain data, with overrides; its `preset` is in its settings already.
+
+    Raises ConfigError as `load_config` does.
+    """
+    origin: dict[tuple[str, ...], str] = {}
+    for above, source in _parsed(overrides, data):
+        data = _merge(data, above, origin, source)
+    return validate(data, origin)
+
+
+def _parsed(overrides: list[str], below: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Overrides as nested data, with what messages call each; `below`: the settings that they override.
+
+    A variant is chosen before its options are set, in whichever order they were written: else these were dropped.
+    """
+    given = [parse_override(override, number) for number, override in enumerate(overrides, 1)]
+    given.sort(key=lambda override: not _chooses(override.nested(override.guess())))
+    for override in given:
+        below = _merge(below, override.nested(override.guess()), {}, "")
+    return [(override.nested(override.value(below)), override.source) for override in given]
 
 
 def validate(

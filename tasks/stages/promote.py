@@ -20,6 +20,7 @@ from genrec.in_service.decision import Rule, decide
 from genrec.in_service.registry import Record, Registry
 from genrec.report import words
 from genrec.store.local import Artifact
+from tasks.in_service_artifact import publish
 from tasks.ray.watch import watcher
 from tasks.run import Run
 from tasks.stages.in_service import in_service
@@ -89,7 +90,9 @@ def _promote(
     """Put the new model in service, or leave the one that is there; log, state and report say which and why."""
     in_service = record.run_id if record else None
     if decision == "promoted":
-        change = Registry(run.store, run.config.name).promote(run.run_id, keys, why, figures, _digests(run))
+        registry = Registry(run.store, run.config.name)
+        change = registry.promote(run.run_id, keys, why, figures, _digests(run))
+        publish(registry)
         figures, in_service = {"change": change.number, **figures}, change.run_id
     run.promotion = {
         **{"promoted": decision == "promoted", "decision": decision, "in_service": in_service, "why": why},

@@ -35,7 +35,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(cluster):
-    run = cluster.start(promote=True)
+    run = cluster.start(promote="if not worse")
     assert cluster.finished(run, PATIENCE_S) == "Completed", cluster.output()[-5000:]
     return run
 

@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from genrec.in_service.registry import Registry
+from genrec.store.remote import open_store
 from tasks.run import STAGES
 from tests.e2e.conftest import ROOT, tiny_command
 from tests.support.served import FINAL, Served, clean_environment, left_over, listening
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
+
+DEPLOYMENTS = (
+    *("retrain", "retrain-nightly", "compare-recipes", "evaluate-only", "embed-only", "promote", "roll-back"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +79,7 @@ def test_a_taken_port_is_named(served, tmp_path):
 
 
 def test_the_deployments_are_there_with_one_run_at_a_time_and_the_nightly_schedule_off(served):
-    for name in ("retrain", "retrain-nightly", "compare-recipes", "evaluate-only", "embed-only"):
+    for name in DEPLOYMENTS:
         found = served.deployment(name)
         assert found["global_concurrency_limit"]["limit"] == 1, name
         assert found["concurrency_options"]["collision_strategy"] == "ENQUEUE"
@@ -82,10 +88,10 @@ def test_the_deployments_are_there_with_one_run_at_a_time_and_the_nightly_schedu
 
 
 def test_every_field_of_every_form_is_explained_and_choices_are_lists(served):
-    for name in ("retrain", "compare-recipes", "evaluate-only", "embed-only"):
+    for name in DEPLOYMENTS:
         fields = served.deployment(name)["parameter_openapi_schema"]["properties"]
         assert {n for n, f in fields.items() if len(f.get("description") or "") < 20} == set()
-        assert fields["data"]["enum"] == ["demo", "my tables", "Amazon 2023", "Amazon 2018"]
+        assert fields.get("data", {}).get("enum") in (None, ["demo", "my tables", "Amazon 2023", "Amazon 2018"])
     fields = served.deployment()["parameter_openapi_schema"]["properties"]
     assert fields["seed"]["minimum"] == 0
     assert fields["refresh"]["items"]["enum"] == list(STAGES)
@@ -131,14 +137,7 @@ def test_settings_that_the_server_cannot_check_fail_in_the_first_second_with_one
 
 
 def test_cached_stages_are_shown_as_cached_under_readable_names(served, cached_run):
-    status = served.tasks(cached_run)
-    # There where another test has put another model in service: the two are compared.
-    assert status.pop("in_service", "Completed") in ("Completed", "Cached")
-    assert status == {
-        **dict.fromkeys(STAGES, "Cached"),
-        "promote": "Completed",
-        "report": "Completed",
-    }
+    assert served.tasks(cached_run) == {**dict.fromkeys(STAGES, "Cached"), "report": "Completed"}
     run = served.call("GET", f"/flow_runs/{cached_run}")
     assert run["name"] == "demo-default-full-seed0"
     assert {"data:demo", "recipe:default"} <= set(run["tags"])
@@ -226,13 +225,49 @@ def _command_name(pid: int) -> str | None:
         return None
 
 
-def test_evaluate_only_measures_what_is_there_and_refuses_to_train(served):
-    run = served.start("evaluate-only", beam_width=21)
-    assert served.finished(run) == "Completed"
-    assert served.tasks(run)["evaluate"] == "Completed"
-    refused = served.start("evaluate-only", seed=77)
-    assert served.finished(refused) == "Failed"
-    assert "run retrain with the same settings first" in served.call("GET", f"/flow_runs/{refused}")["state"]["message"]
+def test_a_model_is_promoted_measured_again_and_taken_back_and_the_artifact_says_what_is_in_service(served):
+    """By the form of retrain, by the deployment promote, by the command line, and by roll-back."""
+
+    def shown() -> str:
+        return served.call("GET", "/artifacts/in-service-demo/latest")["data"]
+
+    retrained = served.start(promote="if not worse", seed=1, until="evaluate")
+    assert served.finished(retrained) == "Completed", served.output()[-3000:]
+    decided = served.call("GET", f"/flow_runs/{retrained}")["name"].rpartition(": ")[2]
+    assert served.tasks(retrained)["promote"] == decided.capitalize()
+    assert decided in ("promoted", "kept")
+    before = Registry(open_store(str(served.store)), "demo").current()
+    assert before.run_id in shown()
+
+    promoted = _asked(served, "promote", run="first")
+    assert served.finished(promoted) == "Completed"
+    assert "demo: first is in service (change " in served.call("GET", f"/flow_runs/{promoted}")["state"]["message"]
+    assert "`first` is in service" in shown()
+
+    measured = _asked(served, "evaluate-only", beam_width=21)
+    assert served.finished(measured) == "Completed", served.output()[-3000:]
+    status = served.tasks(measured)
+    assert {status.pop(stage) for stage in ("baselines", "evaluate")} == {"Completed"}
+    assert status == {**dict.fromkeys(STAGES[: STAGES.index("baselines")], "Cached"), "report": "Completed"}
+
+    back = _asked(served, "roll-back")
+    assert served.finished(back) == "Completed"
+    assert f"`{before.run_id}` is in service" in shown()
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "promote", "first", "--store", str(served.store)],
+        capture_output=True, text=True, cwd=ROOT, env=clean_environment(), timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "`first` is in service" in shown()
+
+    nosuch = _asked(served, "evaluate-only", run="nosuch")
+    assert served.finished(nosuch) == "Failed"
+    assert "finished runs, newest first: " in served.call("GET", f"/flow_runs/{nosuch}")["state"]["message"]
+
+
+def _asked(served: Served, name: str, **parameters: object) -> str:
+    body = {"parameters": parameters}
+    return served.call("POST", f"/deployments/{served.deployment(name)['id']}/create_flow_run", body)["id"]
 
 
 def test_embed_only_stops_at_the_vectors(served, cached_run):

@@ -109,6 +109,7 @@ def _decided(monkeypatch, store, run, good_enough=True, valid_rows=5):
 
     monkeypatch.setattr(promote_stage, "in_service", lambda run, **inputs: asked.update(inputs=inputs) or measured)
     monkeypatch.setattr(promote_stage, "decide", decide)
+    monkeypatch.setattr(promote_stage, "publish", lambda registry: asked.update(shown=registry.current().run_id))
     monkeypatch.setattr(promote_stage, "task", partial(_as_it_is, asked))
     promote(run)
     return asked
@@ -127,6 +128,7 @@ def test_the_decision_puts_the_new_model_in_service_or_leaves_the_old_one(monkey
     assert (run.promotion["promoted"], run.promotion["decision"]) == (good_enough, decision)
     assert asked["state"].name == decision.capitalize()
     assert asked["state"].message == words.promotion(run.promotion)
+    assert asked.get("shown") == ("tuesday" if good_enough else None)
     assert run.promotion["in_service"] == Registry(store, "shop").current().run_id == stays
     assert (run.promotion["new"], run.promotion["current"]) == (0.2, 0.1)
 

@@ -10,7 +10,6 @@ import pytest
 from prefect.utilities.schema_tools.validation import ValidationError, is_valid_schema, validate
 
 from flows.serve import deployments
-from flows.serve.form import RENAMED
 from flows.serve.patterns import WITHOUT_SECRETS, setting_names
 from genrec.errors import ConfigError
 from tests.support.secret_samples import TOKENS
@@ -22,9 +21,12 @@ FORMS = [
     deployments.compare_recipes,
     deployments.evaluate_only,
     deployments.embed_only,
+    deployments.promote_run,
+    deployments.roll_back,
 ]
 OF_DATA = [form for form in FORMS if "data_path" in form.schema.properties]
-CHOSEN = {"data": "my tables", "promote": "no"}  # what has no default in some forms
+# What has no default in some forms.
+CHOSEN = {"data": "my tables", "promote": "no", "run": "latest"}
 REFUSED = [
     ("settings", "HF_TOKEN=hf_canary"),
     ("settings", "hf_token=canary"),
@@ -65,8 +67,11 @@ def _schema(form):
 
 
 def _parameters(form, field, value):
-    chosen = {name: value for name, value in CHOSEN.items() if name in form.schema.properties}
-    return {**chosen, field: [value] if field == "settings" else value}
+    return {**_chosen(form), field: [value] if field == "settings" else value}
+
+
+def _chosen(form):
+    return {name: value for name, value in CHOSEN.items() if name in form.schema.properties}
 
 
 def _refusal(form, parameters):
@@ -112,18 +117,17 @@ def test_a_field_is_explained_in_one_or_two_lines_and_the_form_in_a_sentence(for
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.fn.__name__)
 def test_a_field_that_the_form_does_not_have_is_refused(form):
-    by_server, by_run = _refusal(form, {**_parameters(form, "settings", "seed=1"), "HF_TOKEN": "canary"})
+    by_server, by_run = _refusal(form, {**_chosen(form), "HF_TOKEN": "canary"})
     for said in (by_server, by_run):
         assert "HF_TOKEN" in said
         assert "canary" not in said
     assert "the fields are" in by_run
 
 
-@pytest.mark.parametrize("old", RENAMED)
-@pytest.mark.parametrize("form", OF_DATA, ids=lambda f: f.fn.__name__)
+@pytest.mark.parametrize(("form", "old"), [(form, old) for form in FORMS for old in form.gone])
 def test_a_field_of_before_is_refused_with_what_took_its_place(form, old):
-    for said in _refusal(form, {**_parameters(form, "settings", "seed=1"), old: "canary"}):
-        assert RENAMED[old] in said
+    for said in _refusal(form, {**_chosen(form), old: "canary"}):
+        assert form.gone[old] in said
         assert "canary" not in said
 
 
@@ -153,10 +157,21 @@ def test_the_nightly_starts_nothing_before_data_and_promotion_are_chosen():
         by_server, by_run = _refusal(nightly, chosen)
         assert "is a required property" in by_server
         assert "not chosen; set it in the form, or in the parameters of the schedule" in by_run
-    assert nightly.validate_parameters(CHOSEN)
+    assert nightly.validate_parameters(_chosen(nightly))
     (deployment,) = (d for d in deployments.deployments() if d.name == "retrain-nightly")
     assert [(s.active, s.slug) for s in deployment.schedules] == [(False, deployments.NIGHTLY)]
     assert deployments.NIGHTLY in deployment.description
+
+
+def test_a_model_is_named_by_its_run_or_as_the_one_in_service_not_both():
+    for run in ("", "latest", "20260101-030000-shop-1a2b3c"):
+        assert deployments.evaluate_only.validate_parameters({"run": run})["run"] == run
+    assert deployments.evaluate_only.validate_parameters({"name": "shop"})
+    for said in _refusal(deployments.evaluate_only, {"run": "latest", "name": "shop"}):
+        assert "name" in said
+        assert "run names the model" in said
+    for run in ("", "../elsewhere", "a b"):
+        assert "the folder name of a finished run" in _refusal(deployments.promote_run, {"run": run})[1]
 
 
 @pytest.mark.parametrize(
