@@ -105,9 +105,11 @@ def finished_report(root: Path, run: str, store: Store | None = None) -> dict[st
 
 
 def print_report(report: dict[str, Any], store: Path) -> None:
-    """Table, sentences and place of a report; `store` is the folder with runs/."""
+    """Table, sentences and place of a report, and the disk in use; `store` is the folder with runs/."""
     from flows.console import table
+    from flows.housekeeping import shown_size
     from genrec.report.results import terminal_rows
+    from genrec.store.prune import disk_use
 
     columns, rows = terminal_rows(report)
     if rows:
@@ -116,6 +118,8 @@ def print_report(report: dict[str, Any], store: Path) -> None:
         out.print(line)
     folder = store / "runs" / report["run_id"]
     out.print(f"report  {folder / 'report.html'}  (figures: report.json)")
+    used = shown_size(sum(disk_use(store).values()))
+    out.print(f"store   {store}  {used} on disk; `python -m flows prune` lists what can go", soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from flows.serve.credentials import auth_string
 from flows.serve.launch import ends_with_this_process
+from flows.serve.server_log import keep_small
 from genrec.errors import GenrecError
 
 _CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
@@ -47,6 +48,7 @@ class Server:
 
     def __init__(self, home: Path, port: int) -> None:
         home.mkdir(parents=True, exist_ok=True)
+        keep_small(home / "server.log")
         self.home, self.log, self.port = home, home / "server.log", port
         self.url = f"http://127.0.0.1:{port}"
         self.auth, self.auth_is_new = auth_string(home)
