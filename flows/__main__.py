@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from flows.run_names import check_name, recipe_of
+from flows.run_names import by_scheme, check_name, recipe_of, tags
 from flows.serve import environment
 from flows.session import (
     checked_config,
@@ -144,14 +144,18 @@ def compare(
         checked = [checked_config([path, *(overlay or [])], overrides, store) for path in [*configs, *(more or [])]]
         environment.prepare(local_root(checked[0].store), debug)
         with prefect_api(checked[0]) as ready, terminal():
+            import prefect
+
             from flows.compare import compare as compare_flow
 
             ready()
-            result = compare_flow(
-                configs=[c.model_dump(mode="json") for c in checked],
-                run_id=claimed_run_id("compare", checked[0].store),
-                seeds=seeds,
-            )
+            names = [c.name for c in checked]
+            with prefect.tags(*tags(checked[0], *names)):
+                result = compare_flow(
+                    configs=[c.model_dump(mode="json") for c in checked],
+                    run_id=claimed_run_id(by_scheme(checked[0], *names), checked[0].store),
+                    seeds=seeds,
+                )
         from flows.console import table
 
         out.print(table("HR and NDCG of every config", result["columns"], result["table"]))
