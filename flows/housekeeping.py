@@ -38,7 +38,7 @@ def prune(out: Console, store: str, keep_days: float, yes: bool) -> None:
     found: list[tuple[str, Path, int]] = [(item.kind, item.path.relative_to(opened.root), item.bytes) for item in items]
     found += [("Ray session", path, num_bytes) for path, num_bytes in sessions]
     for kind, path, num_bytes in found:
-        out.print(f"{kind}  {path}  {shown_size(num_bytes)}", soft_wrap=True)
+        out.print(f"{kind}  {path}  {shown_size(num_bytes)}", markup=False, soft_wrap=True)
     out.print(f"{'removed' if yes else 'to remove'}: {_totals(found)}", soft_wrap=True)
     if found and not yes:
         out.print("Nothing was removed; --yes removes it.")

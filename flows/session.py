@@ -117,9 +117,11 @@ def print_report(report: dict[str, Any], store: Path) -> None:
     for line in report.get("verdict", []):
         out.print(line)
     folder = store / "runs" / report["run_id"]
-    out.print(f"report  {folder / 'report.html'}  (figures: report.json)")
+    out.print(f"report  {folder / 'report.html'}  (figures: report.json)", markup=False, soft_wrap=True)
     used = shown_size(sum(disk_use(store).values()))
-    out.print(f"store   {store}  {used} on disk; `python -m flows prune` lists what can go", soft_wrap=True)
+    out.print(
+        f"store   {store}  {used} on disk; `python -m flows prune` lists what can go", markup=False, soft_wrap=True
+    )
 
 
 @contextlib.contextmanager
