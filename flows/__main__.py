@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from flows.finished import finished_report
-from flows.run_names import check_name, recipe_of
+from flows.run_names import by_scheme, check_name, recipe_of, tags
 from flows.serve import environment
 from flows.session import (
     checked_config,
@@ -146,14 +146,17 @@ def compare(
         environment.prepare(local_root(checked[0].store), debug)
         environment.check_api()
         with prefect_api(checked[0]) as ready, terminal():
+            import prefect
+
             from flows.compare import compare as compare_flow
             from flows.interrupts import as_interrupt
 
             ready()
-            with as_interrupt():
+            names = [c.name for c in checked]
+            with as_interrupt(), prefect.tags(*tags(checked[0], *names)):
                 result = compare_flow(
                     configs=[c.model_dump(mode="json") for c in checked],
-                    run_id=claimed_run_id("compare", checked[0].store),
+                    run_id=claimed_run_id(by_scheme(checked[0], *names), checked[0].store),
                     seeds=seeds,
                 )
         from flows.console import table

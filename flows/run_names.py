@@ -23,9 +23,12 @@ def run_name(config: Config, recipe: str, typed: str = "") -> str:
     """The name of a run: `typed` where there is one, the config's `name` where it is none of the project's, else the scheme."""
     if typed:
         return typed
-    if config.name not in _names_of_project():
-        return config.name
-    return f"{data_name(config)}-{recipe}-{config.preset}-seed{config.seed}"
+    return by_scheme(config, recipe) if config.name in _names_of_project() else config.name
+
+
+def by_scheme(config: Config, *recipes: str) -> str:
+    """Data, recipe (of a comparison: recipes), size and seed."""
+    return f"{data_name(config)}-{'-vs-'.join(recipes)}-{config.preset}-seed{config.seed}"
 
 
 def check_name(typed: str) -> None:

@@ -91,10 +91,12 @@ def run_flow(checked: Config, recipe: str, name: str = "", **arguments: Any) -> 
 
 
 def print_report(report: dict[str, Any], store: Path) -> None:
-    """Table, sentences and place of a report; `store` is the folder with runs/."""
+    """Table, sentences and place of a report, and the disk in use; `store` is the folder with runs/."""
     from flows.console import table
+    from flows.housekeeping import shown_size
     from genrec.data.coverage import read_in_words
     from genrec.report.results import terminal_rows
+    from genrec.store.prune import disk_use
 
     columns, rows = terminal_rows(report)
     if rows:
@@ -107,6 +109,10 @@ def print_report(report: dict[str, Any], store: Path) -> None:
         out.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
     folder = store / "runs" / report["run_id"]
     out.print(f"report  {folder / 'report.html'}  (figures: report.json)", markup=False, soft_wrap=True)
+    used = shown_size(sum(disk_use(store).values()))
+    out.print(
+        f"store   {store}  {used} on disk; `python -m flows prune` lists what can go", markup=False, soft_wrap=True
+    )
 
 
 @contextlib.contextmanager

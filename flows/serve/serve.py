@@ -19,6 +19,7 @@ from flows.serve.launch import ends_with_this_process
 from flows.serve.processes import adopt_orphans, descendants, end, reap
 from flows.serve.report_pages import PREFIX
 from flows.serve.server import Server, is_free, only_one
+from flows.serve.server_log import keep_small
 from genrec.errors import GenrecError
 
 _LOOK_EVERY_S = 0.5
@@ -82,6 +83,7 @@ def _watch_over(server: Server, runner: list[subprocess.Popen]) -> None:
     deaths: list[float] = []
     while True:
         time.sleep(_LOOK_EVERY_S)
+        keep_small(server.log)
         dead = [name for name, p in (("server", server.process), ("runner", runner[0])) if p.poll() is not None]
         if not dead:
             continue

@@ -22,6 +22,7 @@ from pathlib import Path
 from flows.serve.credentials import auth_string
 from flows.serve.first_start import FirstStart
 from flows.serve.launch import ends_with_this_process
+from flows.serve.server_log import keep_small
 from genrec.errors import GenrecError
 
 _CLIENT = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
@@ -51,6 +52,7 @@ class Server:
 
     def __init__(self, home: Path, port: int, reports: Path | None = None) -> None:
         home.mkdir(parents=True, exist_ok=True)
+        keep_small(home / "server.log")
         self.home, self.log, self.port = home, home / "server.log", port
         self.url, self.reports = f"http://127.0.0.1:{port}", reports
         self.first = FirstStart(home)

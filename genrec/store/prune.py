@@ -52,7 +52,7 @@ def removable(store: Store, keep_days: float) -> list[Item]:
     """What has not changed for `keep_days` days and is not in use, as far as that is known before it is locked."""
     before = time.time() - keep_days * 24 * 3600
     items = [*_failed_runs(store), *_artifacts(store), *_corrupt(store), *_checkpoints(store)]
-    return [item for item in items if _changed_at(item.path) <= before]
+    return [item for item in items if changed_at(item.path) <= before]
 
 
 def remove(store: Store, items: Sequence[Item]) -> list[Item]:
@@ -67,7 +67,7 @@ def remove(store: Store, items: Sequence[Item]) -> list[Item]:
 
 def disk_use(root: Path) -> dict[str, int]:
     """Bytes of files in each folder of a store, the largest first."""
-    sizes = {path.name: _size(path) for path in root.iterdir() if path.is_dir() and not path.is_symlink()}
+    sizes = {path.name: size(path) for path in root.iterdir() if path.is_dir() and not path.is_symlink()}
     return dict(sorted(sizes.items(), key=lambda entry: -entry[1]))
 
 
@@ -77,7 +77,7 @@ def disk_use(root: Path) -> dict[str, int]:
 def _failed_runs(store: Store) -> Iterator[Item]:
     for path in _folders(store.root / "runs"):
         if not _is_finished(path) and not _is_locked(store.root, f"run-{path.name}.lock"):
-            yield Item("failed run", path, "", _size(path))
+            yield Item("failed run", path, "", size(path))
 
 
 def _artifacts(store: Store) -> Iterator[Item]:
@@ -89,20 +89,20 @@ def _artifacts(store: Store) -> Iterator[Item]:
         for generation in generations.of(key):
             path = generations.path(key, generation)
             if generation != current and not is_named(key, generations.digest(key, generation)):
-                yield Item("old generation", path, key, _size(path))
+                yield Item("old generation", path, key, size(path))
             elif generation == current and key not in words and not is_named(key, generations.digest(key, generation)):
-                yield Item("artifact", path, key, _size(path))
+                yield Item("artifact", path, key, size(path))
 
 
 def _corrupt(store: Store) -> Iterator[Item]:
     for path in _folders(store.root / "corrupt"):
-        yield Item("corrupt entry", path, "", _size(path))
+        yield Item("corrupt entry", path, "", size(path))
 
 
 def _checkpoints(store: Store) -> Iterator[Item]:
     for path in _folders(store.root / "work"):
         if not _is_locked(store.root, f"{path.name}.lock"):
-            yield Item("checkpoints", path, path.name, _size(path))
+            yield Item("checkpoints", path, path.name, size(path))
 
 
 def _words(store: Store) -> set[str]:
@@ -181,7 +181,7 @@ def _files(path: Path) -> Iterator[Path]:
     return (p for p in path.rglob("*") if p.is_symlink() or p.is_file())
 
 
-def _size(path: Path) -> int:
+def size(path: Path) -> int:
     """Bytes of the files below a folder; those that vanish meanwhile count nothing."""
     total = 0
     for file in _files(path):
@@ -190,7 +190,7 @@ def _size(path: Path) -> int:
     return total
 
 
-def _changed_at(path: Path) -> float:
+def changed_at(path: Path) -> float:
     """When anything at or below a path was changed last, Unix time in seconds; of an artifact, when it was written."""
     if (path / MANIFEST).is_file():
         return (path / MANIFEST).stat().st_mtime

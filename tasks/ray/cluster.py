@@ -19,6 +19,7 @@ from genrec.progress import FileProgress, read_progress
 from genrec.redact import holds_secret, without_secrets
 from tasks.ray import environment
 from tasks.ray.made_on import note, num_threads, ray_address
+from tasks.ray.sessions import note_start
 from tasks.ray.watch import watcher
 from tasks.ray.worker_log import LogReader, log_to
 from tasks.stop import POLL_S, stopping
@@ -69,12 +70,13 @@ def _start(**options: Any) -> None:
 
     for left in reversed(range(_START_ATTEMPTS)):
         try:
-            ray.init(
+            started: Any = ray.init(
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
                 **options,
             )
+            note_start(started.address_info["session_dir"])
             return
         except Exception as error:  # Ray raises nothing more special than this
             if "timed out during startup" not in str(error):

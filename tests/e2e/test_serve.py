@@ -12,6 +12,7 @@ import pytest
 
 from genrec.in_service.registry import Registry
 from genrec.store.remote import open_store
+from tasks.ray import sessions
 from tasks.run import STAGES
 from tests.e2e.conftest import ROOT, tiny_command
 from tests.support.served import FINAL, Served, clean_environment, left_over, listening
@@ -328,6 +329,8 @@ def test_at_the_end_no_process_is_left_and_the_next_serve_has_the_state(tmp_path
     assert left_over(pids, tmp_path) == []
     assert [pid for pid in pids if Path(f"/proc/{pid}").exists()] == [], "dead, but never collected"
     assert "Traceback" not in up.output().partition("stopping")[2]
+    started = {json.loads((folder / "genrec.json").read_text())["pid"] for folder in sessions.ended(keep_days=0)}
+    assert started & set(pids), "the folder of its Ray is one that prune removes"
     again = Served(tmp_path)
     try:
         assert again.password not in again.output()

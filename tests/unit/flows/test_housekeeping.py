@@ -1,11 +1,22 @@
 """The command `prune`: it lists, and removes only when told to."""
 
+import json
 import os
 
+import pytest
 from typer.testing import CliRunner
 
 from flows.__main__ import app
 from genrec.store.local import Store
+
+
+@pytest.fixture(autouse=True)
+def sessions(tmp_path_factory, monkeypatch):
+    """Ray's folder of sessions; not the one of this machine."""
+    folder = tmp_path_factory.mktemp("tmp")
+    monkeypatch.setenv("RAY_TMPDIR", str(folder))
+    monkeypatch.setattr("tasks.ray.sessions._TEMPORARY", ())
+    return folder / "ray"
 
 
 def _prune(root, *arguments, code=0):
@@ -34,6 +45,19 @@ def test_keep_days_says_what_is_old_enough(tmp_path):
     assert "to remove: nothing" in _prune(tmp_path)
     assert "runs/failed" in _prune(tmp_path, "--keep-days", "0")
     _prune(tmp_path, "--keep-days", "-1", code=2)
+
+
+def test_sessions_of_ray_that_ended_are_listed_and_removed_with_yes(tmp_path, sessions):
+    Store(tmp_path)
+    ended = sessions / "session_1"
+    ended.mkdir(parents=True)
+    (ended / "genrec.json").write_text(json.dumps({"pid": 2**22 + 1, "started_at_unix_s": 1.0}))  # above all pids
+    listed = " ".join(_prune(tmp_path, "--keep-days", "0").split())
+    assert f"Ray session {ended} 42 B" in listed
+    assert "to remove: 42 B (42 bytes): 1 x Ray session 42 B" in listed
+    assert ended.exists()
+    assert "removed: 42 B" in _prune(tmp_path, "--keep-days", "0", "--yes")
+    assert not ended.exists()
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path):

@@ -39,6 +39,10 @@ def test_a_run_is_called_by_data_recipe_size_and_seed_unless_its_config_says_how
     assert run_names.run_name(config, run_names.recipe_of([CONF / file for file in files])) == name
 
 
+def test_a_comparison_is_called_by_its_data_and_recipes():
+    assert run_names.by_scheme(_config("demo.yaml"), "default", "lora") == "demo-default-vs-lora-full-seed0"
+
+
 def test_a_typed_name_wins_over_that_of_the_config():
     assert run_names.run_name(_config("demo.yaml", name="mine"), "default", "Spring, try 2") == "Spring, try 2"
 

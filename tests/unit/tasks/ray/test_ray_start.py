@@ -1,5 +1,9 @@
 """Ray on a machine that is too busy to bring it up in time."""
 
+import json
+import os
+from types import SimpleNamespace
+
 import pytest
 import ray
 
@@ -11,7 +15,7 @@ TOO_LATE = Exception("The current node timed out during startup. This could happ
 
 
 @pytest.fixture
-def starts(monkeypatch):
+def starts(monkeypatch, tmp_path):
     """Outcomes of the next attempts to start Ray, first one last; what was called is noted."""
     outcomes, calls = [], []
 
@@ -20,6 +24,7 @@ def starts(monkeypatch):
         outcome = outcomes.pop()
         if outcome is not None:
             raise outcome
+        return SimpleNamespace(address_info={"session_dir": str(tmp_path)})
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
@@ -35,6 +40,12 @@ def test_a_slow_start_is_tried_again(starts):
     cluster.connect(ResourcesConfig())
     assert calls == ["init", "shutdown", "init"]
     assert cluster._started_here
+
+
+def test_the_folder_of_the_session_says_which_process_started_it(starts, tmp_path):
+    starts[0].append(None)
+    cluster.connect(ResourcesConfig())
+    assert json.loads((tmp_path / "genrec.json").read_text())["pid"] == os.getpid()
 
 
 def test_a_start_that_never_comes_is_a_plain_error(starts):
