@@ -14,6 +14,7 @@ from genrec.config.load import validate
 from genrec.redact import without_secrets
 from genrec.store.prune import running
 from genrec.store.remote import open_store
+from tasks.checks import check_outside
 from tasks.ray.cluster import disconnect
 from tasks.run import STAGES, ReachedEnd, Run, check_stage, stages_to_refresh
 from tasks.stages.base import base
@@ -61,6 +62,7 @@ def pipeline(
     refresh_elsewhere: bool = False,
 ) -> dict[str, Any]:
     """What the flows share: run the stages and report. `compute` names the stages that may be computed; null: all."""
+    check_outside(config)  # again: a run from the UI or a worker starts here
     run = Run(
         config=config,
         store=open_store(config.store),
