@@ -22,6 +22,7 @@ from genrec.redact import without_secrets
 from genrec.store.local import Artifact
 from genrec.store.prune import running
 from genrec.store.remote import open_store
+from tasks.checks import check_outside
 from tasks.ray.cluster import disconnect
 from tasks.run import STAGES, Run, check_stage, stages_to_refresh
 from tasks.side_by_side import side_by_side
@@ -81,6 +82,8 @@ def pipeline(
 
     Raises Stopped, or the interrupt, where the run was stopped: no stage is at work any more then.
     """
+    if not given:  # else neither data nor base model is read
+        check_outside(config)  # again: a run of a worker on another machine begins here
     run = Run(
         config=config,
         store=open_store(config.store),

@@ -22,6 +22,7 @@ import os
 import re
 import time
 import uuid
+from glob import has_magic
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -163,7 +164,11 @@ class RemoteStore(Store):
 
     def _remove(self, place: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            self.fs.rm(place, recursive=True)
+            if not has_magic(self.base):
+                self.fs.rm(place, recursive=True)
+                return
+            for path in self.fs.find(place):  # `rm` would take the name of the store for a pattern
+                self.fs.rm_file(path)
 
     def _marker_of(self, key: str, digest: str) -> dict[str, Any] | None:
         """The marker of the upload with a digest, the current one or one that was replaced."""

@@ -75,6 +75,21 @@ def test_an_upload_that_was_cut_off_at_any_file_is_never_seen(machines, monkeypa
     assert len(uploads) == 1  # what was cut off is gone
 
 
+def test_a_store_named_like_a_pattern_keeps_and_removes_what_any_other_does(tmp_path):
+    one, two = (RemoteStore("memory://shop [1]*", tmp_path / name) for name in ("one", "two"))
+    _commit(one, text="old")
+    place = _remote(one, "objects", "sid-1")
+    one.fs.pipe_file(f"{place}/{int(time.time() - CUT_OFF_S) - 5:010d}-abc/b.bin", b"cut off")
+    _commit(one, text="new", replace=True)
+    assert two.lookup("sid-1").digest == one.lookup("sid-1").digest
+    assert len([path for path in one.fs.find(place) if path.endswith("b.bin")]) == 2  # the old and the new upload
+    one.release()
+    assert one.remove_old_generations() >= 1
+    assert len([path for path in one.fs.find(place) if path.endswith("b.bin")]) == 1
+    for path in one.fs.find(one.base):
+        one.fs.rm_file(path)
+
+
 def test_the_first_marker_wins_and_everyone_ends_with_its_bytes(machines):
     one, two = machines
     first = _commit(one, text="first")

@@ -134,3 +134,12 @@ def as_another_user():
 def test_a_store_whose_folders_are_there_but_cannot_be_written_is_named(as_another_user):
     with pytest.raises(GenrecError, match=r"store .*: cannot be written \(Permission denied\); choose another --store"):
         _check(as_another_user)
+
+
+def test_a_run_that_does_not_come_from_the_command_line_is_checked_too(tmp_path, unreachable):
+    from flows.retrain import pipeline
+
+    config = load_config([], [f"store={tmp_path / 'store'}", "base.model=owner/name"])
+    with pytest.raises(GenrecError, match="owner/name cannot be reached"):
+        pipeline(config, "run")
+    assert not any((tmp_path / "store" / "objects").iterdir())
