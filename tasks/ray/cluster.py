@@ -17,6 +17,7 @@ from genrec.config import ResourcesConfig, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import FileProgress, read_progress
 from genrec.redact import holds_secret, without_secrets
+from tasks.ray.gpus import check_reserved_gpu
 from tasks.ray.made_on import note, num_threads, ray_address
 from tasks.ray.watch import watcher
 from tasks.ray.worker_log import LogReader, log_to
@@ -39,7 +40,7 @@ def connect(resources: ResourcesConfig) -> None:
 def _connect(resources: ResourcesConfig) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # a task that reserves no GPU sees none
     address = ray_address(resources)
     if not address:  # else Ray takes 127.0.0.1 for the address in the network and listens on every interface
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -224,6 +225,7 @@ def invoke(
 ) -> Any:
     """What runs in the Ray worker: thread limits first, for more threads than cores slow each other down."""
     limit_threads(threads)
+    check_reserved_gpu()
     note(Path(log_file).parent, threads)
     if progress_file:
         call = {**call, "progress": FileProgress(Path(progress_file))}
@@ -265,6 +267,7 @@ def _worker_environment(resources: ResourcesConfig) -> dict[str, str]:
         # Threads that wait must sleep, not spin: next to a busy process two spinning threads on two cores train about
         # seven times slower than one thread, two sleeping ones a little faster.
         "OMP_WAIT_POLICY": "PASSIVE",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
         "POLARS_MAX_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",
