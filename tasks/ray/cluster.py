@@ -18,6 +18,7 @@ from genrec.errors import GenrecError
 from genrec.progress import FileProgress, read_progress
 from genrec.redact import holds_secret, without_secrets
 from tasks.ray import environment
+from tasks.ray.gpus import check_reserved_gpu
 from tasks.ray.made_on import note, num_threads, ray_address
 from tasks.ray.sessions import note_start
 from tasks.ray.watch import watcher
@@ -224,6 +225,7 @@ def invoke(
 ) -> Any:
     """What runs in the Ray worker: thread limits first, for more threads than cores slow each other down."""
     limit_threads(threads)
+    check_reserved_gpu()
     note(Path(log_file).parent, threads)
     if progress_file:
         call = {**call, "progress": FileProgress(Path(progress_file))}
@@ -265,6 +267,7 @@ def _worker_environment(resources: ResourcesConfig) -> dict[str, str]:
         # Threads that wait must sleep, not spin: next to a busy process two spinning threads on two cores train about
         # seven times slower than one thread, two sleeping ones a little faster.
         "OMP_WAIT_POLICY": "PASSIVE",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
         "POLARS_MAX_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "TRANSFORMERS_VERBOSITY": "error",

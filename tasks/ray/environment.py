@@ -20,7 +20,7 @@ def prepare(on_this_machine: bool) -> None:
     """Set it; `on_this_machine`: Ray is started here, no cluster is joined. Raises GenrecError as `ray_temp_dir` does."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # a task that reserves no GPU sees none
     if not on_this_machine:
         return
     # Else Ray takes 127.0.0.1 for the address in the network and listens on every interface.

@@ -1,4 +1,4 @@
-"""A GPU of this machine serves one stage at a time, also when two runs, each with a Ray of its own, want it.
+"""GPUs: one stage at a time on each of this machine's, and none that is reserved but cannot be used.
 
 One Ray gives each of its GPUs to one task at a time. Two Rays on one machine know nothing of each other: so a stage
 that asks for GPUs holds a lock in the store for every device of the machine that it could be given. Runs that join a
@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from genrec.config import Config, StageResources
+from genrec.errors import GenrecError
 from genrec.store.local import Store
 from tasks.ray.made_on import ray_address
 from tasks.ray.watch import watcher
@@ -52,6 +53,29 @@ def gpus_of_this_machine(store: Store, config: Config, stage: str) -> Iterator[N
                 name = f"gpu-{socket.gethostname()}-{device}"
                 held.enter_context(store.lock(name, partial(_waits, stage, device), stopping().check))
         yield
+
+
+def check_reserved_gpu() -> None:
+    """In a Ray worker: GenrecError where Ray reserved a GPU for the task and torch finds none.
+
+    It would compute on the CPU without a word, for days. Tasks that reserve none see none: Ray hides them
+    (RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO, `tasks.ray.cluster`).
+    """
+    import ray
+
+    if not ray.get_runtime_context().get_accelerator_ids().get("GPU"):
+        return
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    build = f"is built for CUDA {torch.version.cuda}" if torch.version.cuda else "is built for the CPU alone"
+    driver = Path("/proc/driver/nvidia/version")
+    found = driver.read_text().splitlines()[0].strip() if driver.is_file() else "no NVIDIA driver is loaded"
+    raise GenrecError(
+        f"a GPU is reserved for this task but torch {torch.__version__} cannot use one: it {build}, and {found}. Run "
+        "`make setup EXTRA=gpu`, or set num_gpus of the stage's resources to 0"
+    )
 
 
 def _waits(stage: str, device: str) -> None:

@@ -18,6 +18,7 @@ from genrec.errors import GenrecError
 from genrec.progress import Progress, silent
 from genrec.redact import without_secrets
 from tasks.ray.cluster import limit_threads, run_task, run_tasks
+from tasks.ray.gpus import check_reserved_gpu
 from tasks.ray.made_on import note
 from tasks.ray.worker_log import beside_own, log_to
 
@@ -93,6 +94,7 @@ def in_group(settings: dict[str, Any]) -> Any:
     from genrec.train.learner_group import LearnerGroup
 
     limit_threads(settings["num_threads"])
+    check_reserved_gpu()
     group = LearnerGroup()
     progress = settings["progress"] if group.first else silent
     with _logging(settings["log_file"], group.rank, settings["num_threads"]):

@@ -19,6 +19,7 @@ from genrec.train.rl.prompts import PromptSet
 from genrec.train.rl.rollout import Rollout, RolloutWorker, Weights, chunks, concatenate
 from genrec.train.rl.train import train_rl
 from tasks.ray.cluster import limit_threads
+from tasks.ray.gpus import check_reserved_gpu
 from tasks.ray.made_on import note
 from tasks.ray.worker_log import beside_own, start_logging_to
 
@@ -34,6 +35,7 @@ class RolloutActor:
             start_logging_to(Path(log_file))
             note(Path(log_file).parent, num_threads)
         limit_threads(num_threads)
+        check_reserved_gpu()
         self.worker = RolloutWorker.load(**worker)
         _LOG.info("rollout actor started in process %d", os.getpid())
         self.version = -1

@@ -31,6 +31,14 @@ def test_tasks_run_at_the_nice_level_of_the_settings(ray_cluster, tmp_path):
     assert ray.get(task.remote()) == 7
 
 
+def visible_devices() -> str | None:
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_a_task_that_reserves_no_gpu_sees_none(ray_cluster, tmp_path):
+    assert run_tasks("sid", visible_devices, [{}], ResourcesConfig(num_cpus=2), tmp_path, use=SMALL) == [""]
+
+
 def fail_or_write(folder: Path, fails: bool) -> None:
     """One fails as soon as the other writes; that one makes its folder again whenever it is gone."""
     deadline = time.monotonic() + 60

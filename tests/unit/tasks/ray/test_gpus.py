@@ -2,11 +2,15 @@
 
 import itertools
 import multiprocessing
+import re
 import time
+import types
 
 import pytest
+import torch
 
 from genrec.config.load import load_config
+from genrec.errors import GenrecError
 from genrec.store.local import Store
 from tasks.ray import gpus
 from tasks.ray.gpus import devices, gpus_of_this_machine, wants_gpus
@@ -93,3 +97,20 @@ def test_a_run_that_waits_for_a_gpu_says_so(tmp_path, monkeypatch):
     first.__enter__()
     with watching(Listens()), gpus_of_this_machine(Store(tmp_path), GPU, "sft"):
         assert said == ["sft: another run uses GPU 0; waiting for it"]
+
+
+@pytest.mark.parametrize(("reserved", "present"), [(["0"], False), (["0"], True), ([], False)])
+@pytest.mark.parametrize("cuda", ["13.0", None])
+def test_a_reserved_gpu_that_torch_cannot_use_is_refused_with_torchs_build_and_the_driver(
+    monkeypatch, reserved, present, cuda
+):
+    context = types.SimpleNamespace(get_accelerator_ids=lambda: {"GPU": reserved})
+    monkeypatch.setattr("ray.get_runtime_context", lambda: context)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: present)
+    monkeypatch.setattr("torch.version.cuda", cuda)
+    if present or not reserved:
+        gpus.check_reserved_gpu()
+        return
+    build = "built for CUDA 13.0" if cuda else "built for the CPU alone"
+    with pytest.raises(GenrecError, match=rf"torch {re.escape(torch.__version__)} .* {build}, and .*EXTRA=gpu"):
+        gpus.check_reserved_gpu()
