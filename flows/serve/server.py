@@ -61,7 +61,7 @@ class Server:
                     [
                         sys.executable,
                         "-m",
-                        "prefect",
+                        "flows.serve.prefect",
                         "server",
                         "start",
                         "--host",
