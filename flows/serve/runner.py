@@ -36,6 +36,7 @@ class EndsItsRuns(Runner):
 
 
 def main() -> None:
+    logging.getLogger("prefect.runner.state_proposer").setLevel(logging.WARNING)  # each look at a run that waits
     adopt_orphans()
     wanted = deployments()
     install()

@@ -55,6 +55,9 @@ def main() -> None:
     import uvicorn
     from prefect.settings import get_current_settings
 
+    from flows.serve.database import one_writer
+
+    one_writer()
     app, settings = create_app(asked.reports), get_current_settings().server
     uvicorn.run(
         app,

@@ -19,6 +19,7 @@ from genrec.progress import FileProgress, read_progress
 from genrec.redact import holds_secret, without_secrets
 from tasks.ray import environment
 from tasks.ray.gpus import check_reserved_gpu
+from tasks.ray.handlers import keeps_sigterm
 from tasks.ray.made_on import note, num_threads, ray_address
 from tasks.ray.sessions import note_start
 from tasks.ray.watch import watcher
@@ -54,10 +55,11 @@ def _connect(resources: ResourcesConfig) -> None:
         "runtime_env": {"env_vars": _worker_environment(resources)},
     }
     try:
-        if address:
-            ray.init(address=address, **common)
-        else:
-            _start(num_cpus=resources.num_cpus or os.cpu_count(), **common)
+        with keeps_sigterm():
+            if address:
+                ray.init(address=address, **common)
+            else:
+                _start(num_cpus=resources.num_cpus or os.cpu_count(), **common)
     except ConnectionError as error:
         raise GenrecError(
             f"Ray cluster {address}: cannot be reached ({error}); unset RAY_ADDRESS to run here"

@@ -1,5 +1,6 @@
 """`make serve`: password, deployments and forms, what a run shows, and a shutdown that leaves no process behind."""
 
+import inspect
 import json
 import re
 import signal
@@ -14,9 +15,19 @@ from genrec.in_service.registry import Registry
 from genrec.store.remote import open_store
 from tasks.ray import sessions
 from tasks.run import STAGES
+from tasks.stages.base import base
+from tasks.stages.baselines import baselines
+from tasks.stages.embed import embed
+from tasks.stages.evaluate import evaluate
+from tasks.stages.ingest import ingest
+from tasks.stages.prepare import prepare
+from tasks.stages.rl import rl
+from tasks.stages.sft import sft
+from tasks.stages.sid import sid
 from tests.e2e.conftest import ROOT, tiny_command
 from tests.support.served import FINAL, Served, clean_environment, left_over, listening
 
+ALL_STAGES = (ingest, prepare, embed, sid, base, sft, rl, baselines, evaluate)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
 
 DEPLOYMENTS = (
@@ -135,6 +146,17 @@ def test_settings_that_the_server_cannot_check_fail_in_the_first_second_with_one
         assert [says in line for line in lines if "error" in line.lower() and "Finished in" not in line] == [True]
         assert all(len(line.splitlines()) == 1 for line in lines), lines
         assert served.tasks(run) == {}
+
+
+def test_the_graph_of_a_run_has_an_arrow_where_an_artifact_is_read_and_no_other(served, cached_run):
+    body = {"flow_runs": {"id": {"any_": [cached_run]}}}
+    tasks = {t["id"]: t for t in served.call("POST", "/task_runs/filter", body)}
+    arrows = {
+        task["name"]: {tasks[read["id"]]["name"] for of in task["task_inputs"].values() for read in of if "id" in read}
+        for task in tasks.values()
+        if task["name"] in STAGES
+    }
+    assert arrows == {s.name: set(list(inspect.signature(s.function).parameters)[1:]) for s in ALL_STAGES}
 
 
 def test_cached_stages_are_shown_as_cached_under_readable_names(served, cached_run):
@@ -334,6 +356,6 @@ def test_at_the_end_no_process_is_left_and_the_next_serve_has_the_state(tmp_path
     again = Served(tmp_path)
     try:
         assert again.password not in again.output()
-        assert again.state(run) == "Crashed"
+        assert again.was_stopped(run)
     finally:
         assert left_over(again.stop(), tmp_path) == []

@@ -153,6 +153,12 @@ class Served:
         body = {"artifacts": {"flow_run_id": {"any_": [run]}, "type": {"any_": ["progress"]}}}
         return self.call("POST", "/artifacts/filter", body)
 
+    def was_stopped(self, run: str) -> bool:
+        """Whether it is cancelled and says what to do next. None of its task runs may seem to be at work."""
+        state, tasks = self.call("GET", f"/flow_runs/{run}")["state"], self.tasks(run)
+        assert set(tasks.values()) <= {"Cached", "Completed", "Cancelled"}, tasks
+        return state["name"] == "Cancelled" and "press Retry" in state["message"]
+
     def logs(self, run: str) -> list[dict[str, Any]]:
         body = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
         return self.call("POST", "/logs/filter", body)
