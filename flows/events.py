@@ -8,8 +8,9 @@ REFUSED = "genrec.promotion.refused"
 
 
 def tell_refused(run: Run) -> None:
-    """Emit the event of a promotion that was refused, when the comparison of this run ended so."""
+    """Emit the event of a model that was to go into service and did not: barred by a rule, or behind in the comparison."""
     outcome = run.promotion or {}
-    if outcome.get("good_enough") is False:
+    if outcome.get("decision") == "refused" or outcome.get("good_enough") is False:
         resource = {"prefect.resource.id": f"genrec.run.{run.run_id}", "prefect.resource.name": run.run_id}
-        emit_event(REFUSED, resource, payload={"why": outcome["why"], "in_service": outcome["in_service"]})
+        stays = outcome["in_service"] or "no model"
+        emit_event(REFUSED, resource, payload={"why": outcome["why"], "in_service": stays})

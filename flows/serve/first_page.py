@@ -1,7 +1,7 @@
 """The first page of the Prefect UI says how to log in, and is reached without an error about a failed login.
 
-Prefect's UI asks its API before it knows a password, shows "Authentication failed" for that, and only then its login
-page, which does not say what to enter. A script in its index.html goes to the login page at once, and adds a sentence.
+Prefect's UI checks a password before it has one, shows "Authentication failed" for that beside its login page, and does not
+say there what to enter. A script in its index.html goes to the login page at once, without that check, and adds a sentence.
 """
 
 from pathlib import Path
@@ -10,16 +10,15 @@ HINT = (
     "Paste the line that `make serve` printed at its first start, as genrec:password. "
     "`python -m flows login` prints it again."
 )
-_SCRIPT = """<style>.before-login .p-toast-container { display: none }</style>
-<script>
-const loggedIn = localStorage.getItem("prefect-password")
-if (!loggedIn && location.pathname !== "/login")
+_SCRIPT = """<script>
+const password = () => localStorage.getItem("prefect-password")
+if (!password() && location.pathname !== "/login")
   location.replace("/login?redirect=" + encodeURIComponent(location.pathname + location.search))
-if (!loggedIn) {
-  const start = document.documentElement.classList
-  start.add("before-login")
-  addEventListener("click", (event) => event.target.closest("button") && start.remove("before-login"), true)
-  addEventListener("submit", () => start.remove("before-login"), true)
+localStorage.setItem("prefect-show-promotional-content", "false")
+const open = XMLHttpRequest.prototype.open
+XMLHttpRequest.prototype.open = function (method, url, ...more) {
+  const early = !password() && url.endsWith("/admin/version") // the check of a password that nobody entered yet
+  return open.call(this, method, early ? url.replace("/admin/version", "/health") : url, ...more)
 }
 addEventListener("DOMContentLoaded", () => {
   const hint = document.createElement("p")

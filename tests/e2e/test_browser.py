@@ -19,11 +19,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 @pytest.fixture(scope="module")
 def ui(served, tmp_path_factory):
-    """A browser that is logged in."""
-    with browser_page(tmp_path_factory.mktemp("profile")) as page:
+    """A browser that is logged in, by what its first page says."""
+    with browser_page(tmp_path_factory.mktemp("profile"), served.password) as page:
         page.set_default_timeout(120_000)
+        refused: list[str] = []
+        page.on("response", lambda answer: refused.append(answer.url) if answer.status == 401 else None)
         page.goto(served.url)
         page.wait_for_url("**/login**")
+        page.get_by_text("`python -m flows login` prints it again").wait_for()
+        page.wait_for_load_state("networkidle")
+        assert (page.locator(".p-toast-container > *").count(), refused) == (0, []), "a failed login before any"
         page.fill("input[type=password]", "genrec:guess")
         page.get_by_role("button", name="Login").click()
         page.get_by_text("Authentication failed").first.wait_for()
@@ -32,6 +37,7 @@ def ui(served, tmp_path_factory):
         _shoot(page, "login")
         page.get_by_role("button", name="Login").click()
         page.wait_for_url("**/dashboard")
+        assert not page.locator("#login-hint").is_visible()
         yield page
 
 
@@ -104,6 +110,14 @@ def test_retrain_is_started_through_its_form_and_its_results_are_opened(ui, serv
     plot.scroll_into_view_if_needed()
     ui.wait_for_function("plot => plot.naturalWidth > 100", arg=plot.element_handle())
     _shoot(ui, "plot")
+    ui.goto(f"{served.url}/artifacts/artifact/{_artifact(served, run, 'demo-report-page')}")
+    with ui.context.expect_page() as opened:
+        ui.get_by_role("link", name="report.html").click()
+    report = opened.value
+    report.get_by_text("popularity").first.wait_for()
+    assert report.url.startswith(f"{served.url}/reports/"), "the link leads to another port"
+    _shoot(report, "followed")
+    report.close()
 
 
 def test_a_failed_run_is_retried_by_its_button_and_the_stages_before_are_cached(ui, served):

@@ -17,9 +17,13 @@ from flows import events
             {"promoted": False, "good_enough": False, "why": "worse", "in_service": "old"},
             [("genrec.promotion.refused", "genrec.run.new", {"why": "worse", "in_service": "old"})],
         ),
+        (
+            {"promoted": False, "decision": "refused", "why": "other data", "in_service": None},
+            [("genrec.promotion.refused", "genrec.run.new", {"why": "other data", "in_service": "no model"})],
+        ),
     ],
 )
-def test_a_promotion_is_told_when_the_comparison_refused_it(monkeypatch, promotion, told):
+def test_a_promotion_is_told_when_a_rule_or_the_comparison_refused_it(monkeypatch, promotion, told):
     emitted = []
     monkeypatch.setattr(
         events,

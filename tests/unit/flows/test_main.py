@@ -94,6 +94,8 @@ def test_an_unexpected_error_is_printed_without_a_secret(asked, monkeypatch):
         (["current"], 0, "nothing in service yet"),
         (["promote", "nosuch"], 1, "no finished run yet"),
         (["prune"], 0, "to remove: nothing"),
+        (["login"], 1, "there is no password yet; make serve makes one"),
+        (["alerts"], 1, "GENREC_ALERTS_URL is not set; set it to a webhook"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
