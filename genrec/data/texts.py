@@ -4,6 +4,8 @@ HTML is parsed by selectolax (the Lexbor engine), and only where a `<` or `&` oc
 """
 
 import ast
+import contextlib
+import csv
 import html
 import json
 import re
@@ -85,7 +87,10 @@ def list_in_text(text: str) -> list[str] | None:
     if text[0] == "(" or not text.endswith(_BRACKETS[text[0]]):
         return None
     if bare := _BARE_LIST.fullmatch(text):
-        return [name for part in bare.group(1).split(",") if (name := part.strip())]
+        return _names(bare.group(1).split(","))
+    if text[0] == "{":
+        with contextlib.suppress(csv.Error):
+            return _names(next(csv.reader([text[1:-1]], strict=True)))
     raise ValueError("a list in text that cannot be read; write a list column, or names with a delimiter between")
 
 
