@@ -120,11 +120,19 @@ def _names(values: Any) -> list[str]:
     return [text for v in values if v is not None and (text := str(v).strip())]
 
 
+def as_text(column: pl.Series, kind: pl.DataType | type[pl.DataType] = pl.String) -> pl.Series:
+    """The column as text, or as lists of texts. Raises TypeError for records, which have no one text."""
+    inner = getattr(column.dtype, "inner", column.dtype)
+    if isinstance(inner, pl.Struct | pl.Object):
+        raise TypeError("records are no text")
+    return column.cast(kind)
+
+
 def text_column(column: pl.Series, changes: Counter[str]) -> pl.Series:
     """A column of texts, cleaned; lists of texts are joined, other values become text."""
     if isinstance(column.dtype, pl.List | pl.Array):
-        column = column.cast(pl.List(pl.String)).list.drop_nulls().list.join(" ")
-    column = column.cast(pl.String)
+        column = as_text(column, pl.List(pl.String)).list.drop_nulls().list.join(" ")
+    column = as_text(column)
     places = _odd(column).arg_true()
     if not len(places):
         return column
@@ -140,8 +148,8 @@ def name_lists(column: pl.Series, delimiter: str, changes: Counter[str]) -> tupl
     if isinstance(column.dtype, pl.List | pl.Array):
         if isinstance(column.dtype.inner, pl.List | pl.Array):
             column = column.list.first()  # several paths
-        return _clean_lists(column.cast(pl.List(pl.String)), changes), nothing
-    text = column.cast(pl.String).str.strip_chars()
+        return _clean_lists(as_text(column, pl.List(pl.String)), changes), nothing
+    text = as_text(column).str.strip_chars()
     lists = text.str.split(delimiter)
     places = text.str.contains(r"^[\[({]").fill_null(False).arg_true().to_list()
     if not places:

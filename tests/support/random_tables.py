@@ -106,7 +106,7 @@ def _meant_event(row: tuple) -> tuple:
 def _meant_item(row: tuple, collapse: bool) -> tuple:
     item, *texts, names = row
     meant = [" ".join(text[1].split()) if collapse else text[1] for text in texts]
-    return (item, *meant, tuple(names))
+    return (item, *meant, tuple(" ".join(name.split()) if collapse else name for name in names))
 
 
 def _amazon(draw: Any, folder: Path, events: list[tuple], items: list[tuple]) -> Shop:
