@@ -8,6 +8,7 @@ nor the line of a quoted field.
 
 import csv
 import io
+import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -92,11 +93,12 @@ def batches(shard: Shard, dialect: Dialect, batch_rows: int = BATCH_ROWS) -> Ite
     parser = _reader(source, dialect)
     next(parser)
     source.consumed.clear()
+    well_quoted = _well_quoted(dialect.delimiter)
     while source.has_more():
         if text := _plain(source.remaining(), dialect.delimiter):
             yield _plain_batch(text, names, dialect.delimiter, source)
         else:
-            yield _parsed_batch(parser, names, batch_rows, source)
+            yield _parsed_batch(parser, names, batch_rows, source, well_quoted)
     # The parser took the remains of the last line for a row only if they were whole; the cut is a row of its own.
     cut = [reading.cut_row(source.reader.cut)] if source.reader.cut else []
     yield RawBatch(*_as_columns(names, [], []), cut, source.reader.num_lines, 1.0)
@@ -146,11 +148,14 @@ def _plain_batch(text: bytes, names: list[str], delimiter: str, source: CsvLines
     return RawBatch(good, pl.DataFrame(pl.from_arrow(table)).get_columns(), bad, source.line, source.share)
 
 
-def _parsed_batch(parser: Iterator[list[str]], names: list[str], batch_rows: int, source: CsvLines) -> RawBatch:
+def _parsed_batch(
+    parser: Iterator[list[str]], names: list[str], batch_rows: int, source: CsvLines, well_quoted: re.Pattern[str]
+) -> RawBatch:
     """Rows up to the end of the block, or `batch_rows` of them; a quoted field may reach into the next block.
 
     A row that cannot be read costs its first line alone: the others are read again, so that a quote which is never
-    closed swallows nothing. A row over several lines that is well written but of another width is set aside line by line.
+    closed swallows nothing. So does a row over several lines with a quote inside of an unquoted field: the lines were
+    joined by a quote too many. One that is well written but of another width is set aside line by line.
     """
     rows: list[list[str]] = []
     lines: list[int] = []
@@ -166,13 +171,22 @@ def _parsed_batch(parser: Iterator[list[str]], names: list[str], batch_rows: int
             bad.append(BadRow(line, "bad_csv", _why_not_csv(error, source), _shown(source.consumed)))
         else:
             problem = _problem(row, len(names), source.consumed) if row else None
-            if problem:
+            if len(source.consumed) > 1 and not well_quoted.fullmatch("".join(source.consumed)):
+                source.give_back()
+                bad.append(BadRow(line, "bad_csv", "a quote opens a field that is not closed", _shown(source.consumed)))
+            elif problem:
                 bad += [BadRow(line + n, *problem, _shown([text])) for n, text in enumerate(source.consumed)]
             elif row:
                 rows.append(row)
                 lines.append(line)
         source.consumed.clear()
     return RawBatch(*_as_columns(names, rows, lines), bad, source.line, source.share)
+
+
+def _well_quoted(delimiter: str) -> re.Pattern[str]:
+    """A row in which quotes stand around fields alone, doubled within them (RFC 4180, section 2)."""
+    field = rf'(?:"(?:[^"]|"")*+"|[^"{re.escape(delimiter)}\r\n]*+)'
+    return re.compile(rf"{field}(?:{re.escape(delimiter)}{field})*+[\r\n]*")
 
 
 def _why_not_csv(error: Exception, source: CsvLines) -> str:

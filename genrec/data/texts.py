@@ -4,6 +4,8 @@ HTML is parsed by selectolax (the Lexbor engine), and only where a `<` or `&` oc
 """
 
 import ast
+import contextlib
+import csv
 import html
 import json
 import re
@@ -85,7 +87,10 @@ def list_in_text(text: str) -> list[str] | None:
     if text[0] == "(" or not text.endswith(_BRACKETS[text[0]]):
         return None
     if bare := _BARE_LIST.fullmatch(text):
-        return [name for part in bare.group(1).split(",") if (name := part.strip())]
+        return _names(bare.group(1).split(","))
+    if text[0] == "{":
+        with contextlib.suppress(csv.Error):
+            return _names(next(csv.reader([text[1:-1]], strict=True)))
     raise ValueError("a list in text that cannot be read; write a list column, or names with a delimiter between")
 
 
@@ -115,11 +120,19 @@ def _names(values: Any) -> list[str]:
     return [text for v in values if v is not None and (text := str(v).strip())]
 
 
+def as_text(column: pl.Series, kind: pl.DataType | type[pl.DataType] = pl.String) -> pl.Series:
+    """The column as text, or as lists of texts. Raises TypeError for records, which have no one text."""
+    inner = getattr(column.dtype, "inner", column.dtype)
+    if isinstance(inner, pl.Struct | pl.Object):
+        raise TypeError("records are no text")
+    return column.cast(kind)
+
+
 def text_column(column: pl.Series, changes: Counter[str]) -> pl.Series:
     """A column of texts, cleaned; lists of texts are joined, other values become text."""
     if isinstance(column.dtype, pl.List | pl.Array):
-        column = column.cast(pl.List(pl.String)).list.drop_nulls().list.join(" ")
-    column = column.cast(pl.String)
+        column = as_text(column, pl.List(pl.String)).list.drop_nulls().list.join(" ")
+    column = as_text(column)
     places = _odd(column).arg_true()
     if not len(places):
         return column
@@ -135,8 +148,8 @@ def name_lists(column: pl.Series, delimiter: str, changes: Counter[str]) -> tupl
     if isinstance(column.dtype, pl.List | pl.Array):
         if isinstance(column.dtype.inner, pl.List | pl.Array):
             column = column.list.first()  # several paths
-        return _clean_lists(column.cast(pl.List(pl.String)), changes), nothing
-    text = column.cast(pl.String).str.strip_chars()
+        return _clean_lists(as_text(column, pl.List(pl.String)), changes), nothing
+    text = as_text(column).str.strip_chars()
     lists = text.str.split(delimiter)
     places = text.str.contains(r"^[\[({]").fill_null(False).arg_true().to_list()
     if not places:

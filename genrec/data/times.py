@@ -20,7 +20,7 @@ UNITS = {
     "iso": "dates",
     "compact": "dates in digits",
     "position": "positions",
-    "zeros": "zeros alone",
+    "zeros": "only zeros",
 }
 FORMATS = "2020-09-13, 2020-09-13T12:26:40.5, with Z, UTC, GMT or an offset (+02:00)"
 _UNIT_LIMITS = (("position", POSITION_LIMIT), ("s", 1e11), ("ms", 1e14), ("us", 1e17))  # a value below it, in the unit

@@ -229,7 +229,7 @@ def _ids(shard: Shard, column: pl.Series, changes: Counter[str]) -> Ids:
 
 def _event_types(column: pl.Series) -> pl.Series:
     """In small letters, null where there is none."""
-    text = column.cast(pl.String).str.strip_chars()
+    text = texts.as_text(column).str.strip_chars()
     return text.set((text == "") | text.is_in(MISSING_WORDS), None).str.to_lowercase()
 
 

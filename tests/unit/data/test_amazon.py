@@ -146,3 +146,36 @@ def test_a_hostile_record_stays_text(tmp_path: Path) -> None:
     write_lines(tmp_path / "meta_a.jsonl", [json.dumps({"parent_asin": "i", "title": hostile}).encode()])
     interactions, items, _ = _read("amazon2023", tmp_path)
     assert interactions["user_id"].to_list() == items["title"].to_list() == [hostile]
+
+
+def test_html_and_page_script_leave_every_text_and_are_counted(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.json", [{"reviewerID": "u", "asin": "a", "unixReviewTime": T0_MS // 1000}])
+    metadata = [
+        {
+            "asin": "a",
+            "title": '<span id="productTitle" class="a-size-large">Pen  &amp; Ink</span>',
+            "description": ["<p>one</p>", "two <br>"],
+            "brand": "<a href='/nib'>Nib</a>",
+            "category": ["Office", "<b>Pens</b>", "</span></span></span>"],
+        },
+        {"asin": "b", "title": "var aPageStart = (new Date()).getTime();\nvar x = 1;", "category": "['X', 'Y']"},
+    ]
+    write_lines(tmp_path / "meta_a.json", metadata)
+    _, items, summary = _read("amazon2018", tmp_path)
+    assert list(items.iter_rows()) == [
+        ("a", "Pen & Ink", "one two", "Nib", ["Office", "Pens"]),
+        ("b", "", "", "", ["X", "Y"]),
+    ]
+    assert summary["changes"] == {"html": 5, "lists_in_text": 1, "page_scripts": 1}
+
+
+def test_ids_and_texts_that_say_nothing_are_missing(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", [review("nan", "i"), review("u", "None"), review(" u ", "i"), review("u", "7.0")])
+    write_lines(tmp_path / "meta_a.jsonl", [{"parent_asin": " i", "title": "None"}, {"parent_asin": "7", "title": "T"}])
+    config = DataConfig(source="amazon2023", path=str(tmp_path), max_quarantine_share=0.5)
+    summary = run_ingest(config, tmp_path / "run")
+    interactions = pl.read_parquet(tmp_path / "run/ingest/interactions.parquet")
+    assert sorted(interactions.select("user_id", "item_id").rows()) == [("u", "7"), ("u", "i")]
+    assert summary["quarantined"] == {"missing_item": 1, "missing_user": 1}
+    assert summary["changes"] == {"cleaned_ids": 3, "missing_words": 3}
+    assert (summary["items_without_metadata"], summary["items_without_text"]) == (0, 1)

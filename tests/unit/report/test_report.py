@@ -69,7 +69,15 @@ def run(tmp_path_factory):
     paths["evaluate"] = root / "evaluate"
     write_summary(paths["evaluate"], **merge(root / "parts", prepared, CONFIG, paths["evaluate"]))
     write_summary(paths["rl"], improved=False)
-    write_summary(paths["ingest"], interactions=3, catalogue_items=0, quarantined={HOSTILE: 1, "bad_json": 2})
+    write_summary(
+        paths["ingest"],
+        interactions=3,
+        catalogue_items=0,
+        quarantined={HOSTILE: 1, "bad_json": 2},
+        items_without_metadata=1234,
+        items_without_text=5678,
+        changes={"html": 91, "cleaned_ids": 0},
+    )
     counted = {"train_events": 50, "valid_targets": NUM_USERS, "test_targets": NUM_USERS}
     write_summary(prepared, users=NUM_USERS, items=NUM_ITEMS, interactions=74, split="leave_one_out", **counted)
     shares = {"collision_rate_raw": 2 / NUM_ITEMS, "collision_rate": 0.0, "utilization": [0.5, 0.25, 1.0]}
@@ -136,6 +144,15 @@ def test_report_json_holds_what_others_rely_on(written):
     assert report["decode"]["invalid"] == 0
     assert "leave-one-out" in report["protocol"]["short"]
     assert report["training"]["rl"] == {"improved": False}
+
+
+def test_how_the_input_was_read_is_on_the_page(written):
+    page = written[2]
+    assert "1,234" in page
+    assert "items with events and without metadata" in page
+    assert "5,678" in page
+    assert page.count("91 texts held HTML") == 1
+    assert "0 ids" not in page
 
 
 def test_the_page_is_well_formed_and_needs_nothing_from_outside(written):

@@ -179,3 +179,103 @@ def test_a_named_file_stands_alone(tmp_path: Path) -> None:
     (tmp_path / "interactions-2.csv").write_text("user_id,item_id,timestamp\nu,i2,1600000001\n")
     interactions, _ = _read(tmp_path, interactions="interactions.csv")
     assert list(interactions["item_id"]) == ["i1"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "units"),
+    [
+        ("2020-09-13", "20200919", "dates in a.* dates in digits in b"),
+        ("1600000000", "1600000000000", "seconds in a.* milliseconds in b"),
+        ("1600000000000000", "1600000000", "microseconds in a.* seconds in b"),
+        ("1600000000", "0", "seconds in a.* only zeros in b"),
+        ("2020-09-13", "1600000000", "dates in a.* seconds in b"),
+        ("3", "1600000000", "positions in a.* seconds in b"),
+    ],
+)
+def test_two_units_in_two_files_are_refused_by_the_names_of_both(
+    tmp_path: Path, one: str, other: str, units: str
+) -> None:
+    _write(tmp_path, f"user_id,item_id,timestamp\nu,i1,{one}\n")
+    (tmp_path / "interactions-2.csv").write_text(f"user_id,item_id,timestamp\nv,i1,{other}\n")
+    message = units.replace(" a", r" interactions\.csv").replace(" b", r" interactions-2\.csv").replace(".*", r" \(.*")
+    with pytest.raises(DataError, match=message):
+        _read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("times", "what"),
+    [
+        (["2019", "2020"], "years"),
+        (["true", "False"], "truth values"),
+        (["0", "0"], "every timestamp is 0"),
+    ],
+)
+def test_years_truth_values_and_zeros_are_no_times(tmp_path: Path, times: list[str], what: str) -> None:
+    _write(tmp_path, "user_id,item_id,timestamp\n" + "".join(f"u,i{n},{time}\n" for n, time in enumerate(times)))
+    with pytest.raises(DataError, match=rf"interactions\.csv: .*{what}"):
+        _read(tmp_path)
+
+
+def test_zeros_among_times_are_set_aside_and_do_not_decide_the_unit(tmp_path: Path) -> None:
+    rows = [f"u{n},i1,{0 if n < 7 else 1600000000}" for n in range(10)]
+    _write(tmp_path, "\n".join(["user_id,item_id,timestamp", *rows]) + "\n")
+    interactions, summary = _read(tmp_path)
+    assert interactions["timestamp"].to_list() == [T0_MS] * 3
+    assert summary["quarantined"] == {"bad_timestamp": 7}
+
+
+def test_dates_in_digits_and_dates_of_two_formats_are_read(tmp_path: Path) -> None:
+    _write(tmp_path, "user_id,item_id,timestamp\nu,i1,20200913\nu,i2,20200913122640\n")
+    assert _read(tmp_path)[0]["timestamp"].to_list() == [1_599_955_200_000, T0_MS]
+    _write(tmp_path / "b", "user_id,item_id,timestamp\nu,i1,2020-09-13\n")
+    moment = datetime.datetime(2020, 9, 13, 12, 26, 40)
+    frame = pl.DataFrame({"user_id": ["u"], "item_id": ["i2"], "timestamp": [moment]})
+    frame.write_parquet(tmp_path / "b/interactions-2.parquet")
+    assert _read(tmp_path / "b")[0]["timestamp"].to_list() == [1_599_955_200_000, T0_MS]
+
+
+def test_a_quote_that_is_never_closed_costs_its_own_line(tmp_path: Path) -> None:
+    events = [f"u{n},i{n % 12},{1600000000 + n}" for n in range(210)]
+    events[3] = events[3].replace(",i", ',"i')
+    items = [f"i{n},Title {n}" for n in range(12)]
+    items[6] = 'i6,"Title 6'
+    items[9] = 'i9,"A, b"'
+    _write(
+        tmp_path, "\n".join(["user_id,item_id,timestamp", *events]) + "\n", "\n".join(["item_id,title", *items]) + "\n"
+    )
+    interactions, _ = _read(tmp_path)
+    assert interactions.height == 209
+    titles = dict(pl.read_parquet(tmp_path / "run/ingest/items.parquet").select("item_id", "title").iter_rows())
+    assert titles == {f"i{n}": "A, b" if n == 9 else f"Title {n}" for n in range(12) if n != 6}
+    found = pl.read_parquet(tmp_path / "run/ingest/quarantine.parquet").select("file", "line", "reason", "record")
+    assert list(found.iter_rows()) == [
+        ("interactions.csv", 5, "bad_csv", 'u3,"i3,1600000003'),
+        ("items.csv", 8, "bad_csv", 'i6,"Title 6'),
+    ]
+
+
+def test_a_field_of_more_lines_than_the_limit_is_set_aside_line_by_line(tmp_path: Path) -> None:
+    text = 'item_id,title\ni1,"one\ntwo\nthree"\ni2,Two\n'
+    _write(tmp_path, "user_id,item_id,timestamp\nu,i1,1\nu,i2,2\n", text)
+    _read(tmp_path, max_field_lines=2)
+    found = pl.read_parquet(tmp_path / "run/ingest/quarantine.parquet").select("line", "detail")
+    assert found["line"].to_list() == [2, 3, 4]
+    assert found["detail"][0] == "a quote opens a field that does not end within 2 lines"
+    _read(tmp_path, max_field_lines=3)
+    assert pl.read_parquet(tmp_path / "run/ingest/items.parquet")["title"].to_list() == ["one\ntwo\nthree", "Two"]
+
+
+def test_words_for_nothing_are_nobody_and_no_title(tmp_path: Path) -> None:
+    words = ["nan", "None", "<NA>", "null"]
+    events = (
+        [f"{word},i1,1600000000" for word in words] + [f"u,{word},1600000000" for word in words] + ["u,i1,1600000000"]
+    )
+    items = [f"i{n},{word},{word},{word},{word}" for n, word in enumerate(words)]
+    header = "item_id,title,description,brand,categories"
+    _write(tmp_path, "\n".join(["user_id,item_id,timestamp", *events]) + "\n", "\n".join([header, *items]) + "\n")
+    interactions, summary = _read(tmp_path)
+    assert interactions.select("user_id", "item_id").rows() == [("u", "i1")]
+    assert summary["quarantined"] == {"missing_item": 4, "missing_user": 4}
+    assert summary["changes"] == {"missing_words": 8 + 16}
+    texts = pl.read_parquet(tmp_path / "run/ingest/items.parquet").drop("item_id").unique()
+    assert texts.rows() == [("", "", "", [])]
