@@ -11,10 +11,9 @@ EXTRA ?=
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: $(READY)  ## make the environment (EXTRA=gpu swaps faiss-cpu for faiss-gpu)
+setup: $(READY)  ## make the environment (EXTRA=gpu: torch and faiss for CUDA)
 ifeq ($(EXTRA),gpu)
-	$(BIN)/pip uninstall --quiet --yes faiss-cpu
-	$(BIN)/pip install --quiet --no-deps "faiss-gpu-cu12>=1.14"
+	$(BIN)/python infra/gpu_packages.py
 endif
 
 $(READY): requirements.lock pyproject.toml

@@ -55,7 +55,6 @@ class Policy:
         self._tokenizer_files = tokenizer_files
         self._dropout: Dropout | None = None
         self._dropout_rate = 0.0
-        self._compiled = False
         self._casting_layers = adapter.casting_layers(model) if self.has_adapter else []
         self._offsets = torch.from_numpy(vocab.level_offsets()).to(self.device)
         view = meta.get("view", {"name": "sid_tokens", "options": {}})
@@ -173,24 +172,21 @@ class Policy:
                 layer.cast_input_dtype_enabled = casts
 
     def compile_layers(self) -> None:
-        """From now on, forwards over whole sequences run the layers compiled: their small steps become few kernels, and
-        a backward pass keeps less. One compilation serves all layers and lengths; it takes about a minute.
+        """From now on the layers run compiled: their small steps become few kernels, and a backward pass keeps less.
 
-        A search appends to keys and values by the number of the layer, which would be a compilation for every layer:
-        it stays as it is.
+        One compilation serves all layers and lengths; training, scoring and the two kinds of steps of a search (reading
+        prompts, appending to beams) take one each, of half a minute.
         """
         for layer in self.body.layers:
             layer.compile(dynamic=True)
-        self._compiled = True
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
         """Evaluation mode without gradients; the mode before is restored."""
         was_training = self.model.training
         self.model.eval()
-        as_written = torch.compiler.set_stance("force_eager") if self._compiled else contextlib.nullcontext()
         try:
-            with torch.no_grad(), self.precision(), as_written:
+            with torch.no_grad(), self.precision():
                 yield
         finally:
             self.model.train(was_training)

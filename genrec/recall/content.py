@@ -11,6 +11,7 @@ import scipy.sparse as sp
 
 from genrec.errors import DataError
 from genrec.recall.parts.scorer import ItemGraph, Training, flatten, unit_rows
+from genrec.sid.nearest import nearest
 from genrec.variants import setting
 
 
@@ -24,16 +25,12 @@ class Config:
 
 def fit(data: Training, options: Config) -> ItemGraph:
     """The nearest neighbours of every item. Raises DataError without vectors."""
-    import faiss
-
     flatten(data.sequences, data.num_items)  # checks the items
     if data.vectors is None or len(data.vectors) != data.num_items:
         raise DataError(f"baseline content: needs the vectors of all {data.num_items} items, from the embed stage")
     vectors = unit_rows(data.vectors)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(vectors)
     width = min(options.num_neighbours + 1, data.num_items)
-    similarity, neighbours = index.search(vectors, width)
+    similarity, neighbours = nearest(vectors, vectors, width)
     rows = np.repeat(np.arange(data.num_items), width)
     # Negative similarities count as none; an item is no neighbour of itself.
     kept = (neighbours.ravel() != rows) & (similarity.ravel() > 0)

@@ -69,47 +69,104 @@ def last_real(hidden: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tenso
     return hidden[torch.arange(len(hidden), device=hidden.device), last]
 
 
-def _read(body: nn.Module, embeds: torch.Tensor, attention_mask: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
-    """Run prompts, fill the cache with their keys and values; the final states [B, D] of their last positions."""
-    hidden = body(
-        inputs_embeds=embeds,
-        attention_mask=prompt_mask(attention_mask),
-        position_ids=position_ids(attention_mask),
+class _LayerCache:
+    """Keys and values of one layer, as a layer of transformers updates them.
+
+    One for each layer instead of one for all: a compiled layer then knows no number of its own, and one compilation
+    serves all layers.
+    """
+
+    def __init__(self) -> None:
+        self.keys: torch.Tensor | None = None  # [B, V, T, d]
+        self.values: torch.Tensor | None = None
+
+    def update(self, keys: torch.Tensor, values: torch.Tensor, *_: Any, **__: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append; returns all there are."""
+        if self.keys is None or self.values is None:  # contiguous from the start, as cat leaves them: one compilation
+            self.keys, self.values = keys.contiguous(), values.contiguous()
+        else:
+            self.keys, self.values = torch.cat([self.keys, keys], dim=2), torch.cat([self.values, values], dim=2)
+        return self.keys, self.values
+
+
+class _Body:
+    """The layers of a transformer one by one, each with a cache of its own; for prompts padded on the left."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._caches = [_LayerCache() for _ in body.layers]
+
+    def read(self, embeds: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """The final states [B, D] of the prompts' last positions, and nothing that is not used: the last layer gives
+        keys and values of the prompt, and one state a row. With two layers it saves nearly half of the prompt's work.
+        """
+        body, places, mask = self._body, position_ids(attention_mask), prompt_mask(attention_mask)
+        cos, sin = body.rotary_emb(embeds, places)
+        hidden = self._run(body.layers[:-1], embeds, mask, places, (cos, sin))
+        last, cache = body.layers[-1], self._caches[-1]
+        if hidden.shape[1] > 1:
+            attention = last.self_attn
+            before = last.input_layernorm(hidden[:, :-1])
+            shape = (*before.shape[:-1], -1, attention.head_dim)
+            keys, values = (
+                project(before).view(shape).transpose(1, 2) for project in (attention.k_proj, attention.v_proj)
+            )
+            _, keys = apply_rotary_pos_emb(keys, keys, cos[:, :-1], sin[:, :-1])
+            cache.update(keys, values)
+        turns = (cos[:, -1:], sin[:, -1:])
+        # Its `forward` itself: for one position a row a layer is not worth a compilation.
+        state = _layer(last.forward, hidden[:, -1:], mask[:, :, -1:], places[:, -1:], turns, cache)
+        return body.norm(state)[:, 0]
+
+    def append(self, token_ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        """Hidden states [B, W, D] of W tokens more; `mask` bool[B, 1, W, T] over all positions so far."""
+        body = self._body
+        embeds = body.get_input_embeddings()(token_ids)
+        return body.norm(self._run(body.layers, embeds, mask, places, body.rotary_emb(embeds, places)))
+
+    def _run(self, layers: Any, hidden: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, turns: Any) -> Any:
+        for layer, cache in zip(layers, self._caches, strict=False):
+            hidden = _layer(layer, hidden, mask, places, turns, cache)
+        return hidden
+
+
+def _layer(
+    layer: Any, hidden: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, turns: Any, cache: _LayerCache
+) -> torch.Tensor:
+    return layer(
+        hidden,
+        attention_mask=mask,
+        position_embeddings=turns,
+        position_ids=places,
         past_key_values=cache,
         use_cache=True,
-    ).last_hidden_state
-    return last_real(hidden, attention_mask)
-
-
-def _read_left_padded(
-    body: Any, embeds: torch.Tensor, attention_mask: torch.Tensor, cache: DynamicCache
-) -> torch.Tensor:
-    """`_read` without what is not used: the last layer gives keys and values of the prompt, and one state a row.
-
-    The layers are transformers' own; with two of them it saves nearly half of the prompt's work.
-    """
-    places, mask = position_ids(attention_mask), prompt_mask(attention_mask)
-    cos, sin = body.rotary_emb(embeds, places)
-    hidden = embeds
-    *layers, last = body.layers
-    shared = {"past_key_values": cache, "use_cache": True}
-    for layer in layers:
-        hidden = layer(hidden, attention_mask=mask, position_embeddings=(cos, sin), position_ids=places, **shared)
-    if hidden.shape[1] > 1:
-        attention = last.self_attn
-        before = last.input_layernorm(hidden[:, :-1])
-        shape = (*before.shape[:-1], -1, attention.head_dim)
-        keys, values = (project(before).view(shape).transpose(1, 2) for project in (attention.k_proj, attention.v_proj))
-        _, keys = apply_rotary_pos_emb(keys, keys, cos[:, :-1], sin[:, :-1])
-        cache.update(keys, values, attention.layer_idx)
-    state = last(
-        hidden[:, -1:],
-        attention_mask=mask[:, :, -1:],
-        position_embeddings=(cos[:, -1:], sin[:, -1:]),
-        position_ids=places[:, -1:],
-        **shared,
     )
-    return body.norm(state)[:, 0]
+
+
+class _AnyBody:
+    """The same of a transformer as it is, for prompts padded on the right."""
+
+    def __init__(self, body: Any) -> None:
+        self._body, self._cache = body, DynamicCache()
+
+    def read(self, embeds: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        hidden = self._body(
+            inputs_embeds=embeds,
+            attention_mask=prompt_mask(attention_mask),
+            position_ids=position_ids(attention_mask),
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
+        return last_real(hidden, attention_mask)
+
+    def append(self, token_ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+        return self._body(
+            input_ids=token_ids,
+            attention_mask=mask,
+            position_ids=places,
+            past_key_values=self._cache,
+            use_cache=True,
+        ).last_hidden_state
 
 
 class Siblings:
@@ -117,14 +174,12 @@ class Siblings:
 
     def __init__(self, body: nn.Module, embeds: torch.Tensor, attention_mask: torch.Tensor) -> None:
         """Run prompts of embeddings [B, P, D]. `last_hidden`, [B, D], is the final state of each prompt's last position."""
-        self._body = body
         self._prompt_mask = attention_mask.bool()
         self._lengths = attention_mask.sum(1, keepdim=True)
-        self._cache = DynamicCache()
         self._ancestors = self._lengths.new_empty(len(self._lengths), 1, 0)  # columns of the sibling block
         self._num_siblings = 0
-        read = _read_left_padded if attention_mask[:, -1].all() else _read
-        self.last_hidden = read(body, embeds, attention_mask, self._cache)
+        self._body = _Body(body) if attention_mask[:, -1].all() else _AnyBody(body)
+        self.last_hidden = self._body.read(embeds, attention_mask)
 
     def extend(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
         """Append one token to each of W beams; hidden states [B, W, D].
@@ -140,13 +195,8 @@ class Siblings:
         own = itself[None, :, None].expand(num_rows, -1, 1)
         mask.scatter_(2, own, True)
         prompt = self._prompt_mask[:, None, :].expand(-1, width, -1)
-        hidden = self._body(
-            input_ids=token_ids,
-            attention_mask=torch.cat([prompt, mask], dim=2)[:, None],
-            position_ids=(self._lengths + depth).expand(-1, width),
-            past_key_values=self._cache,
-            use_cache=True,
-        ).last_hidden_state
+        places = (self._lengths + depth).expand(-1, width)
+        hidden = self._body.append(token_ids, torch.cat([prompt, mask], dim=2)[:, None], places)
         self._ancestors = torch.cat([ancestors, own], dim=2)
         self._num_siblings += width
         return hidden

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genrec.sid.nearest import nearest
 from genrec.sid.repair import rank_within
 
 if TYPE_CHECKING:
@@ -45,16 +46,13 @@ def prefix_agreement(
 
 def text_neighbours(vectors: np.ndarray, queries: np.ndarray, k: int = NUM_NEIGHBOURS) -> tuple[np.ndarray, np.ndarray]:
     """(items, neighbours), int64 [pairs]: the k items, other than itself, of the highest cosine to each of `queries`."""
-    import faiss
-
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.ascontiguousarray(vectors / np.maximum(norms, 1e-30), dtype=np.float32)
     pool = np.flatnonzero(norms[:, 0] > 0)
     k = min(k, len(pool) - 1)
     if k < 1 or not len(queries):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    _, nearest = faiss.knn(unit[queries], unit[pool], k + 1, metric=faiss.METRIC_INNER_PRODUCT)
-    neighbours = pool[nearest]
+    neighbours = pool[nearest(unit[queries], unit[pool], k + 1)[1]]
     items = np.repeat(queries, k + 1)
     others = neighbours.reshape(-1) != items
     # An item with many copies may be missing among its own neighbours: then the last of the k + 1 is dropped.

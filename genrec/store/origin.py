@@ -27,7 +27,7 @@ LIBRARIES = (
     "polars",
     "pyarrow",
     "faiss-cpu",
-    "faiss-gpu-cu12",
+    "faiss-gpu",
     "gensim",
     "implicit",
 )

@@ -219,3 +219,28 @@ def test_the_image_is_built_from_files_that_exist():
     assert copied
     assert [c for c in copied if not (INFRA.parent / c).exists()] == []
     assert ["flows" in copied, "conf" in copied, "infra" in copied] == [True] * 3
+
+
+def _gpu_packages():
+    spec = importlib.util.spec_from_file_location("gpu_packages", INFRA / "gpu_packages.py")
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    assert spec.loader is not None
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_an_environment_for_gpus_gets_the_locked_torch_for_cuda_and_faiss_with_its_libraries():
+    commands = _gpu_packages().commands
+    (locked,) = re.findall(r"^torch==(.*)$", LOCK, re.MULTILINE)
+    swap = [["uninstall", "--quiet", "--yes", "faiss-cpu"], ["install", "--quiet", "faiss-gpu>=1.15.1"]]
+    assert commands(f"{locked}+cpu None") == [["install", "--quiet", f"torch==={locked}"], *swap]
+    assert commands(f"{locked}+cu130 13.0") == swap
+
+
+def test_an_environment_whose_torch_stays_one_for_the_cpu_is_refused(monkeypatch):
+    module = _gpu_packages()
+    monkeypatch.setattr(module, "torch_build", lambda: "2.13.0+cpu None")
+    monkeypatch.setattr(module, "commands", lambda build: [])
+    with pytest.raises(SystemExit, match=r"torch 2\.13\.0\+cpu is still a build for the CPU"):
+        module.main()

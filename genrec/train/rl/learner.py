@@ -59,8 +59,6 @@ class Learner:
         self.kl_coef = config.kl_coef
         self.sids = context.sids.cpu().numpy()
         self.algorithm, self.options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
-        if config.compile and policy.device.type == "cuda":
-            policy.compile_layers()
         self.parameters = policy.trainable_parameters()
         self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.critic = None

@@ -77,6 +77,8 @@ def load_policy(
             "train it on these semantic ids"
         )
     policy.forward_dtype = policy.search_dtype = compute
+    if config.compile and device.type == "cuda":
+        policy.compile_layers()
     policy.model.eval()  # no dropout: the policy that generates is the policy that is trained
     return policy, Trie.from_sids(table, policy.vocab.num_codes, policy.device), table
 

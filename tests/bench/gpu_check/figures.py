@@ -105,11 +105,15 @@ def sft(shape: Shape, device: torch.device, report: Report) -> None:
         report({"case": name, "profile": measure.kernels(lambda: step(rows[:micro], 1e-4), device)})
         policy.model.zero_grad(set_to_none=True)
 
-    for compile_, sizes in ((False, shape.micro_batches), (True, shape.compiled_micro_batches)):
-        times = {micro: case(micro, compile_) for micro in sizes if not compile_ or device.type == "cuda"}
-        best = min(times, key=lambda micro: times[micro], default=None)
-        if best is not None and times[best] < np.inf:
-            profile(best, compile_)
+    for micro in shape.micro_batches:
+        case(micro, False)
+    if device.type != "cuda":
+        profile(shape.micro_batches[-1], False)
+        return
+    times = {micro: case(micro, True) for micro in shape.compiled_micro_batches}
+    best = min(times, key=lambda micro: times[micro])
+    if times[best] < np.inf:
+        profile(best, True)
 
 
 def grpo(shape: Shape, device: torch.device, report: Report) -> None:
@@ -128,37 +132,34 @@ def grpo(shape: Shape, device: torch.device, report: Report) -> None:
         generate = LocalRollouts(RolloutWorker(policy, trie, sids, config, 0), LearnerGroup())
         return lambda: generate(0, prompts, dict)
 
-    def updates(micro: int, compile_: bool) -> Callable[[], Any]:
-        config = settings.rl(micro_batch_size=micro, compile=compile_)
+    def updates(micro: int) -> Callable[[], Any]:
+        config = settings.rl(micro_batch_size=micro)
         learner = Learner(policy, config, build_terms(config.rewards), context)
         return lambda: learner.update(0, prompts, form_groups(items, target, config.empty_groups))
 
-    def case(name: str, run: Callable[[], Any]) -> float:
+    def case(name: str, run: Callable[[], Any]) -> None:
         found = measure.or_out_of_memory(lambda: measure.measured(run, device, shape.repeats))
         if "seconds" in found:
             found["ms_per_prompt"] = 1e3 * found["seconds"] / shape.prompts_per_step
         policy.model.zero_grad(set_to_none=True)
         report({"case": name, **found})
-        return found.get("seconds", np.inf)
 
     def profile(name: str, run: Callable[[], Any]) -> None:
         report({"case": f"profile, {name}", "profile": measure.kernels(run, device)})
 
-    generate = {chunk: rollouts(chunk) for chunk in shape.rollout_chunks}
-    items = torch.from_numpy(generate[shape.rollout_chunks[0]]().items).to(device)
-    for chunk, run in generate.items():
-        case(f"rollout, {chunk} at a time", run)
-    profile(f"rollout, {chunk} at a time", run)
-    measured: dict[str, tuple[float, Callable[[], Any]]] = {}
-    for compile_, sizes in ((False, shape.rl_micro_batches), (True, shape.compiled_rl_micro_batches)):
-        for micro in sizes if not compile_ or device.type == "cuda" else ():
-            name = f"update, {'compiled, ' if compile_ else ''}micro-batch {micro}"
-            update = updates(micro, compile_)
-            measured[name] = (case(name, update), update)
-    best = min(measured, key=lambda name: measured[name][0])
-    if measured[best][0] < np.inf:
-        case(f"step: both, {best}", lambda: (run(), measured[best][1]()))
-        profile(best, measured[best][1])
+    items = torch.from_numpy(rollouts(shape.rollout_chunk)().items).to(device)
+    for compile_, micro in ((False, shape.rl_micro_batch), (True, shape.compiled_rl_micro_batch)):
+        if compile_ and device.type != "cuda":
+            continue
+        if compile_:
+            policy.compile_layers()
+        label = "compiled, " if compile_ else ""
+        generate, update = rollouts(shape.rollout_chunk), updates(micro)
+        case(f"{label}rollout, {shape.rollout_chunk} at a time", generate)
+        case(f"{label}update, micro-batch {micro}", update)
+        case(f"{label}step", lambda generate=generate, update=update: (generate(), update()))
+    profile(f"{label}rollout", generate)
+    profile(f"{label}update", update)
 
 
 def embed(shape: Shape, device: torch.device, report: Report) -> None:
