@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from flows import decision
-from flows.decision import say_in_name
+from flows.decision import name_by_change, say_in_name
+from genrec.in_service.registry import Record
 
 
 @pytest.fixture
@@ -32,3 +33,8 @@ def test_the_decision_follows_the_name_once_however_often_the_run_is_tried(run, 
 def test_a_run_that_was_not_to_promote_keeps_its_name(run):
     say_in_name({})
     assert (run.name, run.named) == ("shop, quick", [])
+
+
+def test_a_change_by_hand_is_the_name_of_its_run(run):
+    name_by_change(Record(3, "roll_back", "monday", {}, "", {}, 0))
+    assert run.name == "roll back monday"
