@@ -1,10 +1,13 @@
-"""What became of a run's model, in the name of its flow run: `demo default: kept` says more in a list than `Completed`."""
+"""What became of a model, in the name of the flow run: `demo default: kept` says more in a list than `Completed`."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
+
+from genrec.in_service.registry import Record
 
 _SAID = re.compile(r": (promoted|kept|refused)$")
 
@@ -15,10 +18,20 @@ def say_in_name(report: dict[str, Any]) -> None:
     Call it last: a retry of the run finds its name as it was.
     """
     decision = report.get("promotion", {}).get("decision")
+    if decision is not None:
+        _rename(lambda name: f"{_SAID.sub('', name)}: {decision}")
+
+
+def name_by_change(record: Record) -> None:
+    """Call the flow run that is at work by the change of the model in service that it made."""
+    _rename(lambda name: f"{record.action.replace('_', ' ')} {record.run_id}")
+
+
+def _rename(new: Callable[[str], str]) -> None:
     context = FlowRunContext.get()
-    if decision is None or context is None or context.flow_run is None:
+    run = context.flow_run if context else None
+    if run is None:
         return
-    name = f"{_SAID.sub('', context.flow_run.name)}: {decision}"
+    run.name = new(run.name)
     with get_client(sync_client=True) as client:
-        client.set_flow_run_name(context.flow_run.id, name)
-    context.flow_run.name = name
+        client.set_flow_run_name(run.id, run.name)

@@ -12,7 +12,7 @@ from prefect.states import Completed, State
 
 from flows import recipes as ways
 from flows.compare import with_seeds, write_and_publish
-from flows.decision import say_in_name
+from flows.decision import name_by_change, say_in_name
 from flows.live import shown_in_prefect
 from flows.measure_again import COMPUTED, config_and_artifacts
 from flows.naming import name_flow_run
@@ -198,13 +198,13 @@ def embed_only(
     _run_and_publish(config, "default", refresh=frozenset(refresh), until="embed")
 
 
-@form("promote", flow_run_name="promote {run}", gone={})
+@form("promote", flow_run_name="promote", gone={})
 def promote_run(run: RunName = CHOOSE) -> State[None]:
     """Put the model of a finished run in service, without a comparison; roll-back takes it back."""
     return _changed(*put_in_service(run, _store()))
 
 
-@form("roll-back", flow_run_name="roll back {name}", gone={})
+@form("roll-back", flow_run_name="roll back", gone={})
 def roll_back(name: ServiceName = "", to: Change = 0) -> State[None]:
     """Put the model back in service that was there before, or that of an earlier change."""
     return _changed(*take_back(name, to, _store()))
@@ -213,6 +213,7 @@ def roll_back(name: ServiceName = "", to: Change = 0) -> State[None]:
 def _changed(name: str, record: Record) -> State[None]:
     said = in_words(name, record)
     get_run_logger().info(said)
+    name_by_change(record)
     return Completed(message=said)
 
 

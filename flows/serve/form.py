@@ -50,8 +50,8 @@ class Form(Flow):
         """The JSON schema of the form's fields, as the server gets it."""
         return form_schema(self.fn, self.gone)
 
-    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """Raises ConfigError, in one line, that names the fields and what is meant."""
+    def checked(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The parameters, with the types of the function. Raises ConfigError, in one line, that names fields and what is meant."""
         given = {
             name: value
             for name, value in parameters.items()
@@ -61,7 +61,7 @@ class Form(Flow):
         if problems:
             first = {str(p.absolute_path): _in_words(p) for p in reversed(problems)}  # of each field, or of their names
             raise ConfigError(f"{self.name}: {'; '.join(first.values())}")
-        return super().validate_parameters(parameters)
+        return self.validate_parameters(parameters)
 
 
 def form(
@@ -78,12 +78,20 @@ def form(
         what = inspect.getdoc(function) or ""
         lines = [f"    {field}: {text}" for field, text in _descriptions(function).items()]
         function.__doc__ = "\n".join([what, "", "Args:", *lines])
+
+        @functools.wraps(function)
+        def run(*arguments: Any, **named: Any) -> Any:
+            # Here and not where Prefect checks: that error is not in the run's log, and repeats what was given.
+            given = inspect.signature(function).bind(*arguments, **named).arguments
+            return function(**made.checked(dict(given)))
+
         made = Form(
-            cancelled_when_stopped(without_secrets()(function)),
+            cancelled_when_stopped(without_secrets()(run)),
             name=name,
             flow_run_name=flow_run_name,
             description=what,
             persist_result=False,
+            validate_parameters=False,
         )
         made.gone = gone
         return made

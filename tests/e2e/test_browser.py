@@ -78,6 +78,11 @@ def test_the_form_refuses_a_wrong_value_and_starts_no_run(ui, served):
     ui.get_by_role("button", name="Submit").click()
     ui.get_by_text("less than the minimum").first.wait_for()
     _shoot(ui, "refused")
+    _open_form(ui, served)
+    ui.locator("textarea").first.fill("my-shop/")  # data_path, beside the demo
+    ui.get_by_role("button", name="Submit").click()
+    ui.get_by_text("data is demo").first.wait_for()
+    _shoot(ui, "contradiction")
     assert _runs(served) == before
 
 

@@ -79,7 +79,7 @@ def _refusal(form, parameters):
     with pytest.raises(ValidationError) as by_server:
         validate(parameters, _schema(form), raise_on_error=True)
     with pytest.raises(ConfigError) as by_run:
-        form.validate_parameters(parameters)
+        form.checked(parameters)
     assert len(str(by_run.value).splitlines()) == 1
     return str(by_server.value), str(by_run.value)
 
@@ -105,7 +105,7 @@ def test_the_server_refuses_secrets_and_unknown_settings_without_repeating_them(
 def test_the_server_and_the_run_take_settings(form):
     for field, value in TAKEN:
         validate(_parameters(form, field, value), _schema(form), raise_on_error=True)
-        assert form.validate_parameters(_parameters(form, field, value))
+        assert form.checked(_parameters(form, field, value))
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda f: f.fn.__name__)
@@ -138,7 +138,7 @@ def test_a_path_that_the_demo_does_not_read_is_refused_and_both_fields_are_named
         assert "data is demo" in said
         assert "shop/" not in said
     for data in ("my tables", "Amazon 2023"):
-        assert form.validate_parameters({**_parameters(form, "data_path", "shop/"), "data": data})
+        assert form.checked({**_parameters(form, "data_path", "shop/"), "data": data})
     validate({"data_path": "shop/"}, _schema(form), raise_on_error=True, ignore_required=True)  # on its own
 
 
@@ -147,7 +147,7 @@ def test_promotion_is_off_unless_chosen_and_refused_where_the_run_ends_before_it
     for said in _refusal(deployments.retrain, {"promote": "if better", "until": "sid"}):
         assert "promote" in said
         assert "until" in said
-    assert deployments.retrain.validate_parameters({"promote": "if better"})
+    assert deployments.retrain.checked({"promote": "if better"})
 
 
 def test_the_nightly_starts_nothing_before_data_and_promotion_are_chosen():
@@ -157,7 +157,7 @@ def test_the_nightly_starts_nothing_before_data_and_promotion_are_chosen():
         by_server, by_run = _refusal(nightly, chosen)
         assert "is a required property" in by_server
         assert "not chosen; set it in the form, or in the parameters of the schedule" in by_run
-    assert nightly.validate_parameters(_chosen(nightly))
+    assert nightly.checked(_chosen(nightly))
     (deployment,) = (d for d in deployments.deployments() if d.name == "retrain-nightly")
     assert [(s.active, s.slug) for s in deployment.schedules] == [(False, deployments.NIGHTLY)]
     assert deployments.NIGHTLY in deployment.description
@@ -165,8 +165,8 @@ def test_the_nightly_starts_nothing_before_data_and_promotion_are_chosen():
 
 def test_a_model_is_named_by_its_run_or_as_the_one_in_service_not_both():
     for run in ("", "latest", "20260101-030000-shop-1a2b3c"):
-        assert deployments.evaluate_only.validate_parameters({"run": run})["run"] == run
-    assert deployments.evaluate_only.validate_parameters({"name": "shop"})
+        assert deployments.evaluate_only.checked({"run": run})["run"] == run
+    assert deployments.evaluate_only.checked({"name": "shop"})
     for said in _refusal(deployments.evaluate_only, {"run": "latest", "name": "shop"}):
         assert "name" in said
         assert "run names the model" in said
