@@ -16,7 +16,7 @@ from flows.serve.automations import crash_abandoned_runs, install
 from flows.serve.deployments import TAG, deployments
 from flows.serve.processes import adopt_orphans, children, descendants, end
 
-_PATIENCE_S = 20.0  # a run that is stopped has this long to report its end and to shut Ray down
+_PATIENCE_S = 35.0  # a run that is stopped has this long to start Ray, if it is at that, and to report its end
 _RUNS_AT_ONCE = 2
 
 
