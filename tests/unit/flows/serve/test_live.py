@@ -1,7 +1,6 @@
 """Progress in the Prefect UI: what goes wrong there costs an update, not the run, and is said."""
 
 import logging
-import threading
 
 import httpx
 import pytest
@@ -46,21 +45,3 @@ def test_the_progress_of_every_stage_has_a_key_that_prefect_takes(watcher, monke
     watcher.stage_started(stage, "first run")
     watcher.progress(stage, 1, 2, "", {})
     assert [ArtifactCreate(key=key).key for key in keys] == [f"progress-{stage}".replace("_", "-")]
-
-
-def test_two_stages_side_by_side_each_have_an_artifact_of_their_own(watcher, monkeypatch):
-    made, brought_up_to_date = [], []
-    monkeypatch.setattr(live, "create_progress_artifact", lambda share, key, description: made.append(key) or key)
-    monkeypatch.setattr(live, "update_progress_artifact", lambda of, share, description: brought_up_to_date.append(of))
-
-    def other() -> None:
-        watcher.stage_started("baselines", "first run")
-        watcher.progress("baselines", 1, 2, "", {})
-
-    watcher.progress("sft", 1, 2, "", {})
-    thread = threading.Thread(target=other)
-    thread.start()
-    thread.join()
-    watcher.stage_finished({"name": "sft", "seconds": 1.0})
-    assert made == ["progress-sft", "progress-baselines"]
-    assert brought_up_to_date == ["progress-sft"]
