@@ -20,7 +20,7 @@ from flows.serve.processes import adopt_orphans, children, descendants, end
 from genrec.store.remote import open_store
 from tasks.in_service_artifact import bring_up_to_date
 
-_PATIENCE_S = 20.0  # a run that is stopped has this long to report its end and to shut Ray down
+_PATIENCE_S = 35.0  # a run that is stopped has this long to start Ray, if it is at that, and to report its end
 _RUNS_AT_ONCE = 2
 
 

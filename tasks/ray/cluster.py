@@ -72,6 +72,7 @@ def _start(**options: Any) -> None:
     import ray
 
     for left in reversed(range(_START_ATTEMPTS)):
+        stopping().check()
         try:
             started: Any = ray.init(
                 include_dashboard=False,

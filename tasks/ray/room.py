@@ -35,7 +35,11 @@ def room_for(config: Config, stage: str) -> Iterator[None]:
 def _share(config: Config, stage: str) -> tuple[float, float]:
     """Shares of all cores and of all GPUs: all of them where it reserves more than there is."""
     (cpus, gpus), (all_cpus, all_gpus) = needs_of(config, stage), there_are(config.resources)
-    return min(1.0, cpus / all_cpus), min(1.0, gpus / all_gpus) if all_gpus else float(gpus > 0)
+    return _of(cpus, all_cpus), _of(gpus, all_gpus)
+
+
+def _of(wanted: float, total: float) -> float:
+    return min(1.0, wanted / total) if total else float(wanted > 0)
 
 
 def _take(share: tuple[float, float], stage: str) -> None:

@@ -16,8 +16,8 @@ def evaluate(
     job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact, baselines: Artifact
 ) -> dict[str, Any]:
     """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals."""
+    from genrec.measure.decoding import decode_shard
     from genrec.measure.evaluation import merge
-    from genrec.measure.predictions import decode_shard
     from genrec.measure.rows import shards
 
     config = job.config.evaluate

@@ -26,7 +26,7 @@ def in_service(
 ) -> dict[str, Any]:
     """Rank the rows with both models; the one in service as it is, in the item numbers of its own catalogue."""
     from genrec.in_service.ranks import CURRENT, MEASURED, NEW, write_ranks
-    from genrec.measure.predictions import decode_shard
+    from genrec.measure.decoding import decode_shard
     from genrec.measure.rows import shards
 
     config, use = job.config.evaluate, job.config.resources.evaluate

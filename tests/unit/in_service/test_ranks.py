@@ -5,7 +5,7 @@ import pytest
 from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.in_service.ranks import CURRENT, MEASURED, NEW, read_ranks, write_ranks
-from genrec.measure.predictions import decode_shard
+from genrec.measure.decoding import decode_shard
 from genrec.measure.rows import read_rows
 from tests.support.evaluate_tiny import write_model, write_prepared, write_sid_artifact
 

@@ -10,13 +10,9 @@ from pydantic import ValidationError
 from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.errors import ConfigError, DataError
+from genrec.measure.decoding import count_invalid, decode_shard
 from genrec.measure.evaluation import merge
-from genrec.measure.predictions import (
-    baseline_names,
-    count_invalid,
-    decode_shard,
-    write_part,
-)
+from genrec.measure.predictions import baseline_names, write_part
 from genrec.measure.rows import read_rows, shards
 from genrec.metrics import hit, ndcg, target_ranks
 from genrec.tables import ragged, read_sids

@@ -11,8 +11,8 @@ import pytest
 
 from genrec import tables
 from genrec.config import Config
+from genrec.measure.decoding import decode_shard
 from genrec.measure.evaluation import merge
-from genrec.measure.predictions import decode_shard
 from genrec.report.page import duration, plots_of
 from genrec.report.report import page, write_report
 from genrec.report.results import terminal_rows

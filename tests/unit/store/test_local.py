@@ -204,3 +204,17 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(GenrecError, match="cannot be written"):
         Store(tmp_path / "file")
+
+
+def test_who_waits_for_a_key_may_give_up_and_it_is_held_by_the_other_alone(tmp_path):
+    store, told = Store(tmp_path), []
+
+    def enough() -> None:
+        raise TimeoutError
+
+    with store.lock("sid-1"):
+        with pytest.raises(TimeoutError), store.lock("sid-1", lambda: told.append("waits"), enough):
+            pytest.fail("two hold it")
+        assert told == ["waits"]
+    with store.lock("sid-1", while_waiting=enough):
+        pass

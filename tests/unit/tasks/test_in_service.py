@@ -10,8 +10,8 @@ from genrec import tables
 from genrec.config import Config, EvaluateConfig
 from genrec.in_service.decision import decide
 from genrec.in_service.ranks import CURRENT, NEW, read_ranks
+from genrec.measure.decoding import decode_shard
 from genrec.measure.evaluation import merge
-from genrec.measure.predictions import decode_shard
 from genrec.store.local import Artifact
 from tasks.stages.in_service import in_service
 from tests.support.evaluate_tiny import CONFIG, NUM_USERS, write_model, write_prepared, write_sid_artifact

@@ -11,6 +11,7 @@ from genrec.errors import ConfigError
 from genrec.store.local import Store
 from tasks.run import STAGES, Run, stages_to_refresh
 from tasks.stage import Stage
+from tasks.stop import stoppable, stopping
 
 
 class Counted:
@@ -235,3 +236,19 @@ def test_another_number_of_threads_counts_as_elsewhere_and_more_cores_a_task_wit
     assert toy.run(config(2, 4), refresh_elsewhere=True)[0] == []
     assert toy.run(config(3, 1))[0] == []
     assert toy.run(config(3, 1), refresh_elsewhere=True)[0] == ["prepare", "sid"]
+
+
+def test_a_stage_that_is_stopped_is_cancelled_and_its_checkpoint_is_kept(toy):
+    def stopped(job, prepare):
+        (job.work / "checkpoint").write_text("half")
+        stopping().check()
+
+    toy.second = Stage("sid", 1, toy.second.reads, stopped)
+    with stoppable() as stop:
+        run = Run(Config(), toy.store, "test")
+        first = toy.first.execute(run, {})
+        stop.ask("Ctrl-C")
+        state = toy.second.execute(run, {"prepare": first})
+    assert (state.is_cancelled(), state.message) == (True, "Ctrl-C")
+    assert [r["name"] for r in run.records] == ["prepare"]
+    assert (toy.store.work_path(toy.second.key(Config(), {"prepare": first})[0]) / "checkpoint").read_text() == "half"
