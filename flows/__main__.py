@@ -23,6 +23,7 @@ from flows.session import (
 )
 from genrec.config import Config
 from genrec.errors import GenrecError
+from genrec.paths import expanded
 from genrec.redact import redact
 from genrec.store.remote import is_url, local_root
 from tasks.run import check_stage, stages_to_refresh
@@ -244,7 +245,7 @@ def settings(
     from flows.manual import manual
 
     if write:
-        write.write_text(manual(), encoding="utf-8")
+        Path(expanded(str(write))).write_text(manual(), encoding="utf-8")
     else:
         print(manual(), end="")
 

@@ -51,14 +51,20 @@ class Layout:
 def find_files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> list[SourceFile]:
     """The review and metadata files: those named, else all of a folder, else the one file given and its `meta_` twin.
 
-    Raises DataError that lists what is there when no review file is.
+    Raises DataError that lists what is there when no review file is, or says what a file is that holds no JSON lines.
     """
+    files = _files(path, reviews, metadata)
+    for file in files:
+        reading.check_json_lines(file.path, file.name)
+    return files
+
+
+def _files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> list[SourceFile]:
     if path is None:
         raise DataError("data.path: this source needs the folder that holds the review files; set data.path")
     if path.is_file() and not (reviews or metadata):
         twin = path.with_name(METADATA_PREFIX + path.name)
         twins = [SourceFile("items", twin, twin.name)] if twin.is_file() else []
-        reading.check_json_lines(path, path.name)
         return [SourceFile("interactions", path, path.name), *twins]
     if not path.is_dir():
         parent = path.parent
@@ -75,20 +81,17 @@ def find_files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str,
             f"data.path: no review file ({', '.join(ENDINGS[:2])}) in {path}; it holds {listing(path)}. "
             "Put the reviews there or name them in data.options.reviews"
         )
-    files = [
+    return [
         *(SourceFile("interactions", path / name, name) for name in reviews),
         *(SourceFile("items", path / name, name) for name in metadata),
     ]
-    for file in files:
-        reading.check_json_lines(file.path, file.name)
-    return files
 
 
 def left_out(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> dict[str, str]:
     """Files of a folder that `find_files` does not take, and why; hidden ones are not meant as data."""
     if path is None or not path.is_dir():
         return {}
-    taken = {file.name for file in find_files(path, reviews, metadata)}
+    taken = {file.name for file in _files(path, reviews, metadata)}
     reasons = {}
     for name in sorted(p.name for p in path.iterdir() if p.is_file() and not p.name.startswith((".", "_"))):
         if name not in taken:

@@ -57,7 +57,7 @@ def parquet_batches(shard: Shard, names: list[str]) -> Iterator[RawBatch]:
         columns = [as_series(shard.name, name, batch.column(name)) for name in present]
         lines = pl.int_range(num_rows + 1, num_rows + batch.num_rows + 1, eager=True)
         num_rows += batch.num_rows
-        yield RawBatch(lines, columns, [], num_rows, num_rows / total)
+        yield RawBatch(lines, columns, [], num_rows, num_rows / max(1, total))
 
 
 def as_series(file: str, name: str, array: Any) -> pl.Series:

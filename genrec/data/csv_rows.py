@@ -47,8 +47,11 @@ def header(path: Path, name: str, dialect: Dialect) -> list[str]:
     try:
         names = next(_reader(source, dialect), None)
     except (csv.Error, TooManyLines) as error:
+        line = source.consumed[0] if source.consumed else ""
+        other = next((d for d in DELIMITERS if f'"{d}"' in line and d != dialect.delimiter), None)
         raise DataError(
-            f"{name}: line 1, which must name the columns, is no row of CSV ({error or 'no end'})"
+            f"{name}: line 1, which must name the columns, is no row of CSV ({_why_not_csv(error, source)})"
+            + (f"; its delimiter looks like {other!r}: set data.options.delimiter" if other else "")
         ) from None
     if not names:
         raise DataError(f"{name}: empty; the first line must name the columns")

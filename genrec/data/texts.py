@@ -49,7 +49,8 @@ def cleaned(text: str, changes: Counter[str]) -> str:
     if text.strip() in _WORDS:
         changes["missing_words"] += 1
         return ""
-    if text.lstrip()[:1] in _BRACKETS and (names := quoted_list(text)) is not None:
+    # `()` and `{}` may be meant in a text; in a column of lists they are empty lists.
+    if text.lstrip()[:1] in _BRACKETS and (names := quoted_list(text)) is not None and (names or "[" in text):
         changes["lists_in_text"] += 1
         text = " ".join(names)
     plain = html.unescape(text) if "&" in text else text

@@ -24,7 +24,7 @@ from tests.support.data_samples import run_ingest
 from tests.support.random_tables import EVENTS, ITEMS, File, Shop, shops
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "120"))
-EXAMPLES = 100  # of one seed
+EXAMPLES = 50  # of one seed
 COLUMNS = {"interactions": EVENTS, "items": ITEMS}
 
 

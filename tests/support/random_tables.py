@@ -90,7 +90,8 @@ def shops(draw: Any, folder: Path) -> Shop:
         st.sampled_from(["", "click", "Purchase", " view ", "nan"]),
         st.one_of(st.none(), st.integers(0, 10).map(lambda n: n / 2)),
     )
-    events = draw(st.lists(event, min_size=1, max_size=25))
+    num_events = draw(st.integers(1, 40))
+    events = draw(st.lists(event, min_size=num_events, max_size=num_events))
     described = [(item, draw(TEXTS), draw(TEXTS), draw(TEXTS), draw(NAMES)) for item in items]
     if draw(st.integers(0, 3)) == 0 and not position:
         return _amazon(draw, folder, events, described)

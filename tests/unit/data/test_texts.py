@@ -50,6 +50,8 @@ def test_what_is_no_text_goes_and_is_counted(text: str, meant: str, rule: str) -
         "[New] Pen",
         "[Sale]",
         "(red)",
+        "()",
+        "{}",
         "Nan's bread",
         "null and void",
         "a <b",

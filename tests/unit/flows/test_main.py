@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import flows.__main__ as main
+from flows.session import print_report
 from tests.e2e.conftest import ROOT
 
 
@@ -113,3 +114,24 @@ def test_help_and_mistakes_are_answered_before_slow_imports_and_servers(tmp_path
     assert message in done.stdout + done.stderr
     assert not re.search(r"\| +(torch|ray|prefect|transformers)$", done.stderr, re.MULTILINE)
     assert not (tmp_path / "prefect").exists()
+
+
+def test_the_terminal_says_how_the_input_was_read(capsys, tmp_path):
+    data = {
+        "interactions_read": 1234,
+        "items_described": 5,
+        "items_without_metadata": 2,
+        "items_without_text": 3,
+        "quarantined": {"bad_csv": 4},
+        "changes": {"html": 6},
+    }
+    print_report(
+        {"run_id": "r", "data": data, "warnings": ["not read: [bold]a.txt[/] (its name ends in none)"]}, tmp_path
+    )
+    shown = capsys.readouterr().out
+    assert (
+        "1,234 interactions read, 5 items described, 2 items with events and without metadata, 3 without any" in shown
+    )
+    assert "4 rows set aside" in shown
+    assert "6 texts held HTML" in shown
+    assert "warning  not read: [bold]a.txt[/] (its name ends in none)" in shown

@@ -120,6 +120,13 @@ def test_another_delimiter_is_named_and_can_be_told(tmp_path: Path, delimiter: s
     with pytest.raises(DataError, match=r"delimiter looks like .*: set data\.options\.delimiter") as refused:
         _read(tmp_path)
     assert repr(delimiter) in str(refused.value)
+    (tmp_path / "interactions.csv").write_text(
+        '"user_id","item_id","timestamp"\nu,i,1600000000\n'.replace(",", delimiter)
+    )
+    with pytest.raises(
+        DataError, match=r"line 1.* is no row of CSV .*delimiter looks like .*: set data\.options\.delimiter"
+    ):
+        _read(tmp_path)
     assert _read(tmp_path, delimiter=told).height == 1
 
 
