@@ -1,21 +1,37 @@
 """LoRA and QLoRA adapters that also train the semantic-id rows of the embedding and of the output head."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
+from genrec.errors import ConfigError
 from genrec.model.vocab import SidVocabulary
 from genrec.seeding import seeded
 
 
 def attach(
-    model: Any, vocab: SidVocabulary, *, rank: int, alpha: int, dropout: float, seed: int, trainable_rows: bool = True
+    model: Any,
+    vocab: SidVocabulary,
+    *,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    seed: int,
+    targets: Sequence[str] = (),
+    trainable_rows: bool = True,
 ) -> Any:
-    """Put a LoRA adapter (Hu et al. 2021) on every linear layer of the body; returns the PEFT model.
+    """Put a LoRA adapter (Hu et al. 2021) on the linear layers of the body called `targets` (q_proj, ...), none: on all;
+    returns the PEFT model.
 
     A pretrained model has learned nothing about the semantic-id tokens, so with `trainable_rows` their rows are trained
-    in full and saved with the adapter; a head that is not tied to the embedding gets its own.
+    in full and saved with the adapter; a head that is not tied to the embedding gets its own. Raises ConfigError for a
+    target that is no linear layer of the body.
     """
+    linear = {name.rpartition(".")[2] for name, m in model.base_model.named_modules() if isinstance(m, torch.nn.Linear)}
+    unknown = sorted(set(targets) - linear)
+    if unknown:
+        raise ConfigError(f"sft.lora_targets: {unknown[0]!r} is no linear layer of the model; known: {sorted(linear)}")
     from peft import LoraConfig, get_peft_model
 
     from genrec.model.trained_rows import read_in_place
@@ -28,7 +44,7 @@ def attach(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules="all-linear",
+        target_modules=sorted(targets) or "all-linear",
         bias="none",
         task_type="CAUSAL_LM",
         trainable_token_indices=rows if trainable_rows else None,
