@@ -1,6 +1,7 @@
 """LoRA and QLoRA adapters that also train the semantic-id rows of the embedding and of the output head."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -56,6 +57,19 @@ def attach(
 def casting_layers(model: Any) -> list[Any]:
     """The layers of an adapter that cast their input to the type of its weights."""
     return [module for module in model.modules() if hasattr(module, "cast_input_dtype_enabled")]
+
+
+@contextlib.contextmanager
+def inputs_as_they_are(layers: list[Any]) -> Iterator[None]:
+    """Meanwhile these layers leave their input to autocast: cast to float32, it would be cast back at once."""
+    before = [layer.cast_input_dtype_enabled for layer in layers]
+    for layer in layers:
+        layer.cast_input_dtype_enabled = False
+    try:
+        yield
+    finally:
+        for layer, casts in zip(layers, before, strict=True):
+            layer.cast_input_dtype_enabled = casts
 
 
 def token_rows(module: Any, first: int, end: int) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from genrec.errors import ConfigError, DataError
 from genrec.model import folder
 from genrec.model.policy import Policy
-from genrec.model.precision import compute_dtype, default_device
+from genrec.model.precision import compile_layers, compute_dtype, default_device
 from genrec.search.decode import Candidates, beam_search, sample, sample_distinct
 from genrec.search.trie import Trie
 from genrec.tables import read_sids
@@ -78,7 +78,7 @@ def load_policy(
         )
     policy.forward_dtype = policy.search_dtype = compute
     if config.compile and device.type == "cuda":
-        policy.compile_layers()
+        compile_layers(policy.body)
     policy.model.eval()  # no dropout: the policy that generates is the policy that is trained
     return policy, Trie.from_sids(table, policy.vocab.num_codes, policy.device), table
 
