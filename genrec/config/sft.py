@@ -132,6 +132,10 @@ class SftConfig(Section):
     lora_rank: int = Field(64, ge=1, le=1024, description="Rank of the LoRA matrices.")
     lora_alpha: int = Field(128, ge=1, le=4096, description="LoRA scale (alpha / rank multiplies the update).")
     lora_dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the LoRA input.")
+    lora_targets: list[str] = Field(
+        default_factory=list,
+        description="Linear layers that LoRA adapts, by name (q_proj, v_proj, ...); empty: all of the body.",
+    )
     optimizer: Literal["adamw", "paged_adamw_8bit"] = Field(
         "adamw",
         description="paged_adamw_8bit (bitsandbytes) keeps its state in a quarter of the memory; goes with qlora.",

@@ -10,6 +10,7 @@ A method that brings vectors by item id (`ready`) takes one: summary = write_rea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,16 @@ def encode_shard(
     """float32 [len(texts), d]: the vectors of one shard by the configured encoder."""
     module, options = variants.build(PACKAGE, config.method, config.options)
     return module.encode(texts, options, batch_tokens=config.batch_tokens, device=device, progress=progress)
+
+
+def encode_into(file: Path, encode: Callable[..., np.ndarray], progress: Progress = silent, **call: Any) -> Path:
+    """Write the array that `encode(**call, progress=progress)` returns to `file`, as .npy; returns the file.
+
+    Vectors of a large catalogue are gigabytes: a worker on any machine leaves them where all see them.
+    """
+    with file.open("wb") as opened:
+        np.save(opened, encode(**call, progress=progress), allow_pickle=False)
+    return file
 
 
 def write_vectors(

@@ -1,21 +1,38 @@
 """LoRA and QLoRA adapters that also train the semantic-id rows of the embedding and of the output head."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
+from genrec.errors import ConfigError
 from genrec.model.vocab import SidVocabulary
 from genrec.seeding import seeded
 
 
 def attach(
-    model: Any, vocab: SidVocabulary, *, rank: int, alpha: int, dropout: float, seed: int, trainable_rows: bool = True
+    model: Any,
+    vocab: SidVocabulary,
+    *,
+    rank: int,
+    alpha: int,
+    dropout: float,
+    seed: int,
+    targets: Sequence[str] = (),
+    trainable_rows: bool = True,
 ) -> Any:
-    """Put a LoRA adapter (Hu et al. 2021) on every linear layer of the body; returns the PEFT model.
+    """Put a LoRA adapter (Hu et al. 2021) on the linear layers of the body called `targets` (q_proj, ...), none: on all;
+    returns the PEFT model.
 
     A pretrained model has learned nothing about the semantic-id tokens, so with `trainable_rows` their rows are trained
-    in full and saved with the adapter; a head that is not tied to the embedding gets its own.
+    in full and saved with the adapter; a head that is not tied to the embedding gets its own. Raises ConfigError for a
+    target that is no linear layer of the body.
     """
+    linear = {name.rpartition(".")[2] for name, m in model.base_model.named_modules() if isinstance(m, torch.nn.Linear)}
+    unknown = sorted(set(targets) - linear)
+    if unknown:
+        raise ConfigError(f"sft.lora_targets: {unknown[0]!r} is no linear layer of the model; known: {sorted(linear)}")
     from peft import LoraConfig, get_peft_model
 
     from genrec.model.trained_rows import read_in_place
@@ -28,7 +45,7 @@ def attach(
         r=rank,
         lora_alpha=alpha,
         lora_dropout=dropout,
-        target_modules="all-linear",
+        target_modules=sorted(targets) or "all-linear",
         bias="none",
         task_type="CAUSAL_LM",
         trainable_token_indices=rows if trainable_rows else None,
@@ -40,6 +57,19 @@ def attach(
 def casting_layers(model: Any) -> list[Any]:
     """The layers of an adapter that cast their input to the type of its weights."""
     return [module for module in model.modules() if hasattr(module, "cast_input_dtype_enabled")]
+
+
+@contextlib.contextmanager
+def inputs_as_they_are(layers: list[Any]) -> Iterator[None]:
+    """Meanwhile these layers leave their input to autocast: cast to float32, it would be cast back at once."""
+    before = [layer.cast_input_dtype_enabled for layer in layers]
+    for layer in layers:
+        layer.cast_input_dtype_enabled = False
+    try:
+        yield
+    finally:
+        for layer, casts in zip(layers, before, strict=True):
+            layer.cast_input_dtype_enabled = casts
 
 
 def token_rows(module: Any, first: int, end: int) -> torch.Tensor:

@@ -41,9 +41,7 @@ class Policy:
     dense_weight: float | None  # None: no dense head
     transition_share: float = 0.0  # of the transition table in the dense head's distribution
     forward_dtype: torch.dtype = torch.float32  # bfloat16: forwards run under autocast, log-probabilities stay float32
-    search_dtype: torch.dtype = (
-        torch.float32
-    )  # of the body's matrix products in search; bfloat16 where forwards have it
+    search_dtype: torch.dtype = torch.float32  # of the body's products in search; bfloat16 where forwards have it
 
     def __init__(
         self, model: nn.Module, vocab: SidVocabulary, max_history: int, meta: dict[str, Any], tokenizer_files: Path
@@ -161,24 +159,9 @@ class Policy:
         if self.forward_dtype != torch.bfloat16:
             yield
             return
-        before = [layer.cast_input_dtype_enabled for layer in self._casting_layers]
-        for layer in self._casting_layers:  # to float32, only for autocast to cast it back
-            layer.cast_input_dtype_enabled = False
-        try:
-            with torch.autocast(self.device.type, dtype=torch.bfloat16):
-                yield
-        finally:
-            for layer, casts in zip(self._casting_layers, before, strict=True):
-                layer.cast_input_dtype_enabled = casts
-
-    def compile_layers(self) -> None:
-        """From now on the layers run compiled: their small steps become few kernels, and a backward pass keeps less.
-
-        One compilation serves all layers and lengths; training, scoring and the two kinds of steps of a search (reading
-        prompts, appending to beams) take one each, of half a minute.
-        """
-        for layer in self.body.layers:
-            layer.compile(dynamic=True)
+        half = torch.autocast(self.device.type, dtype=torch.bfloat16)
+        with adapter.inputs_as_they_are(self._casting_layers), half:
+            yield
 
     @contextlib.contextmanager
     def inference(self) -> Iterator[None]:
@@ -207,9 +190,7 @@ class Policy:
         """
         cut = [np.asarray(h, dtype=np.int64)[-self.max_history :] for h in histories]
         ids, mask = self.view.prompt_ids(self, cut, sids)
-        newest = layout.newest_first(cut)
-        arrays = (ids, mask, newest, *([] if following is None else [following]))
-        return PromptBatch(*(torch.from_numpy(array).to(self.device) for array in arrays))
+        return layout.on_device(self.device, ids, mask, layout.newest_first(cut), following)
 
     def prompt_embeds(self, prompts: PromptBatch) -> torch.Tensor:
         """The model's input for prompts, [B, P, D], differentiable."""

@@ -212,7 +212,7 @@ def _search(
 def _read(model: SearchModel, prompts: PromptBatch, embeds: torch.Tensor, capacity: int) -> Siblings | FusedSiblings:
     """The prompts as the model reads them, with room for `capacity` sibling tokens."""
     if not fits(model.body):
-        return Siblings(model.body, embeds, prompts.attention_mask)
+        return Siblings(model.body, embeds, prompts.attention_mask, prompts.padded_left)
     return FusedSiblings(model.body, prompts.input_ids, embeds, prompts.attention_mask, capacity, model.search_dtype)
 
 

@@ -25,6 +25,16 @@ class PromptBatch(NamedTuple):
     attention_mask: torch.Tensor  # int64[B, P], 0 at padding
     histories: torch.Tensor  # int64[B, H], the items themselves, newest first, padded with -1
     following: torch.Tensor | None = None  # int64[B, F], what came next in a training sequence, padded with -1
+    padded_left: bool | None = None  # None: not known without asking the device
+
+
+def on_device(
+    device: torch.device, ids: np.ndarray, mask: np.ndarray, histories: np.ndarray, following: np.ndarray | None
+) -> PromptBatch:
+    """A batch of prompts padded on the left, sent to a device without waiting for it."""
+    first, second, third = (torch.from_numpy(array).to(device, non_blocking=True) for array in (ids, mask, histories))
+    after = None if following is None else torch.from_numpy(following).to(device, non_blocking=True)
+    return PromptBatch(first, second, third, after, padded_left=True)
 
 
 def left_padded(
@@ -172,13 +182,24 @@ class _AnyBody:
 class Siblings:
     """A prompt batch under search: its keys and values, computed once, and the sibling tokens appended so far."""
 
-    def __init__(self, body: nn.Module, embeds: torch.Tensor, attention_mask: torch.Tensor) -> None:
-        """Run prompts of embeddings [B, P, D]. `last_hidden`, [B, D], is the final state of each prompt's last position."""
+    def __init__(
+        self,
+        body: nn.Module,
+        embeds: torch.Tensor,
+        attention_mask: torch.Tensor,
+        padded_left: bool | None = None,
+    ) -> None:
+        """Run prompts of embeddings [B, P, D]. `last_hidden`, [B, D], is the final state of each prompt's last position.
+
+        Without `padded_left` a device is waited for, to see whether they are.
+        """
         self._prompt_mask = attention_mask.bool()
         self._lengths = attention_mask.sum(1, keepdim=True)
         self._ancestors = self._lengths.new_empty(len(self._lengths), 1, 0)  # columns of the sibling block
         self._num_siblings = 0
-        self._body = _Body(body) if attention_mask[:, -1].all() else _AnyBody(body)
+        if padded_left is None:
+            padded_left = bool(attention_mask[:, -1].all())
+        self._body = _Body(body) if padded_left else _AnyBody(body)
         self.last_hidden = self._body.read(embeds, attention_mask)
 
     def extend(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:

@@ -191,7 +191,7 @@ class Trie:
         return Restriction(
             self._transitions(rows[free], items[free], num_rows, full_only=True),
             only,
-            torch.from_numpy(limited).to(self.device),
+            torch.from_numpy(limited).to(self.device, non_blocking=True),
         )
 
     def _pairs(self, lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -214,7 +214,7 @@ class Trie:
             row = key // num_states
             step = np.full((num_rows, max(1, _widest(row))), -1, dtype=np.int64)
             step[row, np.arange(len(row)) - np.searchsorted(row, row)] = key % num_states
-            steps.append(torch.from_numpy(step).to(self.device))
+            steps.append(torch.from_numpy(step).to(self.device, non_blocking=True))
         return steps
 
 

@@ -25,6 +25,7 @@ from genrec.train.layout_check import check_layout
 if TYPE_CHECKING:
     from genrec.config import BaseConfig, ScratchConfig
 
+_ROWS = 64  # a pretrained vocabulary is padded to a multiple: products with the head are several times slower otherwise
 _END_OF_TEXT = "<|endoftext|>"
 
 
@@ -172,7 +173,7 @@ def add_sid_tokens(model: Any, tokenizer: Any, num_levels: int, num_codes: int, 
     embedding = model.get_input_embeddings()
     is_scratch = embedding.num_embeddings == vocab.end_token_id
     if embedding.num_embeddings < vocab.end_token_id:
-        model.resize_token_embeddings(vocab.end_token_id, mean_resizing=False)
+        model.resize_token_embeddings(vocab.end_token_id, pad_to_multiple_of=_ROWS, mean_resizing=False)
     if not is_scratch:
         generator = torch.Generator().manual_seed(seed)
         matrices = {id(m.weight): m.weight for m in (model.get_input_embeddings(), model.get_output_embeddings())}
@@ -187,3 +188,4 @@ def _initialise_rows(weight: nn.Parameter, first: int, end: int, generator: torc
     centre = known.mean(0)
     noise = torch.randn(end - first, weight.shape[1], generator=generator) * (known - centre).std().cpu() / 10
     weight[first:end] = (centre + noise.to(weight.device)).to(weight.dtype)
+    weight[end:] = centre.to(weight.dtype)

@@ -12,7 +12,7 @@ from tasks.stage import Job, stage
 def _reads(config: Config) -> dict[str, Any]:
     reads = config.base.key_slice()
     if config.base.model != "scratch":  # the shape of a scratch model does not matter then, nor does the seed of it
-        reads = {"model": of_model(config.base.model, config.base.revision)}
+        reads = {"model": of_model(config.base.model, config.base.revision), "vocabulary": "padded"}
     return {**reads, "num_levels": config.sid.total_levels, "num_codes": config.sid.num_codes, "seed": config.seed}
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from genrec import tables
 from genrec.config import Config
 from genrec.store.local import Artifact
@@ -30,7 +32,14 @@ def _takes_over(config: Config) -> str | None:
 def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
     """Encode the text of every item of the catalogue that is not encoded yet."""
     from genrec.embed import reuse
-    from genrec.embed.encode import encode_shard, needs_no_text, split_texts, write_ready_vectors, write_vectors
+    from genrec.embed.encode import (
+        encode_into,
+        encode_shard,
+        needs_no_text,
+        split_texts,
+        write_ready_vectors,
+        write_vectors,
+    )
 
     catalogue: Path = tables.CATALOGUE_FILE.path(prepare.path)
     config = job.config.embed
@@ -48,8 +57,11 @@ def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
         function = reuse.fit_encoder if reused is None else reuse.fold_in
         place = {"out": job.out} if reused is None else {"encoder": reused.encoder}
         calls = [{**call, **place} for call in calls]
-    vectors = job.ray_tasks(function, calls, reports_progress=True, rows="texts") if calls else []
-    summary = write_vectors(catalogue, config, vectors, job.out, reused)
+    with job.scratch() as folder:
+        calls = [{**call, "encode": function, "file": folder / f"{i}.npy"} for i, call in enumerate(calls)]
+        files = job.ray_tasks(encode_into, calls, reports_progress=True, rows="texts") if calls else []
+        vectors = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
+        summary = write_vectors(catalogue, config, vectors, job.out, reused)
     if reused is not None:
         reuse.keep_encoder(reused, config, job.out)
     return {**summary, "taken_over": reused is not None, **({"why": known} if job.previous and not reused else {})}

@@ -16,7 +16,9 @@ from genrec.variants import setting
 class Config:
     """Settings of the view; what an item's vector is made of is set by `sft.item_vectors`."""
 
-    instruction: str = setting("", "Words before the history, for instruction-tuned bases; empty: none.")
+    instruction: str = setting(
+        "", "Words before the history, for instruction-tuned bases; empty: none. Special tokens are read as such."
+    )
 
 
 class View:

@@ -13,7 +13,9 @@ from genrec.variants import setting
 class Config:
     """Settings of the view."""
 
-    instruction: str = setting("", "Words before the history, for instruction-tuned bases; empty: none.")
+    instruction: str = setting(
+        "", "Words before the history, for instruction-tuned bases; empty: none. Special tokens are read as such."
+    )
 
 
 class View:

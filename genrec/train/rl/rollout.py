@@ -17,7 +17,7 @@ import torch
 from genrec.errors import ConfigError, DataError
 from genrec.model import folder
 from genrec.model.policy import Policy
-from genrec.model.precision import compute_dtype, default_device
+from genrec.model.precision import compile_layers, compute_dtype, default_device
 from genrec.search.decode import Candidates, beam_search, sample, sample_distinct
 from genrec.search.trie import Trie
 from genrec.tables import read_sids
@@ -27,7 +27,7 @@ from genrec.train.rl.prompts import PromptSet
 if TYPE_CHECKING:
     from genrec.config import RlConfig
 
-Weights = dict[str, np.ndarray]
+Weights = dict[str, np.ndarray]  # float32, or bfloat16 as its bits in int16, for numpy has no such type
 
 
 class Rollout(NamedTuple):
@@ -78,7 +78,7 @@ def load_policy(
         )
     policy.forward_dtype = policy.search_dtype = compute
     if config.compile and device.type == "cuda":
-        policy.compile_layers()
+        compile_layers(policy.body)
     policy.model.eval()  # no dropout: the policy that generates is the policy that is trained
     return policy, Trie.from_sids(table, policy.vocab.num_codes, policy.device), table
 
@@ -213,9 +213,19 @@ def gather(
     return Rollout(*joined)
 
 
-def get_weights(parameters: dict[str, torch.nn.Parameter]) -> Weights:
-    """Copies on the CPU as float32 (lossless for bf16 and fp16, which numpy does not all have)."""
-    return {name: p.detach().float().cpu().numpy().copy() for name, p in parameters.items()}
+def get_weights(parameters: dict[str, torch.nn.Parameter], compute: torch.dtype = torch.float32) -> Weights:
+    """Copies on the CPU: the matrices of an adapter in `compute`, all else in float32.
+
+    Every product with an adapter's matrix is taken in the type of the forward, so that a worker which has it in that type
+    gets what the learner would, bit by bit, for half the bytes. Embeddings and heads are used as they are.
+    """
+    halved = {name for name in parameters if ".lora_" in name and compute == torch.bfloat16}
+    return {
+        name: p.detach().to(torch.bfloat16, copy=True).cpu().view(torch.int16).numpy()
+        if name in halved
+        else p.detach().float().cpu().numpy().copy()
+        for name, p in parameters.items()
+    }
 
 
 @torch.no_grad()
@@ -226,6 +236,8 @@ def set_weights(parameters: dict[str, torch.nn.Parameter], weights: Weights) -> 
         raise ValueError(f"weights do not belong to this policy: {odd[:3]} in only one of the two")
     for name, parameter in parameters.items():
         value = torch.as_tensor(weights[name])
+        if value.dtype == torch.int16:
+            value = value.view(torch.bfloat16)
         if value.shape != parameter.shape:
             raise ValueError(f"weight {name} has shape {tuple(value.shape)}, the policy has {tuple(parameter.shape)}")
         parameter.copy_(value)

@@ -115,7 +115,7 @@ def _train(
         state.stop_reason = "num_steps"
     while state.stop_reason is None:
         prompts = source.draw(state.step, config.prompts_per_step)
-        rollout = rollouts(state.step, prompts, lambda: get_weights(learner.parameters))
+        rollout = rollouts(state.step, prompts, lambda: get_weights(learner.parameters, learner.policy.forward_dtype))
         device = learner.policy.device
         items, target = (torch.from_numpy(a).to(device) for a in (rollout.items, prompts.target))
         groups = form_groups(items, target, config.empty_groups)

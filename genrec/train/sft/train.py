@@ -176,6 +176,12 @@ def load_policy(base: Path, config: "SftConfig", max_history: int, seed: int, de
     frozen = folder.load_causal_model(base, device, dtype, quantize=config.adapter == "qlora")
     vocab = folder.vocabulary(meta)
     model = adapter.attach(
-        frozen, vocab, rank=config.lora_rank, alpha=config.lora_alpha, dropout=config.lora_dropout, seed=seed
+        frozen,
+        vocab,
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        dropout=config.lora_dropout,
+        seed=seed,
+        targets=config.lora_targets,
     )
     return Policy(model, vocab, max_history, {**meta, "adapter": config.adapter}, base)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from genrec import variants
 from genrec.errors import TrainingError
 from genrec.model.policy import Policy
-from genrec.model.precision import compute_dtype
+from genrec.model.precision import compile_layers, compute_dtype
 from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
 from genrec.train.checkpoint import CheckpointClock
@@ -63,7 +63,7 @@ class Trainer:
         if config.gradient_checkpointing:
             policy.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
         if config.compile and policy.device.type == "cuda":
-            policy.compile_layers()
+            compile_layers(policy.body)
         self.parameters = policy.trainable_parameters()
         self.optimizer = make_optimizer(self.parameters, config)
         num_extra = self._sampler.num_extra(len(windows), self._sampler_options)

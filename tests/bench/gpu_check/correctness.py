@@ -44,6 +44,7 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         "forward, bf16": lambda device: _forward(device, torch.bfloat16),
         "beam search, fp32": lambda device: _beam(device, torch.float32),
         "beam search, bf16": lambda device: _beam(device, torch.bfloat16),
+        "search without waiting": _search_without_waiting,
         "fine-tuning step, fp32": lambda device: _sft(device, "fp32"),
         "fine-tuning step, bf16": lambda device: _sft(device, "bf16"),
         "fine-tuning step, compiled": _compiled_sft,
@@ -116,6 +117,26 @@ def _beam(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     if dtype == torch.float32:
         verdict["passed"] = verdict["passed"] and same > 0.99
     return verdict
+
+
+def _search_without_waiting(device: torch.device) -> dict[str, Any]:
+    """From the prompts to the candidates the host reads nothing from the device."""
+    if device.type != "cuda":
+        return {"passed": None, "failed": "there is nothing to wait for on a CPU"}
+    sids, prompts = random_catalogue(SHAPE), random_prompts(SHAPE, NUM_PROMPTS)
+    policy = _pair(device, torch.bfloat16)[1]
+    trie = Trie.from_sids(sids, NUM_CODES, device)
+
+    def search() -> None:
+        beam_search(policy, policy.prompts(prompts.histories, sids), trie, WIDTH, prompts.histories)
+
+    search()  # libraries may wait when they start
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        search()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return {"passed": True}
 
 
 def _compiled_sft(device: torch.device) -> dict[str, Any]:

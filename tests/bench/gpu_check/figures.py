@@ -11,6 +11,7 @@ import torch
 
 from genrec.embed.encoders import transformer
 from genrec.model.policy import Policy
+from genrec.model.precision import compile_layers
 from genrec.progress import silent
 from genrec.search.decode import rank_users
 from genrec.search.trie import Trie
@@ -152,7 +153,7 @@ def grpo(shape: Shape, device: torch.device, report: Report) -> None:
         if compile_ and device.type != "cuda":
             continue
         if compile_:
-            policy.compile_layers()
+            compile_layers(policy.body)
         label = "compiled, " if compile_ else ""
         generate, update = rollouts(shape.rollout_chunk), updates(micro)
         case(f"{label}rollout, {shape.rollout_chunk} at a time", generate)

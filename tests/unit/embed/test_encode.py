@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.config import EmbedConfig
-from genrec.embed.encode import encode_shard, split_texts, write_vectors
+from genrec.embed.encode import encode_into, encode_shard, split_texts, write_vectors
 from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError
 from tests.support.embed_tiny import catalogue_of, save_tiny
@@ -79,3 +79,12 @@ def test_vectors_that_are_not_finite_are_refused_by_item(tmp_path):
 def test_an_empty_catalogue_is_refused(tmp_path):
     with pytest.raises(DataError, match="empty"):
         split_texts(write_catalogue(tmp_path, []), EmbedConfig(), 2)
+
+
+def test_a_worker_leaves_its_vectors_in_a_file_bit_by_bit(tmp_path):
+    config, seen = EmbedConfig(fields=["title"]), []
+    texts = [f"a title of {i} things" for i in range(12)]
+    call = {"texts": texts, "config": config}
+    file = encode_into(tmp_path / "0.npy", encode_shard, lambda done, total, note="", **_: seen.append(done), **call)
+    assert np.load(file, allow_pickle=False).tobytes() == encode_shard(**call).tobytes()
+    assert seen

@@ -5,7 +5,7 @@ import pytest
 import torch
 from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 
-from genrec.errors import DataError
+from genrec.errors import ConfigError, DataError
 from genrec.model import adapter, folder
 from genrec.model.policy import Policy
 from genrec.model.trained_rows import TrainedRows
@@ -137,3 +137,18 @@ def test_bfloat16_forwards_cast_no_input_of_an_adapter_to_float32(base):
     layer.register_forward_pre_hook(lambda _, inputs: seen.add(inputs[0].dtype))
     sequence_logits(policy, CODES)
     assert seen == {torch.bfloat16}
+
+
+def test_an_adapter_goes_on_the_layers_that_are_named_and_on_no_others(base):
+    def attached(targets):
+        model = folder.load_causal_model(base, torch.device("cpu"), torch.float32)
+        return adapter.attach(model, VOCAB, rank=4, alpha=8, dropout=0.0, seed=1, targets=targets)
+
+    def adapted(model):
+        names = {name.rpartition(".lora_A")[0] for name, _ in model.named_parameters() if ".lora_A." in name}
+        return {name.rpartition(".")[2] for name in names}
+
+    assert adapted(attached(["v_proj", "q_proj"])) == {"q_proj", "v_proj"}
+    assert adapted(attached([])) == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    with pytest.raises(ConfigError, match=r"sft\.lora_targets: 'query' is no linear layer .* 'q_proj'"):
+        attached(["query"])

@@ -99,6 +99,8 @@ def test_a_pretrained_model_keeps_its_rows_and_gets_neutral_new_ones(catalogue, 
         centre = old[:first].mean(0)
         assert (added - centre).std().item() == pytest.approx((old[:first] - centre).std().item() / 10, rel=0.2)
         assert len(torch.unique(added, dim=0)) == 3 * NUM_CODES
+        assert len(new) % 64 == 0
+        assert model.config.vocab_size == len(new)
 
 
 def test_a_model_that_cannot_be_loaded_is_named_with_the_fix(catalogue, tmp_path):
