@@ -31,7 +31,8 @@ Part = Callable[[Path], Count]
 
 PARTS: list[tuple[int, Part]] = [
     (1, lambda folder: kills.named_points(folder, 10)),
-    (1, lambda folder: kills.random_moments(folder, 100)),
+    (1, lambda folder: kills.random_moments(folder, 50, seed=0)),
+    (1, lambda folder: kills.random_moments(folder, 50, seed=1)),
     (2, lambda folder: disk_faults.power_losses(folder, 500)),
     (3, disk_faults.failing_calls),
     (3, stage_faults.failing_calls_of_stages),
