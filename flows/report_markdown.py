@@ -18,6 +18,7 @@ from genrec.report.results import terminal_rows
 _TITLES = {"results": "Plots", "slices": "Popular, rare and new items", "sft": "Supervised fine-tuning"} | {
     "rl": "Reinforcement learning"
 }
+_WIDTH_PX = 520
 _IDS = "sid"  # the section of the page with the semantic ids
 
 
@@ -97,9 +98,9 @@ def _ids(sid: Mapping[str, Any], plots: Sequence[Plot]) -> list[str]:
 
 
 def _stages(stages: Iterable[Mapping[str, Any]]) -> list[str]:
-    rows = [[s["name"], s["status"], duration(s["seconds"]), s["reason"], f"`{s['key']}`"] for s in stages]
-    about = "Cached: read from the store. The key names the artifact there."
-    return ["## Stages", about, _table(["stage", "", "time", "why", "key"], rows)]
+    rows = [[s["name"], s["status"], duration(s["seconds"]), s["reason"]] for s in stages]
+    about = "Cached: read from the store. The keys of the artifacts there are in report.html and in the log."
+    return ["## Stages", about, _table(["stage", "", "time", "why"], rows)]
 
 
 def _figures(title: str, plots: Sequence[Plot]) -> list[str]:
@@ -117,4 +118,10 @@ def _standalone(svg: str) -> str:
     css = (Path(page.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
     colours = re.search(r":root\s*\{[^}]*\}", css)
     style = f"{colours.group() if colours else ''} svg {{ background: var(--card); font-family: var(--font); }}"
-    return re.sub(r"(<svg[^>]*>)", lambda start: f"{start.group()}<style>{style}</style>", svg, count=1)
+    return re.sub(r"<svg([^>]*)>", lambda start: f"<svg{_size(svg)}{start[1]}><style>{style}</style>", svg, count=1)
+
+
+def _size(svg: str) -> str:
+    """Width and height of a picture on a wide page; narrower ones shrink it."""
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    return f' width="{_WIDTH_PX}" height="{_WIDTH_PX * float(box[2]) / float(box[1]):.0f}"' if box else ""
