@@ -6,6 +6,7 @@ variable for each deployment, and compared three ways: the definition then, the 
 Where the server differs from the definition then, somebody set it, and it stays; all else follows the definition.
 """
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -41,12 +42,13 @@ def apply(deployment: "RunnerDeployment", register: Callable[["RunnerDeployment"
             notes = []
         else:
             here = _on_server(found)
-            merged = merge(_record(deployment) or _assumed(now, here), now, here)
+            merged = merge(_record(deployment, here) or _assumed(now, here), now, here)
             notes = _drop_unfit(deployment, merged)
             _fill(deployment, merged, paused=found.paused)
             register(deployment)
             _apply_schedules(client, found.id, here["schedules"], merged["schedules"])
-    Variable.set(_variable(deployment), now, tags=["genrec"], overwrite=True)
+    kept = {**now, "description": digest(now["description"])}  # a variable holds 5,000 characters
+    Variable.set(_variable(deployment), kept, tags=["genrec"], overwrite=True)
     return notes
 
 
@@ -106,8 +108,18 @@ def _variable(deployment: "RunnerDeployment") -> str:
     return f"genrec_definition_{deployment.name}".replace("-", "_")
 
 
-def _record(deployment: "RunnerDeployment") -> Any:
-    return Variable.get(_variable(deployment), default=None)
+def _record(deployment: "RunnerDeployment", here: dict[str, Any]) -> dict[str, Any] | None:
+    """The definition that was deployed last; its description where the server still has that one, else another than any."""
+    kept = Variable.get(_variable(deployment), default=None)
+    if not isinstance(kept, dict):
+        return None
+    same = kept["description"] == digest(here["description"])
+    return {**kept, "description": here["description"] if same else _ABSENT}
+
+
+def digest(description: str | None) -> str:
+    """What is kept of a description."""
+    return hashlib.sha256((description or "").encode()).hexdigest()
 
 
 def _assumed(now: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
@@ -116,23 +128,35 @@ def _assumed(now: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
 
 
 def _drop_unfit(deployment: "RunnerDeployment", merged: dict[str, Any]) -> list[str]:
-    """Take out parameters that the form does not take: the server would refuse the deployment, and then every run."""
-    schema = deployment._parameter_openapi_schema.model_dump()
+    """Take out parameters that the form does not take: the server would refuse the deployment with them.
+
+    Those of a schedule stay, as the server does not look at them and a run that starts with them is refused by name:
+    without them, it might train on something else than was meant.
+    """
+    schema, parameters = deployment._parameter_openapi_schema.model_dump(), merged["parameters"]
     notes = []
-    for where, parameters in [
-        ("", merged["parameters"]),
-        *((f" of schedule {name}", schedule["parameters"]) for name, schedule in merged["schedules"].items()),
-    ]:
-        for name in list(parameters):
-            if name not in schema["properties"]:
-                why = "the form has no such field any more"
-            elif validate({name: parameters[name]}, schema, ignore_required=True):
-                why = "the form does not take its value any more"
-            else:
-                continue
+    for name, why in _unfit(parameters, schema):
+        del parameters[name]
+        notes.append(f"{deployment.name}: parameter {name} was removed: {why}")
+    for problem in validate(parameters, schema, ignore_required=True):  # each is right, and they contradict each other
+        if problem.absolute_path and (name := problem.absolute_path[0]) in parameters:
             del parameters[name]
-            notes.append(f"{deployment.name}: parameter {name}{where} was removed: {why}")
+            notes.append(f"{deployment.name}: parameter {name} was removed: it contradicts another one")
+    for schedule in merged["schedules"].values():
+        for name, why in _unfit(schedule["parameters"], schema):
+            notes.append(f"{deployment.name}: a schedule has parameter {name}, and its runs will be refused: {why}")
     return notes
+
+
+def _unfit(parameters: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and reason of each parameter that the form does not take by itself. No value is repeated."""
+    found = []
+    for name, value in parameters.items():
+        if name not in schema["properties"]:
+            found.append((name, "the form has no such field any more"))
+        elif validate({name: value}, schema, ignore_required=True):
+            found.append((name, "the form does not take its value any more"))
+    return found
 
 
 def _fill(deployment: "RunnerDeployment", merged: dict[str, Any], paused: bool) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from flows.serve.definitions import digest
 from tests.e2e.conftest import ROOT
 from tests.support.receiver import receiver
 from tests.support.served import Served, clean_environment
@@ -47,7 +48,8 @@ def _log(served: Served) -> str:
 
 def _ended(served: Served, state: str, deployment: str, message: str) -> None:
     """A run of the deployment that ended in this way."""
-    made = served.call("POST", f"/deployments/{served.deployment(deployment)['id']}/create_flow_run", {})
+    chosen = {"parameters": {"data": "demo", **({"promote": "no"} if deployment == NIGHTLY else {})}}
+    made = served.call("POST", f"/deployments/{served.deployment(deployment)['id']}/create_flow_run", chosen)
     body = {"state": {"type": state, "name": state.capitalize(), "message": message}, "force": True}
     assert served.call("POST", f"/flow_runs/{made['id']}/set_state", body)["status"] == "ACCEPT"
 
@@ -137,7 +139,7 @@ def test_a_restart_keeps_what_users_set_and_brings_what_the_definition_changed(s
     mine = {
         "description": "the shop in Hamburg",
         "tags": ["genrec", "hamburg"],
-        "parameters": {**nightly["parameters"], "seed": 7},
+        "parameters": {"data": "demo", "promote": "no", "seed": 7},
         "concurrency_limit": 2,
         "concurrency_options": {"collision_strategy": "CANCEL_NEW"},
     }
@@ -148,7 +150,7 @@ def test_a_restart_keeps_what_users_set_and_brings_what_the_definition_changed(s
     added = {"active": False, "schedule": {"cron": "0 12 * * 0", "timezone": "UTC"}}
     served.call("POST", f"/deployments/{nightly['id']}/schedules", [added])
     # An older version of the project deployed other words for compare-recipes, and the nightly at another time.
-    _deployed_before(served, "compare-recipes", description="older words", tags={"genrec": True, "older": True})
+    _deployed_before(served, "compare-recipes", description=digest("older words"), tags={"genrec": True, "older": True})
     served.call("PATCH", f"/deployments/{compare['id']}", {"description": "older words", "tags": ["genrec", "older"]})
 
     served.stop()
@@ -161,8 +163,8 @@ def test_a_restart_keeps_what_users_set_and_brings_what_the_definition_changed(s
         assert kept["global_concurrency_limit"]["limit"] == 2
         assert kept["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
         schedules = {s["schedule"]["cron"]: (s["active"], s["parameters"]) for s in kept["schedules"]}
-        assert schedules == {"30 4 * * *": (True, {"seed": 8}), "0 12 * * 0": (False, {})}
-        assert f"{NIGHTLY}: parameter no_such_field of schedule nightly was removed" in again.output()
+        assert schedules == {"30 4 * * *": (True, {"seed": 8, "no_such_field": 1}), "0 12 * * 0": (False, {})}
+        assert f"{NIGHTLY}: a schedule has parameter no_such_field, and its runs will be refused" in again.output()
         changed = again.deployment("compare-recipes")
         assert (changed["description"], changed["tags"]) == (compare["description"], ["genrec"])
 

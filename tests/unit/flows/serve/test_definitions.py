@@ -55,17 +55,25 @@ def test_both_changes_arrive(then, now, here, merged):
 
 
 def test_parameters_that_the_form_does_not_take_are_removed_and_named_without_their_value():
-    schema = {"type": "object", "properties": {"seed": {"type": "integer", "minimum": 0}, "preset": {"enum": ["a"]}}}
+    schema = {
+        "type": "object",
+        "properties": {"seed": {"type": "integer", "minimum": 0}, "preset": {"enum": ["a"]}, "path": {}},
+        "if": {"properties": {"seed": {"const": 3}}, "minProperties": 2},
+        "then": {"properties": {"path": {"const": "empty"}}},
+    }
     deployment = SimpleNamespace(name="retrain", _parameter_openapi_schema=SimpleNamespace(model_dump=lambda: schema))
     merged = {
-        "parameters": {"seed": 3, "preset": "canary", "gone": 1},
-        "schedules": {"nightly": {"parameters": {"seed": -1}}},
+        "parameters": {"seed": 3, "preset": "canary", "gone": 1, "path": "canary"},
+        "schedules": {"nightly": {"parameters": {"seed": -1, "gone": 1}}},
     }
     notes = _drop_unfit(deployment, merged)
-    assert merged == {"parameters": {"seed": 3}, "schedules": {"nightly": {"parameters": {}}}}
+    assert merged == {"parameters": {"seed": 3}, "schedules": {"nightly": {"parameters": {"seed": -1, "gone": 1}}}}
+    refused = "retrain: a schedule has parameter {}, and its runs will be refused: the form {} any more"
     assert notes == [
         "retrain: parameter preset was removed: the form does not take its value any more",
         "retrain: parameter gone was removed: the form has no such field any more",
-        "retrain: parameter seed of schedule nightly was removed: the form does not take its value any more",
+        "retrain: parameter path was removed: it contradicts another one",
+        refused.format("seed", "does not take its value"),
+        refused.format("gone", "has no such field"),
     ]
     assert "canary" not in "".join(notes)
