@@ -52,7 +52,8 @@ def cancelled_when_stopped(function: Callable[_P, _T]) -> Callable[_P, _T]:
 
     @functools.wraps(function)
     def flow(*args: _P.args, **kwargs: _P.kwargs) -> Any:
-        logging.getLogger("prefect.task_runs").addFilter(_no_error)
+        for name in ("prefect.task_runs", "prefect.flow_runs"):
+            logging.getLogger(name).addFilter(_no_error)
         try:
             return function(*args, **kwargs)
         except (KeyboardInterrupt, TerminationSignal, Stopped, CancelledRun):
@@ -71,7 +72,9 @@ def as_interrupt() -> Iterator[None]:
 
 
 def _no_error(record: logging.LogRecord) -> bool:
-    """Prefect logs every end of a task but Completed as an error; one that was asked for is none."""
+    """Prefect logs every end but Completed as an error, a cancelled flow with a traceback; one that was asked for is none."""
+    if record.exc_info and isinstance(record.exc_info[1], CancelledRun):
+        return False
     if record.levelno == logging.ERROR and record.getMessage().startswith("Finished in state Cancelled"):
         record.levelno, record.levelname = logging.INFO, "INFO"
     return True

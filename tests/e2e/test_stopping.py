@@ -17,7 +17,7 @@ def test_a_run_that_is_cancelled_ends_so_with_its_stage_and_without_an_error_any
     cancelling = {"type": "CANCELLING", "name": "Cancelling"}
     served.call("POST", f"/flow_runs/{run}/set_state", {"state": cancelling})
     assert served.finished(run) == "Cancelled"
-    assert served.was_stopped(run)
+    assert set(served.tasks(run).values()) <= {"Cached", "Completed", "Cancelled"}
     assert served.tasks(run)["sft"] == "Cancelled"
     served.wait(lambda: not named(served.below(), "prefect.engine"), "the process of the run to end")
     assert [line["message"] for line in served.logs(run) if line["level"] >= logging.WARNING] == []

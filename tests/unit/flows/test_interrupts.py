@@ -94,3 +94,16 @@ def test_the_end_of_a_stage_that_was_stopped_is_no_error_in_the_log_and_a_failur
         ("INFO", "Finished in state Cancelled('stopped')"),
         ("ERROR", "Finished in state Failed('lost power')"),
     }
+
+
+@pytest.mark.filterwarnings("ignore:Logger 'prefect.flow_runs' attempted")
+def test_the_traceback_of_a_cancelled_flow_is_not_logged_and_that_of_a_failed_one_is(caplog):
+    cancelled_when_stopped(lambda: None)()
+    log = logging.getLogger("prefect.flow_runs")
+    log.addHandler(caplog.handler)
+    try:
+        for error in (CancelledRun("stopped"), ValueError("lost power")):
+            log.error("Engine execution exited with unexpected exception", exc_info=error)
+    finally:
+        log.removeHandler(caplog.handler)
+    assert {type(r.exc_info[1]) for r in caplog.records} == {ValueError}
