@@ -247,10 +247,16 @@ def rank_users(
     items = np.full((len(histories), width), -1, dtype=np.int64)
     scores = np.full((len(histories), width), -np.inf, dtype=np.float32)
     order = np.argsort([min(len(h), model.max_history) for h in histories], kind="stable")
+    started: list[tuple[np.ndarray, Candidates]] = []
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         prompts = model.prompts([histories[r] for r in rows], sids)
         best = beam_search(model, prompts, trie, width, None if banned is None else [banned[r] for r in rows])
-        items[rows], scores[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
-        progress(start + len(rows), len(order), "decode")
+        started.append((rows, best))
+        # To read waits for a GPU: one batch late, it has the next one to work on meanwhile.
+        last = start + batch_size >= len(order)
+        for rows, best in started if last else started[:-1]:
+            items[rows], scores[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
+        started = started[-1:]
+        progress(min(start + batch_size, len(order)), len(order), "decode")
     return items, scores

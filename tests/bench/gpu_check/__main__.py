@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--shape", default="3b", help="size of the models: 3b (Qwen2.5-3B) or tiny")
     parser.add_argument("--only", nargs="+", choices=LIMITS_S, default=list(LIMITS_S), help="parts to run")
     parser.add_argument("--device", default=None, help="cuda or cpu; default: the GPU where there is one")
+    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for all parts together")
     parser.add_argument("--part", choices=LIMITS_S, help=argparse.SUPPRESS)
     parser.add_argument("--result", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     out = options.out or Path(os.environ.get("OUT", "."))
     out.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + options.limit
     parts = {}
     for name in options.only:
         limit = min(LIMITS_S[name], deadline - time.monotonic())

@@ -47,11 +47,11 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         "search without waiting": _search_without_waiting,
         "fine-tuning step, fp32": lambda device: _sft(device, "fp32"),
         "fine-tuning step, bf16": lambda device: _sft(device, "bf16"),
-        "fine-tuning step, compiled": _compiled_sft,
         "GRPO step, fp32": lambda device: _grpo(device, "fp32"),
         "GRPO step, bf16": lambda device: _grpo(device, "bf16"),
         "NF4 weights (bitsandbytes)": _nf4,
         "neighbours (faiss)": _faiss,
+        "fine-tuning step, compiled": _compiled_sft,
     }
     for name, case in cases.items():
         try:

@@ -44,7 +44,7 @@ def _line(name: str, case: dict[str, Any]) -> str:
     found += [f"target {target}" for (part, key), target in TARGETS.items() if part == name and key in case]
     found += [case["failed"]] if "failed" in case else []
     verdict = f"{_VERDICTS[case['passed']]:<6}" if "passed" in case else ""
-    return f"  {case['case']:<28}{verdict}{'  '.join(found)}"
+    return f"  {case['case']:<34} {verdict}{'  '.join(found)}"
 
 
 def _profile(case: dict[str, Any]) -> list[str]:
