@@ -115,14 +115,48 @@ def test_retrain_is_started_through_its_form_and_its_results_are_opened(ui, serv
     plot.scroll_into_view_if_needed()
     ui.wait_for_function("plot => plot.naturalWidth > 100", arg=plot.element_handle())
     _shoot(ui, "plot")
-    ui.goto(f"{served.url}/artifacts/artifact/{_artifact(served, run, 'demo-report-page')}")
     with ui.context.expect_page() as opened:
-        ui.get_by_role("link", name="report.html").click()
+        ui.get_by_role("link", name="Open the whole report").click()
     report = opened.value
     report.get_by_text("popularity").first.wait_for()
     assert report.url.startswith(f"{served.url}/reports/"), "the link leads to another port"
     _shoot(report, "followed")
     report.close()
+
+
+def test_runs_are_listed_by_data_recipe_size_and_seed_and_by_what_their_user_typed(ui, served):
+    typed = served.start(named="Spring sale, second try")
+    assert served.finished(typed) == "Completed"
+    ui.goto(f"{served.url}/runs")
+    ui.get_by_text("Spring sale, second try").first.wait_for()
+    ui.get_by_text("demo-default-full-seed0").first.wait_for()
+    ui.get_by_text("data:demo").first.wait_for()
+    _shoot(ui, "runs")
+
+
+def test_the_nightly_has_its_data_chosen_and_is_switched_on_on_its_page(ui, served):
+    nightly = served.deployment("retrain-nightly")
+    ui.goto(f"{served.url}/deployments/deployment/{nightly['id']}")
+    ui.get_by_text("retrain-nightly").first.wait_for()
+    _shoot(ui, "nightly")
+    ui.get_by_role("button", name="Run", exact=True).click()
+    ui.get_by_text("Custom run").click()
+    ui.get_by_text("Validate parameters").wait_for()
+    before = _runs(served)
+    ui.get_by_role("button", name="Submit").click()
+    ui.get_by_text("required").first.wait_for()
+    _shoot(ui, "nightly-not-chosen")
+    assert _runs(served) == before
+
+    ui.goto(f"{served.url}/deployments/deployment/{nightly['id']}")
+    (schedule,) = nightly["schedules"]
+    switch = ui.locator(
+        ".deployment-schedules [role=switch], .deployment-schedule-card input, .p-toggle__control"
+    ).first
+    switch.click()
+    served.wait(lambda: served.deployment("retrain-nightly")["schedules"][0]["active"], "the schedule to be on")
+    _shoot(ui, "nightly-on")
+    served.call("PATCH", f"/deployments/{nightly['id']}/schedules/{schedule['id']}", {"active": False})
 
 
 def test_a_failed_run_is_retried_by_its_button_and_the_stages_before_are_cached(ui, served):
@@ -140,7 +174,7 @@ def test_a_failed_run_is_retried_by_its_button_and_the_stages_before_are_cached(
     ui.get_by_text("Cached", exact=True).first.wait_for()
     _shoot(ui, "retried")
     status = served.tasks(run)
-    assert [s for s in status if status[s] == "Cached"] == [s for s in STAGES if s not in ("rl", "evaluate")]
+    assert {s for s in status if status[s] == "Cached"} == set(STAGES) - {"rl", "evaluate"}
     assert {status["rl"], status["evaluate"]} == {"Completed"}
 
 
