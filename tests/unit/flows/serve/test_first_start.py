@@ -10,7 +10,7 @@ import pytest
 from flows.serve.credentials import auth_string
 from flows.serve.first_start import FirstStart
 
-FORK = multiprocessing.get_context("fork")
+SPAWN = multiprocessing.get_context("spawn")  # a fork of a process with threads, such as those of Ray, may hang
 
 
 def _start(home: Path, barrier, alone, firsts, dies: bool) -> None:
@@ -32,8 +32,8 @@ def _start(home: Path, barrier, alone, firsts, dies: bool) -> None:
 
 @pytest.mark.parametrize("dies", [False, True])
 def test_the_tables_are_made_by_one_process_and_by_the_next_where_that_one_dies(tmp_path, dies):
-    barrier, alone, firsts = FORK.Barrier(5), FORK.Semaphore(1), FORK.Value("i", 0)
-    processes = [FORK.Process(target=_start, args=(tmp_path, barrier, alone, firsts, dies)) for _ in range(5)]
+    barrier, alone, firsts = SPAWN.Barrier(5), SPAWN.Semaphore(1), SPAWN.Value("i", 0)
+    processes = [SPAWN.Process(target=_start, args=(tmp_path, barrier, alone, firsts, dies)) for _ in range(5)]
     for process in processes:
         process.start()
     for process in processes:
@@ -71,8 +71,8 @@ def _password(home: Path, barrier, found) -> None:
 
 
 def test_processes_that_ask_at_once_get_one_password_that_one_of_them_made(tmp_path):
-    barrier, found = FORK.Barrier(6), FORK.Queue()
-    processes = [FORK.Process(target=_password, args=(tmp_path, barrier, found)) for _ in range(6)]
+    barrier, found = SPAWN.Barrier(6), SPAWN.Queue()
+    processes = [SPAWN.Process(target=_password, args=(tmp_path, barrier, found)) for _ in range(6)]
     for process in processes:
         process.start()
     answers = [found.get(timeout=60) for _ in processes]

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -70,13 +71,14 @@ def test_the_process_of_a_task_notes_what_it_runs_on(ray_cluster, tmp_path):
 
 
 @pytest.fixture
-def slow_ray(monkeypatch):
+def slow_ray(monkeypatch, tmp_path):
     """A Ray whose end takes a moment; `events` says what happened."""
     events, up = [], [False]
 
     def init(**options):
         events.append("init")
         up[0] = True
+        return SimpleNamespace(address_info={"session_dir": str(tmp_path)})
 
     def shutdown():
         events.append("going down")
