@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from genrec.config import Config, OptionsError, UnknownName
 from genrec.config.overrides import parse_override
@@ -128,6 +128,8 @@ def _merge(
     for key, value in above.items():
         path = (*at, str(key))
         origin[path] = source
+        if isinstance(value, dict) and isinstance(merged.get(key), str):
+            merged[key] = _written_out(path, merged[key])
         if isinstance(value, dict) and isinstance(merged.get(key), dict):
             merged[key] = _merge(merged[key], value, origin, source, path)
         elif isinstance(value, dict):
@@ -135,6 +137,13 @@ def _merge(
         else:
             merged[key] = value
     return merged
+
+
+def _written_out(path: tuple[str, ...], text: str) -> Any:
+    """A text that is short for a section (`rollout: sample`) as that section: what is laid over it keeps the choice."""
+    field = section_at(path[:-1], {}).model_fields.get(path[-1]) if "options" not in path else None
+    short = [rule.func for rule in field.metadata if isinstance(rule, BeforeValidator)] if field else []
+    return short[0](text) if short else text  # type: ignore[call-arg]
 
 
 def _explain(problem: Any, data: dict[str, Any], origin: dict[tuple[str, ...], str]) -> str:

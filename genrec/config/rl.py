@@ -101,8 +101,10 @@ class RlConfig(Chosen):
         "gradients are those of one process up to rounding.",
     )
     options: dict[str, Any] = _options()
-    compile: bool = knob(
-        False, "Compile the model's layers where it trains on a GPU: a minute at the start, then faster steps."
+    compile: bool = Field(
+        False,
+        description="Compile the model's layers where it trains on a GPU: a minute at the start, then faster steps. "
+        "Rounds elsewhere.",
     )
     num_rollout_workers: int = knob(
         1, "Ray actors that generate candidates; 0 generates in the learner.", ge=0, le=1024

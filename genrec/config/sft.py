@@ -155,8 +155,10 @@ class SftConfig(Section):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16 runs forwards under autocast; refused on a device that only emulates bfloat16."
     )
-    compile: bool = knob(
-        False, "Compile the model's layers where it trains on a GPU: a minute at the start, then faster steps."
+    compile: bool = Field(
+        False,
+        description="Compile the model's layers where it trains on a GPU: a minute at the start, then faster steps. "
+        "Rounds elsewhere, and draws another dropout.",
     )
     gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
     max_valid_users: int = Field(

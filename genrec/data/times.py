@@ -45,7 +45,7 @@ def times(file: str, column: pl.Series, unit: str) -> tuple[pl.Series, pl.Series
         whole = column.cast(pl.Datetime("ms")).dt.timestamp("ms")
         return whole.cast(pl.Float64), nothing_wrong(column)
     if unit in ("iso", "compact"):
-        text = column.cast(pl.String).str.strip_chars()
+        text = (column.cast(pl.String) if unit == "iso" else _digits(column)).str.strip_chars()
         text = text.set(text == "", None)
         time = iso_milliseconds(text if unit == "iso" else _spelt_out(text))
         wrong = column.name + " is " + text.str.head(60) + f"; times are written {FORMATS}"
@@ -81,6 +81,19 @@ _ISO = (  # date, hours and minutes, seconds, fraction, offset: hours, minutes; 
     r"^(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2})(?::([0-5]\d)(?:[.,](\d{1,9}))?)?)?"
     r" ?(?:(?:[Zz]|UTC|GMT|([+-]\d{2}):?(\d{2})?)(?:\[[\w/+-]+\])?)?$"
 )
+
+
+def _digits(column: pl.Series) -> pl.Series:
+    """Dates in digits as text, without the `.0` of a float: pandas makes floats of whole numbers with gaps."""
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+        whole = column.cast(pl.Int64, strict=False)
+        column = (
+            pl.select(pl.when(whole == column).then(whole.cast(pl.String)).otherwise(column.cast(pl.String)))
+            .to_series()
+            .alias(column.name)
+        )
+    return column.cast(pl.String).str.replace(r"\.0+\s*$", "")
 
 
 def _spelt_out(digits: pl.Series) -> pl.Series:

@@ -1,5 +1,8 @@
-"""Devices, the floating-point types they compute in, and layers compiled for them."""
+"""Devices, the floating-point types they compute in, and layers compiled for them or computed twice for their memory."""
 
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
@@ -59,3 +62,13 @@ def compile_layers(body: Any) -> None:
     """
     for layer in body.layers:
         layer.compile(dynamic=True)
+
+
+def recompute_activations(model: Any, precision: Callable[[], AbstractContextManager[None]]) -> None:
+    """From now on a backward pass computes the activations of the layers again (gradient checkpointing).
+
+    `precision` is the block that forwards run in (`Policy.precision`): torch itself restores autocast alone, and layers
+    of an adapter would then get another type than in the forward.
+    """
+    ways = {"use_reentrant": False, "context_fn": lambda: (contextlib.nullcontext(), precision())}
+    model.gradient_checkpointing_enable(ways)

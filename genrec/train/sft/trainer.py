@@ -11,7 +11,7 @@ from torch.nn import functional
 from genrec import variants
 from genrec.errors import TrainingError
 from genrec.model.policy import Policy
-from genrec.model.precision import compile_layers, compute_dtype
+from genrec.model.precision import compile_layers, compute_dtype, recompute_activations
 from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
 from genrec.train.checkpoint import CheckpointClock
@@ -61,7 +61,7 @@ class Trainer:
         policy.forward_dtype = policy.search_dtype = compute_dtype(config.precision, policy.device, "sft.precision")
         policy.set_dropout(config.dropout)
         if config.gradient_checkpointing:
-            policy.model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+            recompute_activations(policy.model, policy.precision)
         if config.compile and policy.device.type == "cuda":
             compile_layers(policy.body)
         self.parameters = policy.trainable_parameters()

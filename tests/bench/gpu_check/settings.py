@@ -1,7 +1,8 @@
-"""The settings of fine-tuning and reinforcement learning that are measured, as plain objects: a bare machine has no pydantic.
+"""The settings of fine-tuning and reinforcement learning that are measured, as plain objects: no pydantic is needed.
 
-Those of the recipes for a 3B model on one GPU (conf/recipes/v1_standard.yaml, conf/a100.yaml). A test compares the names and
-values with the typed config's.
+Those of the recipe of a 3B model (conf/recipes/v1_standard.yaml) without alignment, whose texts a bare machine lacks;
+what is measured by size (micro-batches, chunks, compiled layers) is set there. A test compares the names and types with
+the typed config's.
 """
 
 from types import SimpleNamespace

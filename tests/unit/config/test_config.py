@@ -33,6 +33,17 @@ def test_later_files_and_overrides_win(tmp_path):
     assert config.sft.learning_rate == 1e-3
 
 
+def test_a_setting_laid_over_a_section_that_is_written_as_one_word_leaves_the_choice(tmp_path):
+    first = _yaml(tmp_path, "rl: {rollout: sample}\nsft: {view: item_tokens}\n")
+    second = _yaml(
+        tmp_path, "rl: {rollout: {chunk_size: 128}}\nsft: {view: {options: {instruction: Next}}}\n", "b.yaml"
+    )
+    config = load_config([first, second], ["rl.rollout.temperature=0.5"])
+    rollout, view = config.rl.rollout, config.sft.view
+    assert (rollout.mode, rollout.chunk_size, rollout.temperature) == ("sample", 128, 0.5)
+    assert (view.name, view.options["instruction"]) == ("item_tokens", "Next")
+
+
 def test_a_typo_names_file_setting_and_what_was_meant(tmp_path):
     path = _yaml(tmp_path, "sft: {learning_rte: 0.1}\n")
     with pytest.raises(ConfigError, match=r"a\.yaml: sft\.learning_rte: unknown setting; did you mean learning_rate\?"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.data.times import Head, iso_milliseconds, unit_of
+from genrec.data.times import Head, iso_milliseconds, times, unit_of
 
 HALF_PAST_TEN = 1_577_874_600_000  # 2020-01-01T10:30Z
 
@@ -83,3 +83,20 @@ def test_which_texts_are_times(text: str, expected: int | None) -> None:
 )
 def test_the_unit_is_told_by_the_median(values: list, unit: str) -> None:
     assert unit_of(Head("a.csv", pl.Series("t", values))) == unit
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[20200101, None], [20200101.0, None], [20200101.0, float("nan")], ["20200101.0", ""], ["20200101 ", None]],
+)
+def test_dates_in_digits_may_have_become_floats(values: list) -> None:
+    column = pl.Series("t", values, strict=False)
+    assert unit_of(Head("a.csv", column)) == "compact"
+    time, wrong = times("a.csv", column, "compact")
+    assert (time.to_list(), wrong.to_list()) == ([1577836800000.0, None], [None, None])
+
+
+def test_a_fraction_of_a_date_in_digits_is_no_time() -> None:
+    time, wrong = times("a.csv", pl.Series("t", [20200101.5, 20200101122640.0]), "compact")
+    assert time.to_list() == [None, 1577881600000.0]
+    assert wrong.is_null().to_list() == [False, True]

@@ -8,6 +8,7 @@ from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 from genrec.errors import ConfigError, DataError
 from genrec.model import adapter, folder
 from genrec.model.policy import Policy
+from genrec.model.precision import recompute_activations
 from genrec.model.trained_rows import TrainedRows
 from tests.support.lm_tiny import VOCAB, attach, perturb, random_sids, sequence_logits, tiny_policy
 
@@ -137,6 +138,21 @@ def test_bfloat16_forwards_cast_no_input_of_an_adapter_to_float32(base):
     layer.register_forward_pre_hook(lambda _, inputs: seen.add(inputs[0].dtype))
     sequence_logits(policy, CODES)
     assert seen == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_activations_that_are_computed_again_give_the_same_gradients(base, dtype):
+    found = []
+    for again in (False, True):
+        policy = attach(base)
+        perturb(policy)
+        policy.forward_dtype = dtype
+        if again:
+            recompute_activations(policy.model, policy.precision)
+        policy.model.train()
+        sequence_logits(policy, CODES).square().mean().backward()
+        found.append({name: p.grad for name, p in policy.trainable_parameters().items()})
+    torch.testing.assert_close(found[0], found[1], rtol=0, atol=0)
 
 
 def test_an_adapter_goes_on_the_layers_that_are_named_and_on_no_others(base):

@@ -26,3 +26,12 @@ def test_the_nearest_are_those_of_the_plain_product_and_a_gpu_is_used_where_ther
     np.testing.assert_array_equal(rows, wanted)
     np.testing.assert_allclose(products, np.take_along_axis(QUERIES @ POOL.T, wanted, axis=1), rtol=1e-5)
     assert used == ["gpu"] * num_gpus
+
+
+def test_more_neighbours_than_a_gpu_can_select_are_found_without_it(monkeypatch):
+    import faiss
+
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 1, raising=False)
+    monkeypatch.setattr(faiss, "StandardGpuResources", lambda: pytest.fail("used a GPU"), raising=False)
+    pool = RNG.normal(size=(3000, 2)).astype(np.float32)
+    assert nearest(QUERIES[:1, :2].copy(), pool, 2049)[1].shape == (1, 2049)
