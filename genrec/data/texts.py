@@ -4,8 +4,6 @@ HTML is parsed by selectolax (the Lexbor engine), and only where a `<` or `&` oc
 """
 
 import ast
-import contextlib
-import csv
 import html
 import json
 import re
@@ -41,6 +39,10 @@ _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _ONE_QUOTED = re.compile(_QUOTED, re.DOTALL)
 _QUOTED_LIST = re.compile(rf"[\[({{]\s*(?:{_QUOTED}(?:[\s,]+{_QUOTED})*)?[\s,]*[\])}}]", re.DOTALL)
 _BARE_LIST = re.compile(r"[\[{]([^\[\]{}'\"]*)[\]}]")
+# Text of an array of PostgreSQL (manual, section 8.15.6): quotes where a name needs them, backslashes before " and \\.
+_POSTGRES_NAME = r'\s*(?:"(?:[^"\\]|\\.)*"|[^{}"\\,]*)\s*'
+_POSTGRES = re.compile(rf"{{{_POSTGRES_NAME}(?:,{_POSTGRES_NAME})*}}", re.DOTALL)
+_POSTGRES_NAMES = re.compile(r'"((?:[^"\\]|\\.)*)"|([^{}"\\,]+)', re.DOTALL)
 _BRACKETS = {"[": "]", "(": ")", "{": "}"}
 
 
@@ -89,9 +91,8 @@ def list_in_text(text: str) -> list[str] | None:
         return None
     if bare := _BARE_LIST.fullmatch(text):
         return _names(bare.group(1).split(","))
-    if text[0] == "{":
-        with contextlib.suppress(csv.Error):
-            return _names(next(csv.reader([text[1:-1]], strict=True)))
+    if _POSTGRES.fullmatch(text):
+        return _names([re.sub(r"\\(.)", r"\1", quoted) or bare for quoted, bare in _POSTGRES_NAMES.findall(text)])
     raise ValueError("a list in text that cannot be read; write a list column, or names with a delimiter between")
 
 

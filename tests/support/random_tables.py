@@ -5,12 +5,19 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 from hypothesis import strategies as st
 
-from tests.support.table_writers import CSV_WRITERS, write_csv, write_json_lines, write_parquet
+from tests.support.table_writers import (
+    BAD_JSON,
+    BAD_QUOTES,
+    CSV_WRITERS,
+    list_in_text,
+    write_csv,
+    write_json_lines,
+    write_parquet,
+)
 
 EVENTS = ("user_id", "item_id", "timestamp", "event", "rating")
 ITEMS = ("item_id", "title", "description", "brand", "categories")
@@ -58,6 +65,17 @@ class File:
     lines: list[tuple[int, int]]  # of each row: its first and last line
     honest: bool = True  # nothing about it may be refused
     touched: set[int] = field(default_factory=set)  # lines that were damaged
+    wrong: set[int] = field(default_factory=set)  # lines that must be set aside
+    unit: str = ""  # of the times
+    read: bool = True  # whether its name says that it belongs to the table
+
+
+class Cuts(NamedTuple):
+    """How the files are cut: most bytes and rows of a shard, and bytes of a block."""
+
+    max_bytes: int
+    max_rows: int
+    block_bytes: int
 
 
 @dataclass
@@ -68,6 +86,13 @@ class Shop:
     files: list[File]
     options: dict[str, Any]
     honest: bool  # a refusal would be wrong
+    cuts: Cuts
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the times of two files count different units, so that nothing may be read."""
+        sound = [file for file in self.files if file.kind == "interactions" and file.read and not file.touched]
+        return len({file.unit for file in sound if file.rows}) > 1
 
 
 @st.composite
@@ -91,11 +116,23 @@ def shops(draw: Any, folder: Path) -> Shop:
         st.one_of(st.none(), st.integers(0, 10).map(lambda n: n / 2)),
     )
     num_events = draw(st.integers(1, 40))
-    events = draw(st.lists(event, min_size=num_events, max_size=num_events))
-    described = [(item, draw(TEXTS), draw(TEXTS), draw(TEXTS), draw(NAMES)) for item in items]
+    events = _with_repeats(draw, draw(st.lists(event, min_size=num_events, max_size=num_events)))
+    described = _with_repeats(draw, [(item, draw(TEXTS), draw(TEXTS), draw(TEXTS), draw(NAMES)) for item in items])
     if draw(st.integers(0, 3)) == 0 and not position:
         return _amazon(draw, folder, events, described)
     return _table(draw, folder, events, described, numeric, position, grain)
+
+
+def _with_repeats(draw: Any, rows: list[tuple]) -> list[tuple]:
+    """With some rows a second time, further down: they are set aside, wherever their files are cut."""
+    return rows + draw(st.lists(st.sampled_from(rows), max_size=draw(st.sampled_from([0, 0, 4]))))
+
+
+def _cuts(draw: Any, folder: Path, files: list[File]) -> Cuts:
+    """Sizes for which the files are one shard each, or many; some end where a line does."""
+    first_line = (folder / files[0].name).read_bytes().find(b"\n") + 1
+    max_bytes = draw(st.sampled_from([150, 700, max(60, first_line), 256 << 20]))
+    return Cuts(max_bytes, draw(st.sampled_from([1, 7, 4_000_000])), draw(st.sampled_from([64, 500, 4 << 20])))
 
 
 def _meant_event(row: tuple) -> tuple:
@@ -116,7 +153,7 @@ def _amazon(draw: Any, folder: Path, events: list[tuple], items: list[tuple]) ->
     names = ("user_id", "parent_asin", "timestamp", "event", "rating")
     reviews = [dict(zip(names, row, strict=True)) | {"verified_purchase": True} for row in events]
     metadata = [
-        {"parent_asin": i, "title": t[0], "description": [d[0]], "store": b[0], "categories": draw(_printed(c, True))}
+        {"parent_asin": i, "title": t[0], "description": [d[0]], "store": b[0], "categories": draw(_printed(c))}
         for i, t, d, b, c in items
     ]
     files = []
@@ -125,23 +162,25 @@ def _amazon(draw: Any, folder: Path, events: list[tuple], items: list[tuple]) ->
         ("items", "meta_a" + ending, metadata, [_meant_item(row, True) for row in items]),
     ):
         cut = draw(st.integers(0, 5)) == 0
-        touched = write_json_lines(folder / name, rows, zipped, draw(st.integers(0, 60)) if cut else None)
-        lines = [(n, n) for n in range(1, len(rows) + 1)]
-        files.append(File(kind, name, meant, lines, not cut, touched))
-    return Shop("amazon2023", files, {}, all(file.honest for file in files))
+        bad = set() if cut else draw(st.sets(st.integers(2, len(rows) + 2), max_size=2))
+        written: list[dict | bytes] = list(rows)
+        for line in sorted(bad):
+            written.insert(line - 1, draw(st.sampled_from(BAD_JSON)))
+        bad = {n for n, row in enumerate(written, 1) if isinstance(row, bytes)}
+        touched = write_json_lines(folder / name, written, zipped, draw(st.integers(0, 60)) if cut else None)
+        lines = [(n, n) for n in range(1, len(written) + 1) if n not in bad]
+        files.append(File(kind, name, meant, lines, not cut, touched, bad))
+    return Shop("amazon2023", files, {}, all(file.honest for file in files), _cuts(draw, folder, files))
 
 
-def _printed(names: list[str], as_list: bool) -> st.SearchStrategy[Any]:
-    """A list of names as a list (where the format has them), or as people print it."""
-    import json
-
-    forms = [str(names), json.dumps(names), str(np.array(names, dtype=str)), str(tuple(names))]
-    if not names:
-        forms = ["", "[]", "nan"]
-    return st.sampled_from([names, *forms] if as_list else forms)
+def _printed(names: list[str]) -> st.SearchStrategy[Any]:
+    """A list of names as a list, or as people print it."""
+    return st.sampled_from([names, *list_in_text(names)[:4]] if names else [names, "", "[]", "nan"])
 
 
-_NAMES_OF_PARTS = ("-1", "-2", "_3", ".4", "/x", "/day=5/0", "_old", "-neu")
+_BESIDE = ("-1", "-2", "_3", ".4", "/x", "/day=5/0", "_old", "-neu")
+_BELOW = ("/0", "/day=5/0", "/day=6/0", "/a/b/part-0", "/year=2024/month=1/x")
+_NOT_READ = "_old"
 
 
 def _table(
@@ -161,11 +200,13 @@ def _table(
         ("items", ITEMS, items, [_meant_item(row, False) for row in items]),
     ):
         bounds = sorted({0, len(rows), *draw(st.lists(st.integers(0, len(rows)), max_size=2))})
-        suffixes = ["", *draw(st.lists(st.sampled_from(_NAMES_OF_PARTS), min_size=4, max_size=4, unique=True))]
+        below = draw(st.booleans())  # all files in folders of the kind, or the others beside the first
+        others = draw(st.permutations(_BELOW if below else _BESIDE))
+        suffixes = others if below else ["", *others]
         for suffix, start, end in zip(suffixes, bounds, bounds[1:], strict=False):
             part = rows[start:end]
             parquet = draw(st.booleans())
-            own_unit = unit if draw(st.integers(0, 9)) else draw(st.sampled_from(units))
+            own_unit = unit if draw(st.integers(0, 5)) else draw(st.sampled_from(units))
             honest &= own_unit == unit or kind == "items"
             if kind == "items":
                 part = [(i, t[0], d[0], b[0], c) for i, t, d, b, c in part]
@@ -175,13 +216,14 @@ def _table(
             path.parent.mkdir(parents=True, exist_ok=True)
             if parquet:
                 write_parquet(draw, path, columns, part, own_unit, numeric)
-                lines, touched = [(n, n) for n in range(1, len(part) + 1)], set[int]()
+                lines, touched, wrong = [(n, n) for n in range(1, len(part) + 1)], set[int](), set[int]()
             else:
                 writer = draw(st.sampled_from(CSV_WRITERS))
-                harm = draw(st.sampled_from([None, None, None, "quote", "byte", "field"]))
-                lines, touched = write_csv(
+                harm = draw(st.sampled_from([None, None, None, "quote", "byte", "field", *BAD_QUOTES]))
+                lines, touched, wrong = write_csv(
                     draw, path, columns, part, own_unit, numeric, writer, delimiter, encoding, harm
                 )
                 honest &= told or (delimiter, encoding) in ((",", "utf-8"), (",", "utf-8-sig"))
-            files.append(File(kind, name, meant[start:end], lines, not touched, touched))
-    return Shop("table", files, options, honest and all(file.honest for file in files))
+            read = suffix != _NOT_READ
+            files.append(File(kind, name, meant[start:end], lines, not touched, touched, wrong, own_unit, read))
+    return Shop("table", files, options, honest and all(file.honest for file in files), _cuts(draw, folder, files))

@@ -32,9 +32,13 @@ def time_as(milliseconds: int, unit: str) -> Any:
     return moment.strftime("%Y%m%d") if unit == "compact" else moment.isoformat()
 
 
-def write_json_lines(path: Path, rows: list[dict], zipped: bool, cut: int | None) -> set[int]:
+BAD_JSON = (b'{"user_id": "ju', b'["junk"]', b"\xff", b"{'user_id': 'junk'}")
+
+
+def write_json_lines(path: Path, rows: list[dict | bytes], zipped: bool, cut: int | None) -> set[int]:
     """JSON lines; with `cut`, so many bytes of the file are missing at its end. Returns the lines that are harmed."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    lines = [row if isinstance(row, bytes) else json.dumps(row, ensure_ascii=False).encode() for row in rows]
+    text = b"".join(line + b"\n" for line in lines)
     content = gzip.compress(text, mtime=0) if zipped else text
     if cut is None:
         path.write_bytes(content)
@@ -57,17 +61,66 @@ def write_csv(
     delimiter: str,
     encoding: str,
     harm: str | None,
-) -> tuple[list[tuple[int, int]], set[int]]:
-    """Write the rows; returns the first and last line of each, and the lines that were harmed on purpose."""
+) -> tuple[list[tuple[int, int]], set[int], set[int]]:
+    """Write the rows; returns the first and last line of each, the lines that were harmed, and those that are no rows.
+
+    A harmed line may still be a row; one that is no row must be set aside. They may overlap.
+    """
     style = draw(st.sampled_from(["plain", "blanks", "floats"]))
     cells = [_cells(draw, columns, row, unit, numeric, style) for row in rows]
     text = _as_csv(draw, columns, cells, writer, delimiter)
     lines = _lines_of(text, delimiter, len(rows))
-    content, touched = text.encode(encoding), set[int]()
-    if harm and rows and encoding == "utf-8":
+    touched, wrong = set[int](), set[int]()
+    if harm in BAD_QUOTES and rows:
+        text, lines, wrong = _with_bad_quotes(draw, text, lines, harm, columns, cells[0], delimiter)
+    content = text.encode(encoding)
+    if harm and harm not in BAD_QUOTES and rows and encoding == "utf-8":
         content, touched = _harmed(draw, content, harm, lines[0][0], delimiter)
+        wrong = touched if harm == "byte" else wrong
     path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-    return lines, touched
+    return lines, touched, wrong
+
+
+BAD_QUOTES = ("text behind a quote", "open quote")
+
+
+def _with_bad_quotes(
+    draw: Any,
+    text: str,
+    lines: list[tuple[int, int]],
+    harm: str,
+    columns: tuple[str, ...],
+    cells: list[Any],
+    delimiter: str,
+) -> tuple[str, list[tuple[int, int]], set[int]]:
+    """The text with one more line, which would be a row of full width but for its quotes; where the rows are; that line."""
+    fields = ["junk" if name.endswith("_id") else "" for name in columns]
+    if "timestamp" in columns:
+        fields[columns.index("timestamp")] = str(cells[columns.index("timestamp")])
+    pieces = text.split("\n")
+    end = len(pieces) if pieces[-1] == "" else len(pieces) + 1
+    place = end
+    if harm == "open quote":
+        fields[-1] = '"1'  # in the last line no quote that follows can close it
+    else:
+        fields[0] = '"ju"nk'
+        place = draw(st.sampled_from([*(first for first, _ in lines), end]))
+    pieces.insert(place - 1, delimiter.join(fields))
+    moved = [(first + (first >= place), last + (first >= place)) for first, last in lines]
+    return "\n".join(pieces), moved, {place}
+
+
+def list_in_text(value: list[str]) -> list[str]:
+    """A list of names as Python (list and tuple), JSON, numpy and PostgreSQL print it (where it is no set of Python)."""
+    forms = [str(value), str(tuple(value)), json.dumps(value), str(np.array(value, dtype=str))]
+    return forms if any(name.startswith("'") for name in value) else [*forms, _as_postgres(value)]
+
+
+def _as_postgres(value: list[str]) -> str:
+    """As array_out of PostgreSQL writes it: quotes where they are needed, with backslashes (manual, section 8.15.6)."""
+    plain = [name.replace("\\", r"\\").replace('"', r"\"") for name in value]
+    quoted = [f'"{text}"' if set(text) & set('{},"\\ ') or text.upper() == "NULL" else text for text in plain]
+    return "{" + ",".join(quoted) + "}"
 
 
 def _cells(draw: Any, columns: tuple[str, ...], row: tuple, unit: str, numeric: bool, style: str) -> list[Any]:
@@ -82,8 +135,8 @@ def _cells(draw: Any, columns: tuple[str, ...], row: tuple, unit: str, numeric: 
         elif name == "timestamp":
             cells[place] = time_as(value, unit)
         elif name == "categories":
-            printed = [str(value), json.dumps(value), str(np.array(value, dtype=str))]
-            cells[place] = draw(st.sampled_from(["|".join(value), *printed] if value else ["", "[]", "nan", None]))
+            forms = ["|".join(value), *list_in_text(value)] if value else ["", "[]", "{}", "nan", None]
+            cells[place] = draw(st.sampled_from(forms))
     return cells
 
 
@@ -164,7 +217,9 @@ def _column(draw: Any, name: str, values: list, unit: str, numeric: bool) -> pa.
         return array.dictionary_encode() if kind == pa.float64() and draw(st.booleans()) else array
     if name == "categories":
         kind = draw(st.sampled_from([pa.list_(pa.string()), pa.large_list(pa.string()), pa.string()]))
-        return pa.array([str(v) for v in values] if kind == pa.string() else values, kind)
+        if kind == pa.string():
+            values = [draw(st.sampled_from(list_in_text(value))) for value in values]
+        return pa.array(values, kind)
     array = pa.array([v or draw(st.sampled_from(["", None])) for v in values], pa.string())
     return array.dictionary_encode() if draw(st.booleans()) else array
 

@@ -83,6 +83,8 @@ def test_a_printed_numpy_array_is_read_as_the_list(names: list[str]) -> None:
     [
         ("[A, B c]", ["A", "B c"]),
         ('{A,"B, c"}', ["A", "B, c"]),
+        (r'{A,"B\",c"}', ["A", 'B",c']),  # as PostgreSQL escapes a quote
+        (r'{A,"B \\ c"}', ["A", "B \\ c"]),
         ("[['A', 'B'], ['C']]", ["A", "B"]),
         ('["A", null, 3]', ["A", "3"]),
         ("{}", []),
