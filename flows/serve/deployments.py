@@ -114,9 +114,9 @@ def retrain_nightly(
     settings: Settings = [],  # noqa: B006
     preset: Any = None,
     data_source: Any = None,
-) -> None:
+) -> State[None] | None:
     """Retrain by a schedule on data that was chosen for it, keeping what is known of texts and items."""
-    retrain.fn(
+    return retrain.fn(  # its state, where it was stopped
         data=data,
         data_path=data_path,
         size=size,
