@@ -102,9 +102,9 @@ def print_report(report: dict[str, Any], store: Path) -> None:
     if rows:
         out.print(table(report["protocol"]["short"], columns, rows))
     for line in report.get("verdict", []):
-        out.print(line)
+        out.print(escape(line))
     for line in read_in_words(report["data"]) if "data" in report else []:
-        out.print(f"data  {line}", soft_wrap=True)
+        out.print(f"data  {line}", markup=False, soft_wrap=True)
     for line in report.get("warnings", []):
         out.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
     folder = store / "runs" / report["run_id"]
