@@ -9,19 +9,18 @@ import typer
 from typer.core import TyperGroup
 
 from flows.finished import finished_report
-from flows.run_names import by_scheme, check_name, recipe_of, tags
+from flows.run_names import check_name, recipe_of
 from flows.serve import environment
 from flows.session import (
     checked_config,
-    claimed_run_id,
+    compare_configs,
     out,
-    prefect_api,
+    print_comparison,
     print_report,
     run_flow,
     short_errors,
-    terminal,
 )
-from genrec.config import Config
+from flows.stores import named
 from genrec.errors import GenrecError
 from genrec.paths import expanded
 from genrec.redact import redact
@@ -146,26 +145,7 @@ def compare(
         checked = [checked_config([path, *(overlay or [])], overrides, store) for path in [*configs, *(more or [])]]
         environment.prepare(local_root(checked[0].store), debug)
         environment.check_api()
-        with prefect_api(checked[0]) as ready, terminal():
-            import prefect
-
-            from flows.compare import compare as compare_flow
-            from flows.interrupts import as_interrupt
-
-            ready()
-            names = [c.name for c in checked]
-            with as_interrupt(), prefect.tags(*tags(checked[0], *names)):
-                result = compare_flow(
-                    configs=[c.model_dump(mode="json") for c in checked],
-                    run_id=claimed_run_id(by_scheme(checked[0], *names), checked[0].store),
-                    seeds=seeds,
-                )
-        from flows.console import table
-
-        out.print(table("HR and NDCG of every config", result["columns"], result["table"]))
-        for line in result["summary"]:
-            out.print(line)
-        out.print(f"report  {result['html']}", markup=False, soft_wrap=True)
+        print_comparison(compare_configs(checked, seeds))
 
 
 @app.command()
@@ -176,7 +156,7 @@ def report(
 ) -> None:
     """Print the results of a finished run and where its report.html is."""
     with short_errors(debug):
-        root = local_root(store or Config.model_fields["store"].default)
+        root = local_root(named(store))
         print_report(finished_report(root, run_name), root)
 
 
@@ -188,12 +168,12 @@ def serve(
 ) -> None:
     """Bring up the Prefect UI with the pipeline as a deployment; Ctrl-C takes all of it down."""
     with short_errors(debug):
-        named = store or Config.model_fields["store"].default
-        root = local_root(named)
+        place = named(store)
+        root = local_root(place)
         environment.prepare(root, debug=True)
         from flows.serve.serve import serve_here
 
-        serve_here(root, port, named if is_url(named) else None)
+        serve_here(root, port, place if is_url(place) else None)
 
 
 @app.command()
@@ -278,7 +258,7 @@ def prune(
     with short_errors(debug):
         from flows.housekeeping import prune as prune_store
 
-        prune_store(out, store or Config.model_fields["store"].default, keep_days, yes)
+        prune_store(out, store, keep_days, yes)
 
 
 @app.command()

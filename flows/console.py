@@ -5,6 +5,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -44,7 +45,7 @@ class Terminal(Watcher):
         self.bars.stop()
 
     def stage_started(self, stage: str, reason: str) -> None:
-        self._print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {reason}")
+        self._print(f"  [cyan]{stage:<{_WIDTH}}[/] computing: {escape(reason)}")
         self._end_bar(stage)
         self._bars[threading.get_ident(), stage] = self.bars.add_task(stage, total=None, note="")
         self._paces[threading.get_ident(), stage] = Pace()
@@ -58,7 +59,7 @@ class Terminal(Watcher):
         shown = threading.get_ident(), stage
         bar = self._bars.get(shown)
         if bar is not None:
-            self.bars.update(bar, completed=done, total=total, note=text)
+            self.bars.update(bar, completed=done, total=total, note=escape(text))
         pace = self._paces.get(shown)
         if pace is None or self.console.is_terminal or not total:
             return
@@ -66,12 +67,12 @@ class Terminal(Watcher):
         left = pace.left_s(share)
         if pace.due("line", share, _LINES_PER_STAGE):
             time = f"  {roughly(left)} left" if left is not None and share < 1 else ""
-            self._print(f"  {stage:<{_WIDTH}} {share:.0%}{time}  {text}")
+            self._print(f"  {stage:<{_WIDTH}} {share:.0%}{time}  {escape(text)}")
 
     def stage_finished(self, record: dict[str, Any]) -> None:
         self._end_bar(record["name"])
         mark = "[green]cached[/]  " if record["status"] == "cached" else "[bold]computed[/]"
-        why = "" if record["status"] == "computed" else f"  [dim]{record['reason']}[/]"
+        why = "" if record["status"] == "computed" else f"  [dim]{escape(record['reason'])}[/]"
         about = f"{mark} {record['seconds']:7.1f} s  [dim]{record['key']}[/]{why}"
         self._print(f"  [cyan]{record['name']:<{_WIDTH}}[/] {about}")
 
@@ -84,7 +85,7 @@ class Terminal(Watcher):
         self._print(f"  [cyan]{stage:<{_WIDTH}}[/] stopped")
 
     def message(self, text: str) -> None:
-        self._print(f"  [dim]{text}[/]")
+        self._print(f"  [dim]{escape(text)}[/]")
 
     def _print(self, line: str) -> None:
         self.console.print(line, highlight=False, soft_wrap=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from flows.console import table
-from genrec.errors import GenrecError
+from flows.stores import named, open_existing
 from genrec.store.prune import disk_use, removable, remove, size
-from genrec.store.remote import is_url, local_root, open_store
+from genrec.store.remote import local_root
 from tasks.ray.sessions import ended
 
 _IN_WORDS = {
@@ -26,12 +26,9 @@ _IN_WORDS = {
 }
 
 
-def prune(out: Console, store: str, keep_days: float, yes: bool) -> None:
+def prune(out: Console, store: str | None, keep_days: float, yes: bool) -> None:
     """List what has not changed for `keep_days` days and is not in use; remove it with `yes`."""
-    root = local_root(store)
-    if not is_url(store) and not root.is_dir():
-        raise GenrecError(f"store {root}: no such folder; give the --store that the runs had")
-    opened = open_store(store)
+    opened = open_existing(store)
     items, sessions = removable(opened, keep_days), [(path, size(path)) for path in ended(keep_days)]
     if yes:
         items, sessions = remove(opened, items), [session for session in sessions if _is_removed(session[0])]
@@ -43,7 +40,7 @@ def prune(out: Console, store: str, keep_days: float, yes: bool) -> None:
     if found and not yes:
         out.print("Nothing was removed; --yes removes it.")
     rows = [[name, shown_size(used), _IN_WORDS.get(name, "")] for name, used in disk_use(opened.root).items()]
-    out.print(table(f"disk use of {root}", ["folder", "size", "what"], rows))
+    out.print(table(f"disk use of {local_root(named(store))}", ["folder", "size", "what"], rows))
 
 
 def _is_removed(folder: Path) -> bool:

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from flows.serve import environment
 from flows.serve.server import api, served
-from flows.service_changes import in_words, named, open_existing, put_in_service, registry_of, take_back
+from flows.service_changes import in_words, put_in_service, registry_of, take_back
+from flows.stores import named, open_existing
 from genrec.in_service.registry import Record, Registry, names
 from genrec.store.remote import is_url, local_root
 

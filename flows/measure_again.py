@@ -5,6 +5,7 @@ from typing import Any
 
 from flows.finished import finished_report
 from flows.service_changes import run_in_service
+from flows.stores import named
 from genrec.config import Config
 from genrec.config.load import changed
 from genrec.errors import ConfigError, GenrecError
@@ -31,10 +32,9 @@ def config_and_artifacts(
                 f"settings: {section} belongs to the model, which is trained already; only settings of "
                 f"{' and '.join(_MAY_CHANGE)} can change here"
             )
-    place = store or Config.model_fields["store"].default
-    opened = open_store(place)
+    opened = open_store(named(store))
     report = finished_report(opened.root, run or run_in_service(name, store), opened)
-    more: dict[str, Any] = {"store": place, "service.promote": "never", "service.keep": []}
+    more: dict[str, Any] = {"store": named(store), "service.promote": "never", "service.keep": []}
     overrides = [f"{setting}={json.dumps(value)}" for setting, value in {**fields, **more}.items()]
     return changed(report["config"], [*overrides, *settings]), _artifacts(report, opened)
 

@@ -23,7 +23,8 @@ _OF_FORM = re.compile(rf"({_GREEK})\d*-[a-z]+(-[a-z]+)*")
 def name_flow_run(config: Config, *recipes: str, name: str = "") -> str:
     """Name and tag the flow run of a deployment by its data and recipes; returns the folder of its report under runs/.
 
-    A name that its user typed is kept; else it is `name`, or one by the scheme of all runs. The folder is the same in every attempt: it has the time of the first.
+    A name that its user typed is kept; else it is `name`, or one by the scheme of all runs. The folder is the same in every
+    attempt: it has the time of the first.
     """
     recipe = "-vs-".join(recipes)
     context = FlowRunContext.get()

@@ -3,11 +3,9 @@
 import os
 
 from flows.finished import finished_report
-from genrec.config import Config
+from flows.stores import open_existing
 from genrec.errors import GenrecError
 from genrec.in_service.registry import Record, Registry, names
-from genrec.store.local import Store
-from genrec.store.remote import is_url, local_root, open_store
 from tasks.run import STAGES
 
 
@@ -53,19 +51,6 @@ def _show_in_prefect(registry: Registry) -> None:
         from tasks.in_service_artifact import publish  # slow to import, and nothing that a command without server needs
 
         publish(registry)
-
-
-def named(store: str | None) -> str:
-    """The store, by default that of the config."""
-    return store or Config.model_fields["store"].default
-
-
-def open_existing(store: str | None) -> Store:
-    """The store, which must be there: a mistyped folder is not made. Raises GenrecError."""
-    root = local_root(named(store))
-    if not is_url(named(store)) and not root.is_dir():
-        raise GenrecError(f"store {root}: no such folder; give the --store that the runs had")
-    return open_store(named(store))
 
 
 def registry_of(name: str, store: str | None) -> Registry:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.run_names import folder_name, run_name, tags
+from flows.run_names import by_scheme, folder_name, run_name, tags
 from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
@@ -90,6 +90,34 @@ def run_flow(checked: Config, recipe: str, name: str = "", **arguments: Any) -> 
             return retrain(config=checked.model_dump(mode="json"), run_id=run_id, **arguments)
 
 
+def compare_configs(checked: Sequence[Config], seeds: int) -> dict[str, Any]:
+    """Run the flow `compare` with a Prefect API of its own; what it returns."""
+    with prefect_api(checked[0]) as ready, terminal():
+        import prefect
+
+        from flows.compare import compare
+        from flows.interrupts import as_interrupt
+
+        ready()
+        names = [config.name for config in checked]
+        with as_interrupt(), prefect.tags(*tags(checked[0], *names)):
+            return compare(
+                configs=[config.model_dump(mode="json") for config in checked],
+                run_id=claimed_run_id(by_scheme(checked[0], *names), checked[0].store),
+                seeds=seeds,
+            )
+
+
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """Table, sentences and place of a comparison."""
+    from flows.console import table
+
+    out.print(table("HR and NDCG of every config", comparison["columns"], comparison["table"]))
+    for line in comparison["summary"]:
+        out.print(escape(line))
+    out.print(f"report  {comparison['html']}", markup=False, soft_wrap=True)
+
+
 def print_report(report: dict[str, Any], store: Path) -> None:
     """Table, sentences and place of a report, and the disk in use; `store` is the folder with runs/."""
     from flows.console import table
@@ -102,9 +130,9 @@ def print_report(report: dict[str, Any], store: Path) -> None:
     if rows:
         out.print(table(report["protocol"]["short"], columns, rows))
     for line in report.get("verdict", []):
-        out.print(line)
+        out.print(escape(line))
     for line in read_in_words(report["data"]) if "data" in report else []:
-        out.print(f"data  {line}", soft_wrap=True)
+        out.print(f"data  {line}", markup=False, soft_wrap=True)
     for line in report.get("warnings", []):
         out.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
     folder = store / "runs" / report["run_id"]

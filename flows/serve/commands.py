@@ -8,7 +8,7 @@ from rich.console import Console
 from flows.serve import environment
 from flows.serve.credentials import known_auth_string
 from flows.serve.server import api, served
-from genrec.config import Config
+from flows.stores import named
 from genrec.errors import GenrecError
 from genrec.store.remote import local_root
 
@@ -48,4 +48,4 @@ def set_alerts(out: Console, store: str | None, off: bool) -> None:
 
 
 def _home(store: str | None) -> Path:
-    return local_root(store or Config.model_fields["store"].default) / "prefect"
+    return local_root(named(store)) / "prefect"

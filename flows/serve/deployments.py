@@ -54,6 +54,7 @@ from genrec.config import Config
 from genrec.in_service.registry import Record
 from genrec.store.remote import open_store
 from tasks.checks import check_outside
+from tasks.ray.cluster import staying_connected
 
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
@@ -114,9 +115,9 @@ def retrain_nightly(
     settings: Settings = [],  # noqa: B006
     preset: Any = None,
     data_source: Any = None,
-) -> None:
+) -> State[None] | None:
     """Retrain by a schedule on data that was chosen for it, keeping what is known of texts and items."""
-    retrain.fn(
+    return retrain.fn(  # its state, where it was stopped
         data=data,
         data_path=data_path,
         size=size,
@@ -144,9 +145,10 @@ def compare_recipes(
     fields = settings_of(seed=seed or None, preset=size if size != "full" else None, data__path=data_path)
     together, reports = name_flow_run(_config(data, "default", fields, settings), *recipes), []
     configs = [_config(data, recipe, {**fields, "name": recipe}, settings) for recipe in recipes]
-    for config in with_seeds(configs, seeds):
-        with shown_in_prefect():
-            reports.append(pipeline(config, f"{together}-{config.name}-seed{config.seed}"))
+    with staying_connected():
+        for config in with_seeds(configs, seeds):
+            with shown_in_prefect():
+                reports.append(pipeline(config, f"{together}-{config.name}-seed{config.seed}"))
     write_and_publish(reports, config.store, together)
 
 

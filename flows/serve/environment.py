@@ -1,5 +1,6 @@
 """Settings of Prefect and Ray that must be in the environment before either is imported."""
 
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -65,7 +66,7 @@ def check_api(timeout_s: float = 3.0) -> None:
             return
     except urllib.error.HTTPError:
         return
-    except (OSError, ValueError) as error:  # URLError is an OSError; ValueError: no URL at all
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: no URL at all; the last: no HTTP
         reason = getattr(error, "reason", None) or error
         raise GenrecError(
             f"PREFECT_API_URL {url}: no Prefect server answers there ({reason}); start that server, or unset "

@@ -52,10 +52,11 @@ class Form(Flow):
 
     def checked(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """The parameters, with the types of the function. Raises ConfigError, in one line, that names fields and what is meant."""
+        required = self.schema.required or []
         given = {
             name: value
             for name, value in parameters.items()
-            if value != CHOOSE and not (name in self.gone and value is None)
+            if not (name in required and value == CHOOSE) and not (name in self.gone and value is None)
         }
         problems = validate(given, self.schema.model_dump())
         if problems:

@@ -73,8 +73,7 @@ class Registry:
 
     def history(self) -> list[Record]:
         """Every change, oldest first."""
-        names = sorted(n for n in self.store.list_documents(self.folder) if _RECORD.fullmatch(n))
-        return [self._read(name) for name in names]
+        return [self._read(name) for name in _record_files(self.store, self.name)]
 
     def promote(
         self,
@@ -182,5 +181,10 @@ def _before(history: list[Record]) -> Record | None:
 
 
 def names(store: Store) -> list[str]:
-    """The names that have a model in service."""
-    return sorted(store.list_folders("service"))
+    """The names that have a model in service; a first promotion that was cut off leaves a folder without one."""
+    return [name for name in sorted(store.list_folders("service")) if _record_files(store, name)]
+
+
+def _record_files(store: Store, name: str) -> list[str]:
+    """The names of the files with the changes under a name, oldest first."""
+    return sorted(n for n in store.list_documents(f"service/{name}") if _RECORD.fullmatch(n))

@@ -25,12 +25,13 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # Of an environment variable: one that holds a secret, and one that says where it is or how it is used.
 _VARIABLE = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH|KEY|PASS$|.PWD$")
 _NO_VALUE = re.compile(r"(PATH|FILE|MODE|SOCK|DIR|URL|ENDPOINT|TYPE|METHOD)$|^OLDPWD$")
+_ADDRESSES = ("GENREC_ALERTS_URL",)  # addresses that are secrets themselves
 
 
 def holds_secret(variable: str) -> bool:
     """Whether an environment variable of this name holds a secret."""
     name = variable.upper()
-    return bool(_VARIABLE.search(name)) and not _NO_VALUE.search(name)
+    return name in _ADDRESSES or (bool(_VARIABLE.search(name)) and not _NO_VALUE.search(name))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -16,7 +16,7 @@ from typing import Any
 from genrec.config import ResourcesConfig, StageResources
 from genrec.errors import GenrecError
 from genrec.progress import FileProgress, read_progress
-from genrec.redact import holds_secret, without_secrets
+from genrec.redact import without_secrets
 from tasks.ray import environment
 from tasks.ray.gpus import check_reserved_gpu
 from tasks.ray.handlers import keeps_sigterm
@@ -52,7 +52,7 @@ def _connect(resources: ResourcesConfig) -> None:
     common: dict[str, Any] = {
         "log_to_driver": bool(os.environ.get("GENREC_DEBUG")),
         "logging_level": "ERROR",
-        "runtime_env": {"env_vars": _worker_environment(resources)},
+        "runtime_env": {"env_vars": environment.of_workers(resources)},
     }
     try:
         with keeps_sigterm():
@@ -254,28 +254,6 @@ def limit_threads(num_threads: int) -> None:
 
     torch.set_num_threads(num_threads)
     threadpool_limits(limits=num_threads)
-
-
-def _worker_environment(resources: ResourcesConfig) -> dict[str, str]:
-    """The environment of Ray's worker processes.
-
-    Ray writes it into its own logs: a worker gets secrets from the environment of its node, never from here.
-    """
-    passed = {
-        k: v for k, v in os.environ.items() if k.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not holds_secret(k)
-    }
-    return {
-        # Read by each worker process when it starts; Ray's own default is 15.
-        "RAY_worker_niceness": str(resources.worker_niceness),
-        # Threads that wait must sleep, not spin: next to a busy process two spinning threads on two cores train about
-        # seven times slower than one thread, two sleeping ones a little faster.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
-        "POLARS_MAX_THREADS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "TRANSFORMERS_VERBOSITY": "error",
-        **passed,
-    }
 
 
 @contextlib.contextmanager

@@ -1,15 +1,18 @@
-"""What Ray reads from the environment when it is imported.
+"""What Ray reads from the environment when it is imported, and what its worker processes find in theirs.
 
-A Ray of this machine keeps its files in a folder whose name is short enough for sockets: Ray makes Unix sockets below its temporary folder, and the kernel takes at most 107 bytes for the name of one
-(`sun_path`, unix(7)). Cluster schedulers and macOS set TMPDIR to longer folders than that leaves room for. And where the
-home folder cannot be written (containers under another user), Ray's token is kept in the environment alone.
+Ray makes Unix sockets below its temporary folder, and the kernel takes at most 107 bytes for the name of one (`sun_path`,
+unix(7)). Cluster schedulers and macOS set TMPDIR to longer folders than that leaves room for: then a Ray of this machine
+gets a shorter one. And where the home folder cannot be written (containers under another user), Ray's token is kept in
+the environment alone. Imports no Prefect: Ray's worker processes import what imports this.
 """
 
 import os
 import secrets
 from pathlib import Path
 
+from genrec.config import ResourcesConfig
 from genrec.errors import GenrecError
+from genrec.redact import holds_secret, redact
 
 _SOCKET_BYTES = 107
 _BELOW = "/ray/session_2026-01-31_12-00-00_123456_1234567/sockets/plasma_store.12"  # the longest name that Ray makes
@@ -67,3 +70,27 @@ def ray_temp_dir(shared: tuple[str, ...] = _SHORT) -> str | None:
         f"{name} {os.environ[name]}: too long for the sockets of Ray, and none of {', '.join(shared)} can be written; "
         f"set RAY_TMPDIR to a folder of at most {limit} characters"
     )
+
+
+def of_workers(resources: ResourcesConfig) -> dict[str, str]:
+    """The environment of Ray's worker processes.
+
+    Ray writes it into its own logs: a worker gets secrets from the environment of its node, never from here.
+    """
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("GENREC_", "HF_", "TRANSFORMERS_")) and not holds_secret(name) and redact(value) == value
+    }
+    return {
+        # Read by each worker process when it starts; Ray's own default is 15.
+        "RAY_worker_niceness": str(resources.worker_niceness),
+        # Threads that wait must sleep, not spin: next to a busy process two spinning threads on two cores train about
+        # seven times slower than one thread, two sleeping ones a little faster.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
+        "POLARS_MAX_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "TRANSFORMERS_VERBOSITY": "error",
+        **passed,
+    }

@@ -46,6 +46,13 @@ def _command(store, *arguments, code=0):
     return done.output
 
 
+def test_a_first_promotion_that_was_cut_off_put_nothing_in_service(store):
+    (store / "service" / "shop").mkdir(parents=True)
+    assert "nothing in service yet" in _command(store, "current")
+    assert "no model is in service" in _command(store, "rollback", code=1)
+    assert "run-a is in service (change 1)" in _command(store, "promote", "run-a")
+
+
 def test_promote_show_and_go_back(store):
     assert "shop: run-a is in service (change 1)" in _command(store, "promote", "run-a")
     _command(store, "promote", "run-b")

@@ -99,6 +99,8 @@ def test_no_setting_is_called_like_a_secret():
         ("SSH_AUTH_SOCK", False),
         ("RAY_AUTH_TOKEN_PATH", False),
         ("HOME", False),
+        ("GENREC_ALERTS_URL", True),
+        ("GENREC_REPORTS_URL", False),
     ],
 )
 def test_variables_that_hold_a_secret_are_told_from_those_that_say_where_it_is(variable, holds):

@@ -93,6 +93,23 @@ def test_a_prefect_server_that_never_answers_is_given_up_in_time(monkeypatch):
             environment.check_api(timeout_s=0.2)
 
 
+def test_what_answers_and_is_no_http_server_is_named_with_the_way_out(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def greet():
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"220 mail.example ESMTP\r\n")
+
+        answering = threading.Thread(target=greet)
+        answering.start()
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{other.getsockname()[1]}/api")
+        with pytest.raises(GenrecError, match="no Prefect server answers there"):
+            environment.check_api()
+        answering.join()
+
+
 @pytest.mark.parametrize("path", ["/api", "/api/", "/behind-a-password"])
 def test_a_server_that_answers_passes_whatever_it_says(monkeypatch, health, path):
     monkeypatch.setenv("PREFECT_API_URL", health + path)

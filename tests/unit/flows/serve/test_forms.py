@@ -10,8 +10,10 @@ import pytest
 from prefect.utilities.schema_tools.validation import ValidationError, is_valid_schema, validate
 
 from flows.serve import deployments
+from flows.serve.form import CHOOSE
 from flows.serve.patterns import WITHOUT_SECRETS, setting_names
 from genrec.errors import ConfigError
+from tasks.stop import Stopped
 from tests.support.secret_samples import TOKENS
 from tests.support.settings import settings_with_defaults
 
@@ -161,6 +163,20 @@ def test_the_nightly_starts_nothing_before_data_and_promotion_are_chosen():
     (deployment,) = (d for d in deployments.deployments() if d.name == "retrain-nightly")
     assert [(s.active, s.slug) for s in deployment.schedules] == [(False, deployments.NIGHTLY)]
     assert deployments.NIGHTLY in deployment.description
+
+
+def test_a_nightly_that_is_stopped_is_cancelled_as_any_run_is(monkeypatch):
+    def stopped(*given):
+        raise Stopped("Ctrl-C")
+
+    monkeypatch.setattr(deployments, "_config", stopped)
+    assert deployments.retrain_nightly.fn(data="demo", promote="no").is_cancelled()
+
+
+def test_a_word_that_stands_for_no_choice_is_a_value_of_any_other_field():
+    form = deployments.retrain
+    assert form.checked({"data": "my tables", "data_path": CHOOSE})["data_path"] == CHOOSE
+    assert "data_path" in _refusal(form, {"data": "demo", "data_path": CHOOSE})[1]
 
 
 def test_a_model_is_named_by_its_run_or_as_the_one_in_service_not_both():

@@ -13,6 +13,7 @@ from genrec.config import ResourcesConfig, StageResources
 from genrec.errors import GenrecError
 from tasks.ray import cluster
 from tasks.ray.cluster import run_tasks
+from tasks.ray.environment import of_workers
 from tasks.ray.made_on import notes
 
 pytestmark = pytest.mark.timeout(300)
@@ -27,7 +28,7 @@ def test_tasks_run_at_the_nice_level_of_the_settings(ray_cluster, tmp_path):
     resources = ResourcesConfig(num_cpus=2)
     assert run_tasks("sid", nice_level, [{}], resources, tmp_path) == [resources.worker_niceness] == [0]
 
-    environment = cluster._worker_environment(ResourcesConfig(worker_niceness=7))
+    environment = of_workers(ResourcesConfig(worker_niceness=7))
     task = ray.remote(nice_level).options(runtime_env={"env_vars": environment})
     assert ray.get(task.remote()) == 7
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from genrec.config import ResourcesConfig
 from genrec.errors import GenrecError
-from tasks.ray.environment import _BELOW, prepare, ray_temp_dir, short_enough
+from tasks.ray.environment import _BELOW, of_workers, prepare, ray_temp_dir, short_enough
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +77,13 @@ def test_the_token_is_left_to_ray_where_there_is_a_home_or_another_token(tmp_pat
     assert token_in("/dev/null/x", RAY_AUTH_TOKEN="chosen") == "chosen"
     assert token_in("/dev/null/x", RAY_AUTH_TOKEN_PATH="/run/secrets/token") is None
     assert token_in("/dev/null/x", RAY_AUTH_MODE="disabled") is None
+
+
+def test_no_secret_is_in_what_ray_writes_down_of_the_environment(monkeypatch):
+    for name in ("HF_TOKEN", "GENREC_ALERTS_URL", "HF_ENDPOINT"):
+        monkeypatch.setenv(name, "https://someone:canary-of-a-secret@example.com/hook")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    passed = of_workers(ResourcesConfig())
+    assert passed["HF_HUB_OFFLINE"] == "1"
+    assert not {"HF_TOKEN", "GENREC_ALERTS_URL", "HF_ENDPOINT"} & passed.keys()
+    assert "canary" not in str(passed)
