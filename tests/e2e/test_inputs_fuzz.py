@@ -30,7 +30,7 @@ from tests.support.random_tables import EVENTS, ITEMS, File, Shop, shops
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "120"))
 EXAMPLES = 50  # of one seed
-CPU_SECONDS = 20  # of one input, which takes far below 1: more of them is an endless loop
+CPU_SECONDS = 10  # of one input, which takes far below 1: more of them is an endless loop
 SHRINK_SECONDS = 30  # for a smaller input that fails as well
 COLUMNS = {"interactions": EVENTS, "items": ITEMS}
 

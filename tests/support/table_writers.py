@@ -81,7 +81,7 @@ def write_csv(
     return lines, touched, wrong
 
 
-BAD_QUOTES = ("text behind a quote", "open quote")
+BAD_QUOTES = ("text behind a quote", "open quote", "quotes that join two lines")
 
 
 def _with_bad_quotes(
@@ -93,7 +93,7 @@ def _with_bad_quotes(
     cells: list[Any],
     delimiter: str,
 ) -> tuple[str, list[tuple[int, int]], set[int]]:
-    """The text with one more line, which would be a row of full width but for its quotes; where the rows are; that line."""
+    """The text with a line more (or two), a row of full width but for its quotes; where the rows are; those lines."""
     fields = ["junk" if name.endswith("_id") else "" for name in columns]
     if "timestamp" in columns:
         fields[columns.index("timestamp")] = str(cells[columns.index("timestamp")])
@@ -101,13 +101,15 @@ def _with_bad_quotes(
     end = len(pieces) if pieces[-1] == "" else len(pieces) + 1
     place = end
     if harm == "open quote":
-        fields[-1] = '"1'  # in the last line no quote that follows can close it
+        bad = [[*fields[:-1], '"1']]  # in the last line no quote that follows can close it
     else:
-        fields[0] = '"ju"nk'
         place = draw(st.sampled_from([*(first for first, _ in lines), end]))
-    pieces.insert(place - 1, delimiter.join(fields))
-    moved = [(first + (first >= place), last + (first >= place)) for first, last in lines]
-    return "\n".join(pieces), moved, {place}
+        bad = [['"ju"nk', *fields[1:]]]
+        if harm == "quotes that join two lines":  # without an id the second is no row either
+            bad = [["junk", '"x'], [" ", 'x"', fields[2], 'a"b', ""]]
+    pieces[place - 1 : place - 1] = [delimiter.join(line) for line in bad]
+    moved = [(first + len(bad), last + len(bad)) if first >= place else (first, last) for first, last in lines]
+    return "\n".join(pieces), moved, set(range(place, place + len(bad)))
 
 
 def list_in_text(value: list[str]) -> list[str]:
