@@ -149,7 +149,9 @@ def short_errors(debug: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        err.print("stopped. Finished stages and checkpoints are kept: the same command goes on from there.")
+        err.print(
+            "stopped. Finished stages and checkpoints are kept: the same command goes on from there.", soft_wrap=True
+        )
         raise typer.Exit(130) from None
     except (typer.Exit, typer.Abort):
         raise
