@@ -65,6 +65,7 @@ def test_what_is_not_read_is_set_aside_or_refused(
             max_examples=EXAMPLES,
             deadline=None,
             database=None,
+            report_multiple_bugs=False,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )(seed(number)(given(st.data())(check)))
