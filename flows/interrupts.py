@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect.exceptions import CancelledRun, TerminationSignal
 from prefect.states import Cancelled
 
-from tasks.stop import Stopped, stoppable
+from tasks.stop import POLL_S, Stopped, stoppable
 
 STOPPED = "stopped; press Retry (or start the same command again): it goes on from the checkpoint"
 
@@ -39,6 +39,9 @@ def interruptible(work: Callable[[], _T]) -> _T:
     with stoppable() as stop:
         try:
             threading.Thread(target=contextvars.copy_context().run, args=(run,), name="run").start()
+            # A signal may be delivered to another thread: this one handles it when it next wakes up, so it does often.
+            while not wait([result], timeout=POLL_S).done:
+                pass
             return result.result()
         except (KeyboardInterrupt, TerminationSignal):
             stop.ask(STOPPED)
