@@ -71,7 +71,7 @@ SERVICES: list[tuple[int, Part]] = [
         ["tests/unit/tasks/ray/test_rollouts.py", "tests/e2e/test_crashes.py"], folder, "kill or death")),
     (13, lambda folder: counted_tests(
         13, "what listens while `serve` and a run are up, and its answer without the password",
-        ["tests/e2e/test_serve.py"], folder, "password or loopback or nothing_but_reports")),
+        ["tests/e2e/test_serve.py"], folder, "password or loopback or behind_the_login")),
     (14, lambda folder: counted_tests(
         14, "secrets in a run that fails: database, logs, artifacts and reports searched",
         ["tests/e2e/test_secrets.py"], folder)),
