@@ -10,6 +10,9 @@ is gone, that is when the lock can be taken and the owner ran
 - on this host before it was started again, or
 - on this host, where neither has a boot id (systems without /proc).
 
+An empty owner's file without a folder is of a process that died between making and locking it. One that is alive finds,
+once it has the lock, that its file is gone, and makes another.
+
 The folder of another host is left alone until nothing in it has changed for `ABANDONED_S` (30 days): only then is the
 host taken to be gone for good. The same holds for what has no readable owner.
 """
@@ -17,6 +20,7 @@ host taken to be gone for good. The same holds for what has no readable owner.
 import contextlib
 import fcntl
 import json
+import os
 import re
 import shutil
 import socket
@@ -25,6 +29,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 ABANDONED_S = 30 * 24 * 3600.0
 _SUFFIX = ".owner"
@@ -61,19 +66,34 @@ class Scratch:
     @contextlib.contextmanager
     def new(self) -> Iterator[Path]:
         """An empty folder, removed afterwards whatever happens."""
-        path = self.folder / uuid.uuid4().hex
-        owner = path.with_suffix(_SUFFIX)
         # Owner first, folder second, and the other way round at the end: so a folder without one has had its time.
-        with open(owner, "x") as lock:
+        path, lock = self._owned()
+        with lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                lock.write(json.dumps(asdict(self.place)))
-                lock.flush()
                 path.mkdir()
                 yield path
             finally:
                 shutil.rmtree(path, ignore_errors=True)
+                path.with_suffix(_SUFFIX).unlink(missing_ok=True)
+
+    def _owned(self) -> tuple[Path, IO[str]]:
+        """The path of a folder to be made, and its owner's file, locked and written."""
+        while True:
+            path = self.folder / uuid.uuid4().hex
+            owner = path.with_suffix(_SUFFIX)
+            lock = open(owner, "x")  # noqa: SIM115  (held by the caller)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if os.fstat(lock.fileno()).st_nlink:  # else taken for a leftover, before it was locked
+                    lock.write(json.dumps(asdict(self.place)))
+                    lock.flush()
+                    return path, lock
+            except BaseException:
                 owner.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    lock.close()
+                raise
+            lock.close()
 
     def remove_leftovers(self) -> int:
         """Remove the folders whose owner surely is gone; returns how many."""
@@ -98,7 +118,9 @@ class Scratch:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            if not (self._is_gone(lock.read()) or (_abandoned(path) and _abandoned(owner))):
+            text = lock.read()
+            killed_before_it_wrote = not text and not path.exists()
+            if not (killed_before_it_wrote or self._is_gone(text) or (_abandoned(path) and _abandoned(owner))):
                 return False
             found = _remove(path)
             owner.unlink(missing_ok=True)

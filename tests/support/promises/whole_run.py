@@ -82,7 +82,7 @@ class StageByStage:
         with in_this_process():
             state = stage_of(name).execute(self.run, {n: self.run.artifacts[n] for n in READS[name]})
         self.run.artifacts[name] = getattr(state, "data", state)
-        return self.run.records[-1]
+        return next(record for record in self.run.records if record["name"] == name)
 
 
 def stage_of(name: str) -> Any:

@@ -1,6 +1,7 @@
 """Temporary folders: a folder is removed only when its owner surely is gone, on whichever host, container or system."""
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -108,7 +109,7 @@ def test_what_a_task_wrote_again_after_its_folder_was_given_up_goes_and_strange_
         pass
     (out / "parts").mkdir(parents=True)
     (tmp_path / "tmp" / "123-of-another-version").mkdir()
-    (tmp_path / "tmp" / f"{'0' * 32}.owner").write_text("")  # not written yet
+    (tmp_path / "tmp" / f"{'0' * 32}.owner").write_text("?")  # of another version
     assert store.remove_leftovers() == 1
     assert _names(tmp_path) == {"123-of-another-version", f"{'0' * 32}.owner"}
     long_ago = time.time() - ABANDONED_S - 60
@@ -142,3 +143,25 @@ def test_the_boot_is_known_with_proc_and_unknown_without(tmp_path):
     boot.write_text("abc\n")
     assert this_place(tmp_path).boot == "abc"
     assert this_place(tmp_path).host == this_place(tmp_path / "elsewhere").host
+
+
+def test_an_owner_that_died_before_it_wrote_leaves_nothing_and_one_that_is_alive_makes_another(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    (tmp_path / "tmp" / f"{'0' * 32}.owner").touch()
+    store.remove_leftovers()
+    assert _names(tmp_path) == set()
+
+    flock, removed = fcntl.flock, []
+
+    def flock_after_a_clean_up(file, operation):
+        if operation == fcntl.LOCK_EX and not removed:  # between making the file and locking it
+            removed.extend(_names(tmp_path))
+            Store(tmp_path).remove_leftovers()
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_after_a_clean_up)
+    with store.scratch() as folder:
+        assert _names(tmp_path) == {folder.name, f"{folder.name}.owner"}
+        assert f"{folder.name}.owner" not in removed
+        assert len(removed) == 1
+    assert _names(tmp_path) == set()
