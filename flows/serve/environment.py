@@ -26,9 +26,9 @@ def prepare(store: Path, debug: bool = False) -> None:
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "RAY_DEDUP_LOGS": "1",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # what tells a dead run from a slow one (flows/serve/automations.py)
-        "PREFECT_RUNNER_POLL_FREQUENCY": "2",  # seconds until a run that was asked for in the UI is picked up
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",  # seconds until a run that was asked for in the UI is picked up
         # A run that waits for its turn asks for it each time that the runner looks; once it is taken up, it does not wait on.
-        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
         "PREFECT_CLIENT_MAX_RETRIES": "8",  # a run outlives a restart of its server
     }
     if "PREFECT_API_URL" not in os.environ:
