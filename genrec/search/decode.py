@@ -56,8 +56,9 @@ class SearchModel(Protocol):
 class StepScores(Protocol):
     """Scores the codes that may follow a prefix; a snapshot of weights that training may change later."""
 
-    def __call__(self, level: int, hidden: torch.Tensor, children: Children) -> torch.Tensor:
-        """log p of the children of W prefixes, float32[B, W, C], by the hidden states [B, W, D] that predict them.
+    def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
+        """log p of the children of W prefixes, float32[B, W, C], by the hidden states [B, W, D] that predict them and those
+        of the prompts' last positions, `first` [B, D].
 
         Normalised over what the model chooses among, whatever `children.allowed` says; finite also where no child is.
         """
@@ -206,7 +207,7 @@ def _search(
                 with half:
                     hidden = siblings.extend(model.token_ids(sids[:, :, -1], level - 1), parent)
             children = trie.children(level, state, restriction)
-            log_probs = scores(level, hidden, children)
+            log_probs = scores(level, hidden, siblings.last_hidden, children)
             if dense is not None:
                 share = model.dense_weight or 0.0
                 log_probs = torch.lerp(log_probs, dense.followers(level, state, children.states), share)

@@ -36,6 +36,6 @@ class _Rows:
     def __init__(self, model: "OutputModel") -> None:
         self._model, self._rows = model, model.head_rows()
 
-    def __call__(self, level: int, hidden: torch.Tensor, children: Children) -> torch.Tensor:
+    def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
         log_probs = self._model.level_logits(hidden, self._rows[level]).log_softmax(-1)
         return log_probs.gather(2, children.codes.clamp_min(0))

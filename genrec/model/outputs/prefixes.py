@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # they import transformers, which a config check can do witho
     from genrec.model.output import OutputModel
 
 _DENSE_FACTOR = 16  # a matrix product takes this many columns in the time of one gathered vector, about
-_GATHERED = 1 << 20  # numbers gathered at a time in a search on the CPU: they stay in the cache of a core
+_BEAMS = 256  # whose children are gathered at a time on the CPU: they stay in the cache of a core
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Config:
     """Settings of the output; text and embeddings of items are those of `sft.item_vectors`."""
 
     nodes: bool = setting(True, "Add an embedding to every inner node of the trie (prefixes of part of an id).")
+    history_state: bool = setting(
+        True,
+        "Add the state after the history to the states after an id's first codes: what it says of the items decides among "
+        "those of a cell too.",
+    )
 
 
 class Output:
@@ -42,7 +47,7 @@ class Output:
     needs_items = True
 
     def __init__(self, options: Config) -> None:
-        self.inner_nodes = options.nodes
+        self.inner_nodes, self._adds_history = options.nodes, options.history_state
 
     def logits(self, model: "OutputModel", hidden: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         items, rows = _items(model), model.head_rows()
@@ -50,7 +55,7 @@ class Output:
         state = torch.zeros_like(codes[:, 0])
         levels = []
         for level in range(trie.num_levels):
-            states = hidden[:, level]
+            states = hidden[:, level] + hidden[:, 0] if level and self._adds_history else hidden[:, level]
             if level == 0:
                 vectors = items.node_vectors(0, None, rows[0])
                 with in_float32(hidden.device):
@@ -65,7 +70,7 @@ class Output:
         return torch.stack(levels, dim=1)
 
     def step_scores(self, model: "OutputModel") -> "_Nodes":
-        return _Nodes(_items(model), model.head_rows())
+        return _Nodes(_items(model), model.head_rows(), self._adds_history)
 
 
 def _items(model: "OutputModel") -> "ItemVectors":
@@ -98,28 +103,36 @@ def _by_code(logits: torch.Tensor, codes: torch.Tensor, num_codes: int) -> torch
 class _Nodes:
     """The vectors of all nodes, computed once."""
 
-    def __init__(self, items: "ItemVectors", rows: torch.Tensor) -> None:
+    def __init__(self, items: "ItemVectors", rows: torch.Tensor, adds_history: bool) -> None:
+        self._adds_history = adds_history
         self._levels = [items.node_vectors(level, None, rows[level]) for level in range(items.trie.num_levels)]
 
-    def __call__(self, level: int, hidden: torch.Tensor, children: Children) -> torch.Tensor:
+    def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
         vectors, there = self._levels[level], children.states >= 0
+        if level and self._adds_history:
+            hidden = hidden + first.unsqueeze(1)
         with in_float32(hidden.device):
             if level == 0:  # the root's children are all nodes of the level, in their order
                 logits = hidden.float() @ vectors.T
             else:
-                logits = _gathered_products(hidden.float(), vectors, children.states.clamp_min(0))
+                logits = _gathered_products(hidden.float(), vectors, children.states)
         lowest = torch.finfo(logits.dtype).min  # finite: a beam without children must not turn into nan
         return logits.masked_fill_(~there, lowest).log_softmax(-1)
 
 
 def _gathered_products(hidden: torch.Tensor, vectors: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    """float32[B, W, C] of hidden [B, W, D] against the rows `states` int64[B, W, C] of `vectors` [S, D]."""
-    num_rows, width, num_children = states.shape
-    step = num_rows
-    if states.device.type == "cpu":
-        step = max(1, _GATHERED // (width * num_children * vectors.shape[1]))
-    parts = [
-        torch.matmul(functional.embedding(states[i : i + step], vectors), hidden[i : i + step].unsqueeze(-1))
-        for i in range(0, num_rows, step)
-    ]
-    return torch.cat(parts).squeeze(-1)
+    """float32[B, W, C] of hidden [B, W, D] against the rows `states` int64[B, W, C] of `vectors` [S, D]; -1, always last of
+    a prefix, gives anything.
+    """
+    if states.device.type != "cpu":
+        return torch.matmul(functional.embedding(states.clamp_min(0), vectors), hidden.unsqueeze(-1)).squeeze(-1)
+    # Few prefixes have as many children as the widest: taken by their number, little of what is gathered is padding.
+    flat, beams = states.flatten(0, 1), hidden.flatten(0, 1)
+    counts, order = (flat >= 0).sum(1).sort()
+    products = beams.new_zeros(flat.shape)
+    for start in range(0, len(flat), _BEAMS):
+        rows = order[start : start + _BEAMS]
+        width = int(counts[min(start + _BEAMS, len(flat)) - 1])
+        gathered = functional.embedding(flat[rows, :width].clamp_min(0), vectors)
+        products[rows, :width] = torch.bmm(gathered, beams[rows].unsqueeze(2)).squeeze(2)
+    return products.view(states.shape)

@@ -28,13 +28,15 @@ def prefix_policy(
     text: bool = True,
     ids: bool = True,
     nodes: bool = True,
+    history: bool = True,
 ) -> Policy:
     policy = tiny_policy(seed, lora=lora)
     items = ItemVectors(SIDS, NUM_CODES, WIDTH, TEXT if text else None, ids, nodes)
     with torch.no_grad():
         for parameter in items.parameters():
             parameter.mul_(20)  # wide enough apart that scores differ
-    policy.use_items(items, view, output={"name": "prefixes", "options": {"nodes": nodes}})
+    options = {"nodes": nodes, "history_state": history}
+    policy.use_items(items, view, output={"name": "prefixes", "options": options})
     return policy
 
 
@@ -54,7 +56,7 @@ def node_vector(policy: Policy, prefix: tuple[int, ...]) -> torch.Tensor:
     return vector
 
 
-def plain_log_probs(policy: Policy, history: np.ndarray) -> torch.Tensor:
+def plain_log_probs(policy: Policy, history: np.ndarray, adds_history: bool = True) -> torch.Tensor:
     """log p of every step of every item, [N, L], each by a forward of its own and a softmax over the siblings."""
     prompts = policy.prompts([history], SIDS)
     rows = []
@@ -64,7 +66,8 @@ def plain_log_probs(policy: Policy, history: np.ndarray) -> torch.Tensor:
         for level in range(3):
             prefix = tuple(sid[:level])
             codes = sorted({s[level] for s in SIDS.tolist() if tuple(s[:level]) == prefix})
-            logits = torch.stack([hidden[level] @ node_vector(policy, (*prefix, code)) for code in codes])
+            state = hidden[level] + hidden[0] if level and adds_history else hidden[level]
+            logits = torch.stack([state @ node_vector(policy, (*prefix, code)) for code in codes])
             steps.append(logits.log_softmax(0)[codes.index(sid[level])])
         rows.append(torch.stack(steps))
     return torch.stack(rows)
@@ -75,7 +78,7 @@ def plain_log_probs(policy: Policy, history: np.ndarray) -> torch.Tensor:
     seed=st.integers(0, 10**6),
     view=st.sampled_from(["item_tokens", "sid_tokens"]),
     lora=st.booleans(),
-    parts=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    parts=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
 )
 def test_a_full_beam_by_prefixes_ranks_as_plain_softmaxes_over_siblings_do(seed, view, lora, parts):
     policy = prefix_policy(seed, view, lora, *parts)
@@ -83,7 +86,7 @@ def test_a_full_beam_by_prefixes_ranks_as_plain_softmaxes_over_siblings_do(seed,
     found = beam_search(policy, policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
     for row, history in enumerate(histories):
         with torch.no_grad():
-            plain = plain_log_probs(policy, history)
+            plain = plain_log_probs(policy, history, parts[-1])
         np.testing.assert_allclose(found.log_probs[row], plain[found.items[row]], atol=1e-4)
         np.testing.assert_allclose(found.scores[row], plain.sum(1).sort(descending=True).values, atol=1e-4)
         assert plain.sum(1).exp().sum().item() == pytest.approx(1, abs=1e-4)  # only items share the probability
@@ -164,7 +167,7 @@ def test_few_targets_in_a_wide_catalogue_are_scored_as_many_are():
     torch.testing.assert_close(together, alone)
     trie = Trie.from_sids(sids, 30)
     children = trie.children(1, trie.advance(0, torch.zeros(400, dtype=torch.int64), codes[:, 0])[:, None])
-    steps = output.step_scores(model)(1, hidden[:, 1:2], children)[:, 0].detach()
+    steps = output.step_scores(model)(1, hidden[:, 1:2], hidden[:, 0], children)[:, 0].detach()
     there = children.states[:, 0] >= 0
     picked = together.log_softmax(-1)[:, 1].gather(1, children.codes[:, 0].clamp_min(0)).detach()
     torch.testing.assert_close(steps[there], picked[there])
