@@ -48,6 +48,7 @@ def make_batch(seed: int, num_prompts: int = 12, group_size: int = 6):
         history=order[:, group_size - 2 : group_size + 3].masked_fill(torch.arange(5) == 0, -1),
         target_event=torch.randint(0, 3, (num_prompts,), generator=generator),
         following=following,
+        following_event=torch.randint(0, 3, following.shape, generator=generator).masked_fill(following < 0, -1),
     )
     return candidates, target, context
 
@@ -74,8 +75,8 @@ def test_a_prompt_is_judged_alone(reward):
     together = reward(candidates, target, context)
 
     def of_prompt(i):
-        facts = {name: getattr(context, name)[[i]] for name in ("history", "target_event", "following")}
-        return context._replace(**facts)
+        names = ("history", "target_event", "following", "following_event")
+        return context._replace(**{name: getattr(context, name)[[i]] for name in names})
 
     alone = torch.cat([reward(candidates[[i]], target[[i]], of_prompt(i)) for i in range(len(target))])
     assert torch.equal(together, alone)

@@ -75,7 +75,7 @@ def train_sft(
         alignment = None
         if config.alignment.total:
             alignment = Alignment.load(policy, base, tables.CATALOGUE_FILE.path(prepared), table, config.alignment)
-        trainer = Trainer(policy, windows, table, config, seed, alignment)
+        trainer = Trainer(policy, windows, table, config, seed, alignment if alignment and alignment.names else None)
         trainer.fit(validation, work, progress)
     state = trainer.state
     if not trainer.group.first:
@@ -100,6 +100,8 @@ def train_sft(
         "weight_bytes": adapter.weight_bytes(policy.model),
         **({"peak_gpu_bytes": torch.cuda.max_memory_allocated()} if device.type == "cuda" else {}),
         **({"dense_head": dense} if dense else {}),
+        **({"alignment_items": alignment.num_items} if alignment else {}),
+        **({"warnings": alignment.warnings} if alignment and alignment.warnings else {}),
         **warm,
     }
 
