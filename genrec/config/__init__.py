@@ -16,7 +16,7 @@ from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
 from genrec.config.model import BaseConfig, ScratchConfig
 from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
-from genrec.config.rl import RewardConfig, RlConfig
+from genrec.config.rl import GateConfig, RewardConfig, RlConfig
 from genrec.config.section import Chosen, OptionsError, Section, UnknownName, knob, options_model
 from genrec.config.service import ServiceConfig
 from genrec.config.sft import (
@@ -40,6 +40,7 @@ __all__ = [
     "EmbedConfig",
     "EvaluateConfig",
     "FusionConfig",
+    "GateConfig",
     "ItemVectorsConfig",
     "LossConfig",
     "OptionsError",

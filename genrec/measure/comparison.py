@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.measure import bootstrap
+from genrec import bootstrap
 from genrec.metrics import metric_names, popularity_groups, row_metrics
 
 TRAINED = ("sft", "rl")  # the models that a run trains, in the order of training

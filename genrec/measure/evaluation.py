@@ -13,8 +13,8 @@ from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.data.targets import Targets
 from genrec.errors import DataError
+from genrec.list_metrics import ListMetrics, first_k
 from genrec.measure.comparison import DIGITS, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
-from genrec.measure.lists import ListMetrics, first_k
 from genrec.measure.predictions import PROTOCOLS, baseline_names, read_counts, read_parts
 from genrec.measure.rows import read_rows
 
@@ -32,7 +32,7 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
     Writes predictions.parquet (tables.PREDICTIONS; by model, protocol, test row) and metrics.json with
 
     - metrics {model: {"hr@5", "hr@5_ci": [low, high], ..., "coverage@10" and the others of
-      `genrec.measure.lists`, "slices": {"head" | "tail" | "cold":
+      `genrec.list_metrics`, "slices": {"head" | "tail" | "cold":
       {"targets", "hr@10", "hr@10_ci", ...}}, "seen_kept": {the same without slices}}} (`seen_dropped` where
       `config.seen_items` is keep),
     - comparisons [{model, against, metric, difference, ci, share_in_favour, relative}], paired on the users,

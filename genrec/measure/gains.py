@@ -12,11 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from genrec import tables, variants
+from genrec import bootstrap, tables, variants
 from genrec.config import RewardConfig
-from genrec.measure import bootstrap
+from genrec.list_metrics import NEW_COUNT, ListMetrics, first_k
 from genrec.measure.comparison import DIGITS
-from genrec.measure.lists import NEW_COUNT, ListMetrics, first_k
 from genrec.measure.predictions import read_predictions
 from genrec.measure.rows import read_rows
 from genrec.metrics import row_metrics

@@ -24,7 +24,8 @@ class RewardContext(NamedTuple):
     """Facts about the catalogue, the same for every batch, and about the B prompts of a batch (`for_prompts`).
 
     N items, L levels, C categories of an item at most, H items of a history at most, F following ones. All tensors but
-    `sequences` are on one device. Nothing in it comes from validation or test interactions.
+    `sequences` are on one device. In training nothing in it comes from validation or test interactions; the prompts that
+    a checkpoint is judged by are those of validation.
     """
 
     sids: torch.Tensor  # int64[N, L], row i is the semantic id of item i
@@ -37,6 +38,7 @@ class RewardContext(NamedTuple):
     target_event: torch.Tensor | None = None  # int64[B]; None: unknown
     following: torch.Tensor | None = None  # int64[B, F], the target and what came next, then -1; None: unknown
     following_event: torch.Tensor | None = None  # int64[B, F], the event type of each, then -1; None: unknown
+    from_training: bool = True  # whether `following` is part of `sequences`, and of what was counted in them
 
     def for_prompts(
         self,

@@ -121,7 +121,7 @@ class Alignment:
         inputs, labels = self._rows(asked, self.policy.vocab.token_ids(self._sids[items]).tolist())
         with self.policy.precision():
             hidden = self.policy.body(input_ids=inputs, use_cache=False).last_hidden_state
-            logits = self.policy.level_logits(hidden[labels != _IGNORED].view(*codes.shape, -1))
+            logits = self.policy.code_logits(hidden[labels != _IGNORED].view(*codes.shape, -1), codes)
         losses = functional.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
         return losses.view_as(codes).sum(1).mean()
 

@@ -194,7 +194,7 @@ class Trainer:
         codes, wanted = self.codes[items], items.flatten()[places]
         hidden = self.policy.sequence_hidden(codes, items).flatten(0, 1)[places]
         with self.policy.precision():
-            logits = self.policy.level_logits(hidden)
+            logits = self.policy.code_logits(hidden, self.codes[wanted])
         parts = self._loss.loss(logits, self.codes[wanted], self._loss_options)
         weight = self.config.dense_head.loss_weight
         if not weight:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from genrec import tables
+from genrec.list_metrics import ListMetrics
 from genrec.measure.gains import FIGURES, gains, values_of
-from genrec.measure.lists import ListMetrics
 from genrec.measure.recipes import compare_recipes
 from tests.support.evaluate_tiny import write_prepared
 from tests.support.recipes_tiny import write_run

@@ -203,7 +203,7 @@ def test_items_and_a_dense_head_learn_and_the_score_weight_is_the_best_on_valida
 
 
 def test_text_without_vectors_is_a_clear_error(files):
-    config = SftConfig(**{**CONFIG.model_dump(), "view": "item_tokens"})
+    config = SftConfig(**{**CONFIG.model_dump(), "view": "item_tokens", "item_vectors": {"text": True}})
     with pytest.raises(DataError, match=r"sft\.item_vectors\.text needs the vectors"):
         train(files, config)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.measure.lists import ListMetrics
+from genrec.list_metrics import ListMetrics
 
 CATALOGUE = pa.table(
     {
