@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from genrec import variants
+from genrec.measure.gains import FIGURES
 from genrec.train.rl.reward_context import RewardContext, Sequences
 from genrec.train.rl.rewarding import PACKAGE
 from genrec.train.rl.rewards import exact_hit
@@ -104,6 +105,11 @@ def test_missing_candidates_earn_nothing(reward):
     candidates, target, context = make_batch(4)
     assert (candidates < 0).any()
     assert (reward(candidates, target, context)[candidates < 0] == 0).all()
+
+
+def test_what_a_reward_pays_for_is_measured():
+    for name in variants.names(PACKAGE):
+        assert set(getattr(variants.load(PACKAGE, name), "PAYS_FOR", ())) <= set(FIGURES)
 
 
 def test_settings_are_documented_plain_data(reward):

@@ -13,6 +13,7 @@ import torch
 from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
+PAYS_FOR = ("purchases",)
 _PURCHASE = "purchase"  # the event type
 
 
