@@ -14,6 +14,7 @@ from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
 from genrec.config.model import BaseConfig, ScratchConfig
+from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
 from genrec.config.rl import GateConfig, RewardConfig, RlConfig
 from genrec.config.section import Chosen, OptionsError, Section, UnknownName, knob, options_model
@@ -45,6 +46,7 @@ __all__ = [
     "OptionsError",
     "PrepareConfig",
     "RecallConfig",
+    "ReportedConfig",
     "ResourcesConfig",
     "RewardConfig",
     "RlConfig",
@@ -83,6 +85,7 @@ class Config(Section):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
+    reported: ReportedConfig = Field(default_factory=ReportedConfig, description="Figures that others report.")
 
     @field_validator("name")
     @classmethod

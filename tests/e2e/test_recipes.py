@@ -27,7 +27,11 @@ def test_an_overlay_changes_where_a_recipe_runs_and_not_what_it_is(recipe, overl
     assert laid.name == plain.name == recipe.stem
     for section, names in {
         "sid": ("method", "options", "num_codes"),
-        "sft": ("adapter", "lora_rank", "loss", "sampler", "patience", "min_learning_rate"),
+        "sft": (
+            *("adapter", "lora_rank", "lora_targets", "loss", "sampler", "dense_head", "item_vectors"),
+            *("patience", "min_learning_rate"),
+        ),
+        "sft.alignment": ("sid_to_title", "title_to_sid", "description_to_sid"),  # their pace may be the machine's
         "rl": ("algorithm", "options", "rewards", "group_size", "kl_coef", "empty_groups"),
         "rl.rollout": ("mode", "temperature", "seen_items"),
         "evaluate": ("beam_width", "baselines"),
@@ -35,8 +39,6 @@ def test_an_overlay_changes_where_a_recipe_runs_and_not_what_it_is(recipe, overl
         of_laid, of_plain = (attrgetter(section)(config) for config in (laid, plain))
         for name in names:
             assert getattr(of_laid, name) == getattr(of_plain, name), name
-    for weight in ("sid_to_title", "title_to_sid", "description_to_sid"):  # their pace may be the machine's
-        assert getattr(laid.sft.alignment, weight) == getattr(plain.sft.alignment, weight)
     assert laid.base.model == ("scratch" if overlay == "cpu" else "Qwen/Qwen2.5-3B")
 
 
@@ -67,7 +69,7 @@ def comparison(store, prefect_server, ray_cluster):
 def test_every_recipe_runs_end_to_end_before_and_after_rl(comparison):
     rows = {r["label"]: r for r in comparison["rows"]}
     for recipe in RECIPES:
-        for words in ("before RL", "after RL"):
+        for words in ("sft",) if recipe.stem in comparison["unchanged"] else ("before RL", "after RL"):
             row = rows[f"{recipe.stem} {words}"]
             assert set(row["metrics"]) == {"hr@10", "ndcg@10"}
             low, high = row["metrics"]["hr@10"]["ci"]
@@ -103,8 +105,9 @@ def test_what_a_recipe_claims_of_memory_and_size_is_measured(comparison):
 
 def test_the_summary_speaks_of_every_recipe_and_the_page_holds_it(comparison, store):
     text = "\n".join(comparison["summary"])
+    returned = " ".join(s for s in comparison["summary"] if s.endswith("rl is the sft model."))
     for recipe in RECIPES:
-        assert f"{recipe.stem}: reinforcement learning" in text
+        assert f"{recipe.stem}: reinforcement learning" in text or recipe.stem in returned
     page = (store / "runs" / "recipes" / "comparison.html").read_text()
     assert page.count("<svg") >= 3
     assert comparison["summary"][0].split(" leads")[0] in page

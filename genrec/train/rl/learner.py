@@ -119,7 +119,9 @@ class Learner:
         return figures | ({"kl_coef": self.kl_coef} if self.config.kl_target is not None else {})
 
     def _context(self, prompts: PromptSet) -> RewardContext:
-        return self.context.for_prompts(prompts.histories, prompts.target_event, prompts.following)
+        return self.context.for_prompts(
+            prompts.histories, prompts.target_event, prompts.following, prompts.following_event
+        )
 
     def _control_kl(self, kl: float) -> None:
         """Move the coefficient towards the target: at most 2% a step, up while the divergence is above it."""
