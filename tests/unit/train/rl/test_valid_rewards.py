@@ -91,8 +91,9 @@ def test_before_and_after_are_the_figures_of_their_lists(prepared, monkeypatch):
     before_after, (before, after) = measured(prepared, monkeypatch, worse, better)
     compared = before_after.compare(before, after, confidence=0.95)
     names = [f"{m}@{k}" for m in ("hr", "ndcg") for k in (1, 5, 10, 20, 50)]
-    lists = [f"{name}@10" for name in ("coverage", "novelty", "diversity", "tail_share", "purchases_among_hits")]
-    assert list(compared["after"]) == [*names, "reward", "reward_exact_hit", "reward_rank_log", *lists]
+    lists = {f"{name}@10" for name in ("coverage", "novelty", "diversity", "tail_share", "purchases_among_hits")}
+    assert list(compared["after"])[:13] == [*names, "reward", "reward_exact_hit", "reward_rank_log"]
+    assert lists <= set(list(compared["after"])[13:])
     assert compared["before"]["hr@1"] == 0.25
     assert compared["before"]["ndcg@5"] == pytest.approx((1 + 1 / np.log2(3)) / 4)
     assert compared["after"]["hr@1"] == 0.75
