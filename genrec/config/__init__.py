@@ -14,8 +14,9 @@ from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
 from genrec.config.model import BaseConfig, ScratchConfig
+from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
-from genrec.config.rl import RewardConfig, RlConfig
+from genrec.config.rl import GateConfig, RewardConfig, RlConfig
 from genrec.config.section import Chosen, OptionsError, Section, UnknownName, knob, options_model
 from genrec.config.service import ServiceConfig
 from genrec.config.sft import (
@@ -39,11 +40,13 @@ __all__ = [
     "EmbedConfig",
     "EvaluateConfig",
     "FusionConfig",
+    "GateConfig",
     "ItemVectorsConfig",
     "LossConfig",
     "OptionsError",
     "PrepareConfig",
     "RecallConfig",
+    "ReportedConfig",
     "ResourcesConfig",
     "RewardConfig",
     "RlConfig",
@@ -82,6 +85,7 @@ class Config(Section):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
+    reported: ReportedConfig = Field(default_factory=ReportedConfig, description="Figures that others report.")
 
     @field_validator("name")
     @classmethod

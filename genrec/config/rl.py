@@ -35,6 +35,36 @@ class RolloutConfig(Section):
     )
 
 
+class GateConfig(Section):
+    """Which checkpoint may replace the SFT model."""
+
+    metric: Literal["ndcg@10", "hr@10", "reward"] = Field(
+        "ndcg@10",
+        description="What a checkpoint has to gain on the validation users, beyond chance: NDCG@10, HR@10, or the reward "
+        "(mean of the first 10 items).",
+    )
+    max_loss: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Share of the SFT model's figure that the gain may cost: of NDCG@10, and for `ndcg@10` of HR@10. null: "
+        "0.02 for `reward`, else 0.",
+    )
+    confidence: float = Field(
+        0.95,
+        gt=0,
+        lt=1,
+        description="Level of the paired bootstrap interval of the gain, whose lower end has to be above 0.",
+    )
+
+    @property
+    def allowed_loss(self) -> float:
+        """`max_loss`, or what it is by default."""
+        if self.max_loss is not None:
+            return self.max_loss
+        return 0.02 if self.metric == "reward" else 0.0
+
+
 def _mode(value: Any) -> Any:
     """`sample` is short for `{mode: sample}`."""
     return {"mode": value} if isinstance(value, str) else value
@@ -90,8 +120,11 @@ class RlConfig(Chosen):
         min_length=1,
         description="Terms of the reward, added up by weight.",
     )
-    eval_every: int = Field(20, ge=1, description="Steps between validations; the best checkpoint wins.")
-    patience: int = Field(4, ge=1, description="Validations without a better NDCG@10 before stopping.")
+    gate: GateConfig = Field(
+        default_factory=GateConfig, description="What makes a checkpoint better than the SFT model."
+    )
+    eval_every: int = Field(20, ge=1, description="Steps between validations; the best checkpoint that passes wins.")
+    patience: int = Field(4, ge=1, description="Validations without a better figure of the gate before stopping.")
     max_valid_users: int = Field(4000, ge=1, description="Validation users decoded at each check (as in sft).")
     num_learners: int = Field(
         1,

@@ -17,6 +17,16 @@ class ViewConfig(Chosen):
     variant_field: ClassVar[str] = "name"
 
 
+class OutputConfig(Chosen):
+    """What a step of a semantic id is chosen by."""
+
+    name: str = Field("prefixes", description="Output: a module of genrec/model/outputs.")
+    options: dict[str, Any] = _options()
+
+    variant_package: ClassVar[str] = "genrec.model.outputs"
+    variant_field: ClassVar[str] = "name"
+
+
 class LossConfig(Chosen):
     """What a wrong code costs."""
 
@@ -92,6 +102,9 @@ class SftConfig(Section):
 
     view: Annotated[ViewConfig, BeforeValidator(_named)] = Field(
         default_factory=ViewConfig, description="History view, the same in training, RL and evaluation."
+    )
+    output: Annotated[OutputConfig, BeforeValidator(_named)] = Field(
+        default_factory=OutputConfig, description="Output of the semantic ids, the same in training, RL and search."
     )
     item_vectors: ItemVectorsConfig = Field(default_factory=ItemVectorsConfig, description="An item as one vector.")
     dense_head: DenseHeadConfig = Field(default_factory=DenseHeadConfig, description="Ranking items outright.")

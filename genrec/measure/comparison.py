@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.measure import bootstrap
+from genrec import bootstrap
 from genrec.measure.score_parts import PART_OF
 from genrec.metrics import metric_names, popularity_groups, row_metrics
 

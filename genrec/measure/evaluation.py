@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,8 +14,8 @@ from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.data.targets import Targets
 from genrec.errors import DataError
+from genrec.list_metrics import ListMetrics, first_k
 from genrec.measure.comparison import DIGITS, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
-from genrec.measure.lists import ListMetrics
 from genrec.measure.predictions import METRICS_FILE, PROTOCOLS, baseline_names, read_counts, read_parts
 from genrec.measure.rows import read_rows
 from genrec.measure.score_parts import PART_OF
@@ -46,7 +44,7 @@ def merge(
     Writes predictions.parquet (tables.PREDICTIONS; by model, protocol, test row) and metrics.json with
 
     - metrics {model: {"hr@5", "hr@5_ci": [low, high], ..., "coverage@10" and the others of
-      `genrec.measure.lists`, "slices": {"head" | "tail" | "cold":
+      `genrec.list_metrics`, "slices": {"head" | "tail" | "cold":
       {"targets", "hr@10", "hr@10_ci", ...}}, "seen_kept": {the same without slices}}} (`seen_dropped` where
       `config.seen_items` is keep); a part of a trained model's score (`sft_ids`; see `genrec.measure.score_parts`) has
       figures under the headline protocol alone, a model of `identical` has those of the one it is,
@@ -110,14 +108,8 @@ def _join(
                 table = read_parts(folder, model, protocol, rows)
                 writer.write_table(table)
                 ranks[model, protocol] = table["rank"].to_numpy()
-                figures[model, protocol] = listed(_first_k(table, headline_k(config)))
+                figures[model, protocol] = listed(first_k(table, headline_k(config)))
     return ranks, figures
-
-
-def _first_k(table: pa.Table, k: int) -> NDArray[np.int32]:
-    """The first k items of each list, int32 [n, k], -1 where a list is shorter."""
-    lists = pc.list_slice(table["items"].combine_chunks(), 0, k, return_fixed_size_list=True)
-    return lists.flatten().fill_null(-1).to_numpy().reshape(-1, k)
 
 
 def measure(

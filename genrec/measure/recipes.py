@@ -24,13 +24,15 @@ from genrec.measure.comparison import (
     popularity_slices,
     rows_of_run,
 )
+from genrec.measure.gains import gains
 from genrec.measure.predictions import read_ranks
 from genrec.measure.score_parts import PART_OF
 from genrec.measure.unchanged import unchanged
 
 # What must be equal for figures to be comparable.
 _PROTOCOL = ("split", "num_candidates", "test_rows", "seen_items", "max_history", "headline_k", "ks")
-_NO_RECIPE = ("name", "store", "resources", "seed")  # settings that say where, under which name and with which seed
+# Settings that say where, under which name and with which seed, and what others report.
+_NO_RECIPE = ("name", "store", "resources", "seed", "reported")
 _LISTS = ("coverage", "novelty", "diversity", "tail_share")
 Folder = Callable[[str], Path]  # the artifact of a key
 Report = Mapping[str, Any]
@@ -44,6 +46,7 @@ def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]
     - rows [{label, recipe (null: a baseline), model, final, seeds, metrics {hr@k, ndcg@k: {mean, ci, by_seed}}, slices
       {head | tail | cold: the same}, lists {coverage, novelty, diversity, tail_share}, cost}], best NDCG first,
     - comparisons [{row, against, metric, difference, ci, share_in_favour, relative}], paired on users and seeds,
+    - gains (what RL made of each recipe: `genrec.measure.gains`),
     - recipes (what each measured along the way), unchanged (see `genrec.measure.unchanged`), runs, differing (settings),
       left_out (names of runs that were not evaluated), headline_k, confidence, protocol (as in report.json).
 
@@ -71,6 +74,7 @@ def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]
             for one, other in pairs(ordered)
             for metric in (f"hr@{k}", f"ndcg@{k}")
         ],
+        "gains": gains(recipes, folder),
         "recipes": [
             _about(name, runs) | {"settings": {n: settings[name].get(n) for n in differing}}
             for name, runs in recipes.items()

@@ -1,4 +1,5 @@
-"""Items as vectors: the input of the history view `item_tokens` and the classes of the dense head.
+"""Items as vectors: the input of the history view `item_tokens`, the classes of the dense head and what the nodes of the
+output `prefixes` are made of.
 
 An item's vector is the sum of the model's own embeddings of its semantic id, of its projected text vector and,
 optionally, of an embedding of its own. It lives in `items.safetensors` of a model folder, with the catalogue's codes
@@ -22,7 +23,7 @@ from genrec.search.prefixes import PrefixLogProbs
 from genrec.search.trie import Trie
 
 FILE = "items.safetensors"
-_WEIGHTS = ("projection.weight", "ids.weight")
+_WEIGHTS = ("projection.weight", "ids.weight", "nodes.weight")
 _TABLE = "transitions."
 _NAMES_IN_FILE = {  # of the tensors that have another name in the module
     "transitions.starts": "successors.starts",
@@ -40,8 +41,17 @@ class ItemVectors(nn.Module):
     codes: torch.Tensor
     text: torch.Tensor | None
 
-    def __init__(self, codes: np.ndarray, num_codes: int, width: int, text: np.ndarray | None, ids: bool) -> None:
-        """`codes` int[N, L]; `text` float[N, V] or None; `ids` adds an embedding [N, D].
+    def __init__(
+        self,
+        codes: np.ndarray,
+        num_codes: int,
+        width: int,
+        text: np.ndarray | None,
+        ids: bool,
+        nodes: bool = False,
+    ) -> None:
+        """`codes` int[N, L]; `text` float[N, V] or None; `ids` adds an embedding [N, D], `nodes` one of every prefix of
+        the ids that is not a whole one.
 
         Text vectors are scaled to length 1; new weights are as wide as a transformer's embeddings (0.02).
         Raises DataError when the text vectors are not one an item.
@@ -59,11 +69,14 @@ class ItemVectors(nn.Module):
         self.register_buffer("text", scaled)
         self.projection = nn.Linear(scaled.shape[1], width, bias=False) if scaled is not None else None
         self.ids = nn.Embedding(len(codes), width) if ids else None
-        for module in (self.projection, self.ids):
-            if module is not None:
-                nn.init.normal_(module.weight, std=0.02)
         self.transitions: Transitions | None = None  # joins the dense head in search
         self._trie: Trie | None = None
+        self._node_texts: list[torch.Tensor] = []
+        inner = sum(self.trie.num_states(level) for level in range(1, codes.shape[1])) if nodes else 0
+        self.nodes = nn.Embedding(inner, width) if nodes else None
+        for module in (self.projection, self.ids, self.nodes):
+            if module is not None:
+                nn.init.normal_(module.weight, std=0.02)
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -101,6 +114,51 @@ class ItemVectors(nn.Module):
         self._trie = self._trie.to(self.codes.device)
         return self._trie
 
+    def node_vectors(self, level: int, states: torch.Tensor | None, rows: torch.Tensor) -> torch.Tensor:
+        """float32[n, D] of trie nodes `states` int64[n] of `level` + 1 codes, None: all. `rows` [K, D] are the codes' own.
+
+        A code's row, the projected mean text of the items below, and the embedding of the node or, of a whole id, the
+        item's.
+        """
+        trie = self.trie
+        codes, leaves = trie.codes(level), level + 1 == trie.num_levels
+        total = functional.embedding(codes if states is None else codes[states], rows.float())
+        with in_float32(total.device):
+            if self.projection is not None:
+                text = self._node_text(level)
+                total = total + self.projection(text if states is None else text[states])
+        if leaves and self.ids is not None:
+            total = total + self.ids(trie.leaf_items if states is None else trie.leaf_items[states])
+        if not leaves and self.nodes is not None:
+            first = sum(trie.num_states(before) for before in range(1, level + 1))
+            every = torch.arange(trie.num_states(level + 1), device=codes.device) if states is None else states
+            total = total + self.nodes(first + every)
+        return total
+
+    def inner_prefixes(self) -> torch.Tensor:
+        """int64, ascending within a length: what the rows of `nodes` stand for, as numbers in base K + 1 whose digits are
+        code + 1. The same prefix has the same number in every catalogue.
+        """
+        numbers = [torch.zeros(1, dtype=torch.int64, device=self.codes.device)]
+        for level in range(self.trie.num_levels - 1):
+            before = numbers[level][self.trie.parents(level)]
+            numbers.append(before * (self.num_codes + 1) + self.trie.codes(level) + 1)
+        return torch.cat(numbers[1:])
+
+    def _node_text(self, level: int) -> torch.Tensor:
+        """The mean text vector of the items below every node of `level` + 1 codes, float32[S, V]; computed once."""
+        assert self.text is not None
+        if not self._node_texts or self._node_texts[0].device != self.text.device:
+            trie = self.trie
+            total, count = self.text[trie.leaf_items], torch.ones(len(self), 1, device=self.text.device)
+            self._node_texts = [total]
+            for inner in reversed(range(1, trie.num_levels)):
+                parents, size = trie.parents(inner), trie.num_states(inner)
+                total = torch.zeros(size, total.shape[1], device=total.device).index_add_(0, parents, total)
+                count = torch.zeros(size, 1, device=total.device).index_add_(0, parents, count)
+                self._node_texts.insert(0, total / count)
+        return self._node_texts[level]
+
     def logits(self, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """The dense head: float32 [..., N] of hidden states [..., D] against every item's vector, by float32 products."""
         with in_float32(hidden.device):
@@ -131,7 +189,9 @@ class ItemVectors(nn.Module):
             codes = tensors["codes"].numpy()
             text = tensors["text"].numpy() if "text" in tensors else None
             parts = [tensors[n].shape[-2 if n.startswith("projection") else -1] for n in _WEIGHTS if n in tensors]
-            items = cls(codes, num_codes, parts[0] if parts else 1, text, "ids.weight" in tensors)
+            items = cls(
+                codes, num_codes, parts[0] if parts else 1, text, "ids.weight" in tensors, "nodes.weight" in tensors
+            )
             table = {name.removeprefix(_TABLE): t for name, t in tensors.items() if name.startswith(_TABLE)}
             items.transitions = Transitions.empty_like(table) if table else None
             items.load_state_dict(tensors)

@@ -13,12 +13,14 @@ from torch import nn
 
 from genrec import variants
 from genrec.errors import DataError
-from genrec.model import adapter, folder, precision, views
+from genrec.model import adapter, folder, outputs, precision, views
 from genrec.model.dropout import Dropout
 from genrec.model.history_view import HistoryView
 from genrec.model.item_vectors import ItemVectors
+from genrec.model.output import Output
 from genrec.model.vocab import SidVocabulary
 from genrec.search import layout
+from genrec.search.decode import StepScores
 from genrec.search.layout import PromptBatch
 from genrec.search.prefixes import PrefixLogProbs
 
@@ -36,6 +38,7 @@ class Policy:
     """
 
     view: HistoryView
+    output: Output  # what a step of an id is chosen by
     opening: np.ndarray  # int64[O], the tokens every prompt starts with: BOS and the view's instruction
     items: ItemVectors | None
     dense_weight: float | None  # None: no dense head
@@ -85,7 +88,8 @@ class Policy:
         if meta.get("items"):
             items = ItemVectors.load(folder_, policy.vocab.num_codes)
             items.requires_grad_(trainable or not policy.has_adapter)
-            policy.use_items(items, **meta["view"], dense_weight=meta.get("dense_weight"))
+            output = meta.get("output", {"name": "codes", "options": {}})
+            policy.use_items(items, **meta["view"], dense_weight=meta.get("dense_weight"), output=output)
             policy.transition_share = meta.get("successor_share", 0.0)
         return policy
 
@@ -126,18 +130,24 @@ class Policy:
         name: str = "sid_tokens",
         options: dict[str, Any] | None = None,
         dense_weight: float | None = None,
+        output: dict[str, Any] | None = None,
     ) -> None:
         """Read histories through the view `name` (a module of genrec/model/views), with vectors of the items if given.
 
-        `dense_weight`, 0..1, is the dense head's share of a score; None goes without such a head.
+        `dense_weight`, 0..1, is the dense head's share of a score; None goes without such a head. `output` holds name
+        and options of a module of genrec/model/outputs, by default `codes`.
         """
+        output = output or {"name": "codes", "options": {}}
+        written, output_settings = variants.build(outputs.PACKAGE, output["name"], output["options"])
+        self.output = written.Output(output_settings)
         module, settings = variants.build(views.PACKAGE, name, options or {})
         self.view = module.View(settings)
         words = folder.text_token_ids(self._tokenizer_files, settings.instruction)
         self.opening = np.array([self.vocab.bos_token_id, *words], dtype=np.int64)
         self.items = None if items is None else items.to(self.device)
         self.dense_weight = dense_weight
-        self._meta = {**self._meta, "view": {"name": name, "options": options or {}}, "items": items is not None}
+        chosen = {"view": {"name": name, "options": options or {}}, "output": output, "items": items is not None}
+        self._meta = {**self._meta, **chosen}
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:
         """Parameters that require gradients, by name, in a fixed order."""
@@ -156,11 +166,10 @@ class Policy:
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
         """bfloat16 autocast where `forward_dtype` asks for it; nothing otherwise."""
-        if self.forward_dtype != torch.bfloat16:
-            yield
-            return
-        half = torch.autocast(self.device.type, dtype=torch.bfloat16)
-        with adapter.inputs_as_they_are(self._casting_layers), half:
+        with contextlib.ExitStack() as stack:
+            if self.forward_dtype == torch.bfloat16:
+                stack.enter_context(adapter.inputs_as_they_are(self._casting_layers))
+                stack.enter_context(torch.autocast(self.device.type, dtype=torch.bfloat16))
             yield
 
     @contextlib.contextmanager
@@ -232,18 +241,23 @@ class Policy:
         return rows.view(self.vocab.num_levels, self.vocab.num_codes, -1)
 
     def level_logits(self, hidden: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """float32 logits over the codes of a level, from float32 products whatever the body computes in.
+        """float32 logits over the codes of a level by their rows alone.
 
-        Rounded to bfloat16, logits near 10 would lie 1/16 apart: ties in a beam, and noise in a probability ratio. With
-        `rows` [K, D] (one entry of `head_rows`): hidden [..., D] -> [..., K]. Without: hidden [..., L, D] -> [..., L, K],
+        With `rows` [K, D] (one entry of `head_rows`): hidden [..., D] -> [..., K]. Without: hidden [..., L, D] -> [..., L, K],
         each level against its own rows.
         """
-        with precision.in_float32(hidden.device):
-            if rows is not None:
-                return hidden.float() @ rows.float().T
-            heads = self.head_rows().float()
-            flat = hidden.float().reshape(-1, *hidden.shape[-2:]).transpose(0, 1)  # [L, T, D]
-            return (flat @ heads.transpose(1, 2)).transpose(0, 1).reshape(*hidden.shape[:-1], -1)
+        return precision.products(hidden, self.head_rows() if rows is None else rows)
+
+    def code_logits(self, hidden: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        """float32[T, L, K], differentiable: the output's logits of the states [T, L, D] that predict ids int64[T, L].
+
+        -inf at codes that the output does not choose among.
+        """
+        return self.output.logits(self, hidden, codes)
+
+    def step_scores(self) -> StepScores:
+        """The output with its weights as they are now, for searches."""
+        return self.output.step_scores(self)
 
     def sequence_hidden(self, codes: torch.Tensor, items: torch.Tensor | None = None) -> torch.Tensor:
         """Hidden states [B, M, L, D] that predict every level of every item of whole histories in one pass.
@@ -262,12 +276,14 @@ class Policy:
         P + G * (L - 1) positions, in the mode (train or eval) the model is in.
         """
         with self.precision():
-            tokens = self.token_ids(sids.clamp_min(0))
-            hidden = layout.candidate_hidden(self.body, self.prompt_embeds(prompts), prompts.attention_mask, tokens)
-            return self.level_logits(hidden), hidden
+            codes = sids.clamp_min(0)
+            embeds, tokens = self.prompt_embeds(prompts), self.token_ids(codes)
+            hidden = layout.candidate_hidden(self.body, embeds, prompts.attention_mask, tokens)
+            logits = self.code_logits(hidden.flatten(0, 1), codes.flatten(0, 1))
+            return logits.view(*codes.shape, -1), hidden
 
     def candidate_log_probs(self, prompts: PromptBatch, sids: torch.Tensor) -> torch.Tensor:
-        """log p of each code of given candidates under that level's K codes, float32[B, G, L], differentiable.
+        """log p of each code of given candidates by the output, float32[B, G, L], differentiable.
 
         With a dense head, the joined score of each code. `sids` int64[B, G, L]; entries of -1 give 0 and no gradient.
         """

@@ -65,7 +65,8 @@ def collect(run: RunRecord) -> dict[str, Any]:
         verdict.append(words.promotion(run["promotion"]))
     if verdict:
         report["verdict"] = verdict
-    if warnings := [*summaries.get("ingest", {}).get("warnings", []), *run.get("warnings", [])]:
+    of_stages = [warning for summary in summaries.values() for warning in summary.get("warnings", [])]
+    if warnings := [*of_stages, *run.get("warnings", [])]:
         report["warnings"] = warnings
     report["config"] = config
     return report

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from genrec.measure.recipes import Folder, Report, compare_recipes
-from genrec.report import words
+from genrec.report import gains, words
 from genrec.report.page import duration, of_results, render, write
 from genrec.report.results import Results, Table, as_text, result_table, shown, table_of
 
@@ -27,7 +27,7 @@ def in_words(figures: Mapping[str, Any]) -> dict[str, Any]:
     missing = figures["left_out"]
     columns, table = as_text(_result_table(figures), "interval", "{:.4f} to {:.4f}")
     return {
-        "summary": words.sentences(figures),
+        "summary": [*words.sentences(figures), *gains.sentences(figures["gains"], figures["headline_k"])],
         "columns": columns,
         "table": table,
         **{name: value for name, value in figures.items() if name not in ("left_out", "protocol")},
@@ -44,6 +44,8 @@ def _page(comparison: Results) -> str:
         verdict=comparison["summary"],
         warnings=comparison["warnings"],
         protocol=comparison["protocol"],
+        gains=gains.gain_table(comparison["gains"], comparison["headline_k"], comparison["confidence"]),
+        gain_meanings=gains.meanings(comparison["headline_k"]),
         costs=table_of([row for row in comparison["rows"] if not row["part_of"]], _COSTS),
         recipes=_recipe_table(comparison["recipes"]),
     )

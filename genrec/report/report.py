@@ -12,6 +12,7 @@ import yaml
 
 from genrec.data.coverage import changes_in_words
 from genrec.measure.comparison import TRAINED
+from genrec.report.before_after import before_after_table
 from genrec.report.collect import RunRecord, collect
 from genrec.report.examples import recommendation_examples
 from genrec.report.page import of_results, render, write
@@ -42,6 +43,7 @@ def page(report: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, 
         "config": yaml.safe_dump(report["config"], sort_keys=False),
         "training": {stage: training_plots(stage, artifacts[stage]) for stage in TRAINED if stage in artifacts},
     }
+    shown["before_after"] = before_after_table(report.get("training", {}).get("rl", {}))
     if "data" in report:
         shown["changes"] = changes_in_words(report["data"].get("changes", {}))
         if report["data"]["quarantined"]:

@@ -13,7 +13,7 @@ _CURVE, _FROM_ZERO, _VALIDATION = {"smooth": True}, {"smooth": True, "from_zero"
 _LOSS = "Cross-entropy of the next item's codes, summed over the levels, in nats."
 _HITS = "Share of candidate groups that hold the target, before any repair, and of those without a hit."
 _ENTROPY = "Of the candidates of a group, nats; towards 0 the policy knows only one item."
-_RINGED = "Step 0 is the SFT model; the best checkpoint is ringed."
+_RINGED = "Step 0 is the SFT model; the highest is ringed."
 _VALID = ("valid_hr@10", "valid_ndcg@10")
 _PLOTS: dict[str, list[tuple[str, str, tuple[str, ...], dict[str, Any]]]] = {  # title, note, figures, how drawn
     "sft": [
@@ -28,6 +28,7 @@ _PLOTS: dict[str, list[tuple[str, str, tuple[str, ...], dict[str, Any]]]] = {  #
         ("Distinct items", "Different items among all candidates of a step.", ("distinct_items",), _FROM_ZERO),
         ("Value loss", "Of the value head, weighted.", ("value_loss",), _FROM_ZERO),
         ("Validation", _RINGED, _VALID, _VALIDATION),
+        ("Validation reward", f"Of a listed item. {_RINGED}", ("valid_reward",), _VALIDATION),
     ],
 }
 

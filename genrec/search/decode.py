@@ -1,7 +1,8 @@
 """Search and sampling under the trie: three forwards for a list of items, on the layout of `genrec.search.layout`.
 
-Scores are sums of log-softmax values over the codes of a level, taken before disallowed codes are masked: a score is
-a property of the item, not of what else was allowed. A dense head (weights of whole items) takes its share of each step.
+Scores are sums of log-softmax values over what the model chooses among at a level (`genrec.model.outputs`), taken before
+disallowed codes are masked: a score is a property of the item, not of what else was allowed. A dense head (weights of
+whole items) takes its share of each step.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from genrec.progress import Progress, silent
 from genrec.search.fused import FusedSiblings, fits
 from genrec.search.layout import PromptBatch, Siblings
 from genrec.search.prefixes import PrefixLogProbs
-from genrec.search.trie import Restriction, Trie
+from genrec.search.trie import Children, Restriction, Trie
 
 # What follows n prefixes, at most C codes each: (log-probs [B, n, C], allowed [B, n, C], scores [B, n]) -> parents and
 # places among the C (int64[B, W]), and dead (bool[B, W])
@@ -45,14 +46,22 @@ class SearchModel(Protocol):
     def token_ids(self, codes: torch.Tensor, level: int) -> torch.Tensor:
         """Token ids of codes of one level, of the same shape."""
 
-    def head_rows(self) -> torch.Tensor:
-        """Rows of the output head for the codes, [L, K, D]."""
-
-    def level_logits(self, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """float32 logits [..., K] of hidden states [..., D] against one level's rows."""
+    def step_scores(self) -> "StepScores":
+        """The output of the model with its weights as they are now, ready for any number of searches."""
 
     def dense_prefixes(self, hidden: torch.Tensor, prompts: PromptBatch) -> PrefixLogProbs:
         """The dense head's distribution over the catalogue, by prefix, from the prompts' last hidden states [B, D]."""
+
+
+class StepScores(Protocol):
+    """Scores the codes that may follow a prefix; a snapshot of weights that training may change later."""
+
+    def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
+        """log p of the children of W prefixes, float32[B, W, C], by the hidden states [B, W, D] that predict them and those
+        of the prompts' last positions, `first` [B, D].
+
+        Normalised over what the model chooses among, whatever `children.allowed` says; finite also where no child is.
+        """
 
 
 class Candidates(NamedTuple):
@@ -72,11 +81,13 @@ def beam_search(
     width: int,
     banned: Sequence[np.ndarray] | None = None,
     allowed: Sequence[np.ndarray | None] | None = None,
+    scores: StepScores | None = None,
 ) -> Candidates:
     """The best `width` items by constrained beam search of that width, best first, in L forwards.
 
     `banned[b]` items are left out by the search itself, so `width` others are returned where the beam reaches them;
-    `allowed[b]`, unless None, limits a row to those items (an empty one gives an empty list).
+    `allowed[b]`, unless None, limits a row to those items (an empty one gives an empty list). `scores` is
+    `model.step_scores()`, for a caller who searches more than once with the same weights.
     """
 
     def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
@@ -84,7 +95,7 @@ def beam_search(
         best, flat = totals.topk(min(width, totals.shape[1]), dim=1)
         return flat // log_probs.shape[-1], flat % log_probs.shape[-1], best == -torch.inf
 
-    return _search(model, prompts, trie, width, trie.restrict(banned, allowed), choose)
+    return _search(model, prompts, trie, width, trie.restrict(banned, allowed), choose, scores)
 
 
 @torch.no_grad()
@@ -172,6 +183,7 @@ def _search(
     width: int,
     restriction: Restriction | None,
     choose: _Choose,
+    scores: StepScores | None = None,
 ) -> Candidates:
     num_rows, device = len(prompts.input_ids), prompts.input_ids.device
     siblings: Siblings | FusedSiblings | None = None
@@ -183,7 +195,7 @@ def _search(
     dense: PrefixLogProbs | None = None
     half = torch.autocast(device.type, dtype=torch.bfloat16, enabled=model.search_dtype == torch.bfloat16)
     with model.inference():
-        heads = model.head_rows()
+        scores = scores or model.step_scores()
         for level in range(trie.num_levels):
             if siblings is None:
                 embeds = model.prompt_embeds(prompts)
@@ -194,13 +206,14 @@ def _search(
             else:
                 with half:
                     hidden = siblings.extend(model.token_ids(sids[:, :, -1], level - 1), parent)
-            codes, states = trie.children(level, state, restriction)
-            log_probs = model.level_logits(hidden, heads[level]).log_softmax(-1).gather(2, codes.clamp_min(0))
+            children = trie.children(level, state, restriction)
+            log_probs = scores(level, hidden, siblings.last_hidden, children)
             if dense is not None:
-                log_probs = torch.lerp(log_probs, dense.followers(level, state, states), model.dense_weight or 0.0)
-            parent, place, dead = choose(log_probs, codes >= 0, steps.sum(-1))
-            chosen = parent * codes.shape[2] + place
-            step, code, state = (t.flatten(1).gather(1, chosen) for t in (log_probs, codes, states))
+                share = model.dense_weight or 0.0
+                log_probs = torch.lerp(log_probs, dense.followers(level, state, children.states), share)
+            parent, place, dead = choose(log_probs, children.allowed, steps.sum(-1))
+            chosen = parent * log_probs.shape[2] + place
+            step, code, state = (t.flatten(1).gather(1, chosen) for t in (log_probs, children.codes, children.states))
             depth = parent.unsqueeze(-1).expand(-1, -1, level)
             steps = torch.cat([steps.gather(1, depth), step.unsqueeze(-1)], dim=2)
             sids = torch.cat([sids.gather(1, depth), code.clamp_min(0).unsqueeze(-1)], dim=2)
@@ -250,10 +263,13 @@ def rank_users(
     scores = np.full((len(histories), width), -np.inf, dtype=np.float32)
     order = np.argsort([min(len(h), model.max_history) for h in histories], kind="stable")
     started: list[tuple[np.ndarray, Candidates]] = []
+    with model.inference():
+        scored = model.step_scores()
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         prompts = model.prompts([histories[r] for r in rows], sids)
-        best = beam_search(model, prompts, trie, width, None if banned is None else [banned[r] for r in rows])
+        left_out = None if banned is None else [banned[r] for r in rows]
+        best = beam_search(model, prompts, trie, width, left_out, scores=scored)
         started.append((rows, best))
         # To read waits for a GPU: one batch late, it has the next one to work on meanwhile.
         last = start + batch_size >= len(order)

@@ -9,6 +9,7 @@ run (CSR), as in the table-driven constrained decoding of youtube/static-constra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +40,14 @@ class Restriction:
     banned: list[torch.Tensor]
     only: list[torch.Tensor]
     limited: torch.Tensor | None
+
+
+class Children(NamedTuple):
+    """What follows W prefixes of B rows: at most C codes each, in order; places without a child hold -1."""
+
+    codes: torch.Tensor  # int64[B, W, C]
+    states: torch.Tensor  # int64[B, W, C], that the codes lead to
+    allowed: torch.Tensor  # bool[B, W, C]: there is a child, and no restriction closes it
 
 
 class Trie:
@@ -135,25 +144,30 @@ class Trie:
             reached = torch.where(lv.keys[place] == key, place, -1)
         return torch.where(state < 0, -1, reached)
 
-    def children(
-        self, level: int, state: torch.Tensor, restriction: Restriction | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The codes that may follow `state` int64[B, W], and the states they lead to: int64[B, W, C] each, in order of
-        the codes, -1 where there is none. C is the most that follow any state of this level.
+    def children(self, level: int, state: torch.Tensor, restriction: Restriction | None = None) -> Children:
+        """The codes that may follow `state` int64[B, W] of `level` codes, and the states they lead to.
+
+        C is the most that follow any state of this level. A restriction closes children, it does not remove them: what
+        follows a prefix is the catalogue's matter.
         """
         lv = self._levels[level]
         first = lv.starts[state.clamp_min(0)]
         count = torch.where(state < 0, 0, lv.starts[state.clamp_min(0) + 1] - first).unsqueeze(-1)
         first = first.unsqueeze(-1)
         place = torch.arange(lv.max_children, device=state.device)
-        open_ = place < count
+        there = place < count
+        reached = (first + place).masked_fill_(~there, -1)
+        codes = lv.codes.take(reached.clamp_min(0)).masked_fill_(~there, -1)
         if restriction is not None:
-            open_ &= ~_mark(restriction.banned[level].unsqueeze(1) - first, count, lv.max_children)
+            there &= ~_mark(restriction.banned[level].unsqueeze(1) - first, count, lv.max_children)
         if restriction is not None and restriction.limited is not None:
             only = _mark(restriction.only[level].unsqueeze(1) - first, count, lv.max_children)
-            open_ &= only | ~restriction.limited[:, None, None]
-        reached = (first + place).masked_fill_(~open_, -1)
-        return lv.codes.take(reached.clamp_min(0)).masked_fill_(~open_, -1), reached
+            there &= only | ~restriction.limited[:, None, None]
+        return Children(codes, reached, there)
+
+    def codes(self, level: int) -> torch.Tensor:
+        """The last code of every state of `level` + 1 codes, int64[S]."""
+        return self._levels[level].codes
 
     def parents(self, level: int) -> torch.Tensor:
         """For every state of `level` + 1 codes, int64[S], the state of its first `level` codes."""

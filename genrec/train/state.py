@@ -4,7 +4,6 @@ Fine-tuning and reinforcement learning add fields of their own in subclasses: a 
 tensor, anything else as JSON.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -48,20 +47,25 @@ class State:
         ndcg: float,
         parameters: Mapping[str, nn.Parameter],
         patience: int,
-        least_hr: float = -math.inf,
     ) -> None:
-        """Note a validation. Better is a higher NDCG@10 than any before, at an HR@10 of at least `least_hr`.
+        """Note a validation. Better is a higher NDCG@10 than any before.
 
-        Keeps the weights of `parameters` when it is better; sets `stop_reason` after `patience` that are not.
+        See `count_validation` for what follows from it.
         """
         self.log(epoch, {"valid_hr@10": hr, "valid_ndcg@10": ndcg})
-        if (self.best_ndcg is None or ndcg > self.best_ndcg) and hr >= least_hr:
+        better = self.best_ndcg is None or ndcg > self.best_ndcg
+        if better:
             self.best_hr, self.best_ndcg, self.best_step, self.best_epoch = hr, ndcg, self.step, epoch
-            self.bad_validations = 0
+        self.count_validation(better, parameters, patience)
+
+    def count_validation(self, better: bool, parameters: Mapping[str, nn.Parameter], patience: int) -> None:
+        """Keep the weights of `parameters` when they are better than those kept; sets `stop_reason` after `patience`
+        validations in a row that are not.
+        """
+        self.bad_validations = 0 if better else self.bad_validations + 1
+        if better:
             self.best_weights = {name: p.detach().to("cpu", copy=True) for name, p in parameters.items()}
-            return
-        self.bad_validations += 1
-        if self.bad_validations >= patience:
+        elif self.bad_validations >= patience:
             self.stop_reason = "patience"
 
     @torch.no_grad()

@@ -28,7 +28,8 @@ class Validation:
         if num_rows > max_users:
             rows = np.sort(np.random.default_rng(_SAMPLE_SEED).permutation(num_rows)[:max_users])
         valid = read_targets(targets, rows)
-        self.histories, self.targets = valid.histories, valid.targets
+        self.rows = rows  # int64[U], their places in the file
+        self.users, self.histories, self.targets = valid.users, valid.histories, valid.targets
         self.trie, self.sids = trie, sids
 
     def __len__(self) -> int:
@@ -36,11 +37,15 @@ class Validation:
 
     def __call__(self, policy: Policy, progress: Progress = silent) -> tuple[float, float]:
         """(HR@10, NDCG@10) of a policy, means over the users."""
-        items, _ = rank_users(
-            policy, self.histories, self.sids, self.trie, BEAM_WIDTH, banned=self.histories, progress=progress
-        )
-        ranks = metrics.target_ranks(items, self.targets)
+        ranks = metrics.target_ranks(self.lists(policy, progress=progress), self.targets)
         return float(metrics.hit(ranks, CUTOFF).mean()), float(metrics.ndcg(ranks, CUTOFF).mean())
+
+    def lists(
+        self, policy: Policy, width: int = BEAM_WIDTH, *, drop_seen: bool = True, progress: Progress = silent
+    ) -> np.ndarray:
+        """Items int64[U, width] that a policy recommends, best first, -1 where there is none."""
+        banned = self.histories if drop_seen else None
+        return rank_users(policy, self.histories, self.sids, self.trie, width, banned=banned, progress=progress)[0]
 
     def in_group(self, group: LearnerGroup, policy: Policy) -> tuple[float, float]:
         """The same figures in every process of a group, so that all decide alike; the first one computes them."""

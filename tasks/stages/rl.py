@@ -12,9 +12,9 @@ def _reads(config: Config) -> dict[str, Any]:
     return {**config.rl.key_slice(), "seed": config.seed}
 
 
-@stage("rl", version=3, reads=_reads)
+@stage("rl", version=4, reads=_reads)
 def rl(job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact) -> dict[str, Any]:
-    """Sharpen the ranking with rewards; returns the SFT model where validation does not improve."""
+    """Sharpen the ranking with rewards; returns the SFT model where no checkpoint passes the gate on validation."""
     from tasks.ray.parallel import train
     from tasks.ray.rollouts import train_with_rollouts
 

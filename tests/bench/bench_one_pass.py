@@ -55,6 +55,7 @@ def fit(
 
     config = SftConfig(
         view={"name": "sid_tokens"},
+        output={"name": "codes"},
         dense_head={"loss_weight": 0.0},
         epochs=epochs,
         patience=epochs,

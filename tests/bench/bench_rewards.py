@@ -21,7 +21,7 @@ import torch
 
 from genrec import metrics
 from genrec.config import RlConfig
-from genrec.measure.lists import ListMetrics
+from genrec.list_metrics import ListMetrics
 from genrec.model import folder
 from genrec.model.policy import Policy
 from genrec.search.decode import rank_users

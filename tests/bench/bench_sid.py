@@ -71,6 +71,7 @@ def downstream(
     build_base(BaseConfig(scratch=scratch), *shape, data / "catalogue.parquet", seed, base)
     config = SftConfig(
         view={"name": "sid_tokens"},  # the ids alone, without text beside them
+        output={"name": "codes"},
         dense_head={"loss_weight": 0.0},
         epochs=epochs,
         learning_rate=2e-3,

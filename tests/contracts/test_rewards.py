@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from genrec import variants
+from genrec.measure.gains import FIGURES
 from genrec.train.rl.reward_context import RewardContext, Sequences
 from genrec.train.rl.rewarding import PACKAGE
 from genrec.train.rl.rewards import exact_hit
@@ -48,6 +49,7 @@ def make_batch(seed: int, num_prompts: int = 12, group_size: int = 6):
         history=order[:, group_size - 2 : group_size + 3].masked_fill(torch.arange(5) == 0, -1),
         target_event=torch.randint(0, 3, (num_prompts,), generator=generator),
         following=following,
+        following_event=torch.randint(0, 3, following.shape, generator=generator).masked_fill(following < 0, -1),
     )
     return candidates, target, context
 
@@ -74,8 +76,8 @@ def test_a_prompt_is_judged_alone(reward):
     together = reward(candidates, target, context)
 
     def of_prompt(i):
-        facts = {name: getattr(context, name)[[i]] for name in ("history", "target_event", "following")}
-        return context._replace(**facts)
+        names = ("history", "target_event", "following", "following_event")
+        return context._replace(**{name: getattr(context, name)[[i]] for name in names})
 
     alone = torch.cat([reward(candidates[[i]], target[[i]], of_prompt(i)) for i in range(len(target))])
     assert torch.equal(together, alone)
@@ -103,6 +105,11 @@ def test_missing_candidates_earn_nothing(reward):
     candidates, target, context = make_batch(4)
     assert (candidates < 0).any()
     assert (reward(candidates, target, context)[candidates < 0] == 0).all()
+
+
+def test_what_a_reward_pays_for_is_measured():
+    for name in variants.names(PACKAGE):
+        assert set(getattr(variants.load(PACKAGE, name), "PAYS_FOR", ())) <= set(FIGURES)
 
 
 def test_settings_are_documented_plain_data(reward):

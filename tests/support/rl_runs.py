@@ -56,6 +56,7 @@ def make_config(**settings) -> RlConfig:
         "checkpoint_every_s": 0.0,
         "empty_groups": "repair",
         "target_anchor": 0.0,
+        "gate": {"confidence": 0.5},  # of 24 users nearly any gain could be chance at the usual level
     }
     return RlConfig(**(defaults | settings))
 

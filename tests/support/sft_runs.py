@@ -16,7 +16,7 @@ from tests.support.rl_tiny import MAX_HISTORY, NUM_ITEMS, SIDS, tiny_policy, wri
 CONFIG = SftConfig(
     view={"name": "sid_tokens"},
     dense_head={"loss_weight": 0.0},
-    item_vectors={"ids": False},
+    item_vectors={"ids": False, "text": False},
     reverse_share=0.0,
     epochs=3,
     batch_size=8,

@@ -72,12 +72,12 @@ class Learner:
         return {**self.parameters, **{f"value_head.{name}": p for name, p in critic.items()}}
 
     @contextlib.contextmanager
-    def reference_weights(self) -> Iterator[None]:
-        """Inside, the policy is the reference. Only the trainable weights are held twice, never the whole model."""
+    def weights(self, weights: dict[str, torch.Tensor]) -> Iterator[None]:
+        """Inside, the policy has these trainable weights. They alone are held twice, never the whole model."""
         current = {name: p.data for name, p in self.parameters.items()}
         try:
             for name, parameter in self.parameters.items():
-                parameter.data = self.reference[name]
+                parameter.data = weights[name].to(parameter.device)
             yield
         finally:
             for name, parameter in self.parameters.items():
@@ -110,7 +110,9 @@ class Learner:
         return figures | ({"kl_coef": self.kl_coef} if self.config.kl_target is not None else {})
 
     def _context(self, prompts: PromptSet) -> RewardContext:
-        return self.context.for_prompts(prompts.histories, prompts.target_event, prompts.following)
+        return self.context.for_prompts(
+            prompts.histories, prompts.target_event, prompts.following, prompts.following_event
+        )
 
     def _control_kl(self, kl: float) -> None:
         """Move the coefficient towards the target: at most 2% a step, up while the divergence is above it."""
@@ -152,7 +154,7 @@ class Learner:
 
     @torch.no_grad()
     def _reference_log_probs(self, batches: list[Batch]) -> list[torch.Tensor]:
-        with self.reference_weights():
+        with self.weights(self.reference):
             return [self.policy.candidate_log_probs(batch.prompts, batch.sids) for batch in batches]
 
     def _optimizer_step(

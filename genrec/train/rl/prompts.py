@@ -21,16 +21,16 @@ class PromptSet(NamedTuple):
     target: np.ndarray  # int64[B]
     target_event: np.ndarray | None = None  # int64[B], place in `PromptSource.event_names`
     following: np.ndarray | None = None  # int64[B, F], the target and the items after it, padded with -1
+    following_event: np.ndarray | None = None  # int64[B, F], as target_event, of each of `following`
 
     def banned(self) -> list[np.ndarray]:
         """Items a recommendation list leaves out: those of the history, but never the target (repeat purchases)."""
         return [h[h != t] for h, t in zip(self.histories, self.target, strict=True)]
 
     def part(self, start: int, stop: int) -> "PromptSet":
-        event, following = (None if a is None else a[start:stop] for a in (self.target_event, self.following))
-        return PromptSet(
-            self.position[start:stop], self.histories[start:stop], self.target[start:stop], event, following
-        )
+        optional = (self.target_event, self.following, self.following_event)
+        of_part = (None if field is None else field[start:stop] for field in optional)
+        return PromptSet(self.position[start:stop], self.histories[start:stop], self.target[start:stop], *of_part)
 
 
 class PromptSource:
@@ -72,10 +72,11 @@ class PromptSource:
         starts = self.starts[users]
         histories = [self.items[a:b] for a, b in zip(starts, starts + cuts, strict=True)]
         places = starts + cuts
-        following = self._following(places, starts + self.lengths[users]) if self.num_following else None
-        return PromptSet(np.arange(num_prompts), histories, self.items[places], self.events[places], following)
+        ends = starts + self.lengths[users]
+        following = [self._following(a, places, ends) for a in (self.items, self.events)] if self.num_following else []
+        return PromptSet(np.arange(num_prompts), histories, self.items[places], self.events[places], *following)
 
-    def _following(self, places: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Items int64[B, F] at `places` and after them, up to the `ends` of the sequences; -1 from there on."""
+    def _following(self, values: np.ndarray, places: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Values int64[B, F] at `places` and after them, up to the `ends` of the sequences; -1 from there on."""
         after = places[:, None] + np.arange(self.num_following)
-        return np.where(after < ends[:, None], self.items[np.minimum(after, len(self.items) - 1)], -1)
+        return np.where(after < ends[:, None], values[np.minimum(after, len(values) - 1)], -1)

@@ -106,7 +106,9 @@ def try_rewards(terms: tuple[Term, ...], context: RewardContext, group_size: int
     event = torch.arange(3, device=device) % len(context.event_names) if context.event_names else None
     history = torch.stack([items[0, :1], target[1:2], items[1, :1]])
     following = torch.stack([target, items[:, 0]], dim=1)
-    total_reward(terms, items, target, context._replace(history=history, target_event=event, following=following))
+    later = None if event is None else event[:, None].expand_as(following)
+    context = context._replace(history=history, target_event=event, following=following, following_event=later)
+    total_reward(terms, items, target, context)
 
 
 def _check(name: str, values: Any, candidates: torch.Tensor) -> None:

@@ -1,8 +1,7 @@
 """Reinforcement learning on top of the SFT model.
 
 Each step: prompts cut from training sequences -> candidates of the current policy -> groups scored by the
-rewards -> one update. Validation HR@10 and NDCG@10, measured on the SFT model first, decide what is returned: RL easily
-buys the first place with the tenth, so a checkpoint must beat the SFT model at NDCG@10 without losing HR@10.
+rewards -> one update. What is returned is decided on validation, beside the SFT model (`genrec.train.rl.gate`).
 """
 
 from pathlib import Path
@@ -16,8 +15,11 @@ from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
 from genrec.train.checkpoint import CheckpointClock
 from genrec.train.learner_group import LearnerGroup
+from genrec.train.rl.before_after import BeforeAfter
+from genrec.train.rl.gate import Gate
 from genrec.train.rl.groups import Groups, form_groups
 from genrec.train.rl.learner import Learner
+from genrec.train.rl.outcome import outcome, reward_notes
 from genrec.train.rl.prompts import PromptSource
 from genrec.train.rl.reward_context import read_context
 from genrec.train.rl.rewarding import build_terms, notes, num_following, prepare, try_rewards
@@ -31,6 +33,7 @@ from genrec.train.rl.rollout import (
     load_policy,
 )
 from genrec.train.rl.state import RlState
+from genrec.train.rl.valid_rewards import ValidRewards
 from genrec.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -61,8 +64,9 @@ def train_rl(
     it stopped. rollouts: generates candidates; None: the learner does. Without validation users nothing could tell an
     improvement, so nothing is trained.
 
-    Returns {improved, best_step, steps, stop_reason, valid, valid_sft, first, last, ...}: without an improvement on
-    validation the weights written are those of the SFT model. Raises ConfigError, DataError or TrainingError.
+    Returns {improved, best_step, steps, stop_reason, valid, valid_sft, first, last, gate, outcome, before_after,
+    reward_notes, ...}: where no checkpoint passes the gate the weights written are those of the SFT model. Raises
+    ConfigError, DataError or TrainingError.
     """
     policy, trie, table = load_policy(sft, base, sids, config, max_history)
     terms = build_terms(config.rewards)
@@ -75,6 +79,9 @@ def train_rl(
     try_rewards(terms, context, config.group_size)
     validation = Validation(tables.VALID_FILE.path(prepared), config.max_valid_users, trie, table)
     group = LearnerGroup()
+    drop_seen = config.rollout.seen_items == "drop"
+    rewards = ValidRewards(tables.VALID_FILE.path(prepared), validation, terms, context)
+    gate = Gate(config.gate, validation, rewards, group, drop_seen)
     learner = Learner(policy, config, terms, context, group)
     worker = RolloutWorker(policy, trie, table, config, seed)
     if rollouts is None and not rollouts_elsewhere:
@@ -86,18 +93,34 @@ def train_rl(
     if state is None:
         state = RlState(kl_coef=config.kl_coef)
         if len(validation):
-            state.start(*validation.in_group(group, policy))
+            state.start(gate, *gate.start(policy))
         else:
             state.stop_reason = "no validation users"
     learner.kl_coef = state.kl_coef
     if config.ema_decay and not state.average.tensors:
         state.average = WeightAverage.of(learner.parameters)
-    _train(state, learner, source, rollouts, validation, config, work, progress)
+    _train(state, learner, source, rollouts, gate, config, work, progress)
+    if not group.first:
+        return {}
+    compared = {}
+    if len(validation):
+        before_after = BeforeAfter(prepared, validation, rewards, drop_seen)
+        compared = _compare(state, learner, before_after, config.gate.confidence)
+    judged = gate.summary(state.looks)
+    summary = {
+        **_summary(state, config, source),
+        "gate": judged,
+        "outcome": outcome(judged, state.best_step),
+        "before_after": compared or None,
+        "reward_notes": reward_notes(notes(terms, context), rewards.labels, compared, state.best_step),
+    }
     state.restore_best(learner.parameters, otherwise=learner.reference)
-    if group.first:
-        policy.save(out, kind="rl")
-        state.write_log(out)
-    return {**_summary(state, config, source), "reward_notes": notes(terms, context)}
+    policy.save(out, kind="rl")
+    for when, step in (("before", 0), ("after", state.leading_step)):
+        epoch = step * config.prompts_per_step / source.num_users
+        state.rows += [(step, epoch, f"{when}_{name}", value) for name, value in compared.get(when, {}).items()]
+    state.write_log(out)
+    return summary
 
 
 def _train(
@@ -105,11 +128,12 @@ def _train(
     learner: Learner,
     source: PromptSource,
     rollouts: Rollouts,
-    validation: Validation,
+    gate: Gate,
     config: "RlConfig",
     work: Path,
     progress: Progress,
 ) -> None:
+    sft_rows = None if state.sft_rows is None else state.sft_rows.numpy()
     clock = CheckpointClock(config.checkpoint_every_s)
     if state.stop_reason is None and state.step >= config.num_steps:
         state.stop_reason = "num_steps"
@@ -129,15 +153,26 @@ def _train(
             state.stop_reason = "max_kl"
         elif state.step % config.eval_every == 0 or state.step == config.num_steps:
             with state.average.applied(learner.parameters):
-                hr, ndcg = validation.in_group(learner.group, learner.policy)
-                least_hr = state.sft_hr or 0.0
-                state.validated(epoch, hr, ndcg, learner.parameters, config.patience, least_hr)
+                verdict = gate(learner.policy, sft_rows)
+                state.judged(epoch, gate, verdict, learner.parameters, config.patience)
             if state.step == config.num_steps:
                 state.stop_reason = state.stop_reason or "num_steps"
         if learner.group.first and (clock.is_due() or state.stop_reason):
             clock.run(lambda: state.save(work, learner.learned(), learner.optimizer))
         shown = {k: figures[k] for k in SHOWN if k in figures}
         progress(state.step, config.num_steps, f"step {state.step}", **shown, ndcg=state.best_ndcg or 0.0)
+
+
+def _compare(state: RlState, learner: Learner, before_after: BeforeAfter, confidence: float) -> dict[str, Any]:
+    """The SFT model and, where there is one, the leading checkpoint on validation."""
+    with learner.weights(learner.reference):
+        before = before_after.measure(learner.policy)
+    about = {"step": state.leading_step, "returned": state.best_step > 0, "rows": len(before_after.validation)}
+    if not state.leading_step:
+        return {**about, "before": before_after.figures(before)}
+    with learner.weights(state.best_weights):
+        after = before_after.measure(learner.policy)
+    return {**about, **before_after.compare(before, after, confidence)}
 
 
 def rollout_figures(rollout: Rollout, groups: Groups) -> dict[str, float]:
@@ -172,8 +207,8 @@ def _summary(state: RlState, config: "RlConfig", source: PromptSource) -> dict[s
         "stop_reason": state.stop_reason,
         "num_users": source.num_users,
         "num_prompts": state.step * config.prompts_per_step,
-        "valid_sft": None if state.sft_ndcg is None else {"hr@10": state.sft_hr, "ndcg@10": state.sft_ndcg},
-        "valid": None if state.best_ndcg is None else {"hr@10": state.best_hr, "ndcg@10": state.best_ndcg},
+        "valid_sft": state.sft,
+        "valid": state.best or None,
         "first": figures.get(1, {}),
         "last": figures.get(state.step, {}),
     }

@@ -1,7 +1,8 @@
 """Alignment of semantic ids with text: the same model writes an item's title from its id, and its id from text.
 
 For pretrained bases, which know words and must learn what the new tokens stand for (LC-Rec, arXiv 2311.09049, section
-3.3; MiniOneRec). Text of every catalogue item may be used, cold ones too: no interaction is looked at.
+3.3; MiniOneRec). Text of every catalogue item may be used, cold ones too: no interaction is looked at. An objective for
+which no item has a text is left out, and recommending keeps its weight.
 """
 
 from pathlib import Path
@@ -12,7 +13,6 @@ import torch
 from torch.nn import functional
 
 from genrec import tables
-from genrec.errors import DataError
 from genrec.model.policy import Policy
 
 if TYPE_CHECKING:
@@ -24,11 +24,15 @@ _WORDS = {
     "title_to_sid": ("Which product has the title ", "? Its id: "),
     "description_to_sid": ("Which product is described by ", "? Its id: "),
 }
+_TEXTS = {"sid_to_title": "title", "title_to_sid": "title", "description_to_sid": "description"}
 _IGNORED = -100  # a label that costs nothing
 
 
 class Alignment:
-    """Rows of the three objectives, tokenised once, and their loss for a random draw of them."""
+    """Rows of the three objectives, tokenised once, and their loss for a random draw of them.
+
+    `total` is the weight of those that some item has a text for; `num_items` says by objective how many have.
+    """
 
     def __init__(
         self,
@@ -41,20 +45,20 @@ class Alignment:
     ) -> None:
         """`tokenizer` is the base model's; `titles` and `descriptions` are the catalogue's, row i being item i.
 
-        `sids` int64[N, L]. Raises DataError when an objective with a weight finds no text.
+        `sids` int64[N, L].
         """
         self.policy, self.config = policy, config
         self._sids = sids
-        self._weights = {n: w for n in _WORDS if (w := getattr(config, n)) > 0}
+        texts = {"sid_to_title": titles, "title_to_sid": titles, "description_to_sid": descriptions}
+        asked = {name: weight for name in _WORDS if (weight := getattr(config, name)) > 0}
+        self._items = {name: np.flatnonzero([bool(t.strip()) for t in texts[name]]) for name in asked}
+        self.num_items = {name: len(items) for name, items in self._items.items()}
+        self._weights = {name: weight for name, weight in asked.items() if self.num_items[name]}
+        self.total = sum(self._weights.values())
         self._words = {n: tokenizer(list(_WORDS[n]), add_special_tokens=False)["input_ids"] for n in _WORDS}
         self._end = int(tokenizer.eos_token_id)
-        texts = {"sid_to_title": titles, "title_to_sid": titles, "description_to_sid": descriptions}
         self._tokens: dict[str, list[list[int]]] = {}
-        self._items: dict[str, np.ndarray] = {}
         for name in self._weights:
-            self._items[name] = np.flatnonzero([bool(t.strip()) for t in texts[name]])
-            if not len(self._items[name]):
-                raise DataError(f"sft.alignment.{name}: the catalogue has no text for it; set its weight to 0")
             tokens = tokenizer(texts[name], add_special_tokens=False)["input_ids"]
             self._tokens[name] = [ids[: config.max_text_tokens] for ids in tokens]
 
@@ -88,6 +92,16 @@ class Alignment:
         """The objectives of `losses`, in its order."""
         return list(self._weights)
 
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence on each objective that was asked for and that no item has a text for."""
+        return [
+            f"sft.alignment.{name} was left out: none of the {len(self._sids):,} items of the catalogue has a "
+            f"{_TEXTS[name]}; recommending took over its weight of {getattr(self.config, name):g}"
+            for name, count in self.num_items.items()
+            if not count
+        ]
+
     def _title_loss(self, items: np.ndarray) -> torch.Tensor:
         before, after = self._words["sid_to_title"]
         tokens = self.policy.vocab.token_ids(self._sids[items]).tolist()
@@ -107,7 +121,7 @@ class Alignment:
         inputs, labels = self._rows(asked, self.policy.vocab.token_ids(self._sids[items]).tolist())
         with self.policy.precision():
             hidden = self.policy.body(input_ids=inputs, use_cache=False).last_hidden_state
-            logits = self.policy.level_logits(hidden[labels != _IGNORED].view(*codes.shape, -1))
+            logits = self.policy.code_logits(hidden[labels != _IGNORED].view(*codes.shape, -1), codes)
         losses = functional.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
         return losses.view_as(codes).sum(1).mean()
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from genrec import tables
+from genrec import tables, variants
 from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError
-from genrec.model import adapter, folder
+from genrec.model import adapter, folder, outputs
 from genrec.model.item_vectors import ItemVectors
+from genrec.model.output import Output
 from genrec.model.policy import Policy
 from genrec.model.precision import compute_dtype, default_device
 from genrec.model.transitions import Transitions
@@ -74,7 +75,7 @@ def train_sft(
         alignment = None
         if config.alignment.total:
             alignment = Alignment.load(policy, base, tables.CATALOGUE_FILE.path(prepared), table, config.alignment)
-        trainer = Trainer(policy, windows, table, config, seed, alignment)
+        trainer = Trainer(policy, windows, table, config, seed, alignment if alignment and alignment.names else None)
         trainer.fit(validation, work, progress)
     state = trainer.state
     if not trainer.group.first:
@@ -99,6 +100,8 @@ def train_sft(
         "weight_bytes": adapter.weight_bytes(policy.model),
         **({"peak_gpu_bytes": torch.cuda.max_memory_allocated()} if device.type == "cuda" else {}),
         **({"dense_head": dense} if dense else {}),
+        **({"alignment_items": alignment.num_items} if alignment else {}),
+        **({"warnings": alignment.warnings} if alignment and alignment.warnings else {}),
         **warm,
     }
 
@@ -118,11 +121,16 @@ def _text_vectors(path: Path | None, config: "SftConfig") -> np.ndarray | None:
 
 
 def _needs_items(config: "SftConfig") -> bool:
-    return config.dense_head.loss_weight > 0 or config.view.name == "item_tokens"
+    return config.dense_head.loss_weight > 0 or config.view.name == "item_tokens" or _output(config).needs_items
+
+
+def _output(config: "SftConfig") -> Output:
+    module, options = variants.build(outputs.PACKAGE, config.output.name, config.output.options)
+    return module.Output(options)
 
 
 def add_items(policy: Policy, sids: np.ndarray, text: np.ndarray | None, config: "SftConfig") -> None:
-    """Give the policy its history view and, where the view or a dense head needs them, vectors of the items.
+    """Give the policy its history view, its output and, where one of them or a dense head needs them, vectors of the items.
 
     `sids` int64[N, L], `text` float32[N, V]; weights come from torch's current random state.
     """
@@ -131,7 +139,12 @@ def add_items(policy: Policy, sids: np.ndarray, text: np.ndarray | None, config:
     if _needs_items(config):
         width = policy.causal_model.config.hidden_size
         items = ItemVectors(
-            sids, policy.vocab.num_codes, width, text if config.item_vectors.text else None, config.item_vectors.ids
+            sids,
+            policy.vocab.num_codes,
+            width,
+            text if config.item_vectors.text else None,
+            config.item_vectors.ids,
+            nodes=_output(config).inner_nodes,
         )
     weight = config.dense_head.score_weight
     policy.use_items(
@@ -139,6 +152,7 @@ def add_items(policy: Policy, sids: np.ndarray, text: np.ndarray | None, config:
         config.view.name,
         config.view.options,
         (DEFAULT_SCORE_WEIGHT if weight is None else weight) if has_dense else None,
+        {"name": config.output.name, "options": config.output.options},
     )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 _LOG_POINTS = 500  # rows of each training figure in the log, about
-_SECOND_PASS, _AUGMENT, _ALIGN, _DROPOUT = 1, 2, 3, 4  # random streams of an epoch beside that of its order
+_SECOND_PASS, _AUGMENT, _ALIGN, _DROPOUT, _REPEATS = 1, 2, 3, 4, 5  # streams of an epoch beside that of its order
 
 
 class Trainer:
@@ -57,7 +57,13 @@ class Trainer:
         )
         counts = np.bincount(windows.items, minlength=len(sids))
         weights = self._sampler.target_weights(counts, self._sampler_options)
+        if hasattr(self._loss, "target_weights"):
+            weights = weights * self._loss.target_weights(counts, self._loss_options)
         self._target_weights = torch.from_numpy(weights)
+        times = 0.0
+        if hasattr(self._sampler, "drawn_again"):
+            wanted, times = self._sampler.drawn_again(counts, self._sampler_options)
+            self.windows = windows.with_repeats(wanted)
         policy.forward_dtype = policy.search_dtype = compute_dtype(config.precision, policy.device, "sft.precision")
         policy.set_dropout(config.dropout)
         if config.gradient_checkpointing:
@@ -67,7 +73,8 @@ class Trainer:
         self.parameters = policy.trainable_parameters()
         self.optimizer = make_optimizer(self.parameters, config)
         num_extra = self._sampler.num_extra(len(windows), self._sampler_options)
-        self.steps_per_epoch = sum(-(-n // config.batch_size) for n in (len(windows), num_extra))
+        self._first_pass = len(windows) + round(times * self.windows.num_repeats)  # windows
+        self.steps_per_epoch = sum(-(-n // config.batch_size) for n in (self._first_pass, num_extra))
         self.total_steps = self.steps_per_epoch * config.epochs
         self.state = SftState()
 
@@ -106,11 +113,13 @@ class Trainer:
                 clock.run(lambda: state.save(work, self.parameters, self.optimizer))
 
     def _remaining_batches(self) -> Iterator[np.ndarray]:
-        """Windows of the steps that this epoch still has: every window once, then the sampler's second pass."""
+        """Windows of the steps that this epoch still has: the first pass, then the sampler's second pass."""
         state, size, seed = self.state, self.config.batch_size, [self.seed, self.state.epoch]
-        first = shuffled_batches(np.arange(len(self.windows)), size, np.random.default_rng(seed))
+        rows = self.windows.rows_of_epoch(self._first_pass, np.random.default_rng([*seed, _REPEATS]))
+        first = shuffled_batches(rows, size, np.random.default_rng(seed))
         yield from first[state.batch :]
-        again = self._sampler.second_pass(state.window_losses.numpy(), self._sampler_options)
+        losses = state.window_losses[: self.windows.num_plain].numpy()
+        again = self._sampler.second_pass(losses, self._sampler_options)
         second = shuffled_batches(again, size, np.random.default_rng([*seed, _SECOND_PASS]))
         yield from second[state.batch - len(first) :]
 
@@ -162,7 +171,7 @@ class Trainer:
         # Windows whose targets were all left out may leave a batch with nothing to learn.
         total_weight = max(sum(float(weights.sum()) for *_, weights in forwards), torch.finfo(torch.float32).tiny)
         total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=device)
-        share = 1 - self.config.alignment.total
+        share = 1 - (0.0 if self.alignment is None else self.alignment.total)
         notes = torch.zeros(len(self.windows) if self._notes_losses() else 0)
         for part, items, targets, weights in self.group.share(forwards):
             values = self._losses(items, targets)
@@ -185,7 +194,7 @@ class Trainer:
         codes, wanted = self.codes[items], items.flatten()[places]
         hidden = self.policy.sequence_hidden(codes, items).flatten(0, 1)[places]
         with self.policy.precision():
-            logits = self.policy.level_logits(hidden)
+            logits = self.policy.code_logits(hidden, self.codes[wanted])
         parts = self._loss.loss(logits, self.codes[wanted], self._loss_options)
         weight = self.config.dense_head.loss_weight
         if not weight:
@@ -196,7 +205,7 @@ class Trainer:
 
     def _notes_losses(self) -> bool:
         """Whether the sampler will want the losses of this batch: it reads again, and this is the first pass."""
-        first_pass = -(-len(self.windows) // self.config.batch_size)
+        first_pass = -(-self._first_pass // self.config.batch_size)
         return self.steps_per_epoch > first_pass and self.state.batch < first_pass
 
     @staticmethod

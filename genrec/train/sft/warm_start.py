@@ -10,7 +10,8 @@ from genrec.errors import DataError
 from genrec.model.policy import Policy
 from genrec.tables import read_table
 
-_ITEM_ROWS = "ids.weight"  # of the item vectors: a row an item, so catalogues decide what goes where
+# Of the item vectors: a row an item or an inner node of the trie, so catalogues decide what goes where.
+_ITEM_ROWS, _NODE_ROWS = "ids.weight", "nodes.weight"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,8 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
             continue
         if name == f"items.{_ITEM_ROWS}":
             taken += _copy_item_rows(weight, source, catalogue, start.catalogue)
+        elif name == f"items.{_NODE_ROWS}":
+            taken += _copy_node_rows(weight, source, policy, earlier)
         elif source.shape == weight.shape and weight.is_floating_point():
             weight.copy_(source)
             taken += weight.numel()
@@ -70,6 +73,18 @@ def _weights(policy: Policy) -> dict[str, torch.Tensor]:
 
 def _of_adapter(name: str) -> bool:
     return any(mark in name for mark in ("lora_", "trainable_tokens_delta", "modules_to_save"))
+
+
+def _copy_node_rows(weight: torch.Tensor, source: torch.Tensor, policy: Policy, earlier: Policy) -> int:
+    """Rows of prefixes that both catalogues have."""
+    if weight.shape[1:] != source.shape[1:]:
+        return 0
+    wanted, held = (p.items.inner_prefixes().cpu() for p in (policy, earlier) if p.items is not None)
+    order = held.argsort()
+    place = torch.searchsorted(held[order], wanted).clamp_max(len(held) - 1)
+    known = held[order][place] == wanted
+    weight[known.to(weight.device)] = source[order[place[known]].to(source.device)]
+    return int(known.sum()) * weight.shape[1]
 
 
 def _copy_item_rows(weight: torch.Tensor, source: torch.Tensor, catalogue: Path, old_catalogue: Path) -> int:

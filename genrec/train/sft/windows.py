@@ -15,12 +15,17 @@ _MAX_PADDING = 0.25  # share of a forward's item slots that may be padding
 
 @dataclass(frozen=True)
 class Windows:
-    """W windows over a flat array of items: window w is items[start[w]:end[w]], targets from first_target[w] on."""
+    """W windows over a flat array of items: window w is items[start[w]:end[w]], targets from first_target[w] on.
+
+    The last `num_repeats` are some of the others again, for the sake of the `wanted` items, the only targets there.
+    """
 
     items: np.ndarray  # int64[sum of sequence lengths]
     start: np.ndarray  # int64[W]
     end: np.ndarray  # int64[W]
     first_target: np.ndarray  # int64[W], a position in `items`
+    num_repeats: int = 0
+    wanted: np.ndarray | None = None  # bool[N] by item
 
     def __len__(self) -> int:
         return len(self.start)
@@ -30,8 +35,27 @@ class Windows:
         return self.end - self.start
 
     @property
+    def num_plain(self) -> int:
+        """Windows that are no repeats."""
+        return len(self) - self.num_repeats
+
+    @property
     def num_targets(self) -> int:
-        return int((self.end - self.first_target).sum())
+        """Of the windows that are no repeats."""
+        return int((self.end - self.first_target)[: self.num_plain].sum())
+
+    def with_repeats(self, wanted: np.ndarray) -> "Windows":
+        """The same windows, and behind them again those that have a target among the `wanted` items, bool[N]."""
+        before = np.concatenate([[0], np.cumsum(wanted[self.items])])
+        again = np.flatnonzero(before[self.end] > before[self.first_target])
+        start, end, first_target = (np.concatenate([a, a[again]]) for a in (self.start, self.end, self.first_target))
+        return Windows(self.items, start, end, first_target, len(again), wanted)
+
+    def rows_of_epoch(self, size: int, rng: np.random.Generator) -> np.ndarray:
+        """int64[size]: every window that is no repeat once, and repeats, each as often as the others or once more."""
+        plain, repeats = np.split(np.arange(len(self)), [self.num_plain])
+        whole, rest = divmod(size - self.num_plain, max(1, self.num_repeats))
+        return np.concatenate([plain, np.tile(repeats, whole), rng.choice(repeats, rest, replace=False)])
 
     def gather(
         self,
@@ -56,6 +80,8 @@ class Windows:
         place = start + column if reverse is None else np.where(reverse[:, None], end - 1 - column, start + column)
         items = self.items[np.clip(place, 0, len(self.items) - 1)]
         targets = inside & (place >= self.first_target[rows, None])
+        if self.wanted is not None:
+            targets &= (rows[:, None] < self.num_plain) | self.wanted[items]
         if rng is not None and keep < 1:
             draw = np.where(inside, rng.random(inside.shape), 2.0)
             inside &= (draw < keep) | ((draw == draw.min(1, keepdims=True)) & ~(draw < keep).any(1, keepdims=True))

@@ -1,15 +1,19 @@
 import contextlib
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from genrec.errors import ConfigError, DataError
 from genrec.model import adapter, folder
 from genrec.model.policy import Policy
 from genrec.model.precision import recompute_activations
 from genrec.model.trained_rows import TrainedRows
+from genrec.model.vocab import SidVocabulary
 from tests.support.lm_tiny import VOCAB, attach, perturb, random_sids, sequence_logits, tiny_policy
 
 SIDS = random_sids(20, seed=0)
@@ -168,3 +172,42 @@ def test_an_adapter_goes_on_the_layers_that_are_named_and_on_no_others(base):
     assert adapted(attached([])) == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
     with pytest.raises(ConfigError, match=r"sft\.lora_targets: 'query' is no linear layer .* 'q_proj'"):
         attached(["query"])
+
+
+def trained_of_3b(targets: list[str], rank: int) -> tuple[int, int]:
+    """(trained, all) parameters of a LoRA on Qwen2.5-3B with 3 x 256 semantic ids.
+
+    Both are linear in the layers: counted on models of one and two of the 36, without weights.
+    """
+    vocab = SidVocabulary(num_levels=3, num_codes=256, first_token_id=151_936, bos_token_id=0, pad_token_id=1)
+    counts = []
+    for num_layers in (1, 2):
+        with torch.device("meta"):
+            base = Qwen2ForCausalLM(
+                Qwen2Config(
+                    vocab_size=vocab.end_token_id,
+                    hidden_size=2048,
+                    intermediate_size=11_008,
+                    num_hidden_layers=num_layers,
+                    num_attention_heads=16,
+                    num_key_value_heads=2,
+                    tie_word_embeddings=True,
+                )
+            )
+        model = adapter.attach(base, vocab, rank=rank, alpha=128, dropout=0.0, seed=0, targets=targets)
+        sizes = [(p.numel() * p.requires_grad, p.numel()) for p in model.parameters()]
+        counts.append(np.sum(sizes, axis=0))
+    trained, total = counts[0] + 35 * (counts[1] - counts[0])
+    return int(trained), int(total)
+
+
+def test_the_docs_give_the_share_of_a_3b_model_that_each_choice_of_targets_trains():
+    text = (Path(__file__).parents[3] / "docs" / "recipes.md").read_text()
+    rows = re.findall(r"^\| `\[(.*?)\]`.*? \| ([\d.]+) million \| ([\d.]+)% \|$", text, re.MULTILINE)
+    assert len(rows) == 4
+    for names, millions, share in rows:
+        trained, total = trained_of_3b(names.split(", ") if names else [], 64)
+        assert f"{trained / 1e6:.1f}" == millions, names
+        assert f"{trained / total:.2%}" == f"{share}%", names
+    trained, total = trained_of_3b([], 16)
+    assert f"at rank 16 train {trained / total:.2%}" in text

@@ -34,7 +34,8 @@ def test_the_summary_says_what_did_not_pay(two):
     assert any(s.startswith("a: reinforcement learning pays: +") for s in text)
     assert "Reinforcement learning found no better checkpoint in b: rl is the sft model." in text
     assert any("b sft and the best baseline, itemcf" in s and "cannot be told apart" in s for s in text)
-    assert "weights take 25.0 MiB with QLoRA and 100.0 MiB with LoRA: 75% less." in text[-1]
+    assert any("weights take 25.0 MiB with QLoRA and 100.0 MiB with LoRA: 75% less." in s for s in text)
+    assert any(s.startswith("a, SFT to RL: HR@5 0.5") for s in text)
     assert any("Means over 1 to 3 seeds" in s for s in text)
 
 
@@ -47,7 +48,7 @@ def test_the_files_hold_the_same_and_need_nothing_from_outside(two, world, tmp_p
     assert Tags(page).open == []
     assert "<script" not in page
     assert page.count("<svg") == 8  # 2 of metrics, 3 of differences, 3 of slices
-    for anchor in ("results", "slices", "lists", "cost", "recipes", "protocol"):
+    for anchor in ("results", "slices", "lists", "gains", "cost", "recipes", "protocol"):
         assert f'id="{anchor}"' in page
     assert page.count("<td>semantic ids 60%, dense head 40%</td>") == 3
 

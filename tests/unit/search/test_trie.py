@@ -26,7 +26,8 @@ def followers(sids: np.ndarray, prefix: tuple[int, ...], num_codes: int) -> np.n
 
 def allowed_codes(trie: Trie, level: int, state: torch.Tensor, restriction: Restriction | None = None) -> np.ndarray:
     """bool[B, K]: the codes that may follow `state` int64[B, 1]."""
-    codes, _ = trie.children(level, state, restriction)
+    children = trie.children(level, state, restriction)
+    codes = children.codes.masked_fill(~children.allowed, -1)
     mask = np.zeros((len(state), trie.num_codes + 1), dtype=bool)
     np.put_along_axis(mask, codes[:, 0].numpy(), True, axis=1)  # -1 marks the last column
     return mask[:, :-1]

@@ -58,12 +58,3 @@ def test_a_checkpoint_of_another_model_or_version_is_refused(tmp_path):
     for others, kind in (({"w": torch.nn.Parameter(torch.zeros(3))}, State), (parameters, SftState)):
         with pytest.raises(DataError, match="another model or version; delete it to start over"):
             kind.resume(tmp_path, others, optimizer)
-
-
-def test_a_better_ndcg_counts_only_at_the_hit_rate_that_is_asked_for():
-    parameters = {"w": torch.nn.Parameter(torch.zeros(1))}
-    state = State(best_hr=0.5, best_ndcg=0.2)
-    state.validated(1.0, 0.49, 0.3, parameters, patience=9, least_hr=0.5)
-    assert (state.best_ndcg, state.best_weights, state.bad_validations) == (0.2, {}, 1)
-    state.validated(2.0, 0.5, 0.3, parameters, patience=9, least_hr=0.5)
-    assert (state.best_ndcg, state.bad_validations) == (0.3, 0)

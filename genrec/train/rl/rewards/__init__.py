@@ -11,4 +11,6 @@ Optional functions:
     num_following(options) -> int           items of the training sequence, from the target on, to travel with a prompt
     prepare(context, options) -> anything   called once; its result is `context.prepared`
     note(context, options) -> str | None    why the data leaves this reward without effect
+
+and, where it pays for something that evaluation measures, PAYS_FOR: names of `genrec.measure.gains.FIGURES`.
 """

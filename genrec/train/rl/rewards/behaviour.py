@@ -15,6 +15,8 @@ import torch
 from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
+PAYS_FOR = ("hr", "purchases", "repeats")
+
 
 @dataclass(frozen=True)
 class Config:

@@ -13,6 +13,8 @@ import torch
 from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
+PAYS_FOR = ("categories",)
+
 
 @dataclass(frozen=True)
 class Config:

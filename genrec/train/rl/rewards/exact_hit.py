@@ -10,6 +10,8 @@ import torch
 
 from genrec.train.rl.reward_context import RewardContext
 
+PAYS_FOR = ("hr",)
+
 
 @dataclass(frozen=True)
 class Config:

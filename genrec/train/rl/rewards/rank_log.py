@@ -13,6 +13,8 @@ from genrec.train.rl import candidate_ranks
 from genrec.train.rl.reward_context import RewardContext
 from genrec.variants import setting
 
+PAYS_FOR = ("ndcg",)
+
 
 @dataclass(frozen=True)
 class Config:

@@ -56,7 +56,8 @@ def reward(candidates: torch.Tensor, target: torch.Tensor, context: RewardContex
     decay ** age(h) times the weight of the step h -> j, and j any item outside of the history (one inside earns at most
     `credit`); 0 for all where nothing followed the history. Raises ValueError without the table of `prepare`.
     """
-    table, history, following = context.prepared, context.history, context.following
+    table, history = context.prepared, context.history
+    following = context.following if context.from_training else None  # else the table never held the steps to them
     values = torch.zeros(candidates.shape, device=candidates.device)
     if context.sequences is not None and table is None:
         raise ValueError("the transition table is missing; call prepare first")

@@ -11,6 +11,7 @@ from genrec.train.rl.reward_context import Sequences
 from genrec.train.rl.rewards import (
     behaviour,
     category_diversity,
+    delayed_purchase,
     exact_hit,
     later_items,
     new_item,
@@ -112,6 +113,31 @@ def test_later_items_pays_less_for_what_came_later():
     near = later_items.reward(candidates, torch.tensor([0, 2]), context, later_items.Config(discount=0.4, horizon=1))
     assert near[0].tolist() == pytest.approx([0, 0, 0.4, 0, 0])
     assert later_items.num_following(options) == 8
+
+
+def test_delayed_purchase_pays_what_was_bought_soon_after_less_the_later():
+    context = CONTEXT._replace(event_names=("click", "purchase"))
+    following, events = np.array([[0, 3, 4, 3], [2, 1, 2, -1]]), np.array([[1, 0, 1, 1], [0, 0, 1, -1]])
+    context = context.for_prompts([np.array([1])] * 2, events[:, 0], following, events)
+    candidates = torch.tensor([[4, 0, 3, 2, -1], [0, 1, 2, 3, -1]])
+    options = delayed_purchase.Config(purchase=3.0, discount=0.5)
+    values = delayed_purchase.reward(candidates, torch.tensor([0, 2]), context, options)
+    assert values[0].tolist() == pytest.approx([0.75, 0, 0.375, 0, 0])  # item 3 was clicked first, then bought
+    assert values[1].tolist() == pytest.approx([0, 0, 0.75, 0, 0])  # the target itself was bought two events later
+    near = delayed_purchase.Config(purchase=3.0, discount=0.5, horizon=2)
+    assert delayed_purchase.reward(candidates, torch.tensor([0, 2]), context, near)[0, 2] == 0
+    assert delayed_purchase.num_following(near) == 3
+
+
+def test_delayed_purchase_is_nothing_where_purchases_are_not_known():
+    prompts = ([np.array([1])], np.array([0]), np.array([[0, 3]]), np.array([[0, 0]]))
+    candidates, target, options = torch.tensor([[3, 0]]), torch.tensor([0]), delayed_purchase.Config()
+    context = CONTEXT._replace(event_names=("review",))
+    assert delayed_purchase.reward(candidates, target, context.for_prompts(*prompts), options).tolist() == [[0, 0]]
+    assert "event types: review" in str(delayed_purchase.note(context, options))
+    named = CONTEXT._replace(event_names=("purchase",))
+    assert delayed_purchase.note(named, options) is None
+    assert delayed_purchase.reward(candidates, target, named.for_prompts(*prompts[:3]), options).tolist() == [[0, 0]]
 
 
 def transitions_reward(sequences, histories, following, candidates, **settings):

@@ -5,7 +5,6 @@ from pydantic import ValidationError
 from torch.nn import functional
 
 from genrec.config import AlignmentConfig, SftConfig
-from genrec.errors import DataError
 from genrec.model.vocab import SidVocabulary
 from genrec.train.base import train_tokenizer
 from genrec.train.sft.alignment import Alignment
@@ -76,21 +75,41 @@ def test_training_learns_the_ids_of_titles_and_logs_each_objective():
     assert {"loss_sid_to_title", "loss_title_to_sid"} <= set(trainer._figures(parts, 0.01))
 
 
-def test_alignment_takes_its_share_of_the_gradients():
-    rows, grads = np.arange(2), []
+def shares_of_gradients(titles: list[str], weights: AlignmentConfig) -> tuple[torch.Tensor, dict, list[str]]:
+    """The losses and gradients of recommending beside alignment with `weights`, and the objectives that remain."""
     windows = make_windows(np.arange(NUM_ITEMS), np.array([0, 6, NUM_ITEMS]), 5)
-    for weights in (AlignmentConfig(), AlignmentConfig(title_to_sid=0.3)):
-        policy = tiny_policy(vocab=VOCAB)
-        trainer = Trainer(policy, windows, SIDS, SftConfig(alignment=weights, **TOKENS), 0)
-        loss = trainer.accumulate(rows)
-        grads.append((loss, {n: p.grad for n, p in trainer.parameters.items()}))
-    torch.testing.assert_close(grads[0][0], grads[1][0])
-    for name, gradient in grads[0][1].items():
-        torch.testing.assert_close(grads[1][1][name], 0.7 * gradient, atol=1e-6, rtol=1e-4)
+    policy = tiny_policy(vocab=VOCAB)
+    alignment = align(policy, weights, titles)
+    trainer = Trainer(policy, windows, SIDS, SftConfig(alignment=weights, **TOKENS), 0, alignment)
+    loss = trainer.accumulate(np.arange(2))
+    return loss, {n: p.grad for n, p in trainer.parameters.items()}, alignment.names
 
 
-def test_a_catalogue_without_titles_and_weights_without_room_are_clear_errors():
-    with pytest.raises(DataError, match=r"sft\.alignment\.sid_to_title: the catalogue has no text"):
-        align(tiny_policy(vocab=VOCAB), titles=[""] * NUM_ITEMS)
+def test_alignment_takes_its_share_of_the_gradients():
+    (loss, whole, _), (same, part, names) = (
+        shares_of_gradients(TITLES, weights) for weights in (AlignmentConfig(), AlignmentConfig(title_to_sid=0.3))
+    )
+    assert names == ["title_to_sid"]
+    torch.testing.assert_close(loss, same)
+    for name, gradient in whole.items():
+        torch.testing.assert_close(part[name], 0.7 * gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_an_objective_without_text_is_left_out_and_recommending_takes_its_weight():
+    weights = AlignmentConfig(title_to_sid=0.3, description_to_sid=0.2)
+    left = shares_of_gradients([""] * NUM_ITEMS, weights)
+    alone = shares_of_gradients(TITLES, AlignmentConfig(description_to_sid=0.2))
+    assert left[2] == alone[2] == ["description_to_sid"]
+    torch.testing.assert_close(left[1], alone[1])
+    alignment = align(tiny_policy(vocab=VOCAB), weights, titles=["", " "] * (NUM_ITEMS // 2))
+    assert alignment.num_items == {"title_to_sid": 0, "description_to_sid": NUM_ITEMS - 1}
+    assert alignment.warnings == [
+        "sft.alignment.title_to_sid was left out: none of the 12 items of the catalogue has a title; recommending took "
+        "over its weight of 0.3"
+    ]
+    assert align(tiny_policy(vocab=VOCAB), weights).warnings == []
+
+
+def test_weights_that_leave_recommending_no_room_are_refused():
     with pytest.raises(ValidationError, match=r"add up to 1\.1"):
         AlignmentConfig(sid_to_title=0.6, title_to_sid=0.5)

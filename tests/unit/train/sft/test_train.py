@@ -11,6 +11,7 @@ from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
 from genrec.search.decode import beam_search
 from genrec.train import checkpoint
+from genrec.train.base import train_tokenizer
 from genrec.train.sft.trainer import Trainer
 from tests.support.rl_runs import contents
 from tests.support.rl_tiny import (
@@ -34,6 +35,20 @@ def test_it_learns_which_item_follows(files):
     policy = Policy.load(files / "out")
     assert folder.read_meta(files / "out")["kind"] == "sft"
     assert policy.max_history == MAX_HISTORY
+
+
+def test_a_catalogue_without_text_is_trained_on_without_alignment_and_a_warning_says_so(files):
+    train_tokenizer(["plain words"], 300).save_pretrained(files / "base")
+    weights = {"sid_to_title": 0.1, "description_to_sid": 0.2}
+    plain, asked = (
+        train(files, SftConfig(**{**CONFIG.model_dump(), "epochs": 1, "alignment": a}), name, work=name)
+        for name, a in (("plain", {}), ("asked", weights))
+    )
+    assert asked.pop("alignment_items") == dict.fromkeys(weights, 0)
+    assert [w.split(" was left out")[0] for w in asked.pop("warnings")] == [f"sft.alignment.{n}" for n in weights]
+    assert asked == plain
+    for file in sorted((files / "plain").iterdir()):
+        assert file.read_bytes() == (files / "asked" / file.name).read_bytes(), file.name
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
@@ -188,7 +203,7 @@ def test_items_and_a_dense_head_learn_and_the_score_weight_is_the_best_on_valida
 
 
 def test_text_without_vectors_is_a_clear_error(files):
-    config = SftConfig(**{**CONFIG.model_dump(), "view": "item_tokens"})
+    config = SftConfig(**{**CONFIG.model_dump(), "view": "item_tokens", "item_vectors": {"text": True}})
     with pytest.raises(DataError, match=r"sft\.item_vectors\.text needs the vectors"):
         train(files, config)
 

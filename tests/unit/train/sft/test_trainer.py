@@ -6,8 +6,10 @@ from genrec.config import SftConfig
 from genrec.errors import TrainingError
 from genrec.model.item_vectors import ItemVectors
 from genrec.train.sft.trainer import Trainer
+from genrec.train.sft.windows import make_windows
 from tests.support.lm_tiny import sequence_logits
 from tests.support.rl_tiny import (
+    MAX_HISTORY,
     NUM_CODES,
     NUM_ITEMS,
     SIDS,
@@ -66,6 +68,38 @@ def test_a_target_that_counts_double_pulls_twice_as_hard(monkeypatch):
     losses = trainer._losses(items, targets).detach()
     share = torch.from_numpy(weights)[items[targets]]
     torch.testing.assert_close(weighted, (losses * share[:, None]).sum(0) / share.sum())
+
+
+def test_an_epoch_draws_tail_targets_as_often_as_its_sampler_says():
+    options = {"factor": 1.5, "tail_share": 0.4}
+    config = SftConfig(**{**CONFIG.model_dump(), "sampler": {"name": "tail", "options": options}})
+    items = np.concatenate([[*range(0, 4), *(range(4, 8) if i % 3 == 0 else range(0, 4))] for i in range(24)])
+    windows = make_windows(items, np.arange(0, len(items) + 1, 8), MAX_HISTORY)
+    trainer = Trainer(tiny_policy(), windows, SIDS, config, seed=0)
+    extra = trainer.windows.num_repeats // 2
+    assert extra > 0
+    assert trainer.steps_per_epoch == -(-(len(windows) + extra) // config.batch_size)
+    epochs = []
+    for trainer.state.epoch in range(2):
+        rows = np.concatenate(list(trainer._remaining_batches()))
+        assert len(rows) == len(windows) + extra
+        read, targets = trainer.windows.gather(rows)
+        counts = np.bincount(read[targets], minlength=8)
+        once = np.bincount(items, minlength=8)
+        np.testing.assert_array_equal(counts[:4], once[:4])
+        assert counts[4:].sum() > 1.3 * once[4:].sum()
+        epochs.append(sorted(rows.tolist()))
+    assert epochs[0] != epochs[1]
+
+
+def test_a_loss_that_weighs_targets_multiplies_the_weights_of_the_sampler():
+    loss = {"name": "focal", "options": {"frequency_power": 0.5}}
+    sampler = {"name": "tail", "options": {"factor": 2.0, "mode": "weight"}}
+    both, one, other = (
+        make_trainer(SftConfig(**{**CONFIG.model_dump(), **chosen}))._target_weights
+        for chosen in ({"loss": loss, "sampler": sampler}, {"loss": loss}, {"sampler": sampler})
+    )
+    torch.testing.assert_close(both, one * other)
 
 
 @pytest.mark.parametrize("view", ["sid_tokens", "item_tokens"])

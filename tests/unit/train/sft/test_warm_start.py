@@ -54,6 +54,31 @@ def test_items_are_found_by_name_and_new_ones_keep_fresh_vectors(tmp_path):
     np.testing.assert_array_equal(policy.items.codes.numpy(), SIDS[:4])
 
 
+def test_prefixes_that_both_catalogues_have_keep_their_vectors(tmp_path):
+    sids = {name: np.array(rows, dtype=np.int32) for name, rows in _CATALOGUES.items()}
+    policies = {}
+    for seed, (name, table) in enumerate(sids.items()):
+        torch.manual_seed(seed)
+        policies[name] = tiny_policy(seed=seed)
+        items = ItemVectors(table, policies[name].vocab.num_codes, 16, None, ids=False, nodes=True)
+        policies[name].use_items(items, "item_tokens", output={"name": "prefixes", "options": {}})
+    before = policies["new"].items.nodes.weight.detach().clone()
+    policies["old"].save(tmp_path / "old")
+    old = _catalogue(tmp_path / "old.parquet", ["a", "b", "c"])
+    new = _catalogue(tmp_path / "new.parquet", ["a", "b", "d", "c"])
+    load_weights(policies["new"], WarmStart(tmp_path / "old", tmp_path / "old", old), new)
+    now, then = (policies[name].items.nodes.weight.detach() for name in ("new", "old"))
+    # Rows are prefixes in order: old (0) (2) (0 1) (2 0); new (0) (1) (2) (0 1) (1 1) (2 0) (2 1).
+    assert torch.equal(now[[0, 2, 3, 5]], then)
+    assert torch.equal(now[[1, 4, 6]], before[[1, 4, 6]])
+
+
+_CATALOGUES = {
+    "old": [[0, 1, 0], [0, 1, 2], [2, 0, 0]],
+    "new": [[0, 1, 0], [2, 0, 0], [1, 1, 1], [2, 1, 0]],
+}
+
+
 def test_an_adapter_goes_on_from_the_adapter_in_service(tmp_path):
     lm_tiny.tiny_policy().save(tmp_path / "base")
     earlier, policy = attach(tmp_path / "base"), attach(tmp_path / "base")

@@ -127,3 +127,32 @@ def test_windows_are_cropped_as_often_as_asked_and_anywhere():
     begin = items[:, 0] - windows.start
     assert abs((begin > 0).mean() - 0.5 * 20 / 21) < 0.03
     assert set(begin) == set(range(21))
+
+
+def test_repeats_are_the_windows_that_hold_wanted_targets_with_these_alone():
+    windows = windows_of([3, 2, 9], 5).with_repeats(np.isin(np.arange(14), [1, 2, 13]))
+    assert (len(windows), windows.num_plain, windows.num_repeats) == (7, 5, 2)
+    assert windows.num_targets == 14
+    items, targets = windows.gather(np.array([5, 6, 0]))
+    assert [row[flags].tolist() for row, flags in zip(items, targets, strict=True)] == [[1, 2], [13], [0, 1, 2]]
+    assert items[1][:6].tolist() == [8, 9, 10, 11, 12, 13]  # the history of a repeat is whole
+
+
+@settings(deadline=None)
+@given(lengths=SEQUENCES, times=st.floats(0, 3), seed=st.integers(0, 99))
+def test_wanted_targets_are_drawn_more_often_and_the_others_once(lengths, times, seed):
+    wanted = np.random.default_rng(seed).random(sum(lengths)) < 0.3
+    windows = windows_of(lengths, 4).with_repeats(wanted)
+    size = windows.num_plain + round(times * windows.num_repeats)
+    rows = windows.rows_of_epoch(size, np.random.default_rng(seed))
+    assert len(rows) == size
+    drawn = np.bincount(rows, minlength=len(windows))
+    assert (drawn[: windows.num_plain] == 1).all()
+    again = drawn[windows.num_plain :]
+    assert not len(again) or int(times) <= again.min() <= again.max() <= int(times) + 1
+    if not len(windows):
+        return
+    items, targets = windows.gather(rows)
+    counts = np.bincount(items[targets], minlength=sum(lengths))
+    assert (counts[~wanted] == 1).all()
+    assert counts[wanted].sum() >= wanted.sum()

@@ -137,7 +137,7 @@ def write_sequences(path, sequences):
         "user": list(range(len(sequences))),
         "user_id": [f"u{i}" for i in range(len(sequences))],
         "items": sequences,
-        "events": [["review"] * len(s) for s in sequences],
+        "events": [["purchase" if item % 2 else "click" for item in s] for s in sequences],
         "timestamps": [list(range(len(s))) for s in sequences],
     }
     write_table(pa.table(columns, schema=SEQUENCES), path, SEQUENCES)
@@ -161,12 +161,15 @@ def test_prompts_are_cut_from_training_sequences(tmp_path):
 def test_what_follows_a_prompt_travels_with_it(tmp_path):
     sequences = [[10, 11, 12, 13], [30, 31], [40, 41, 42]]
     path = write_sequences(tmp_path / "train.parquet", sequences)
+    source = PromptSource(path, seed=3, num_following=2)
     for step in range(20):
-        prompts = PromptSource(path, seed=3, num_following=2).draw(step, 3).part(0, 2)
-        for history, following in zip(prompts.histories, prompts.following, strict=True):
+        prompts = source.draw(step, 3).part(0, 2)
+        for history, following, events in zip(prompts.histories, *prompts[-2:], strict=True):
             sequence = next(s for s in sequences if s[0] == history[0])
             assert following.tolist() == [*sequence, -1, -1][len(history) : len(history) + 2]
-    assert PromptSource(path, seed=3).draw(0, 3).following is None
+            of_items = [source.event_names.index("purchase" if i % 2 else "click") if i >= 0 else -1 for i in following]
+            assert events.tolist() == of_items
+    assert PromptSource(path, seed=3).draw(0, 3)[-2:] == (None, None)
 
 
 def test_prompts_visit_every_user_once_an_epoch_and_repeat_exactly(tmp_path):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from genrec.measure import bootstrap
-from genrec.measure.bootstrap import interval, ratio, resampled_sums, share_in_favour, sums_by_user
+from genrec import bootstrap
+from genrec.bootstrap import interval, ratio, resampled_sums, share_in_favour, sums_by_user
 
 
 def test_rows_of_a_user_are_added_up():

@@ -35,6 +35,21 @@ def resampled_sums(per_user: NDArray[np.float64], num_bootstrap: int, seed: int)
     return sums
 
 
+def paired_intervals(
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    users: NDArray[np.integer],
+    *,
+    confidence: float,
+    num_bootstrap: int = 1000,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Intervals float64 [M, 2] of the mean of after - before, two figures [n, M] of the same rows; `users` [n] are theirs."""
+    changes = np.column_stack([after - before, np.ones(len(users))])
+    sums = resampled_sums(sums_by_user(users, changes), num_bootstrap, seed)
+    return np.array([interval(ratio(column, sums[:, -1]), confidence) for column in sums[:, :-1].T])
+
+
 def ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
     """Means from sums; NaN where a resample holds no row of the slice."""
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.measure.lists import ListMetrics
+from genrec.list_metrics import ListMetrics
 
 CATALOGUE = pa.table(
     {
@@ -40,6 +40,14 @@ def test_diversity_is_one_minus_the_jaccard_index_of_categories(figures):
 
 def test_tail_share_counts_listed_items_that_are_not_head(figures):
     assert figures["tail_share@2"] == pytest.approx(np.mean([0.5, 1, 0.5]))
+
+
+def test_categories_and_new_items_are_counted_list_by_list():
+    lists = ListMetrics(CATALOGUE, 2, 0.25)
+    assert lists.num_categories(ITEMS).tolist() == [2, 1, 0, 1]
+    assert lists.num_categories(np.array([[0, 2]], dtype=np.int32)).tolist() == [1]  # the same most specific category
+    rare = CATALOGUE.set_column(0, "train_count", pa.array([6, 5, 0, 9]))
+    assert ListMetrics(rare, 2, 0.25).num_new(ITEMS).tolist() == [1, 1, 0, 0]
 
 
 @settings(max_examples=40, deadline=None)
