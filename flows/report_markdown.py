@@ -13,7 +13,8 @@ from typing import Any
 from genrec.report import page
 from genrec.report.page import duration, plots_of
 from genrec.report.plots import Plot
-from genrec.report.results import terminal_rows
+from genrec.report.results import rows_of, terminal_rows
+from genrec.report.words import parts_in_words
 
 _TITLES = {"results": "Plots", "slices": "Popular, rare and new items", "sft": "Supervised fine-tuning"} | {
     "rl": "Reinforcement learning"
@@ -81,7 +82,7 @@ def _results(report: Mapping[str, Any]) -> list[str]:
         return []
     level = f"{report['protocol']['confidence']:.0%}"
     about = f"{report['protocol']['short']}. In brackets: {level} intervals. Best model first."
-    return ["## Results", about, _narrow(*terminal_rows(report), level)]
+    return ["## Results", about, _narrow(*terminal_rows(report), level), parts_in_words(rows_of(report))]
 
 
 def _ids(sid: Mapping[str, Any], plots: Sequence[Plot]) -> list[str]:

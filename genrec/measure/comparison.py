@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrec import bootstrap
+from genrec.measure.score_parts import PART_OF
 from genrec.metrics import metric_names, popularity_groups, row_metrics
 
 TRAINED = ("sft", "rl")  # the models that a run trains, in the order of training
@@ -23,21 +24,38 @@ _SEED = 0  # of the resamples: the same everywhere, so that a report and a compa
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table of results: a model of a recipe, or a baseline (recipe None). `final`: trained last."""
+    """A row of a table of results: a model of a recipe, or a baseline (recipe None). `final`: trained last.
+
+    `part_of`: the model whose score it is a part of (genrec/measure/score_parts.py); it is compared with nothing.
+    """
 
     label: str
     recipe: str | None
     model: str
     final: bool
+    part_of: str | None = None
 
 
 def rows_of_run(models: Sequence[str], run: str, labels: Mapping[str, str] | None = None) -> list[Row]:
-    """A row for each model of one run."""
+    """A row for each model of one run, parts of a score included."""
     trained = [m for m in TRAINED if m in models]
-    return [
-        Row((labels or {}).get(m, m), run if m in trained else None, m, m not in trained or m == trained[-1])
-        for m in models
-    ]
+
+    def row(model: str) -> Row:
+        owner, _ = PART_OF.get(model, (None, ""))
+        is_baseline = owner is None and model not in trained
+        label = (labels or {}).get(model, model)
+        return Row(label, None if is_baseline else run, model, is_baseline or model == trained[-1], owner)
+
+    return [row(model) for model in models]
+
+
+def best_first(values: Mapping[Row, float]) -> list[Row]:
+    """Rows by falling value; the parts of a model's score stand behind it, in the order given."""
+    parts: dict[tuple[str | None, str | None], list[Row]] = {}
+    for row in values:
+        parts.setdefault((row.recipe, row.part_of), []).append(row)
+    whole = sorted((row for row in values if row.part_of is None), key=lambda row: -values[row])
+    return [each for row in whole for each in (row, *parts.get((row.recipe, row.model), []))]
 
 
 def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
@@ -47,8 +65,9 @@ def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     of the recipes further down.
     """
     compared = []
-    for i, one in enumerate(rows):
-        for j, other in enumerate(rows):
+    whole = [row for row in rows if row.part_of is None]
+    for i, one in enumerate(whole):
+        for j, other in enumerate(whole):
             is_start = one.recipe == other.recipe and (one.model, other.model) == ("rl", "sft")
             is_rival = one.final and other.final and i < j and other.recipe not in (None, one.recipe)
             if one.recipe is not None and (other.recipe is None or is_start or is_rival):

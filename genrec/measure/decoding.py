@@ -6,18 +6,21 @@ Apart from what reads such lists (genrec/measure/predictions.py), which need not
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from genrec.config import EvaluateConfig
+from genrec.data.targets import Targets
+from genrec.measure import score_parts
 from genrec.measure.predictions import PROTOCOLS, write_counts, write_part
 from genrec.measure.rows import Split, read_rows
 from genrec.model.policy import Policy
 from genrec.model.precision import compute_dtype, default_device, frozen_dtype
 from genrec.progress import Progress, silent
-from genrec.search.decode import Candidates, beam_search
+from genrec.search.decode import Candidates, rank_users
 from genrec.search.trie import Trie
 from genrec.tables import read_sids
 
@@ -32,18 +35,23 @@ def decode_shard(
     bounds: tuple[int, int],
     parts: Path,
     *,
+    alone: Sequence[str] = (),
     split: Split = "test",
     protocols: Sequence[str] = PROTOCOLS,
     trained_on: Path | None = None,
     device: str | None = None,
     progress: Progress = silent,
-) -> dict:
+) -> list[dict]:
     """Constrained beam search for rows bounds = (start, stop) of a split, with the seen items dropped and kept.
 
     `model` is the folder of an sft or rl artifact (with `base` where it is an adapter), `name` what it is called in
     the results; `trained_on` the prepared data whose item numbers it knows, where they are not those of `prepared`.
-    Writes one part a protocol. Returns {model, users, seconds, invalid}: `seconds` is decoding alone, all protocols
-    together; `invalid` counts listed outputs that are not an item, are listed twice or were to be dropped.
+    `alone` names parts of its score (`genrec.measure.score_parts`) that are decoded alone too, each as a model of its own
+    (`sft_ids`) and under the headline protocol only: three parts under both would triple the time of decoding.
+
+    Writes one part a model and protocol. Returns a record {model, users, seconds, invalid, score} for each model:
+    `seconds` is decoding alone, all its protocols together; `invalid` counts listed outputs that are not an item, are
+    listed twice or were to be dropped; `score`, of the model as it is, holds the share of each part of its score.
     """
     rows = read_rows(prepared, split, slice(*bounds), trained_on)
     table = read_sids(sids)
@@ -51,36 +59,70 @@ def decode_shard(
     compute = compute_dtype(config.precision, where, "evaluate.precision")
     policy = Policy.load(model, base, device=where, dtype=frozen_dtype(compute, where))
     policy.search_dtype = compute
-    trie = Trie.from_sids(table, policy.vocab.num_codes, device=policy.device)
-    # Rows of similar length share a batch: less padding, same results.
-    order = np.argsort([min(len(h), policy.max_history) for h in rows.histories], kind="stable")
-    seconds, invalid, done = 0.0, 0, 0
+    of_parts = score_parts.alone(policy, alone)
+    lists = _Lists(policy, table, rows, config, len(protocols) + len(of_parts), progress)
+    made: dict = {"score": score_parts.shares(policy)}
+    records = [_decode(lists, name, protocols, parts, bounds[0], **made)]
+    for part, scoring in of_parts.items():
+        score_parts.use(policy, scoring)
+        records.append(_decode(lists, f"{name}_{part}", [config.seen_items], parts, bounds[0]))
+    return records
+
+
+class _Lists:
+    """Ranked lists of a model for the same rows, time after time; counts seconds and lists over all of them."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        table: NDArray[np.int32],
+        rows: Targets,
+        config: EvaluateConfig,
+        num_times: int,
+        progress: Progress,
+    ) -> None:
+        self.policy, self.table, self.rows, self.config = policy, table, rows, config
+        self.trie = Trie.from_sids(table, policy.vocab.num_codes, device=policy.device)
+        self.seconds, self.num_done, self.num_lists, self.progress = 0.0, 0, num_times * len(rows), progress
+
+    def __call__(self, label: str, drop_seen: bool) -> tuple[NDArray[np.int32], NDArray[np.float32], float, int]:
+        """(items [n, W], scores [n, W], seconds, invalid outputs) by what the policy scores with at the moment."""
+        histories = self.rows.histories
+        banned = histories if drop_seen else None
+        invalid, began = 0, time.perf_counter()
+
+        def count(places: NDArray[np.int64], found: Candidates) -> None:
+            nonlocal invalid
+            items, scores, sids = (t.cpu().numpy() for t in (found.items, found.scores, found.sids))
+            invalid += count_invalid(items, scores, sids, self.table, banned and [banned[i] for i in places])
+
+        def show(done: float, total: float, note: str = "", /, **values: float) -> None:
+            num_done = self.num_done + int(done)
+            seconds = self.seconds + time.perf_counter() - began
+            self.progress(num_done, self.num_lists, label, users_per_s=num_done / max(seconds, 1e-9))
+
+        items, scores = rank_users(
+            self.policy, histories, self.table, self.trie, self.config.beam_width,
+            banned=banned, batch_size=self.config.batch_size, on_batch=count, progress=show,
+        )  # fmt: skip
+        # Of the whole: while a GPU works on a batch, the one before it is read and counted.
+        seconds = time.perf_counter() - began
+        self.seconds, self.num_done = self.seconds + seconds, self.num_done + len(self.rows)
+        return items.astype(np.int32), scores, seconds, invalid
+
+
+def _decode(lists: _Lists, model: str, protocols: Sequence[str], parts: Path, start: int, **more: Any) -> dict:
+    """Write the parts of one model, from row `start` on, and what was counted; returns the latter."""
+    seconds, invalid = 0.0, 0
     for protocol in protocols:
-        items = np.full((len(rows), config.beam_width), -1, dtype=np.int32)
-        scores = np.full(items.shape, -np.inf, dtype=np.float32)
-        for start in range(0, len(rows), config.batch_size):
-            chosen = order[start : start + config.batch_size]
-            histories = [rows.histories[i] for i in chosen]
-            banned = histories if protocol == "drop" else None
-            began = time.perf_counter()
-            found = beam_search(policy, policy.prompts(histories, table), trie, config.beam_width, banned)
-            found = Candidates(*(tensor.cpu() for tensor in found))  # waits for the device, so the clock is honest
-            seconds += time.perf_counter() - began
-            items[chosen], scores[chosen] = found.items.numpy(), found.scores.numpy()
-            invalid += count_invalid(items[chosen], scores[chosen], found.sids.numpy(), table, banned)
-            done += len(chosen)
-            progress(
-                done,
-                len(protocols) * len(rows),
-                f"{name}, seen items {protocol}",
-                users_per_s=done / max(seconds, 1e-9),
-            )
-        write_part(parts, name, protocol, bounds[0], rows, items, scores)
-    return write_counts(parts, name, bounds[0], users=len(rows), seconds=seconds, invalid=invalid)
+        items, scores, took, wrong = lists(f"{model}, seen items {protocol}", protocol == "drop")
+        write_part(parts, model, protocol, start, lists.rows, items, scores)
+        seconds, invalid = seconds + took, invalid + wrong
+    return write_counts(parts, model, start, users=len(lists.rows), seconds=seconds, invalid=invalid, **more)
 
 
 def count_invalid(
-    items: NDArray[np.int32],
+    items: NDArray[np.integer],
     scores: NDArray[np.float32],
     sids: NDArray[np.int64],
     table: NDArray[np.int32],

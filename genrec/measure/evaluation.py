@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from genrec.data.targets import Targets
 from genrec.errors import DataError
 from genrec.list_metrics import ListMetrics, first_k
 from genrec.measure.comparison import DIGITS, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
-from genrec.measure.predictions import PROTOCOLS, baseline_names, read_counts, read_parts
+from genrec.measure.predictions import METRICS_FILE, PROTOCOLS, baseline_names, read_counts, read_parts
 from genrec.measure.rows import read_rows
+from genrec.measure.score_parts import PART_OF
 
 _OTHER = {"drop": "seen_kept", "keep": "seen_dropped"}  # where figures under the other protocol stand
 
@@ -26,16 +28,28 @@ def headline_k(config: EvaluateConfig) -> int:
     return 10 if 10 in config.ks else max(config.ks)
 
 
-def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, baselines: Path | None = None) -> dict:
+def merge(
+    parts: Path,
+    prepared: Path,
+    config: EvaluateConfig,
+    out: Path,
+    *,
+    baselines: Path | None = None,
+    identical: Mapping[str, str] | None = None,
+) -> dict:
     """Join the parts of all models found in the folders `parts` and `baselines` and measure them.
+
+    `identical` names a model that is another one and was not decoded again: {"rl": "sft"}.
 
     Writes predictions.parquet (tables.PREDICTIONS; by model, protocol, test row) and metrics.json with
 
     - metrics {model: {"hr@5", "hr@5_ci": [low, high], ..., "coverage@10" and the others of
       `genrec.list_metrics`, "slices": {"head" | "tail" | "cold":
       {"targets", "hr@10", "hr@10_ci", ...}}, "seen_kept": {the same without slices}}} (`seen_dropped` where
-      `config.seen_items` is keep),
+      `config.seen_items` is keep); a part of a trained model's score (`sft_ids`; see `genrec.measure.score_parts`) has
+      figures under the headline protocol alone, a model of `identical` has those of the one it is,
     - comparisons [{model, against, metric, difference, ci, share_in_favour, relative}], paired on the users,
+    - score {trained model: {"ids" | "dense" | "transitions": share}}, of the parts it has, and `identical`,
     - decode {"invalid": {model: count}} and protocol.
 
     Returns a summary with the speeds, which stand there alone: the artifact has the same bytes for the same predictions.
@@ -47,7 +61,9 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
     counted = {folder: read_counts(folder) for folder in (parts, baselines) if folder is not None}
     counts = [count for records in counted.values() for count in records]
     folders = {count["model"]: folder for folder, records in counted.items() for count in records}
-    models = [m for m in (*TRAINED, *baseline_names(config.baselines)) if m in folders]
+    order = [name for m in TRAINED for name in (m, *(part for part, (owner, _) in PART_OF.items() if owner == m))]
+    order += baseline_names(config.baselines)
+    models = [m for m in order if m in folders]
     if not models:
         raise DataError(f"{parts}: no predictions to merge")
     table = tables.CATALOGUE_FILE.read(prepared, ["train_count", "categories"])
@@ -62,14 +78,23 @@ def merge(parts: Path, prepared: Path, config: EvaluateConfig, out: Path, *, bas
     for (model, protocol), figures in about_lists.items():
         entry = metrics[model] if protocol == config.seen_items else metrics[model][_OTHER[config.seen_items]]
         entry |= {name: round(value, DIGITS) for name, value in figures.items()}
+    identical = dict(identical or {})
+    metrics |= {model: metrics[other] for model, other in identical.items()}
     result = {
-        "metrics": metrics,
+        "metrics": {m: metrics[m] for m in order if m in metrics},
         "comparisons": comparisons,
+        "score": {count["model"]: count["score"] for count in counts if "score" in count},
+        "identical": identical,
         "decode": {"invalid": {m: sum(c["invalid"] for c in counts if c["model"] == m) for m in models}},
         "protocol": protocol_of(rows, train_counts, config),
     }
-    (out / "metrics.json").write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
-    return {"decode": _speeds(counts)}
+    (out / METRICS_FILE).write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
+    return {"decode": _speeds(counts, config)}
+
+
+def _protocols(model: str, config: EvaluateConfig) -> Sequence[str]:
+    """Those under which a model is measured."""
+    return [config.seen_items] if model in PART_OF else PROTOCOLS
 
 
 def _join(
@@ -79,7 +104,7 @@ def _join(
     ranks, figures = {}, {}
     with pq.ParquetWriter(path, tables.PREDICTIONS, compression="zstd") as writer:
         for model, folder in folders.items():
-            for protocol in PROTOCOLS:
+            for protocol in _protocols(model, config):
                 table = read_parts(folder, model, protocol, rows)
                 writer.write_table(table)
                 ranks[model, protocol] = table["rank"].to_numpy()
@@ -98,14 +123,15 @@ def measure(
     slices = popularity_slices(train_counts, rows.targets, config.head_share)
 
     def compared(protocol: str, **sliced: Any) -> Comparison:
-        of_protocol = {model: [ranks[model, protocol]] for model in models}
+        of_protocol = {model: [ranks[model, protocol]] for model in models if (model, protocol) in ranks}
         num_bootstrap, confidence = config.num_bootstrap, config.confidence
         return Comparison(
             of_protocol, rows.users, config.ks, num_bootstrap=num_bootstrap, confidence=confidence, **sliced
         )
 
     headline = compared(config.seen_items, slices=slices, sliced_k=k)
-    other = compared("keep" if config.seen_items == "drop" else "drop")
+    other_protocol = "keep" if config.seen_items == "drop" else "drop"
+    other = compared(other_protocol)
     metrics = {}
     for model in models:
         figures = headline.figures(model)
@@ -114,7 +140,8 @@ def measure(
             for name, of_slice in figures["slices"].items()
         }
         metrics[model] = {**_flat(figures["metrics"]), "slices": of_slices}
-        metrics[model][_OTHER[config.seen_items]] = _flat(other.figures(model)["metrics"])
+        if (model, other_protocol) in ranks:
+            metrics[model][_OTHER[config.seen_items]] = _flat(other.figures(model)["metrics"])
     comparisons = [
         {"model": one.model, "against": against.model, "metric": metric}
         | headline.difference(one.model, against.model, metric)
@@ -149,14 +176,16 @@ def protocol_of(rows: Targets, train_counts: NDArray[np.integer], config: Evalua
     }
 
 
-def _speeds(counts: list[dict]) -> dict[str, Any]:
-    """What decoding took and how many lists it made a second, of the trained models."""
-    users, seconds = Counter[str](), Counter[str]()
-    for count in (c for c in counts if c["model"] in TRAINED):
-        users[count["model"]] += len(PROTOCOLS) * count["users"]  # a list of each protocol
+def _speeds(counts: list[dict], config: EvaluateConfig) -> dict[str, Any]:
+    """What decoding took, and how many lists it made a second: each trained model, part of a score, and the former."""
+    lists, seconds = Counter[str](), Counter[str]()
+    for count in (c for c in counts if c["model"] in (*TRAINED, *PART_OF)):
+        lists[count["model"]] += len(_protocols(count["model"], config)) * count["users"]
         seconds[count["model"]] += count["seconds"]
+    whole = [model for model in lists if model in TRAINED]
+    whole_s = sum(seconds[model] for model in whole)
     return {
-        "users_per_s_by_model": {model: users[model] / seconds[model] for model in users},
-        "users_per_s": users.total() / seconds.total() if seconds.total() else None,
+        "users_per_s_by_model": {model: lists[model] / seconds[model] for model in lists},
+        "users_per_s": sum(lists[model] for model in whole) / whole_s if whole_s else None,
         "seconds": seconds.total(),
     }

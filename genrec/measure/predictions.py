@@ -7,6 +7,7 @@ small JSON file beside it for what is counted along the way. Parts can be made a
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from genrec.labels import distinct_names
 from genrec.metrics import target_ranks
 
 PROTOCOLS = ("drop", "keep")
+METRICS_FILE = "metrics.json"
 
 
 def baseline_names(baselines: Sequence[RecallConfig]) -> list[str]:
@@ -72,7 +74,7 @@ def read_parts(parts: Path, model: str, protocol: str, expected: Targets) -> pa.
     return table
 
 
-def write_counts(parts: Path, model: str, start: int, **counts: float) -> dict:
+def write_counts(parts: Path, model: str, start: int, **counts: Any) -> dict:
     """What was counted along the way, in a small file beside the part that begins at row `start`."""
     record = {"model": model, **counts}
     (parts / f"{model}.{start:010d}.json").write_text(json.dumps(record))
@@ -85,7 +87,11 @@ def read_counts(parts: Path) -> list[dict]:
 
 
 def read_predictions(evaluated: Path, model: str, seen_items: str, columns: Sequence[str]) -> pa.Table:
-    """Columns by test row, of a model in the folder of an evaluate artifact. Raises DataError when it is not there."""
+    """Columns by test row, of a model in the folder of an evaluate artifact. Raises DataError when it is not there.
+
+    A model that is another one and was not decoded again (rl where it is the sft model) has the rows of that one.
+    """
+    model = _identical(evaluated).get(model, model)
     table = tables.PREDICTIONS_FILE.read(evaluated, ["model", "seen_items", *columns])
     table = table.filter((pc.field("model") == model) & (pc.field("seen_items") == seen_items)).select(columns)
     if not len(table):
@@ -93,6 +99,12 @@ def read_predictions(evaluated: Path, model: str, seen_items: str, columns: Sequ
             f"{evaluated / 'predictions.parquet'}: holds no predictions of {model} (seen items {seen_items})"
         )
     return table
+
+
+def _identical(evaluated: Path) -> dict[str, str]:
+    """Models that are another one, as metrics.json names them."""
+    file = evaluated / METRICS_FILE
+    return json.loads(file.read_text()).get("identical", {}) if file.is_file() else {}
 
 
 def read_ranks(

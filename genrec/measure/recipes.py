@@ -14,9 +14,20 @@ import numpy as np
 from genrec import tables
 from genrec.config.flatten import flatten
 from genrec.errors import DataError
-from genrec.measure.comparison import DIGITS, TRAINED, Comparison, Row, pairs, popularity_slices, rows_of_run
+from genrec.measure.comparison import (
+    DIGITS,
+    TRAINED,
+    Comparison,
+    Row,
+    best_first,
+    pairs,
+    popularity_slices,
+    rows_of_run,
+)
 from genrec.measure.gains import gains
 from genrec.measure.predictions import read_ranks
+from genrec.measure.score_parts import PART_OF
+from genrec.measure.unchanged import unchanged
 
 # What must be equal for figures to be comparable.
 _PROTOCOL = ("split", "num_candidates", "test_rows", "seen_items", "max_history", "headline_k", "ks")
@@ -36,8 +47,8 @@ def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]
       {head | tail | cold: the same}, lists {coverage, novelty, diversity, tail_share}, cost}], best NDCG first,
     - comparisons [{row, against, metric, difference, ci, share_in_favour, relative}], paired on users and seeds,
     - gains (what RL made of each recipe: `genrec.measure.gains`),
-    - recipes (what each measured along the way), runs, differing (settings), left_out (names of runs that were not
-      evaluated), headline_k, confidence, protocol (as in report.json).
+    - recipes (what each measured along the way), unchanged (see `genrec.measure.unchanged`), runs, differing (settings),
+      left_out (names of runs that were not evaluated), headline_k, confidence, protocol (as in report.json).
 
     Raises DataError when no run was evaluated or the runs were tested on different rows.
     """
@@ -52,7 +63,7 @@ def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]
     measured = _measure(runs_of, evaluated, folder)
     k = evaluated[0]["protocol"]["headline_k"]
     figures = {row: _figures(row, runs, measured, k) for row, runs in runs_of.items()}
-    ordered = sorted(figures, key=lambda row: -figures[row]["metrics"][f"ndcg@{k}"]["mean"])
+    ordered = best_first({row: of_row["metrics"][f"ndcg@{k}"]["mean"] for row, of_row in figures.items()})
     configs = {name: runs[0]["config"] for name, runs in recipes.items()}
     settings = {name: flatten({n: v for n, v in c.items() if n not in _NO_RECIPE}) for name, c in configs.items()}
     differing = [n for n in sorted(set().union(*settings.values())) if _differ(s.get(n) for s in settings.values())]
@@ -68,6 +79,7 @@ def compare_recipes(reports: Sequence[Report], folder: Folder) -> dict[str, Any]
             _about(name, runs) | {"settings": {n: settings[name].get(n) for n in differing}}
             for name, runs in recipes.items()
         ],
+        "unchanged": unchanged(recipes),
         "runs": [{"run_id": r["run_id"], "name": r["name"], "seed": r["config"].get("seed")} for r in evaluated],
         "differing": differing,
         "left_out": list(dict.fromkeys(r["name"] for r in reports if "metrics" not in r)),
@@ -119,12 +131,13 @@ def _rows(recipes: Mapping[str, Sequence[Report]]) -> dict[Row, Sequence[Report]
     baselines: dict[str, dict[str, Sequence[Report]]] = {}
     for recipe, runs in recipes.items():
         models = [m for m in runs[0]["metrics"] if all(m in r["metrics"] for r in runs)]
-        trained = [m for m in TRAINED if m in models]
-        words = {"sft": "before RL", "rl": "after RL"} if len(trained) == 2 else {}
+        same = {m for m in models if all(m in r.get("identical", {}) for r in runs)}
+        trained = [m for m in models if m in (*TRAINED, *PART_OF) and m not in same]
+        words = {"sft": "before RL", "rl": "after RL"} if {"sft", "rl"} <= set(trained) else {}
         labels = {model: f"{recipe} {words.get(model, model)}" for model in trained}
         rows |= dict.fromkeys(rows_of_run(trained, recipe, labels), runs)
         for model in models:
-            if model not in TRAINED:
+            if model not in (*TRAINED, *PART_OF):
                 figures = json.dumps([r["metrics"][model] for r in runs], sort_keys=True)
                 baselines.setdefault(model, {}).setdefault(figures, runs)
     for model, variants in baselines.items():
@@ -155,7 +168,7 @@ def _cost(row: Row, reports: Sequence[Report]) -> dict[str, float | None]:
         costs = [r.get("baselines", {}).get(row.model, {}) for r in reports]
         seconds, speed = ([cost.get(name) for cost in costs] for name in ("fit_seconds", "users_per_s"))
     else:
-        stages = TRAINED[: TRAINED.index(row.model) + 1]
+        stages = TRAINED[: TRAINED.index(row.part_of or row.model) + 1]
         seconds = [sum(s.get("computed_seconds", 0) for s in r["stages"] if s["name"] in stages) for r in reports]
         speed = [r["decode"].get("users_per_s_by_model", {}).get(row.model) for r in reports]
     return {"train_seconds": _mean(seconds), "lists_per_s": _mean(speed)}
@@ -174,6 +187,7 @@ def _about(name: str, runs: Sequence[Report]) -> dict[str, Any]:
         "base": config["base"]["model"],
         "adapter": config["sft"]["adapter"],
         "algorithm": config["rl"]["algorithm"],
+        "score": [r["score"]["sft"] for r in runs if "sft" in r.get("score", {})] or None,
         **{n: _mean(s.get(n) for s in sid) for n in ("collision_rate_raw", "shortened_by")},
         **{n: _mean(s.get(n) for s in sft) for n in ("trainable_share", "weight_bytes", "peak_gpu_bytes")},
     }

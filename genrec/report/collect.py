@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from genrec.measure.comparison import DIGITS, TRAINED
+from genrec.measure.predictions import METRICS_FILE
 from genrec.report import words
 from genrec.report.results import of_run
 
@@ -33,8 +34,9 @@ def collect(run: RunRecord) -> dict[str, Any]:
     Always: run_id, name, stages, config (started_at_unix_s, promotion and warnings where given). With their stages: data
     (users, items, interactions, split, quarantined by reason, items_without_metadata, items_without_text, changes by
     rule), sid (method, items, collision_rate_raw, collision_rate,
-    utilization by level), training {sft, rl}, metrics, comparisons, verdict (sentences), decode (users_per_s, invalid)
-    and protocol.
+    utilization by level), training {sft, rl}, metrics, comparisons, score (shares by trained model), identical (a model
+    that is another one: {"rl": "sft"}; its figures stand under both names), verdict (sentences), decode (users_per_s,
+    invalid) and protocol.
     """
     config, folders = run["config"], {stage: Path(folder) for stage, folder in run["artifacts"].items()}
     summaries = {stage: _summary(folder) for stage, folder in folders.items()}
@@ -113,10 +115,11 @@ def _sid(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evaluation(folder: Path, summaries: dict[str, dict[str, Any]], config: dict[str, Any]) -> dict[str, Any]:
-    result = json.loads((folder / "metrics.json").read_text())
+    result = json.loads((folder / METRICS_FILE).read_text())
     prepare, protocol = config.get("prepare", {}), result["protocol"]
     protocol |= {name: prepare.get(name) for name in ("split", "max_history", "k_core")}
     protocol["k_core_on"] = summaries.get("prepare", {}).get("k_core_on")
     protocol["short"] = words.protocol_in_short(protocol)
     decode = {**summaries["evaluate"].get("decode", {}), "invalid": sum(result["decode"]["invalid"].values())}
-    return {"metrics": result["metrics"], "comparisons": result["comparisons"], "decode": decode, "protocol": protocol}
+    measured = {name: result[name] for name in ("metrics", "comparisons", "score", "identical")}
+    return {**measured, "decode": decode, "protocol": protocol}

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from genrec.report.plots import Plot
 from genrec.report.result_plots import result_plots, slice_plots
 from genrec.report.results import LIST_MEANINGS, Results, Table, list_table
+from genrec.report.words import parts_in_words
 
 
 def render(template: str, **values: Any) -> str:
@@ -52,6 +53,7 @@ def of_results(results: Results, tables: list[Table]) -> dict[str, Any]:
         "slices": slice_plots(results),
         "lists": list_table(results["rows"]),
         "meanings": LIST_MEANINGS,
+        "parts": parts_in_words(results["rows"]),
     }
 
 

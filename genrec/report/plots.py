@@ -61,12 +61,15 @@ class Plot(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """One row of an interval plot: a mean with its interval (low, high); `emphasis` marks what was trained here."""
+    """One row of an interval plot: a mean with its interval (low, high); `emphasis` marks what was trained here, `part`
+    what belongs to the row above.
+    """
 
     label: str
     value: float
     ci: Sequence[float]
     emphasis: bool = False
+    part: bool = False
 
 
 def line_plot(
@@ -118,8 +121,9 @@ def interval_plot(
         figure, axes = _rows([row.label for row in rows], x_label)
         for place, row in enumerate(rows):
             colour, marker = (SERIES[0], "o") if row.emphasis else (MUTED, "s")
-            axes.plot(row.ci, [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
-            axes.plot(row.value, place, marker, color=colour, markersize=6.5, clip_on=False)
+            scale = 0.6 if row.part else 1.0
+            axes.plot(row.ci, [place, place], color=colour, linewidth=2.2 * scale, solid_capstyle="round")
+            axes.plot(row.value, place, marker, color=colour, markersize=6.5 * scale, clip_on=False)
             text = f"{row.value:+.4f}".replace("-", "\u2212") if differences else f"{row.value:.4f}"
             axes.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center", annotation_clip=False)
         if differences:

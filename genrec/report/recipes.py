@@ -46,7 +46,7 @@ def _page(comparison: Results) -> str:
         protocol=comparison["protocol"],
         gains=gains.gain_table(comparison["gains"], comparison["headline_k"], comparison["confidence"]),
         gain_meanings=gains.meanings(comparison["headline_k"]),
-        costs=table_of(comparison["rows"], _COSTS),
+        costs=table_of([row for row in comparison["rows"] if not row["part_of"]], _COSTS),
         recipes=_recipe_table(comparison["recipes"]),
     )
 
@@ -60,6 +60,10 @@ def _mib(size: float) -> str:
     return f"{size / 2**20:,.1f}"
 
 
+def _scores(by_seed: Sequence[Mapping[str, float]]) -> str:
+    return "; ".join(dict.fromkeys(words.shares_in_words(shares) for shares in by_seed))
+
+
 _MEASURED: dict[str, tuple[str, Callable[[Any], str]]] = {  # of a recipe, along the way: (title, how it is written)
     "ids": ("Semantic ids", str),
     "collision_rate_raw": ("Raw collision rate", "{:.2%}".format),
@@ -69,6 +73,7 @@ _MEASURED: dict[str, tuple[str, Callable[[Any], str]]] = {  # of a recipe, along
     "weight_bytes": ("Weights in memory, MiB", _mib),
     "peak_gpu_bytes": ("Peak GPU memory, MiB", _mib),
     "algorithm": ("RL", str),
+    "score": ("Score of sft", _scores),
 }
 
 

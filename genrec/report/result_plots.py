@@ -21,18 +21,20 @@ def _figures(results: Results, metric: str, slice_: str = "") -> Plot:
     rows, targets = results["rows"], results.get("targets", {}).get(slice_)
     measured = [(row["slices"][slice_] if slice_ else row["metrics"])[metric] for row in rows]
     intervals = [
-        Interval(row["label"], figure["mean"], figure["ci"], row["recipe"] is not None)
+        Interval(row["label"], figure["mean"], figure["ci"], row["recipe"] is not None, bool(row["part_of"]))
         for row, figure in zip(rows, measured, strict=True)
     ]
     title = f"{metric.upper()}{slice_ and f', {slice_} items'}"
-    note = f"{f'{targets:,} targets. ' if targets else ''}{results['confidence']:.0%} intervals. Round: trained here. Square: baseline."
+    of_parts = ", small: a part of the score of the row above, alone" if any(row["part_of"] for row in rows) else ""
+    marks = f"Round: trained here{of_parts}. Square: baseline."
+    note = f"{f'{targets:,} targets. ' if targets else ''}{results['confidence']:.0%} intervals. {marks}"
     name = f"{metric.replace('@', '')}-{slice_ or 'all'}"
     return interval_plot(name, title, note, intervals, metric.upper())
 
 
 def _differences(results: Results) -> list[Plot]:
     rows, metric = results["rows"], f"ndcg@{results['headline_k']}"
-    trained = [row for row in rows if row["recipe"] is not None]
+    trained = [row for row in rows if row["recipe"] is not None and not row["part_of"]]
     best = next((row["label"] for row in rows if row["recipe"] is None), None)
     final = next((row["label"] for row in trained if row["final"]), None)
     sft_of = {row["recipe"]: row["label"] for row in trained if row["model"] == "sft"}

@@ -1,9 +1,9 @@
 """A report is a comparison of one run: the results of both in one shape, and their tables.
 
 Results are a mapping as comparison.json holds it: rows [{label, recipe (None: a baseline), model, final, metrics {metric:
-{mean, ci, by_seed}}, slices {slice: the same}, lists {coverage, ...}}], best first, comparisons [{row, against, metric,
-difference, ci, share_in_favour, relative}], recipes, headline_k and
-confidence; of a run also targets {slice: number}.
+{mean, ci, by_seed}}, slices {slice: the same}, lists {coverage, ...}, part_of}], best first, those that are a part of
+the score of another one (part_of) behind it, comparisons [{row, against, metric, difference, ci, share_in_favour,
+relative}], recipes, unchanged (see `genrec.measure.unchanged`), headline_k and confidence; of a run also targets {slice: number} and, in a trained row, score {part: share}.
 """
 
 import dataclasses
@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from genrec.measure.comparison import rows_of_run
+from genrec.measure.comparison import best_first, rows_of_run
+from genrec.measure.unchanged import unchanged
 
 Row = Mapping[str, Any]
 Results = Mapping[str, Any]
-Table = dict[str, Any]  # title, columns and rows [{trained, cells}]; a cell is a text or {mean, ci, best}
+Table = dict[str, Any]  # title, columns and rows [{trained, part, cells}]; a cell is a text or {mean, ci, best}
 Columns = Mapping[str, Callable[[Row], Any]]  # name -> cell of a row
 _LISTS = {  # what lists are like: (how it is written, what it means)
     "coverage": ("{:.1%}", "Coverage: share of the catalogue in any list"),
@@ -32,6 +33,7 @@ def of_run(report: Mapping[str, Any]) -> Results:
         "rows": rows_of(report),
         "comparisons": [{"row": pair["model"], **pair} for pair in report["comparisons"]],
         "recipes": [],
+        "unchanged": unchanged({report["name"]: [report]}),
         "headline_k": report["protocol"]["headline_k"],
         "confidence": report["protocol"]["confidence"],
         "targets": {
@@ -45,16 +47,19 @@ def of_run(report: Mapping[str, Any]) -> Results:
 def rows_of(report: Mapping[str, Any], place: str = "") -> list[Row]:
     """The models of a run, best NDCG at the headline cut-off first.
 
-    `place` is where the figures under the other protocol are (seen_kept or seen_dropped); the order stays the headline's.
+    `place` is where the figures under the other protocol are (seen_kept or seen_dropped); the order stays the
+    headline's, and what was not measured under it is left out.
     """
-    k, metrics = report["protocol"]["headline_k"], report["metrics"]
-    rows = []
-    for row in rows_of_run(list(metrics), report["name"]):
+    k, metrics, score = report["protocol"]["headline_k"], report["metrics"], report.get("score", {})
+    models = [m for m in metrics if m not in report.get("identical", {}) and (not place or place in metrics[m])]
+    rows: list[Row] = []
+    for row in best_first({row: metrics[row.model][f"ndcg@{k}"] for row in rows_of_run(models, report["name"])}):
         entry = metrics[row.model][place] if place else metrics[row.model]
         slices = {name: _figures(slice_) for name, slice_ in entry.get("slices", {}).items()}
         lists = {name: entry.get(f"{name}@{k}") for name in _LISTS}
-        rows.append({**dataclasses.asdict(row), "metrics": _figures(entry), "slices": slices, "lists": lists})
-    return sorted(rows, key=lambda row: -metrics[row["model"]][f"ndcg@{k}"])
+        about = {"metrics": _figures(entry), "slices": slices, "lists": lists, "score": score.get(row.model)}
+        rows.append({**dataclasses.asdict(row), **about})
+    return rows
 
 
 def _figures(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -71,7 +76,11 @@ def _figures(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def table_of(rows: Sequence[Row], columns: Columns, title: str = "") -> Table:
     """A table with a line for each row of the results."""
     lines = [
-        {"trained": row["recipe"] is not None, "cells": [row["label"], *(cell(row) for cell in columns.values())]}
+        {
+            "trained": row["recipe"] is not None and not row["part_of"],
+            "part": bool(row["part_of"]),
+            "cells": [row["label"], *(cell(row) for cell in columns.values())],
+        }
         for row in rows
     ]
     return {"title": title, "columns": ["Model", *columns], "rows": lines}

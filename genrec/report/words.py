@@ -7,13 +7,17 @@ cut-off where it names no other figure.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genrec.measure.score_parts import PART_OF
 from genrec.report.results import Results, Row
 
 Pair = Mapping[str, Any]
+PARTS = {"ids": "semantic ids", "dense": "dense head", "transitions": "transition table"}  # of a score
 
 
 def sentences(results: Results) -> list[str]:
-    """Who leads and the best baseline; for each recipe what RL changed and how it stands to that baseline; the rest."""
+    """Who leads and the best baseline; what the scores of a run are made of; for each recipe what RL changed and how it
+    stands to that baseline; the rest.
+    """
     k, confidence, rows = results["headline_k"], results["confidence"], results["rows"]
     pairs = {(pair["row"], pair["against"]): pair for pair in results["comparisons"] if pair["metric"] == f"ndcg@{k}"}
     finals = [row for row in rows if row["recipe"] is not None and row["final"]]
@@ -21,6 +25,7 @@ def sentences(results: Results) -> list[str]:
     said = [f"{rows[0]['label']} leads: {_figures(rows[0], k)}."]
     if best is not None and best is not rows[0]:
         said.append(f"The best baseline is {best['label']}: {_figures(best, k)}.")
+    said += [*compositions(rows, k), *returned(results["unchanged"], len(finals))]
     for row in finals:
         sft = next((r for r in rows if r["recipe"] == row["recipe"] and r["model"] == "sft" and r is not row), None)
         if sft is not None:
@@ -40,11 +45,42 @@ def against(pair: Pair, other: str, confidence: float) -> str:
     return f"{pair['row']} is {side} {other}, beyond chance: {_difference(pair, confidence)}."
 
 
+def compositions(rows: Sequence[Row], k: int) -> list[str]:
+    """Of what the score of each trained model is made, and how far its parts lead alone, where that was measured."""
+    said = []
+    for row in sorted((row for row in rows if row.get("score")), key=lambda row: row["final"]):
+        parts = [other for other in rows if (other["recipe"], other["part_of"]) == (row["recipe"], row["model"])]
+        figures = [f"{_part(other)} {other['metrics'][f'ndcg@{k}']['mean']:.4f}" for other in parts]
+        beside = f"; alone on test: {', '.join(figures)} NDCG@{k}" if figures else ""
+        said.append(f"Score of {row['label']}: {shares_in_words(row['score'])}{beside}.")
+    return said
+
+
+def shares_in_words(shares: Mapping[str, float]) -> str:
+    """Of what a score is made: shares {part: share}, parts without any included."""
+    return ", ".join(f"{PARTS[part]} {share:.0%}" for part, share in shares.items())
+
+
+def parts_in_words(rows: Sequence[Row]) -> str:
+    """What the rows are that are a part of a score; "" where there is none."""
+    said = {row["model"]: f"{row['model']} is {row['part_of']} by its {_part(row)}" for row in rows if row["part_of"]}
+    return f"Parts of a score, each alone: {', '.join(said.values())}." if said else ""
+
+
+def returned(unchanged: Mapping[str, bool], num_recipes: int) -> list[str]:
+    """The recipes whose reinforcement learning returned the fine-tuned model; one recipe is not named."""
+    said = []
+    for tried, what in ((True, "found no better checkpoint"), (False, "took no step")):
+        recipes = [recipe for recipe, took_steps in unchanged.items() if took_steps == tried]
+        where = f" in {', '.join(recipes)}" if num_recipes > 1 else ""
+        if recipes:
+            said.append(f"Reinforcement learning {what}{where}: rl is the sft model.")
+    return said
+
+
 def reinforcement(recipe: str, pair: Pair, confidence: float) -> str:
     """What reinforcement learning did to the fine-tuned model of a recipe."""
     about = f"{recipe}: reinforcement learning"
-    if pair["difference"] == 0 and pair["ci"] == [0, 0]:
-        return f"{about} changed nothing; no checkpoint beat the fine-tuned model on validation."
     effect = "pays" if pair["difference"] > 0 else "harms"
     if not excludes_zero(pair["ci"]):
         effect = "does not measurably pay here"
@@ -137,6 +173,10 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
 def excludes_zero(ci: Sequence[float]) -> bool:
     """Whether an interval of a difference lies on one side of zero."""
     return ci[0] > 0 or ci[1] < 0
+
+
+def _part(row: Row) -> str:
+    return PARTS[PART_OF[row["model"]][1]]
 
 
 def _figures(row: Row, k: int) -> str:

@@ -251,11 +251,13 @@ def rank_users(
     *,
     banned: Sequence[np.ndarray] | None = None,
     batch_size: int = 256,
+    on_batch: Callable[[np.ndarray, Candidates], None] | None = None,
     progress: Progress = silent,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Beam search for any number of users: items int64[U, W] (-1 = none) and scores float32[U, W], best first.
 
     Users of like history length share a batch, so that little of it is padding; rows come back in the given order.
+    `on_batch` gets the rows int64[B] of every batch and what was found for them.
     """
     items = np.full((len(histories), width), -1, dtype=np.int64)
     scores = np.full((len(histories), width), -np.inf, dtype=np.float32)
@@ -273,6 +275,8 @@ def rank_users(
         last = start + batch_size >= len(order)
         for rows, best in started if last else started[:-1]:
             items[rows], scores[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
+            if on_batch is not None:
+                on_batch(rows, best)
         started = started[-1:]
         progress(min(start + batch_size, len(order)), len(order), "decode")
     return items, scores

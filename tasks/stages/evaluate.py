@@ -11,17 +11,22 @@ def _reads(config: Config) -> dict[str, Any]:
     return config.evaluate.key_slice()
 
 
-@stage("evaluate", version=3, reads=_reads)
+@stage("evaluate", version=4, reads=_reads)
 def evaluate(
     job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact, baselines: Artifact
 ) -> dict[str, Any]:
-    """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals."""
+    """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals.
+
+    Where reinforcement learning returned the sft model, that is not decoded a second time.
+    """
     from genrec.measure.decoding import decode_shard
     from genrec.measure.evaluation import merge
     from genrec.measure.rows import shards
+    from genrec.measure.score_parts import MEASURED
 
     config = job.config.evaluate
     common = {"prepared": prepare.path, "config": config}
+    identical = {} if rl.summary["improved"] else {"rl": "sft"}
     with job.scratch() as parts:
         calls = [
             {
@@ -31,11 +36,13 @@ def evaluate(
                 "model": model.path,
                 "base": base.path,
                 "name": name,
+                "alone": MEASURED[name],
                 "bounds": b,
             }
             for name, model in (("sft", sft), ("rl", rl))
+            if name not in identical
             for b in shards(prepare.path, config.num_shards)
         ]
         job.ray_tasks(decode_shard, calls, reports_progress=True)
-        merging = {**common, "parts": parts, "baselines": baselines.path, "out": job.out}
+        merging = {**common, "parts": parts, "baselines": baselines.path, "identical": identical, "out": job.out}
         return job.ray_tasks(merge, [merging])[0]

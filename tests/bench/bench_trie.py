@@ -5,7 +5,9 @@
 Ids are uniform random and distinct, 3 levels of 256 codes: the worst case for the table, since no prefix repeats more
 than it has to. `trie_ms` is what a beam search asks of the trie for 128 users with 20 beams each, `children` of every
 level; the beams are prefixes of random items. `search_ms` is the whole search of those users, with a random model of the
-default scratch shape and histories of 11 items. Every size is measured in a process of its own.
+default scratch shape (128 wide) and histories of 11 items: by plain rows of the codes, and by output vectors of the
+prefixes, whose table takes `nodes_gib` (`nodes_s` to make it, once for any number of searches). Every size is
+measured in a process of its own.
 """
 
 import argparse
@@ -19,11 +21,15 @@ import time
 import numpy as np
 import torch
 
+from genrec.model.item_vectors import ItemVectors
+from genrec.model.policy import Policy
 from genrec.search.decode import beam_search
+from genrec.search.layout import PromptBatch
 from genrec.search.trie import Trie
 from tests.bench.bench_decode import random_policy
 
-NUM_LEVELS, NUM_CODES, USERS, BEAMS, HISTORY = 3, 256, 128, 20, 11
+NUM_LEVELS, NUM_CODES, USERS, BEAMS, HISTORY, HIDDEN = 3, 256, 128, 20, 11, 128
+PREFIXES = {"name": "prefixes", "options": {}}
 
 
 def distinct_ids(num_items: int, seed: int = 0) -> np.ndarray:
@@ -61,15 +67,28 @@ def trie_seconds(trie: Trie, sids: np.ndarray, repeats: int = 30) -> list[float]
     return medians
 
 
-def search_seconds(trie: Trie, sids: np.ndarray, repeats: int = 10) -> float:
-    """Median seconds of a beam search for all users."""
-    policy = random_policy(hidden_size=128, num_layers=2)
+def search_seconds(trie: Trie, sids: np.ndarray, repeats: int = 10) -> dict[str, float]:
+    """Median seconds of a beam search for all users by output, and what the vectors of the prefixes take."""
+    policy = random_policy(HIDDEN, num_layers=2)
     rng = np.random.default_rng(2)
     prompts = policy.prompts([rng.integers(0, len(sids), HISTORY) for _ in range(USERS)], sids)
+    found = {"codes": _median(policy, prompts, trie, repeats)}
+    policy.use_items(ItemVectors(sids, NUM_CODES, HIDDEN, None, ids=True, nodes=True), output=PREFIXES)
+    start = time.perf_counter()
+    with policy.inference():
+        policy.step_scores()
+    found["nodes"] = time.perf_counter() - start
+    found["prefixes"] = _median(policy, prompts, trie, repeats)
+    return found
+
+
+def _median(policy: Policy, prompts: PromptBatch, trie: Trie, repeats: int) -> float:
     taken = []
+    with policy.inference():
+        scores = policy.step_scores()
     for _ in range(repeats):
         start = time.perf_counter()
-        beam_search(policy, prompts, trie, BEAMS)
+        beam_search(policy, prompts, trie, BEAMS, scores=scores)
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)
 
@@ -90,7 +109,9 @@ def measure(num_items: int) -> dict[str, object]:
         "peak_gib_before": round(before, 2),
         "trie_ms_by_level": [round(1e3 * s, 3) for s in steps],
         "trie_ms": round(1e3 * sum(steps), 3),
-        "search_ms": round(1e3 * search, 1),
+        "search_ms": {name: round(1e3 * search[name], 1) for name in ("codes", "prefixes")},
+        "nodes_s": round(search["nodes"], 2),
+        "nodes_gib": round(sum(trie.num_states(level) for level in (1, 2, 3)) * HIDDEN * 4 / 2**30, 3),
     }
 
 

@@ -30,7 +30,8 @@ def test_a_cached_run_says_so_stage_by_stage_and_ends_with_the_table(store):
     assert sorted(lines) == sorted(STAGES)  # those that do not wait for each other in any order
     assert list(lines)[-1] == "evaluate"
     assert "starting Ray" not in done.stdout
-    for model in ("sft", "rl", "itemcf", "popularity"):
+    assert "Score of sft: semantic ids " in done.stdout
+    for model in ("sft", "itemcf", "popularity"):
         assert re.search(rf"\b{model}\b.*0\.\d+", done.stdout)
     assert "report.html" in done.stdout
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genrec.errors import GenrecError
+from genrec.measure.score_parts import PART_OF
 from tasks.run import STAGES
 from tests.e2e.conftest import run_flow, tiny_config
 from tests.support.pages import outside_addresses
@@ -52,13 +53,16 @@ def test_an_address_outside_a_page_is_found(html):
 def test_models_and_baselines_stand_side_by_side_with_intervals_and_no_invalid_output(first_report):
     metrics = first_report["metrics"]
     assert {"sft", "rl", "popularity", "itemcf"} <= metrics.keys()
-    for figures in metrics.values():
+    for model, figures in metrics.items():
         for k in (5, 10, 20):
             for name in (f"hr@{k}", f"ndcg@{k}"):
                 low, high = figures[f"{name}_ci"]
                 assert 0 <= low <= figures[name] <= high <= 1
-                assert name in figures["seen_kept"]
+                assert model in PART_OF or name in figures["seen_kept"]
         assert figures["hr@5"] <= figures["hr@10"] <= figures["hr@20"]
+    assert {"sft_ids", "sft_dense", "sft_transitions"} & metrics.keys(), "the parts of the score, each alone"
+    assert sum(first_report["score"]["sft"].values()) == pytest.approx(1)
+    assert (first_report["identical"] == {"rl": "sft"}) != first_report["training"]["rl"]["improved"]
     invalid = first_report["decode"]["invalid"]
     assert (invalid if isinstance(invalid, int) else sum(invalid.values())) == 0
 

@@ -193,9 +193,10 @@ def _linked_page(served, report: str) -> bytes:
 def test_the_artifacts_of_a_run_are_one_report_with_its_plots_and_a_link_that_works_and_the_table(served, cached_run):
     found = _artifacts(served, cached_run)
     assert set(found) == {"demo-report", "demo-results"}
-    assert {"popularity", "itemcf", "sft", "rl"} <= {row["Model"] for row in json.loads(found["demo-results"])}
+    assert {"popularity", "itemcf", "sft"} <= {row["Model"] for row in json.loads(found["demo-results"])}
     report = found["demo-report"]
     assert "| cached |" in report
+    assert "- Score of sft: semantic ids " in report
     assert report.count("](data:image/svg+xml;base64,") >= 4
     assert _linked_page(served, report)[:2000].lower().lstrip().startswith(b"<!doctype html>")
 

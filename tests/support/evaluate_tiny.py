@@ -11,8 +11,11 @@ import torch
 from genrec import tables
 from genrec.config import BaseConfig, EvaluateConfig, ScratchConfig
 from genrec.measure.baselines import finish, rank_baseline
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
+from genrec.model.transitions import Transitions
 from genrec.sid.artifact import write_sids
+from genrec.tables import ragged, read_sids
 from genrec.train.base import build_base
 from tests.support.targets import write_targets
 
@@ -89,6 +92,23 @@ def write_model(folder: Path, prepared: Path, seed: int = 0) -> Path:
         policy.causal_model.get_output_embeddings().weight.mul_(20)
     policy.save(folder / "model")
     return folder / "model"
+
+
+def write_joined_model(folder: Path, prepared: Path, sids: Path, weight: float, share: float) -> Path:
+    """The same with a random dense head of `weight` and a table of the training transitions that has `share` of it."""
+    policy = Policy.load(write_model(folder, prepared), device="cpu")
+    torch.manual_seed(0)
+    items = ItemVectors(read_sids(sids), NUM_CODES, policy.causal_model.config.hidden_size, None, ids=True)
+    with torch.no_grad():
+        for parameter in items.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    sequences = ragged(tables.TRAIN_FILE.read(prepared, ["items"])["items"])
+    offsets = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])])
+    items.transitions = Transitions.count(np.concatenate(sequences), offsets, NUM_ITEMS, window=3, history_decay=0.5)
+    policy.use_items(items, dense_weight=weight)
+    policy.transition_share = share
+    policy.save(folder / "joined")
+    return folder / "joined"
 
 
 def rank_baselines(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from genrec.config import Config
+from genrec.measure.comparison import TRAINED
 from genrec.measure.evaluation import merge
 from genrec.measure.predictions import write_counts, write_part
 from genrec.measure.rows import read_rows
@@ -13,8 +14,13 @@ from genrec.report.collect import collect
 from tests.support.evaluate_tiny import CONFIG, NUM_ITEMS, NUM_USERS, write_summary
 
 
-def write_run(root: Path, prepared: Path, name: str, seed: int = 0, **shares: float) -> dict:
-    """report.json of a run of recipe `name`: each model lists the target first for its share of the users."""
+def write_run(
+    root: Path, prepared: Path, name: str, seed: int = 0, *, unchanged: bool = False, **shares: float
+) -> dict:
+    """report.json of a run of recipe `name`: each model lists the target first for its share of the users.
+
+    `unchanged`: its RL returned the sft model.
+    """
     rows = read_rows(prepared, "test")
     folder = root / f"{name}-{seed}".replace("<", "_").replace("/", "_")
     for model, share in shares.items():
@@ -26,8 +32,11 @@ def write_run(root: Path, prepared: Path, name: str, seed: int = 0, **shares: fl
             items[u] = [rows.targets[u], *rest] if hit else [*rest, (rows.targets[u] + 1) % NUM_ITEMS]
         for protocol in ("drop", "keep"):
             write_part(folder / "parts", model, protocol, 0, rows, items, -np.sort(items, axis=1).astype(np.float32))
-        write_counts(folder / "parts", model, 0, users=NUM_USERS, seconds=0.5, invalid=0)
-    write_summary(folder / "evaluate", **merge(folder / "parts", prepared, CONFIG, folder / "evaluate"))
+        score = {"score": {"ids": 0.6, "dense": 0.4}} if model in TRAINED else {}
+        write_counts(folder / "parts", model, 0, users=NUM_USERS, seconds=0.5, invalid=0, **score)
+    identical = {"rl": "sft"} if unchanged else {}
+    summary = merge(folder / "parts", prepared, CONFIG, folder / "evaluate", identical=identical)
+    write_summary(folder / "evaluate", **summary)
     config = Config(name="x", seed=seed).model_dump(mode="json") | {"name": name}
     config["sft"]["adapter"] = "qlora" if name == "b" else "lora"
     keys = {"prepare": str(prepared), "evaluate": str(folder / "evaluate")}

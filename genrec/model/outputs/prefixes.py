@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # they import transformers, which a config check can do witho
 
 _DENSE_FACTOR = 16  # a matrix product takes this many columns in the time of one gathered vector, about
 _BEAMS = 256  # whose children are gathered at a time on the CPU: they stay in the cache of a core
+_NUMBERS_A_CALL = 1 << 14  # that are gathered and read in the time of one more matrix product, about
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,42 @@ def _gathered_products(hidden: torch.Tensor, vectors: torch.Tensor, states: torc
     """
     if states.device.type != "cpu":
         return torch.matmul(functional.embedding(states.clamp_min(0), vectors), hidden.unsqueeze(-1)).squeeze(-1)
-    # Few prefixes have as many children as the widest: taken by their number, little of what is gathered is padding.
     flat, beams = states.flatten(0, 1), hidden.flatten(0, 1)
-    counts, order = (flat >= 0).sum(1).sort()
+    counts = (flat >= 0).sum(1)
+    first, place, sizes = flat[:, 0].unique(return_inverse=True, return_counts=True)
+    if int(counts.sum()) * vectors.shape[1] >= len(first) * _NUMBERS_A_CALL:
+        return _by_prefix(beams, vectors, counts, first, place, sizes, flat.shape[1]).view(states.shape)
+    # Few prefixes have as many children as the widest: taken by their number, little of what is gathered is padding.
     products = beams.new_zeros(flat.shape)
+    order = counts.argsort()
     for start in range(0, len(flat), _BEAMS):
         rows = order[start : start + _BEAMS]
-        width = int(counts[min(start + _BEAMS, len(flat)) - 1])
+        width = int(counts[rows[-1]])
         gathered = functional.embedding(flat[rows, :width].clamp_min(0), vectors)
         products[rows, :width] = torch.bmm(gathered, beams[rows].unsqueeze(2)).squeeze(2)
     return products.view(states.shape)
+
+
+def _by_prefix(
+    beams: torch.Tensor,
+    vectors: torch.Tensor,
+    counts: torch.Tensor,
+    first: torch.Tensor,
+    place: torch.Tensor,
+    sizes: torch.Tensor,
+    num_children: int,
+) -> torch.Tensor:
+    """float32[n, C]: one product for all `beams` [n, D] behind a prefix, whose children are neighbours in `vectors`.
+
+    `counts` int64[n] children a beam; `first` int64[P] the first child of every prefix, `place` int64[n] the prefix of a
+    beam, `sizes` int64[P] beams a prefix.
+    """
+    order = place.argsort()
+    sorted_beams, widths = beams[order], counts[order].tolist()
+    products = beams.new_zeros(len(beams), num_children)
+    end = 0
+    for child, size in zip(first.tolist(), sizes.tolist(), strict=True):
+        start, end = end, end + size
+        width = widths[start]
+        torch.mm(sorted_beams[start:end], vectors[child : child + width].T, out=products[start:end, :width])
+    return torch.empty_like(products).index_copy_(0, order, products)

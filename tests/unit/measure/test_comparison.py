@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.measure.comparison import Comparison, pairs, popularity_slices, rows_of_run
+from genrec.measure.comparison import Comparison, best_first, pairs, popularity_slices, rows_of_run
 from genrec.metrics import ndcg
 
 COUNTS = np.arange(10)[::-1]
@@ -84,6 +84,25 @@ def test_a_run_compares_each_trained_model_with_its_start_and_every_baseline():
         ("rl", "sft"),
         *[(model, baseline) for model in ("sft", "rl") for baseline in ("popularity", "itemcf")],
     ]
+
+
+def test_a_part_of_a_score_is_neither_compared_nor_a_baseline_nor_last():
+    models = ["sft", "sft_ids", "sft_dense", "sft_transitions", "rl", "rl_ids", "popularity", "itemcf"]
+    rows = rows_of_run(models, "run")
+    assert {row.model: row.part_of for row in rows if row.part_of} == {
+        "sft_ids": "sft", "sft_dense": "sft", "sft_transitions": "sft", "rl_ids": "rl"
+    }  # fmt: skip
+    assert all(row.recipe == "run" and not row.final for row in rows if row.part_of)
+    assert pairs(rows) == pairs(rows_of_run(["sft", "rl", "popularity", "itemcf"], "run"))
+
+
+@given(st.permutations(["sft", "sft_ids", "sft_dense", "rl", "rl_ids", "itemcf"]))
+def test_the_parts_of_a_score_stand_behind_it_whatever_their_figures(order):
+    rows = rows_of_run(["sft", "sft_ids", "sft_dense", "rl", "rl_ids", "itemcf"], "run")
+    found = [row.model for row in best_first({row: order.index(row.model) for row in rows})]
+    whole = sorted(("sft", "rl", "itemcf"), key=order.index, reverse=True)
+    parts = {"sft": ["sft_ids", "sft_dense"], "rl": ["rl_ids"]}
+    assert found == [model for owner in whole for model in (owner, *parts.get(owner, []))]
 
 
 def test_recipes_meet_in_their_last_models():

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.errors import ConfigError, DataError
-from genrec.measure.decoding import count_invalid, decode_shard
+from genrec.measure.decoding import decode_shard
 from genrec.measure.evaluation import merge
 from genrec.measure.predictions import baseline_names, write_part
 from genrec.measure.rows import read_rows, shards
@@ -201,20 +201,6 @@ def test_baselines_never_learn_from_validation_or_test(world, tmp_path):
     counts = tables.read_table(world[0] / "catalogue.parquet")["train_count"].to_numpy()
     popular = tables.read_table(tmp_path / "0" / "popularity.keep.0000000000.parquet")["items"].to_pylist()
     assert popular == [np.argsort(-counts, kind="stable")[: CONFIG.beam_width].tolist()] * NUM_USERS
-
-
-def test_invalid_outputs_are_counted():
-    table = np.array([[0, 0], [0, 1], [1, 0]], dtype=np.int32)
-    items = np.array([[0, 1], [2, -1]], dtype=np.int32)
-    scores = np.array([[-1.0, -2.0], [-1.0, -np.inf]], dtype=np.float32)
-    sids = np.array([[[0, 0], [0, 1]], [[1, 0], [-1, -1]]])
-    assert count_invalid(items, scores, sids, table, None) == 0
-    assert count_invalid(items, scores, sids, table, [np.array([1, 0]), np.array([], int)]) == 2
-    assert count_invalid(items, scores, sids + 1, table, None) == 3
-    twice = np.array([[0, 0], [2, -1]], dtype=np.int32)
-    assert count_invalid(twice, scores, table[np.maximum(twice, 0)], table, None) == 1
-    unknown = np.array([[7, 1], [2, -1]], dtype=np.int32)
-    assert count_invalid(unknown, scores, sids, table, None) == 1
 
 
 def test_a_part_keeps_lists_ranks_and_scores(world, tmp_path):

@@ -27,6 +27,24 @@ def two(world):
     return [*a, world("b", 0, sft=0.4, rl=0.4, itemcf=0.3)]
 
 
+def test_an_rl_model_that_is_the_sft_model_has_no_row_unless_another_seed_has_one(world):
+    figures = {"sft": 0.5, "sft_ids": 0.4, "itemcf": 0.3}
+    same = [world("same", seed, unchanged=True, **figures) for seed in range(2)]
+    mixed = [world("mixed", 0, rl=0.9, **figures), world("mixed", 1, unchanged=True, **figures)]
+    made = compare_recipes([*same, *mixed], Path)
+    labels = [row["label"] for row in made["rows"]]
+    assert labels == [
+        "mixed after RL", "same sft", "same sft_ids", "mixed before RL", "mixed sft_ids", "itemcf"
+    ]  # fmt: skip
+    assert made["unchanged"] == {"same": True}
+    after = made["rows"][0]["metrics"]["hr@5"]["by_seed"]
+    assert after[0] > after[1] == made["rows"][3]["metrics"]["hr@5"]["by_seed"][1]
+    compared = {(pair["row"], pair["against"]) for pair in made["comparisons"]}
+    assert ("mixed after RL", "mixed before RL") in compared
+    assert not any("sft_ids" in label for pair in compared for label in pair)
+    assert made["rows"][2]["part_of"] == "sft"
+
+
 def test_every_recipe_stands_before_and_after_rl_and_a_common_baseline_once(two):
     made = compare_recipes(two, Path)
     labels = [r["label"] for r in made["rows"]]

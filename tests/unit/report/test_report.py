@@ -13,6 +13,7 @@ from genrec import tables
 from genrec.config import Config
 from genrec.measure.decoding import decode_shard
 from genrec.measure.evaluation import merge
+from genrec.measure.score_parts import MEASURED
 from genrec.report.page import duration, plots_of
 from genrec.report.report import page, write_report
 from genrec.report.results import terminal_rows
@@ -25,11 +26,13 @@ from tests.support.evaluate_tiny import (
     NUM_ITEMS,
     NUM_USERS,
     rank_baselines,
-    write_model,
+    write_joined_model,
     write_prepared,
     write_sid_artifact,
     write_summary,
 )
+
+PARTS = [f"sft_{part}" for part in MEASURED["sft"]]
 
 
 def write_ingest(folder):
@@ -56,7 +59,7 @@ def run(tmp_path_factory):
     root = tmp_path_factory.mktemp("run")
     prepared = write_prepared(root / "prepare")
     paths = {"ingest": write_ingest(root / "ingest"), "prepare": prepared, "sid": write_sid_artifact(root / "sid")}
-    model = write_model(root / "m", prepared)
+    model = write_joined_model(root / "m", prepared, paths["sid"], weight=0.5, share=0.3)
     for stage, names in (
         ("sft", ["loss", "valid_hr@10", "valid_ndcg@10"]),
         ("rl", ["reward", "kl", "hit_rate", "valid_ndcg@10"]),
@@ -64,10 +67,11 @@ def run(tmp_path_factory):
         paths[stage] = root / stage
         paths[stage].mkdir()
         write_log(paths[stage], names)
-        decode_shard(prepared, paths["sid"], model, None, stage, CONFIG, (0, NUM_USERS), root / "parts", device="cpu")
-    rank_baselines(prepared, CONFIG, root / "parts")
+    parts, of_all = root / "parts", (0, NUM_USERS)
+    decode_shard(prepared, paths["sid"], model, None, "sft", CONFIG, of_all, parts, alone=MEASURED["sft"], device="cpu")
+    rank_baselines(prepared, CONFIG, parts)
     paths["evaluate"] = root / "evaluate"
-    write_summary(paths["evaluate"], **merge(root / "parts", prepared, CONFIG, paths["evaluate"]))
+    write_summary(paths["evaluate"], **merge(parts, prepared, CONFIG, paths["evaluate"], identical={"rl": "sft"}))
     write_summary(paths["rl"], improved=False)
     write_summary(
         paths["ingest"],
@@ -138,7 +142,9 @@ def test_report_json_holds_what_others_rely_on(written):
     assert report["sid"]["collision_rate"] == 0
     assert report["sid"]["collision_rate_raw"] == pytest.approx(2 / NUM_ITEMS, abs=1e-6)
     assert len(report["sid"]["utilization"]) == 3
-    assert list(report["metrics"]) == ["sft", "rl", "popularity", "itemcf", "transitions"]
+    assert list(report["metrics"]) == ["sft", *PARTS, "rl", "popularity", "itemcf", "transitions"]
+    assert report["score"] == {"sft": {"ids": 0.5, "dense": 0.35, "transitions": 0.15}}
+    assert report["identical"] == {"rl": "sft"}
     assert {"hr@2", "hr@5_ci", "ndcg@5", "seen_kept"} <= set(report["metrics"]["rl"])
     assert report["decode"]["users_per_s"] > 0
     assert report["decode"]["invalid"] == 0
@@ -195,8 +201,30 @@ def test_every_section_of_a_complete_run_is_there(written):
         "config",
     ):
         assert f'id="{anchor}"' in page
-    assert page.count("<svg") == 16  # 5 of results, 3 of slices, 2 of sft, 4 of rl, codes, quarantine
+    assert page.count("<svg") == 15  # 4 of results, 3 of slices, 2 of sft, 4 of rl, codes, quarantine
     assert "the SFT weights were kept" in page
+
+
+def test_a_model_is_followed_by_the_parts_of_its_score_in_every_table(written):
+    _, report, page = written
+    tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    first_cells = [re.findall(r"<tr[^>]*><td>(\w+)</td>", table) for table in tables[:3]]
+    headline, other, lists = first_cells
+    place = headline.index("sft")
+    assert headline[place : place + 4] == lists[place : place + 4] == ["sft", *PARTS]
+    assert set(other) == {"sft", "popularity", "itemcf", "transitions"}
+    assert page.count('<tr class="part">') == 6
+    assert "sft_ids is sft by its semantic ids" in page
+    (told,) = (sentence for sentence in report["verdict"] if sentence.startswith("Score of sft: "))
+    assert told in page
+
+
+def test_a_model_that_is_the_one_before_it_has_a_line_and_no_row(written):
+    _, report, page = written
+    assert "Reinforcement learning found no better checkpoint: rl is the sft model." in report["verdict"]
+    assert "<td>rl</td>" not in page.partition('id="stages"')[0]
+    assert "What reinforcement learning changed" not in page
+    assert "rl" not in [row[0] for row in terminal_rows(report)[1]]
 
 
 def test_the_plots_of_a_page_can_be_had_from_it_again(run, written):
@@ -204,7 +232,7 @@ def test_the_plots_of_a_page_can_be_had_from_it_again(run, written):
     drawn = page(written[0], artifacts)
     found = plots_of(written[2])
     assert {name: len(plots) for name, plots in found.items() if plots} == {
-        "results": 5, "slices": 3, "sft": 2, "rl": 4, "sid": 1, "data": 1
+        "results": 4, "slices": 3, "sft": 2, "rl": 4, "sid": 1, "data": 1
     }  # fmt: skip
     assert [(p.title, p.note) for p in found["rl"]] == [(p.title, p.note) for p in drawn["training"]["rl"]]
     assert [p.svg.strip() for p in found["slices"]] == [p.svg.strip() for p in drawn["slices"]]
@@ -227,9 +255,9 @@ def test_a_run_that_stopped_early_has_a_shorter_report(run, last, tmp_path):
 def test_terminal_rows_are_text_best_first(written):
     columns, rows = terminal_rows(written[0])
     assert columns[:2] == ["Model", "HR@5"]
-    assert sorted(r[0] for r in rows) == sorted(written[0]["metrics"])
+    assert sorted(r[0] for r in rows) == sorted(set(written[0]["metrics"]) - {"rl"})
     assert all(len(r) == len(columns) and all(isinstance(c, str) for c in r) for r in rows)
-    figures = [float(r[3]) for r in rows]
+    figures = [float(r[3]) for r in rows if r[0] not in PARTS]
     assert figures == sorted(figures, reverse=True)
 
 

@@ -11,7 +11,7 @@ def _pair(row, against, difference, ci):
     return [{"model": row, "against": against, "metric": f"{m}@10", "difference": difference, "ci": ci, **common} for m in ("hr", "ndcg")]  # fmt: skip
 
 
-def _results(pairs, **values):
+def _results(pairs, more=None, **values):
     """Results of a run with these NDCG@10 by model; HR@10 is twice that."""
     metrics = {}
     for model, value in values.items():
@@ -19,7 +19,7 @@ def _results(pairs, **values):
         cis = {f"{name}_ci": [v - 0.01, v + 0.01] for name, v in figures.items()}
         metrics[model] = figures | cis | {"coverage@10": 0.5}
     protocol = {"headline_k": 10, "confidence": 0.95, "seen_items": "drop", "ks": [10]}
-    return of_run({"name": "run", "metrics": metrics, "comparisons": pairs, "protocol": protocol})
+    return of_run({"name": "run", "metrics": metrics, "comparisons": pairs, "protocol": protocol, **(more or {})})
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,55 @@ def test_the_verdict_says_who_is_ahead_and_whether_it_is_sure(gain, ci, expected
 
 
 def test_a_model_is_compared_with_the_one_it_was_trained_from():
-    text = words.sentences(_results(_pair("rl", "sft", 0, [0, 0]), sft=0.1, rl=0.1))
-    assert "run: reinforcement learning changed nothing" in text[1]
+    text = words.sentences(_results(_pair("rl", "sft", 0.01, [0.005, 0.02]), sft=0.1, rl=0.11))
+    assert "run: reinforcement learning pays: +0.0100" in text[1]
     assert text[-1].startswith("One seed each")
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"), [(60, "found no better checkpoint"), (None, "found no better checkpoint"), (0, "took no step")]
+)
+def test_a_run_whose_rl_returned_the_sft_model_says_so_in_one_line_and_has_one_model(steps, said):
+    more = {"identical": {"rl": "sft"}, "training": {"rl": {"steps": steps}}}
+    results = _results(_pair("sft", "itemcf", 0.01, [0.005, 0.02]), more, sft=0.1, rl=0.1, itemcf=0.09)
+    assert [row["label"] for row in results["rows"]] == ["sft", "itemcf"]
+    told = [
+        sentence for sentence in words.sentences(results) if "einforcement learning" in sentence or "rl" in sentence
+    ]
+    assert told == [f"Reinforcement learning {said}: rl is the sft model."]
+
+
+def test_recipes_whose_rl_returned_the_sft_model_are_named_where_there_are_several():
+    said = words.returned({"v1": True, "v2": False, "v3": True}, 4)
+    assert said[0] == "Reinforcement learning found no better checkpoint in v1, v3: rl is the sft model."
+    assert said[1] == "Reinforcement learning took no step in v2: rl is the sft model."
+
+
+def test_the_score_is_told_with_its_shares_and_what_each_part_reaches_alone():
+    figures = {"sft": 0.11, "sft_ids": 0.078, "sft_dense": 0.079, "sft_transitions": 0.08, "rl": 0.12, "rl_ids": 0.09}
+    shares = {"ids": 0.6, "dense": 0.28, "transitions": 0.12}
+    results = _results(_pair("rl", "sft", 0.01, [0, 0.02]), {"score": {"sft": shares, "rl": shares}}, **figures)
+    made = "semantic ids 60%, dense head 28%, transition table 12%; alone on test: semantic ids"
+    assert words.compositions(results["rows"], 10) == [
+        f"Score of sft: {made} 0.0780, dense head 0.0790, transition table 0.0800 NDCG@10.",
+        f"Score of rl: {made} 0.0900 NDCG@10.",
+    ]
+    assert set(words.compositions(results["rows"], 10)) < set(words.sentences(results))
+    assert [row["label"] for row in results["rows"]] == [
+        "rl",
+        "rl_ids",
+        "sft",
+        "sft_ids",
+        "sft_dense",
+        "sft_transitions",
+    ]
+    assert "sft_transitions is sft by its transition table" in words.parts_in_words(results["rows"])
+
+
+def test_a_score_of_semantic_ids_alone_is_told_so():
+    results = _results([], {"score": {"sft": {"ids": 1.0}}}, sft=0.11, itemcf=0.1)
+    assert words.compositions(results["rows"], 10) == ["Score of sft: semantic ids 100%."]
+    assert words.parts_in_words(results["rows"]) == ""
 
 
 def test_a_run_of_baselines_says_so():
@@ -62,7 +108,7 @@ def test_a_run_of_baselines_says_so():
         ([0.01, 0.03], "reinforcement learning pays"),
         ([-0.01, 0.05], "does not measurably pay here"),
         ([-0.03, -0.01], "harms"),
-        ([0, 0], "changed nothing"),
+        ([0, 0], "does not measurably pay here"),
     ],
 )
 def test_what_reinforcement_learning_did_follows_the_interval(ci, expected):

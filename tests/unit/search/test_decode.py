@@ -76,10 +76,18 @@ def test_an_empty_allowed_set_gives_an_empty_list():
 def test_lists_do_not_depend_on_who_shares_the_batch():
     policy, trie = tiny_policy(2), Trie.from_sids(SIDS, NUM_CODES)
     histories = random_histories([0, 7, 3, 1, 5], NUM_ITEMS, 2)
-    items, scores = rank_users(policy, histories, SIDS, trie, 10, banned=histories, batch_size=2)
+    told = []
+    items, scores = rank_users(
+        policy, histories, SIDS, trie, 10, banned=histories, batch_size=2, on_batch=lambda *batch: told.append(batch)
+    )
     alone, alone_scores = rank_users(policy, histories, SIDS, trie, 10, banned=histories, batch_size=1)
     np.testing.assert_array_equal(items, alone)
     np.testing.assert_allclose(scores, alone_scores, atol=1e-5)
+    assert sorted(np.concatenate([rows for rows, _ in told]).tolist()) == list(range(len(histories)))
+    for rows, found in told:
+        np.testing.assert_array_equal(found.items.numpy(), items[rows])
+        listed = found.items >= 0
+        np.testing.assert_array_equal(found.sids[listed].numpy(), SIDS[found.items[listed]])
 
 
 def test_samples_follow_the_renormalised_probabilities():
