@@ -31,7 +31,9 @@ class ValidRewards:
         rows = validation.rows
         self.event_names, self.events = tuple(known), number[codes[rows]] if len(names) else np.empty(0, np.int64)
         wanted = num_following(terms)
-        self.following = following(users, lengths, items, wanted)[rows] if wanted else None
+        self.following, self.following_events = (
+            following(users, lengths, column, wanted)[rows] if wanted else None for column in (items, number[codes])
+        )
         self.validation, self.terms = validation, terms
         self.context = context._replace(event_names=self.event_names, from_training=False)
 
@@ -50,18 +52,18 @@ class ValidRewards:
 
     def _part(self, items: np.ndarray, rows: slice) -> np.ndarray:
         device, valid = self.context.sids.device, self.validation
-        context = self.context.for_prompts(
-            valid.histories[rows], self.events[rows], None if self.following is None else self.following[rows]
-        )
+        following, events = (None if a is None else a[rows] for a in (self.following, self.following_events))
+        context = self.context.for_prompts(valid.histories[rows], self.events[rows], following, events)
         listed = torch.from_numpy(items[rows, :CUTOFF].astype(np.int64)).to(device)
         target = torch.from_numpy(valid.targets[rows].astype(np.int64)).to(device)
         count = (listed >= 0).sum(dim=1).clamp(min=1)
         return (term_rewards(self.terms, listed, target, context).double().sum(dim=2) / count).T.cpu().numpy()
 
 
-def following(users: np.ndarray, lengths: np.ndarray, targets: np.ndarray, num: int) -> np.ndarray:
-    """The target of each of n rows and the events after it, as far as other rows hold them without a gap: int64[n, num],
-    then -1. `users`, `lengths` (events before the target) and `targets` are columns [n] of valid.parquet.
+def following(users: np.ndarray, lengths: np.ndarray, values: np.ndarray, num: int) -> np.ndarray:
+    """The value of each of n rows (its target, or the target's event) and those of the user's next events, as far as
+    other rows hold them without a gap: int64[n, num], then -1. `users` and `lengths` (events before the target) are
+    columns [n] of valid.parquet.
     """
     order = np.lexsort((lengths, users))
     place = np.empty(len(order), dtype=np.int64)
@@ -70,4 +72,4 @@ def following(users: np.ndarray, lengths: np.ndarray, targets: np.ndarray, num: 
     after = place[:, None] + steps
     rows = order[np.minimum(after, len(order) - 1)]
     joined = (users[rows] == users[:, None]) & (lengths[rows] == lengths[:, None] + steps) & (after < len(order))
-    return np.where(np.logical_and.accumulate(joined, axis=1), targets[rows], -1).astype(np.int64)
+    return np.where(np.logical_and.accumulate(joined, axis=1), values[rows], -1).astype(np.int64)

@@ -52,8 +52,7 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("gains")
     world = partial(write_run, root, write_prepared(root / "prepare-0"))
     runs = [world("a", seed, sft=0.5, rl=0.9, itemcf=0.3) for seed in range(3)]
-    same = world("b", 0, sft=0.4, itemcf=0.3)
-    same["metrics"]["rl"], same["identical"] = same["metrics"]["sft"], {"rl": "sft"}
+    same = world("b", 0, unchanged=True, sft=0.4, itemcf=0.3)
     for run in (*runs, same):
         run["config"]["reported"] = {"rl_over_sft": 0.14, "sft_over_itemcf": None}
         run["config"]["rl"]["rewards"] = [{"name": "exact_hit"}, {"name": "category_diversity"}]
