@@ -28,7 +28,7 @@ run: $(READY)  ## the whole pipeline on the built-in synthetic shop
 	$(BIN)/python -m flows run --config conf/demo.yaml
 
 test: $(READY)  ## the default tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 test-slow: $(READY)  ## the slow tests: kills and crashes, the UI, a cluster, S3, secrets, the README's figures
 	$(BIN)/python -m pytest -m slow --durations=25

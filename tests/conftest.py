@@ -11,6 +11,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """For runs in several processes (`--dist loadgroup`): a file stays together, and so do all that share a Prefect server
+    or a Ray of their session.
+    """
+    for item in items:
+        shared = {"prefect_server", "ray_cluster"} & set(item.fixturenames)
+        item.add_marker(pytest.mark.xdist_group("cluster" if shared else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory):
     """A Prefect API for flows run inside the test process."""

@@ -108,7 +108,7 @@ class RlConfig(Chosen):
     empty_groups: Literal["repair", "skip", "keep"] = Field(
         "skip",
         description="Groups without a hit: put the target in the place of the last candidate, skip them, or keep them "
-        "as they are (for rewards that need no hit, and for ppo).",
+        "as they are (for rewards that need no hit, for ppo and for distillation).",
     )
     target_anchor: float = Field(
         0.1,

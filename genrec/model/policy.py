@@ -166,11 +166,10 @@ class Policy:
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
         """bfloat16 autocast where `forward_dtype` asks for it; nothing otherwise."""
-        if self.forward_dtype != torch.bfloat16:
-            yield
-            return
-        half = torch.autocast(self.device.type, dtype=torch.bfloat16)
-        with adapter.inputs_as_they_are(self._casting_layers), half:
+        with contextlib.ExitStack() as stack:
+            if self.forward_dtype == torch.bfloat16:
+                stack.enter_context(adapter.inputs_as_they_are(self._casting_layers))
+                stack.enter_context(torch.autocast(self.device.type, dtype=torch.bfloat16))
             yield
 
     @contextlib.contextmanager
@@ -242,18 +241,12 @@ class Policy:
         return rows.view(self.vocab.num_levels, self.vocab.num_codes, -1)
 
     def level_logits(self, hidden: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """float32 logits over the codes of a level, from float32 products whatever the body computes in.
+        """float32 logits over the codes of a level by their rows alone.
 
-        Rounded to bfloat16, logits near 10 would lie 1/16 apart: ties in a beam, and noise in a probability ratio. With
-        `rows` [K, D] (one entry of `head_rows`): hidden [..., D] -> [..., K]. Without: hidden [..., L, D] -> [..., L, K],
+        With `rows` [K, D] (one entry of `head_rows`): hidden [..., D] -> [..., K]. Without: hidden [..., L, D] -> [..., L, K],
         each level against its own rows.
         """
-        with precision.in_float32(hidden.device):
-            if rows is not None:
-                return hidden.float() @ rows.float().T
-            heads = self.head_rows().float()
-            flat = hidden.float().reshape(-1, *hidden.shape[-2:]).transpose(0, 1)  # [L, T, D]
-            return (flat @ heads.transpose(1, 2)).transpose(0, 1).reshape(*hidden.shape[:-1], -1)
+        return precision.products(hidden, self.head_rows() if rows is None else rows)
 
     def code_logits(self, hidden: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """float32[T, L, K], differentiable: the output's logits of the states [T, L, D] that predict ids int64[T, L].

@@ -20,6 +20,18 @@ def in_float32(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, enabled=False)
 
 
+def products(hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """float32 products of states [..., D] with `rows` [K, D], -> [..., K]; or of [..., L, D] with [L, K, D], each level with
+    its own, -> [..., L, K]. Whatever the body computes in: rounded to bfloat16, logits near 10 would lie 1/16 apart,
+    which is ties in a beam and noise in a probability ratio.
+    """
+    with in_float32(hidden.device):
+        if rows.dim() == 2:
+            return hidden.float() @ rows.float().T
+        flat = hidden.float().reshape(-1, *hidden.shape[-2:]).transpose(0, 1)  # [L, T, D]
+        return (flat @ rows.float().transpose(1, 2)).transpose(0, 1).reshape(*hidden.shape[:-1], -1)
+
+
 def frozen_dtype(compute: torch.dtype, device: torch.device) -> torch.dtype:
     """What weights that are not trained are stored in where products are taken in `compute`.
 

@@ -39,10 +39,12 @@ def _differences(results: Results) -> list[Plot]:
     final = next((row["label"] for row in trained if row["final"]), None)
     sft_of = {row["recipe"]: row["label"] for row in trained if row["model"] == "sft"}
     start = {row["label"]: sft_of.get(row["recipe"]) for row in trained}
+    place = {row["label"]: i for i, row in enumerate(rows)}
     pairs = [pair for pair in results["comparisons"] if pair["metric"] == metric]
+    pairs.sort(key=lambda pair: (place[pair["row"]], place[pair["against"]]))
     groups = {
         f"{final} against the others": [(f"vs {p['against']}", p) for p in pairs if p["row"] == final],
-        "Against the best baseline": [(p["row"], p) for p in pairs if p["against"] == best],
+        "Against the best baseline": [(p["row"], p) for p in pairs if p["against"] == best and len(trained) > 1],
         "What reinforcement learning changed": [(p["row"], p) for p in pairs if p["against"] == start[p["row"]]],
     }
     note, x_label = _PAIRED.format(results["confidence"]), f"difference in {metric.upper()}"

@@ -121,6 +121,9 @@ def test_retrain_is_started_through_its_form_and_its_results_are_opened(ui, serv
     report.get_by_text("popularity").first.wait_for()
     assert report.url.startswith(f"{served.url}/reports/"), "the link leads to another port"
     _shoot(report, "followed")
+    report.set_viewport_size({"width": 390, "height": 844})
+    assert report.evaluate("document.documentElement.scrollWidth") == 390, "the page is wider than a phone"
+    _shoot(report, "phone")
     report.close()
 
 

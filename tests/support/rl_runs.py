@@ -29,6 +29,7 @@ PPO = {
     "max_kl": 100.0,
     "patience": 100,
 }
+REWARD_GATE = {"metric": "reward", "max_loss": 0.5, "confidence": 0.5}
 
 
 def write_shop(folder: Path) -> dict[str, Any]:

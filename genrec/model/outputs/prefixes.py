@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from genrec.errors import DataError
-from genrec.model.precision import in_float32
+from genrec.model.precision import in_float32, products
 from genrec.search.trie import Children
 from genrec.variants import setting
 
@@ -59,8 +59,7 @@ class Output:
             states = hidden[:, level] + hidden[:, 0] if level and self._adds_history else hidden[:, level]
             if level == 0:
                 vectors = items.node_vectors(0, None, rows[0])
-                with in_float32(hidden.device):
-                    found = states.float() @ vectors.T
+                found = products(states, vectors)
                 following = trie.codes(0).expand_as(found)
             else:
                 children = trie.children(level, state.unsqueeze(1))
@@ -86,9 +85,9 @@ def _children_logits(
     """float32[T, C] of hidden [T, D] against the nodes `states` int64[T, C] (-1: anything), `rows` [K, D] being the codes'."""
     distinct, place = states.clamp_min(0).unique(return_inverse=True)
     vectors = items.node_vectors(level, distinct, rows)
+    if len(distinct) <= _DENSE_FACTOR * states.shape[1]:
+        return products(hidden, vectors).gather(1, place)
     with in_float32(hidden.device):
-        if len(distinct) <= _DENSE_FACTOR * states.shape[1]:
-            return (hidden.float() @ vectors.T).gather(1, place)
         gathered = functional.embedding(place, vectors)
         return torch.bmm(gathered, hidden.float().unsqueeze(2)).squeeze(2)
 
@@ -112,16 +111,16 @@ class _Nodes:
         vectors, there = self._levels[level], children.states >= 0
         if level and self._adds_history:
             hidden = hidden + first.unsqueeze(1)
-        with in_float32(hidden.device):
-            if level == 0:  # the root's children are all nodes of the level, in their order
-                logits = hidden.float() @ vectors.T
-            else:
-                logits = _gathered_products(hidden.float(), vectors, children.states)
+        if level == 0:  # the root's children are all nodes of the level, in their order
+            logits = products(hidden, vectors)
+        else:
+            with in_float32(hidden.device):
+                logits = _children_products(hidden.float(), vectors, children.states)
         lowest = torch.finfo(logits.dtype).min  # finite: a beam without children must not turn into nan
         return logits.masked_fill_(~there, lowest).log_softmax(-1)
 
 
-def _gathered_products(hidden: torch.Tensor, vectors: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+def _children_products(hidden: torch.Tensor, vectors: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
     """float32[B, W, C] of hidden [B, W, D] against the rows `states` int64[B, W, C] of `vectors` [S, D]; -1, always last of
     a prefix, gives anything.
     """
@@ -133,14 +132,14 @@ def _gathered_products(hidden: torch.Tensor, vectors: torch.Tensor, states: torc
     if int(counts.sum()) * vectors.shape[1] >= len(first) * _NUMBERS_A_CALL:
         return _by_prefix(beams, vectors, counts, first, place, sizes, flat.shape[1]).view(states.shape)
     # Few prefixes have as many children as the widest: taken by their number, little of what is gathered is padding.
-    products = beams.new_zeros(flat.shape)
+    found = beams.new_zeros(flat.shape)
     order = counts.argsort()
     for start in range(0, len(flat), _BEAMS):
         rows = order[start : start + _BEAMS]
         width = int(counts[rows[-1]])
         gathered = functional.embedding(flat[rows, :width].clamp_min(0), vectors)
-        products[rows, :width] = torch.bmm(gathered, beams[rows].unsqueeze(2)).squeeze(2)
-    return products.view(states.shape)
+        found[rows, :width] = torch.bmm(gathered, beams[rows].unsqueeze(2)).squeeze(2)
+    return found.view(states.shape)
 
 
 def _by_prefix(
@@ -159,10 +158,10 @@ def _by_prefix(
     """
     order = place.argsort()
     sorted_beams, widths = beams[order], counts[order].tolist()
-    products = beams.new_zeros(len(beams), num_children)
+    found = beams.new_zeros(len(beams), num_children)
     end = 0
     for child, size in zip(first.tolist(), sizes.tolist(), strict=True):
         start, end = end, end + size
         width = widths[start]
-        torch.mm(sorted_beams[start:end], vectors[child : child + width].T, out=products[start:end, :width])
-    return torch.empty_like(products).index_copy_(0, order, products)
+        torch.mm(sorted_beams[start:end], vectors[child : child + width].T, out=found[start:end, :width])
+    return torch.empty_like(found).index_copy_(0, order, found)

@@ -22,12 +22,20 @@ from genrec.train.rl.objective import Estimates, Loss, Tokens
 from genrec.train.rl.prompts import PromptSet
 from genrec.train.rl.reward_context import RewardContext
 from genrec.train.rl.rewarding import Term, mean_rewards, total_reward
+from genrec.train.rl.teacher import build_teacher
 from genrec.train.rl.value_head import ValueHead
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig
 
 _KL_GAIN = 0.1  # how fast the coefficient follows the target (Ziegler et al. 2019, arXiv 1909.08593, section 2.2)
+
+
+class Frozen(NamedTuple):
+    """What the reference says of a micro-batch."""
+
+    log_probs: torch.Tensor  # float32[b, g, L]
+    teacher: torch.Tensor | None  # float32[b, G], of the algorithm's teacher, where it has one
 
 
 class Batch(NamedTuple):
@@ -42,8 +50,8 @@ class Learner:
     """Holds the policy, its optimizer and a frozen copy of the weights training started from (the reference).
 
     The reference is the SFT model. Where that is an adapter, it is the adapter as it was: switched off, the frozen
-    base without any fine-tuning would be left. Raises nothing at construction; `update` raises TrainingError for a loss
-    or gradient that is not finite.
+    base without any fine-tuning would be left. Raises ConfigError for a teacher that the model does not carry; `update`
+    raises TrainingError for a loss or gradient that is not finite.
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class Learner:
         self.kl_coef = config.kl_coef
         self.sids = context.sids.cpu().numpy()
         self.algorithm, self.options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
+        self.teacher = build_teacher(policy, config)
         self.parameters = policy.trainable_parameters()
         self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.critic = None
@@ -102,7 +111,7 @@ class Learner:
         batches = self._batches(prompts, groups)
         values = self._values(batches, groups)
         judged = self.algorithm.estimate(rewards, values, self._valid(groups), self.options)
-        reference = self._reference_log_probs(batches)
+        reference = self._judge(batches, groups)
         old: list[torch.Tensor] = []
         for inner in range(self.options.inner_steps):
             figures |= self._optimizer_step(step, inner, batches, groups, judged, values, reference, old)
@@ -153,9 +162,17 @@ class Learner:
         return self.group.sum_(values)
 
     @torch.no_grad()
-    def _reference_log_probs(self, batches: list[Batch]) -> list[torch.Tensor]:
+    def _judge(self, batches: list[Batch], groups: Groups) -> list[Frozen]:
+        """Micro-batches in the eyes of the reference, which the teacher is a part of."""
+        judged = []
         with self.weights(self.reference):
-            return [self.policy.candidate_log_probs(batch.prompts, batch.sids) for batch in batches]
+            for batch in batches:
+                log_probs, hidden = self.policy.candidate_scores(batch.prompts, batch.sids)
+                said = None
+                if self.teacher is not None:
+                    said = self.teacher.log_probs(hidden[:, 0, 0], batch.prompts, groups.items[batch.rows])
+                judged.append(Frozen(log_probs, said))
+        return judged
 
     def _optimizer_step(
         self,
@@ -165,7 +182,7 @@ class Learner:
         groups: Groups,
         judged: Estimates,
         old_values: torch.Tensor | None,
-        reference: list[torch.Tensor],
+        reference: list[Frozen],
         old: list[torch.Tensor],
     ) -> dict[str, float]:
         """One step of the optimizer on all micro-batches; fills `old` when inner is 0."""
@@ -186,12 +203,13 @@ class Learner:
             tokens = Tokens(
                 log_probs=log_probs[:, :num_candidates],
                 old_log_probs=old[place][:, :num_candidates],
-                reference_log_probs=reference[place][:, :num_candidates],
+                reference_log_probs=reference[place].log_probs[:, :num_candidates],
                 advantage=judged.advantage[rows],
                 valid=valid[rows],
                 values=None if self.critic is None else self._new_values(hidden[:, :num_candidates]),
                 old_values=None if old_values is None else old_values[rows],
                 returns=None if judged.returns is None else judged.returns[rows],
+                teacher=reference[place].teacher,
             )
             terms = self.algorithm.loss(tokens, self.options)
             value, parts = self._objective(terms, log_probs)

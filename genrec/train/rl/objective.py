@@ -26,31 +26,33 @@ class Tokens(NamedTuple):
     values: torch.Tensor | None = None  # of the value head, with gradient
     old_values: torch.Tensor | None = None  # before the first inner step
     returns: torch.Tensor | None = None
+    teacher: torch.Tensor | None = None  # float32[B, G], log-probabilities of whole candidates; -inf: nothing to say
 
 
 class Loss(NamedTuple):
     """Per-prompt means over valid candidates and levels, float32[B] each; the caller averages over the whole batch."""
 
-    policy: torch.Tensor  # clipped surrogate, to be minimised
+    policy: torch.Tensor  # clipped surrogate or divergence, to be minimised
     kl: torch.Tensor  # estimate of KL(policy || reference) a token, nats
     clipped: torch.Tensor  # share of tokens whose gradient the clipping cut off (no gradient)
     value: torch.Tensor | None = None  # weighted loss of the value head, where the algorithm has one
 
 
 def policy_loss(tokens: Tokens, clip_epsilon: float) -> Loss:
-    """The clipped surrogate of PPO (arXiv 1707.06347, equation 7) and the KL term, token by token.
-
-    KL: exp(d) - d - 1 with d = reference - policy (Schulman's k3: never negative).
-    """
+    """The clipped surrogate of PPO (arXiv 1707.06347, equation 7) and the KL term, token by token."""
     ratio = torch.exp(tokens.log_probs - tokens.old_log_probs)
     gain = tokens.advantage
     clipped_ratio = ratio.clamp(1.0 - clip_epsilon, 1.0 + clip_epsilon)
     surrogate = torch.minimum(ratio * gain, clipped_ratio * gain)
-    difference = tokens.reference_log_probs - tokens.log_probs
-    kl = torch.exp(difference) - difference - 1.0
     clipped = (ratio * gain > clipped_ratio * gain).float()
     valid = tokens.valid
-    return Loss(-mean(surrogate, valid), mean(kl, valid), mean(clipped, valid).detach())
+    return Loss(-mean(surrogate, valid), kl_estimate(tokens), mean(clipped, valid).detach())
+
+
+def kl_estimate(tokens: Tokens) -> torch.Tensor:
+    """KL(policy || reference) a token, [B]: exp(d) - d - 1 with d = reference - policy (Schulman's k3: never negative)."""
+    difference = tokens.reference_log_probs - tokens.log_probs
+    return mean(torch.exp(difference) - difference - 1.0, tokens.valid)
 
 
 def mean(values: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

@@ -33,6 +33,7 @@ from genrec.train.rl.rollout import (
     load_policy,
 )
 from genrec.train.rl.state import RlState
+from genrec.train.rl.teacher import build_teacher
 from genrec.train.rl.valid_rewards import ValidRewards
 from genrec.train.validation import Validation
 
@@ -70,7 +71,8 @@ def train_rl(
     """
     policy, trie, table = load_policy(sft, base, sids, config, max_history)
     terms = build_terms(config.rewards)
-    ahead = max(policy.transition_window, num_following(terms))
+    teacher = build_teacher(policy, config)
+    ahead = max(policy.transition_window, num_following(terms), 0 if teacher is None else teacher.window)
     source = PromptSource(tables.TRAIN_FILE.path(prepared), seed, ahead)
     context = read_context(
         tables.CATALOGUE_FILE.path(prepared), table, source.event_names, policy.device, source.sequences

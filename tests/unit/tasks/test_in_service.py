@@ -79,8 +79,8 @@ def decided(tmp_path_factory):
         current_rl=artifact("rl", current),
     )
     for bounds in ((0, 5), (5, NUM_USERS)):
-        decode_shard(prepared, sids, new, None, "rl", config.evaluate, bounds, root / "parts", device="cpu")
-    merge(root / "parts", prepared, config.evaluate, root / "evaluate")
+        decode_shard(prepared, sids, new, None, "sft", config.evaluate, bounds, root / "parts", device="cpu")
+    merge(root / "parts", prepared, config.evaluate, root / "evaluate", identical={"rl": "sft"})
     return root, config, calls, summary
 
 

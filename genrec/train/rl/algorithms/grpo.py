@@ -29,6 +29,7 @@ class Config:
 
 
 NEEDS_VALUES = False
+NEEDS_TEACHER = False
 ADVANTAGE_EPSILON = 1e-4  # keeps the advantages of nearly equal rewards finite
 
 

@@ -45,6 +45,7 @@ class Config:
 
 
 NEEDS_VALUES = True
+NEEDS_TEACHER = False
 _EPSILON = 1e-8
 
 
