@@ -6,6 +6,7 @@ from operator import attrgetter
 import pytest
 import yaml
 
+from genrec import variants
 from genrec.config.load import load_config
 from tests.e2e.conftest import ROOT, SHOP, TINY
 
@@ -48,6 +49,20 @@ def test_a_recipe_spells_out_every_choice_that_makes_it_what_it_is():
         assert {"embed", "sid", "base", "sft", "rl", "evaluate"} <= written.keys()
         assert {"adapter", "loss", "sampler", "alignment", "batch_size", "patience"} <= written["sft"].keys()
         assert {"algorithm", "group_size", "rewards", "rollout"} <= written["rl"].keys()
+
+
+def test_a_recipe_is_kept_for_the_figures_that_its_reward_pays_for():
+    paid = {}
+    for path in RECIPES:
+        rl = load_config([path]).rl
+        rewards = (variants.load(rl.rewards[0].variant_package, term.name) for term in rl.rewards)
+        paid[path.stem[:2], rl.gate.metric] = {figure for reward in rewards for figure in reward.PAYS_FOR}
+    assert paid == {
+        ("v1", "ndcg@10"): {"hr", "ndcg"},
+        ("v2", "reward"): {"hr", "ndcg", "categories"},
+        ("v3", "reward"): {"hr", "ndcg", "categories", "new_items"},
+        ("v4", "reward"): {"hr", "purchases", "repeats"},
+    }
 
 
 @pytest.fixture(scope="module")
