@@ -82,7 +82,7 @@ def _section(title: str, text: str, model: type[BaseModel]) -> str:
 def _show(value: Any) -> str:
     if value is PydanticUndefined:
         return "required"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(_show(v) for v in value) + "]"
     if isinstance(value, Chosen):
         return str(getattr(value, value.variant_field))

@@ -8,18 +8,19 @@ from genrec.config.section import Chosen, Section, _options, _rewards_from_names
 
 _BASELINES = (
     *("popularity", "recent_popularity", "content", "itemcf", "usercf", "swing", "als", "item2vec", "transitions"),
-    "sasrec",
+    *("transition_rings", "sasrec"),
 )
 
 
 class RecallConfig(Chosen):
-    """One baseline."""
+    """One baseline. Options that are not set here are chosen on validation, where the baseline has a choice."""
 
     name: str = Field(description="Baseline: a module of genrec/recall.")
     options: dict[str, Any] = _options()
 
     variant_package: ClassVar[str] = "genrec.recall"
     variant_field: ClassVar[str] = "name"
+    fills_defaults: ClassVar[bool] = False
 
 
 class EvaluateConfig(Section):
@@ -36,6 +37,12 @@ class EvaluateConfig(Section):
     baselines: Annotated[list[RecallConfig], BeforeValidator(_rewards_from_names)] = Field(
         default_factory=lambda: [RecallConfig(name=name) for name in _BASELINES],
         description="Baselines fitted on the same split and ranked beside the models; by default all there are.",
+    )
+    choice_users: int = Field(
+        4000,
+        ge=0,
+        description="Validation users (a fixed random sample) on whom a baseline's own options are chosen, by NDCG@10 with "
+        "seen items dropped; 0 takes the defaults.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32",

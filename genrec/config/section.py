@@ -88,10 +88,11 @@ def depth() -> Depth:
 
 
 class Chosen(Section):
-    """A section that chooses a variant by name and carries that variant's options, validated and completed."""
+    """A section that chooses a variant by name and carries that variant's options, validated, as a rule completed."""
 
     variant_package: ClassVar[str]  # where the variants are
     variant_field: ClassVar[str] = "method"  # the setting that names one
+    fills_defaults: ClassVar[bool] = True  # of the options; False where it matters which ones were written
     if TYPE_CHECKING:
         options: dict[str, Any]
 
@@ -104,7 +105,8 @@ class Chosen(Section):
         if how_far == "names" or (how_far == "written" and not self.options):
             return self
         try:
-            options = options_model(package, name).model_validate(self.options).model_dump()
+            checked = options_model(package, name).model_validate(self.options)
+            options = checked.model_dump(exclude_unset=not self.fills_defaults)
         except ValidationError as error:
             raise OptionsError(error) from None
         object.__setattr__(self, "options", options)

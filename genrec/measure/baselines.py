@@ -1,9 +1,11 @@
 """The baselines stage: every configured baseline fitted on the training sequences and ranked for all test rows.
 
-Apart from evaluate, so that a change of the models does not train a baseline again. Each baseline can be fitted on
-another machine: `rank_baseline` for each, then `finish`.
+A baseline's own options are chosen on validation, as the shares of a model's score are: what validation may decide for
+one side of a comparison it decides for the other. Apart from evaluate, so that a change of the models does not train a
+baseline again. Each baseline can be fitted on another machine: `rank_baseline` for each, then `finish`.
 """
 
+import dataclasses
 import json
 import time
 from collections.abc import Sequence
@@ -11,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from genrec import tables, variants
-from genrec.config import EvaluateConfig
+from genrec.config import EvaluateConfig, RecallConfig
 from genrec.embed.vectors import read_item_vectors
 from genrec.measure.predictions import PROTOCOLS, baseline_names, write_counts, write_part
 from genrec.measure.rows import read_rows
 from genrec.progress import Progress, silent
+from genrec.recall.parts.choice import Choice, choose
 from genrec.recall.parts.ranking import rank
 from genrec.recall.parts.scorer import Held, Training
 from genrec.tables import ragged
@@ -32,42 +35,69 @@ def rank_baseline(
 ) -> dict[str, Any]:
     """Fit baseline `index` of the config and write its two parts (seen items dropped and kept) into `out`.
 
-    A baseline reads the whole history of a test row (validation event included) as the models do, but never learns
-    from it. Returns {model, fit_seconds, rank_seconds, users}: `rank_seconds` is for both protocols.
+    The options that the config leaves open are chosen on validation rows (`genrec.recall.parts.choice`). A baseline reads
+    the whole history of a test row (validation event included) as the models do, but never learns from it.
+
+    Returns {model, choice, fit_seconds, choose_seconds, rank_seconds, users}: `choice` is what baselines.json says of it,
+    `fit_seconds` is one fit with the options chosen, `choose_seconds` all that was tried, that fit included, and
+    `rank_seconds` is for both protocols.
     """
     name, baseline = baseline_names(config.baselines)[index], config.baselines[index]
     rows = read_rows(prepared, "test")
     data = read_training(
         prepared, vectors, seed, lambda done, total, note="", /, **values: progress(done / total, 1, note, **values)
     )
-    module, options = variants.build("genrec.recall", baseline.name, baseline.options)
     progress(0, 1, name)
     began = time.perf_counter()
-    scorer = module.fit(data, options)
-    fitted = time.perf_counter()
+    choice = choose(variants.load("genrec.recall", baseline.name), baseline.options, data, config.choice_users)
+    chosen = time.perf_counter()
     for protocol in PROTOCOLS:
-        items, scores = rank(scorer, rows.histories, config.beam_width, protocol == "drop")
+        items, scores = rank(choice.scorer, rows.histories, config.beam_width, protocol == "drop")
         write_part(out, name, protocol, 0, rows, items, scores)
     ranked = time.perf_counter()
     write_counts(out, name, 0, users=len(rows), invalid=0)
     progress(1, 1, name)
-    return {"model": name, "fit_seconds": fitted - began, "rank_seconds": ranked - fitted, "users": len(rows)}
+    return {
+        "model": name,
+        "choice": _described(baseline, choice),
+        "fit_seconds": choice.fit_seconds,
+        "choose_seconds": chosen - began,
+        "rank_seconds": ranked - chosen,
+        "users": len(rows),
+    }
+
+
+def _described(baseline: RecallConfig, choice: Choice) -> dict[str, Any]:
+    """A baseline's variant, all its options, those that the config sets, and the validation figures of all candidates.
+
+    `tried` is in the order of trying, {options: what differs from the first candidate, hr@10, ndcg@10}; empty where
+    nothing was to choose.
+    """
+    return {
+        "name": baseline.name,
+        "options": dataclasses.asdict(choice.options),
+        "set": sorted(baseline.options),
+        "valid_users": choice.users,
+        "tried": choice.tried,
+    }
 
 
 def finish(config: EvaluateConfig, records: Sequence[dict[str, Any]], out: Path) -> dict[str, Any]:
-    """Write baselines.json (names and settings); returns a summary with what each baseline cost."""
-    named = zip(baseline_names(config.baselines), config.baselines, strict=True)
-    listed = {name: {"name": baseline.name, "options": baseline.options} for name, baseline in named}
+    """Write baselines.json (options and how they were chosen); returns a summary that adds what each baseline cost."""
+    described = {record["model"]: record["choice"] for record in records}
+    listed = {name: described[name] for name in baseline_names(config.baselines)}
     out.mkdir(parents=True, exist_ok=True)
     (out / "baselines.json").write_text(json.dumps(listed, indent=1) + "\n")
-    costs = {
+    summary = {
         record["model"]: {
             "fit_seconds": round(record["fit_seconds"], 3),
+            "choose_seconds": round(record["choose_seconds"], 3),
             "users_per_s": len(PROTOCOLS) * record["users"] / max(record["rank_seconds"], 1e-9),
+            **record["choice"],
         }
         for record in records
     }
-    return {"baselines": costs}
+    return {"baselines": summary}
 
 
 def read_training(prepared: Path, vectors: Path | None, seed: int, progress: Progress) -> Training:

@@ -31,6 +31,15 @@ class Config:
     )
 
 
+CHOICES = {
+    "history_decay": (0.6, 0.8, 1.0),
+    "regularization": (0.03, 1.0),
+    "factors": (64, 128),
+    "alpha": (3.0, 10.0, 30.0),
+}
+RANKING = ("history_decay",)
+
+
 class Factors:
     """Scorer by inner products."""
 
@@ -47,6 +56,10 @@ class Factors:
         with threadpool_limits(1, "blas"):
             users = self.model.recalculate_user(np.arange(len(histories)), weights)
         return rank_unknown_last(users @ self.model.item_factors.T, self.known)
+
+    def with_options(self, options: Config) -> "Factors":
+        """The same factors with the decay of the options."""
+        return Factors(self.model, self.known, options.history_decay)
 
 
 def fit(data: Training, options: Config) -> Factors | ZeroScorer:

@@ -23,6 +23,10 @@ class Config:
     history_decay: float = setting(0.7, "Weight of a history item is history_decay ** age.", gt=0, le=1)
 
 
+CHOICES = {"history_decay": (0.4, 0.6, 0.8), "num_neighbours": (50, 100, 200)}
+RANKING = ("history_decay",)
+
+
 def fit(data: Training, options: Config) -> ItemGraph:
     """The nearest neighbours of every item. Raises DataError without vectors."""
     flatten(data.sequences, data.num_items)  # checks the items

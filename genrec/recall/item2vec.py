@@ -38,6 +38,10 @@ class Config:
     history_decay: float = setting(0.8, "Weight of a history item is history_decay ** age.", gt=0, le=1)
 
 
+CHOICES = {"history_decay": (0.6, 0.8, 1.0), "negatives_exponent": (0.75, 0.0, -0.5), "window": (2, 5)}
+RANKING = ("history_decay",)
+
+
 class Vectors:
     """Scorer by cosine."""
 
@@ -50,6 +54,10 @@ class Vectors:
         """float32 [b, num_items], in [-1, 1]."""
         profile = unit_rows(history_weights(histories, self.num_items, self.decay) @ self.vectors)
         return rank_unknown_last(profile @ self.vectors.T, self.known)
+
+    def with_options(self, options: Config) -> "Vectors":
+        """The same vectors with the decay of the options."""
+        return Vectors(self.vectors, self.known, options.history_decay)
 
 
 def fit(data: Training, options: Config) -> Vectors | ZeroScorer:

@@ -24,6 +24,9 @@ class Config:
     )
 
 
+CHOICES = {"half_life": (0.01, 0.03, 0.1, 0.3, 1.0)}
+
+
 def fit(data: Training, options: Config) -> Popularity:
     """Sum the faded training events of each item; without timestamps the position in the sequence is the time."""
     rows, items = flatten(data.sequences, data.num_items)

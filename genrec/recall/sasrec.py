@@ -1,9 +1,10 @@
 """SASRec with item and text embeddings: the trained sequence model that a generative recommender has to beat.
 
 Kang and McAuley, "Self-attentive sequential recommendation" (ICDM 2018), with two changes that make it a strong
-baseline: softmax cross-entropy over the whole catalogue instead of sampled negatives (Klenitskiy and Vasilev, "Turning
-dross into gold loss", RecSys 2023), and an item's projected text vector added to the embedding of its id. Trained with
-early stopping on validation NDCG@10; the weights of the best epoch are kept.
+baseline: softmax cross-entropy instead of binary cross-entropy, over the whole catalogue (Klenitskiy and Vasilev,
+"Turning dross into gold loss", RecSys 2023) or over sampled negatives ("eSASRec", arXiv 2508.06450), and an item's
+projected text vector added to the embedding of its id. Trained with early stopping on validation NDCG@10; the weights
+of the best epoch are kept.
 """
 
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ class Config:
     max_history: int = setting(20, "Most recent items that are read.", ge=1)
     text: bool = setting(True, "Add the projected text vector (embed stage) to the embedding of the id.")
     dropout: float = setting(0.4, "Dropout on embeddings, attention and residual branches.", ge=0, lt=1)
+    negatives: int = setting(
+        0, "Items drawn uniformly for an update, the other classes of its softmax; 0 takes the whole catalogue.", ge=0
+    )
     reverse_share: float = setting(
         0.3, "Share of the training sequences read newest item first (a new draw each epoch).", ge=0, le=1
     )

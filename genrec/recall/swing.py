@@ -31,6 +31,10 @@ class Config:
     history_decay: float = setting(0.8, "Weight of a history item is history_decay ** age.", gt=0, le=1)
 
 
+CHOICES = {"history_decay": (0.6, 0.8, 1.0), "alpha": (0.3, 1.0, 3.0, 10.0), "exponent": (0.0, 0.5)}
+RANKING = ("history_decay",)
+
+
 def swing_similarity(users_items: sp.csr_array, alpha: float, user_weight: NDArray[np.float64]) -> sp.csr_array:
     """Symmetric float32 [N, N] with a zero diagonal from the binary matrix [U, N] and weights [U]."""
     num_users, num_items = users_items.shape

@@ -1,7 +1,7 @@
 """Directed transitions between items, beside symmetric co-occurrence: a graph heuristic that uses order and recency.
 
 weight(i -> j) is the sum, over the training sequences in which j follows i within `window` places, of 1 / distance;
-`itemcf_weight` times the ItemCF cosine is added. A history item of age a counts history_decay ** a. Heuristics of this
+`itemcf_weight` times the ItemCF similarity is added. A history item of age a counts history_decay ** a. Heuristics of this
 kind beat trained sequence models on many public sets (arXiv 2605.07125), which makes it the baseline to beat.
 """
 
@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from genrec.recall.itemcf import cosine_similarity
+from genrec.recall.itemcf import shared_users
 from genrec.recall.parts.scorer import History, ItemGraph, Training, flatten
 from genrec.transitions import weighted_pairs
 from genrec.variants import setting
@@ -24,12 +24,23 @@ class Config:
 
     window: int = setting(5, "Longest distance, in events, between an item and one that counts as following it.", ge=1)
     itemcf_weight: float = setting(0.5, "Share of the symmetric ItemCF similarity added to the transitions.", ge=0)
+    itemcf_exponent: float = setting(0.5, "ItemCF's popularity_exponent: 0.5 is the cosine.", ge=0)
     history_decay: float = setting(0.6, "Weight of a history item is history_decay ** age.", gt=0, le=1)
-    normalize: Literal["none", "geometric"] = setting(
+    normalize: Literal["none", "source", "geometric"] = setting(
         "none",
-        "none keeps counts, so that popular items win; geometric divides an edge by the square root of what "
-        "leaves its source times what enters its target.",
+        "none keeps counts, so that popular items win; source divides an edge by the square root of what leaves its "
+        "source, geometric also by that of what enters its target.",
     )
+
+
+CHOICES = {
+    "normalize": ("none", "source", "geometric"),
+    "itemcf_exponent": (0.5, 0.25),
+    "itemcf_weight": (0.0, 0.5, 1.0),
+    "history_decay": (0.4, 0.6, 0.8),
+    "window": (1, 5),
+}
+RANKING = ("history_decay",)
 
 
 def transition_weights(sequences: Sequence[History], num_items: int, window: int) -> sp.csr_array:
@@ -45,8 +56,10 @@ def transition_weights(sequences: Sequence[History], num_items: int, window: int
 def fit(data: Training, options: Config) -> ItemGraph:
     """The graph from the training sequences."""
     weights = transition_weights(data.sequences, data.num_items, options.window)
+    leaving, entering = (np.sqrt(np.maximum(weights.sum(axis=axis), 1e-9)) for axis in (1, 0))
+    if options.normalize != "none":
+        weights = sp.diags_array(1 / leaving) @ weights
     if options.normalize == "geometric":
-        leaving, entering = (np.sqrt(np.maximum(weights.sum(axis=axis), 1e-9)) for axis in (1, 0))
-        weights = sp.diags_array(1 / leaving) @ weights @ sp.diags_array(1 / entering)
-    weights = weights + options.itemcf_weight * cosine_similarity(data.sequences, data.num_items)
-    return ItemGraph(sp.csr_array(weights).astype(np.float32), options.history_decay)
+        weights = weights @ sp.diags_array(1 / entering)
+    similar = shared_users(data.sequences, data.num_items, options.itemcf_exponent)
+    return ItemGraph(sp.csr_array(weights + options.itemcf_weight * similar).astype(np.float32), options.history_decay)

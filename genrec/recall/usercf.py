@@ -27,6 +27,10 @@ class Config:
     )
 
 
+CHOICES = {"history_decay": (0.5, 0.7, 0.85), "num_neighbours": (100, 200, 400)}
+RANKING = ("history_decay", "num_neighbours")
+
+
 class UserNeighbours:
     """Scorer over the training users."""
 
@@ -45,6 +49,10 @@ class UserNeighbours:
         profile = _unit(weights @ sp.diags_array(self.idf))
         similarity = keep_largest(sp.csr_array(profile @ self.items_users), self.num_neighbours)
         return (similarity @ self.users_items).toarray().astype(np.float32, copy=False)
+
+    def with_options(self, options: Config) -> "UserNeighbours":
+        """The same users with the neighbours and the decay of the options."""
+        return UserNeighbours(self.users_items, options.num_neighbours, options.history_decay)
 
 
 def _unit(matrix: sp.sparray) -> sp.csr_array:

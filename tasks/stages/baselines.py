@@ -10,12 +10,15 @@ from tasks.stage import Job, stage
 
 def _reads(config: Config) -> dict[str, Any]:
     reads = config.evaluate.key_slice()
-    return {"baselines": reads["baselines"], "beam_width": reads["beam_width"], "seed": config.seed}
+    return {**{name: reads[name] for name in ("baselines", "choice_users", "beam_width")}, "seed": config.seed}
 
 
-@stage("baselines", version=1, reads=_reads)
+@stage("baselines", version=2, reads=_reads)
 def baselines(job: Job, prepare: Artifact, embed: Artifact) -> dict[str, Any]:
-    """Fit every baseline on the training sequences, side by side, and rank the full catalogue for every test row."""
+    """Fit every baseline on the training sequences, side by side, and rank the full catalogue for every test row.
+
+    The options that the config leaves open are chosen on validation first.
+    """
     from genrec.measure.baselines import finish, rank_baseline
 
     config = job.config.evaluate

@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 
 from genrec import variants
+from genrec.config import RecallConfig
 from genrec.errors import DataError
 from genrec.recall.parts.ranking import rank
 from genrec.recall.parts.scorer import Held, Training
 from tests.support.recall_tiny import HISTORIES, PACKAGE, SMALL, TRAIN, VECTORS, fitted, two_camps
 
 NAMES = variants.names(PACKAGE)
-READS_TEXT = {"content", "sasrec"}
+READS_TEXT = {"content", "sasrec", "transition_rings"}
+TEXT_ALONE = {"content", "transition_rings"}  # rank by text where there is no event
 
 
 def test_the_baselines_are_found_by_listing_the_package():
     counting = {"popularity", "recent_popularity", "itemcf", "usercf", "swing", "transitions"}
-    assert counting | {"als", "item2vec", "content", "sasrec"} <= set(NAMES)
+    assert counting | {"als", "item2vec", "content", "sasrec", "transition_rings"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,6 +59,29 @@ def test_same_data_and_seed_give_the_same_scores(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_value_to_choose_from_is_a_valid_setting(name):
+    module = variants.load(PACKAGE, name)
+    choices = getattr(module, "CHOICES", {})
+    for option, values in choices.items():
+        assert len(set(map(str, values))) == len(values) > 1
+        for value in values:
+            assert RecallConfig(name=name, options={option: value}).options == {option: value}
+    assert set(getattr(module, "RANKING", ())) <= choices.keys()
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if hasattr(variants.load(PACKAGE, n), "RANKING")])
+def test_a_fit_ranked_by_other_options_is_that_of_these_options(name):
+    module = variants.load(PACKAGE, name)
+    others = {option: module.CHOICES[option][-1] for option in module.RANKING}
+    options = module.Config(**SMALL.get(name, {}) | others)
+    np.testing.assert_array_equal(
+        fitted(name).with_options(options).scores(HISTORIES), fitted(name, **others).scores(HISTORIES)
+    )
+    empty = fitted(name, [np.empty(0, dtype=np.int32)], 4)
+    assert empty.with_options(options).scores([[1]]).shape == (1, 4)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_test_and_validation_targets_are_no_part_of_what_is_learned(name):
     """Validation rows may end training early; with an epoch each way there is nothing to end."""
     options = {"epochs": 1} if name in ("sasrec", "item2vec") else {}
@@ -74,7 +99,7 @@ def test_test_and_validation_targets_are_no_part_of_what_is_learned(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_training_events_is_no_crash(name):
     empty = [np.empty(0, dtype=np.int32)]
-    if name != "content":
+    if name not in TEXT_ALONE:
         assert not fitted(name, empty, 4).scores([np.array([1])]).any()
     assert fitted(name, [], 4).scores([]).shape == (0, 4)
 
@@ -85,7 +110,7 @@ def test_an_item_outside_the_catalogue_is_named(name):
         fitted(name, [np.array([0, 9])])
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("popularity", "recent_popularity", "content")])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in {"popularity", "recent_popularity", *TEXT_ALONE}])
 def test_items_of_a_users_own_camp_come_first(name):
     trained = {
         "als": {"factors": 2},
@@ -122,6 +147,8 @@ def test_normalized_transitions_divide_by_what_leaves_and_what_enters():
     scorer = fitted("transitions", itemcf_weight=0.0, normalize="geometric")
     # 0 -> 1 weighs 2; 3 leave item 0; 2 enter item 1
     assert scorer.scores([[0]])[0, 1] == pytest.approx(2 / np.sqrt(3 * 2), rel=1e-6)
+    by_source = fitted("transitions", itemcf_weight=0.0, normalize="source")
+    assert by_source.scores([[0]])[0, 1] == pytest.approx(2 / np.sqrt(3), rel=1e-6)
 
 
 @pytest.mark.slow

@@ -44,14 +44,18 @@ class SasRec(nn.Module):
         )
         self.blocks = nn.TransformerEncoder(block, num_layers, nn.LayerNorm(hidden_size), enable_nested_tensor=False)
 
-    def item_vectors(self) -> torch.Tensor:
-        """[num_items, hidden_size]"""
+    def item_vectors(self, items: torch.Tensor | None = None) -> torch.Tensor:
+        """[num_items, hidden_size], or those of some items, int64 [m] -> [m, hidden_size]."""
+        ids = self.ids.weight if items is None else self.ids(items)
         if self.project is None:
-            return self.ids.weight
-        return self.ids.weight + self.project(self.text)
+            return ids
+        return ids + self.project(self.text if items is None else self.text[items])
 
     def forward(self, items: torch.Tensor, item_vectors: torch.Tensor) -> torch.Tensor:
-        """int64 [b, n], right-padded with any item -> hidden states [b, n, hidden_size]; a place sees none after it."""
+        """int64 [b, n], right-padded with any item -> hidden states [b, n, hidden_size]; a place sees none after it.
+
+        `items` are rows of `item_vectors`.
+        """
         length = items.shape[1]
         embedded = F.embedding(items, item_vectors) + self.positions.weight[:length]
         mask = nn.Transformer.generate_square_subsequent_mask(length, device=items.device)

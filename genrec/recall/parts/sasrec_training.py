@@ -35,6 +35,8 @@ class Settings(Protocol):
     @property
     def weight_decay(self) -> float: ...
     @property
+    def negatives(self) -> int: ...
+    @property
     def reverse_share(self) -> float: ...
     @property
     def max_valid_users(self) -> int: ...
@@ -89,7 +91,8 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
     for epoch in range(options.epochs):
         model.train()
         for items, real in batches(windows, options.batch_size, options.reverse_share, rng):
-            loss = next_item_loss(model, items, real)
+            negatives = rng.integers(scorer.num_items, size=options.negatives) if options.negatives else None
+            loss = next_item_loss(model, items, real, negatives)
             if not torch.isfinite(loss):
                 raise TrainingError(f"baseline sasrec: non-finite loss at step {done} (epoch {epoch + 1})")
             optimizer.zero_grad()
@@ -114,15 +117,31 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
         model.load_state_dict(best_state)
 
 
-def next_item_loss(model: SasRec, items: NDArray[np.int64], real: NDArray[np.bool_]) -> torch.Tensor:
-    """Mean cross-entropy, in nats, over the whole catalogue at every item but the first of each window.
+def next_item_loss(
+    model: SasRec,
+    items: NDArray[np.int64],
+    real: NDArray[np.bool_],
+    negatives: NDArray[np.int64] | None = None,
+) -> torch.Tensor:
+    """Mean cross-entropy, in nats, at every item but the first of each window.
 
-    `items` int64 [b, n], padded on the right; `real` bool [b, n] is False at padding.
+    `items` int64 [b, n], padded on the right; `real` bool [b, n] is False at padding. The classes are the whole catalogue
+    or, with `negatives` int64 [m], an item's own target and those: an item drawn twice counts twice, and the target as a
+    negative not at all.
     """
-    vectors = model.item_vectors()
-    rows, inside = torch.from_numpy(items).to(vectors.device), torch.from_numpy(real[:, 1:]).to(vectors.device)
-    hidden = model(rows[:, :-1], vectors)
-    return F.cross_entropy(hidden[inside] @ vectors.T, rows[:, 1:][inside])
+    device = model.ids.weight.device
+    rows, inside = torch.from_numpy(items).to(device), torch.from_numpy(real[:, 1:]).to(device)
+    if negatives is None:
+        vectors = model.item_vectors()
+        hidden = model(rows[:, :-1], vectors)
+        return F.cross_entropy(hidden[inside] @ vectors.T, rows[:, 1:][inside])
+    used, place = torch.unique(torch.cat([rows.flatten(), torch.from_numpy(negatives).to(device)]), return_inverse=True)
+    vectors = model.item_vectors(used)
+    rows, drawn = place[: rows.numel()].view_as(rows), place[rows.numel() :]
+    hidden, targets = model(rows[:, :-1], vectors)[inside], rows[:, 1:][inside]
+    others = (hidden @ vectors[drawn].T).masked_fill(targets[:, None] == drawn, -torch.inf)
+    logits = torch.cat([(hidden * vectors[targets]).sum(dim=1, keepdim=True), others], dim=1)
+    return F.cross_entropy(logits, torch.zeros_like(targets))
 
 
 def ndcg_at_10(scorer: TrainedSasRec, held: Held) -> float:

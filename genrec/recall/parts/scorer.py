@@ -5,13 +5,14 @@ A channel is a module of `genrec.recall` with `Config` and
     fit(data: Training, options: Config) -> Scorer
 
 where `data` holds the TRAINING items of each user. Test events are never passed to `fit`, validation events only for
-early stopping; they reach a scorer as the history of a later prediction. Heavy libraries (torch, gensim, implicit,
+early stopping; they reach a scorer as the history of a later prediction. A channel may also declare which of its options
+are chosen on validation (`genrec.recall.parts.choice`). Heavy libraries (torch, gensim, implicit,
 faiss) are imported inside `fit`, because checking a config imports every channel.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -115,6 +116,10 @@ class ZeroScorer:
         """float32 [b, num_items] of zeros."""
         return np.zeros((len(histories), self.num_items), dtype=np.float32)
 
+    def with_options(self, options: Any) -> "ZeroScorer":
+        """No option changes it."""
+        return self
+
 
 class ItemGraph:
     """Scorer that adds up rows of an item-item matrix, weighted by how recent each history item is."""
@@ -128,3 +133,7 @@ class ItemGraph:
         """float32 [b, num_items]: sum over the history of decay ** age * weights[item]."""
         dense = (history_weights(histories, self.num_items, self.decay) @ self.weights).toarray()
         return dense.astype(np.float32, copy=False)
+
+    def with_options(self, options: Any) -> "ItemGraph":
+        """The same matrix with the decay of the options."""
+        return ItemGraph(self.weights, options.history_decay)

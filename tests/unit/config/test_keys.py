@@ -196,7 +196,7 @@ def _owners(leaf: Leaf) -> set[str]:
         return {"sid", "base"}  # the base model has a token for every code
     if leaf.path == "evaluate.beam_width":
         return {"baselines", "evaluate"}  # the length of a list
-    if leaf.path == "evaluate.baselines":
+    if leaf.path in ("evaluate.baselines", "evaluate.choice_users"):
         return {"baselines"}
     return OWNERS[leaf.path.partition(".")[0]]
 

@@ -43,7 +43,8 @@ def test_baselines_made_apart_equal_those_made_together(world, tmp_path):
     assert together == apart
     assert len(apart) == 3 * 3 + 1  # two protocols and the counts of each, the list of all
     assert set(summary["baselines"]) == set(NAMES)
-    assert all(cost["users_per_s"] > 0 <= cost["fit_seconds"] for cost in summary["baselines"].values())
+    for cost in summary["baselines"].values():
+        assert cost["users_per_s"] > 0 <= cost["fit_seconds"] <= cost["choose_seconds"]
 
 
 def test_the_artifact_holds_no_durations_and_names_every_setting(world, tmp_path):
@@ -52,6 +53,27 @@ def test_the_artifact_holds_no_durations_and_names_every_setting(world, tmp_path
     assert listed["sasrec"]["options"]["hidden_size"] == 8
     assert list(listed) == NAMES
     assert not any("seconds" in p.read_text() for p in (tmp_path / "out").glob("*.json"))
+
+
+def test_the_artifact_and_the_summary_say_how_options_were_chosen(world, tmp_path):
+    config = world[2].model_copy(update={"choice_users": 5})
+    summary = rank_baselines(world[0], config, tmp_path / "out", vectors=world[1])["baselines"]
+    listed = json.loads((tmp_path / "out" / "baselines.json").read_text())
+    assert {name: {k: summary[name][k] for k in chosen} for name, chosen in listed.items()} == listed
+    content, sasrec = listed["content"], listed["sasrec"]
+    assert (content["name"], content["set"], content["valid_users"]) == ("content", [], 5)
+    best = max(content["tried"], key=lambda tried: tried["ndcg@10"])
+    assert content["options"].items() >= best["options"].items()
+    assert {"history_decay"} <= {name for tried in content["tried"] for name in tried["options"]}
+    assert sasrec["set"] == ["epochs", "hidden_size", "num_layers"]
+    assert not {"epochs", "hidden_size", "num_layers"} & {n for tried in sasrec["tried"] for n in tried["options"]}
+
+
+def test_without_users_to_choose_on_a_baseline_has_its_defaults(world, tmp_path):
+    rank_baselines(world[0], world[2].model_copy(update={"choice_users": 0}), tmp_path / "out", vectors=world[1])
+    listed = json.loads((tmp_path / "out" / "baselines.json").read_text())
+    assert listed["content"]["options"] == {"num_neighbours": 100, "history_decay": 0.7}
+    assert all(baseline["tried"] == [] for baseline in listed.values())
 
 
 def test_they_are_measured_from_a_folder_of_their_own(world, tmp_path):

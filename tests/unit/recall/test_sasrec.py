@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from genrec.errors import ConfigError
 from genrec.recall.parts.ranking import rank
@@ -41,6 +42,36 @@ def test_windows_of_sasrec_hold_every_transition_once():
     items, real = windows.gather(np.arange(len(windows)))
     rows = [row[kept].tolist() for row, kept in zip(items, real, strict=True)]
     assert rows == [[6, 7, 8, 9, 10], [2, 3, 4, 5, 6], [0, 1, 2], [0, 1]]
+
+
+def test_the_sampled_loss_is_the_softmax_over_the_target_and_the_negatives():
+    from genrec.recall.parts.sasrec_network import SasRec
+    from genrec.recall.parts.sasrec_training import next_item_loss
+
+    torch.manual_seed(0)
+    model = SasRec(9, torch.randn(9, 3), hidden_size=4, num_layers=1, num_heads=1, max_history=4, dropout=0.0).eval()
+    items, real = np.array([[1, 2, 5], [3, 8, 0]]), np.array([[True, True, True], [True, True, False]])
+    negatives = np.array([2, 7, 7, 0])
+    with torch.no_grad():
+        sampled = next_item_loss(model, items, real, negatives)
+        vectors = model.item_vectors()
+        hidden = model(torch.from_numpy(items)[:, :-1], vectors)
+        expected = []
+        for row, place, target in ((0, 0, 2), (0, 1, 5), (1, 0, 8)):
+            logits = vectors @ hidden[row, place]
+            classes = [target, *(n for n in negatives if n != target)]
+            expected.append(-torch.log_softmax(logits[classes], dim=0)[0])
+        assert sampled == pytest.approx(np.mean(expected), rel=1e-5)
+        everything = next_item_loss(model, items, real, np.arange(9))
+        assert everything == pytest.approx(next_item_loss(model, items, real).item(), rel=1e-5)
+
+
+def test_sasrec_learns_from_sampled_negatives():
+    options = {"text": False, "epochs": 12, "batch_size": 16, "negatives": 8}
+    items, _ = rank(
+        fitted("sasrec", two_camps(), 12, **options), [np.array([0, 1]), np.array([7, 8])], 4, drop_seen=True
+    )
+    assert [set(row) for row in items.tolist()] == [{2, 3, 4, 5}, {6, 9, 10, 11}]
 
 
 def test_sasrec_refuses_heads_that_do_not_divide_the_width():

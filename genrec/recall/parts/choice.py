@@ -1,0 +1,130 @@
+"""A channel's own options, chosen on validation, so that a model is compared with what the channel can do.
+
+A channel may declare, beside its `Config`,
+
+    CHOICES = {"window": (1, 5), "history_decay": (0.4, 0.6, 0.8)}
+    RANKING = ("history_decay",)
+
+`CHOICES` gives the values that are tried for an option. The search begins at the defaults and goes through the options
+in this order: each takes the value with the best NDCG@10 on validation, those before it as chosen, those after it as
+they were (of equals, the one tried first). An option that the user has set is not searched. `RANKING` names options that
+only the ranking reads: scorers of these channels have `with_options(options)`, the same fit ranked otherwise, and are
+not fitted again for them.
+
+Validation targets decide between the values and are learned from in no other way.
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from genrec import metrics
+from genrec.progress import Progress
+from genrec.recall.parts.ranking import rank
+from genrec.recall.parts.scorer import Held, Scorer, Training
+
+CUTOFF = 10
+_SAMPLE_SEED = 0  # not the run's seed: every channel is measured on the same users
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A fitted channel, and how its options were chosen."""
+
+    scorer: Scorer
+    options: Any  # the channel's Config
+    fit_seconds: float  # of the options chosen
+    tried: list[dict[str, Any]]  # by candidate {options: what differs from `Config` as written, hr@10, ndcg@10}
+    users: int  # validation users behind the figures
+
+
+def sample(held: Held | None, most: int) -> Held | None:
+    """A fixed random sample of at most `most` validation rows; None where there is none."""
+    if held is None or not most or not len(held.targets):
+        return None
+    rows = np.arange(len(held.targets))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(_SAMPLE_SEED).permutation(rows)[:most])
+    return Held([held.histories[i] for i in rows], held.targets[rows])
+
+
+def validate(scorer: Scorer, held: Held) -> tuple[float, float]:
+    """(HR@10, NDCG@10), means over the rows, the items of a history left out of its ranking."""
+    items, _ = rank(scorer, held.histories, CUTOFF, drop_seen=True)
+    ranks = metrics.target_ranks(items, held.targets)
+    return float(metrics.hit(ranks, CUTOFF).mean()), float(metrics.ndcg(ranks, CUTOFF).mean())
+
+
+def choose(module: ModuleType, written: Mapping[str, Any], data: Training, max_users: int) -> Choice:
+    """Fit a channel with the options that are best on validation.
+
+    `written` are the options that the user has set. Without validation rows, with `max_users` 0 or with nothing to
+    choose the channel is fitted once, with the defaults of the others.
+    """
+    first = module.Config(**written)
+    held = sample(data.validation, max_users)
+    choices = {n: values for n, values in getattr(module, "CHOICES", {}).items() if n not in written}
+    if held is None or not choices:
+        began = time.perf_counter()
+        return Choice(module.fit(data, first), first, time.perf_counter() - began, [], 0)
+    return _search(module, first, choices, data, held)
+
+
+def _search(
+    module: ModuleType, first: Any, choices: Mapping[str, tuple[Any, ...]], data: Training, held: Held
+) -> Choice:
+    planned = 1 + sum(len(values) for values in choices.values())
+    best, best_figure, tried = None, -1.0, []
+    for index, change in enumerate(_changes(choices)):
+        base = first if best is None else best.options
+        options = dataclasses.replace(base, **change)
+        if best is not None and options == base:
+            continue
+        fitted = _fitted(
+            module, options, best, dataclasses.replace(data, progress=_part(data.progress, index, planned))
+        )
+        hr, ndcg = validate(fitted.scorer, held)
+        tried.append(
+            {"options": _differing(options, first), "hr@10": round(hr, _DIGITS), "ndcg@10": round(ndcg, _DIGITS)}
+        )
+        if ndcg > best_figure:
+            best, best_figure = fitted, ndcg
+    assert best is not None  # the first candidate changes nothing
+    return dataclasses.replace(best, tried=tried, users=len(held.targets))
+
+
+def _changes(choices: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """What each candidate changes in the best one before it."""
+    yield {}
+    for name, values in choices.items():
+        yield from ({name: value} for value in values)
+
+
+def _fitted(module: ModuleType, options: Any, best: Choice | None, data: Training) -> Choice:
+    """A fit with these options; that of `best` where only options of the ranking differ."""
+    if best is not None and _differing(options, best.options).keys() <= set(getattr(module, "RANKING", ())):
+        return dataclasses.replace(best, scorer=best.scorer.with_options(options), options=options)  # type: ignore[attr-defined]
+    began = time.perf_counter()
+    scorer = module.fit(data, options)
+    return Choice(scorer, options, time.perf_counter() - began, [], 0)
+
+
+def _differing(options: Any, other: Any) -> dict[str, Any]:
+    """The fields of a Config in which it differs from another."""
+    before = dataclasses.asdict(other)
+    return {name: value for name, value in dataclasses.asdict(options).items() if value != before[name]}
+
+
+def _part(progress: Progress, index: int, count: int) -> Progress:
+    """Progress of one of `count` fits as that of all."""
+
+    def report(done: float, total: float, note: str = "", /, **values: float) -> None:
+        progress(index + done / total, count, note, **values)
+
+    return report

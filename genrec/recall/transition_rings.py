@@ -1,0 +1,141 @@
+"""Rings of the transition graph around the last items, ranked by text: an untrained heuristic.
+
+Han et al., "An embarrassingly simple graph heuristic reveals shortcut-solvable benchmarks for sequential recommendation"
+(arXiv 2605.07125), their TGH-1 (one source) and TGH-2 (two). An edge i -> j says that j came right after i in a training
+sequence; ring r around a source, which is one of the last items of the history, is what r edges reach and fewer do not.
+Each ring of each source has a budget of places in the list, and fills it by
+
+    cosine of the text vectors of source and candidate + (ring 1 only) edge_weight * log(1 + n_ij) / max_j log(1 + n_ij)
+
+where n_ij counts the edge. What the budgets leave comes after them, ring by ring, then the rest of the catalogue by
+its similarity to the last item (the paper fills a short list so, or at random). Items of the history take no place of a
+budget, so that a list without them is as long as the budgets say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from genrec.errors import ConfigError, DataError
+from genrec.recall.parts.ranking import top_k
+from genrec.recall.parts.scorer import History, Training, flatten, unit_rows
+from genrec.recall.transitions import transition_weights
+from genrec.variants import setting
+
+
+@dataclass(frozen=True)
+class Config:
+    """Rings of the transition graph."""
+
+    budgets: tuple[tuple[int, ...], ...] = setting(
+        ((7, 2, 1),),
+        "Places by source (the last item, the one before it, ...) and by ring (1, 2, ...). [[7, 2, 1]] is the paper's "
+        "TGH-1, [[5, 1], [3, 1]] its TGH-2.",
+    )
+    edge_weight: float = setting(0.5, "Weight of the edge's count beside the similarity in ring 1.", ge=0)
+
+
+CHOICES = {"budgets": (((7, 2, 1),), ((5, 1), (3, 1)), ((10,),)), "edge_weight": (0.0, 0.5, 1.0, 2.0)}
+RANKING = ("budgets", "edge_weight")
+
+
+class Rings:
+    """Scorer over the graph.
+
+    Args:
+        edges: float32 [num_items, num_items], how often the column came right after the row.
+        vectors: float32 [num_items, V], unit rows.
+    """
+
+    def __init__(self, edges: sp.csr_array, vectors: NDArray[np.float32], options: Config) -> None:
+        self.edges, self.vectors = edges, vectors
+        self.budgets, self.edge_weight = options.budgets, options.edge_weight
+        self.num_items = edges.shape[0]
+        counts = sp.csr_array((np.log1p(edges.data), edges.indices, edges.indptr), shape=edges.shape)
+        largest = counts.max(axis=1).toarray() if counts.nnz else np.zeros(self.num_items)
+        self.strength = sp.csr_array(sp.diags_array(1 / np.where(largest > 0, largest, 1)) @ counts).astype(np.float32)
+
+    def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """float32 [b, num_items]: places from the back plus a part in [0, 1) by similarity; zeros without a history."""
+        num_slots = sum(len(budget) for budget in self.budgets)
+        shape = (len(histories), self.num_items)
+        # The slot that lists an item: below num_slots within a budget, then what these leave, at last the rest.
+        slot, within = np.full(shape, 2 * num_slots, dtype=np.int32), np.zeros(shape, dtype=np.float32)
+        seen = np.zeros(shape, dtype=bool)
+        seen[flatten(histories, self.num_items)] = True
+        first = 0
+        for age, budgets in enumerate(self.budgets):
+            rows = np.flatnonzero([len(history) > age for history in histories])
+            sources = np.array([histories[row][-1 - age] for row in rows], dtype=np.int64)
+            closeness = self.vectors[sources] @ self.vectors.T
+            if age == 0:
+                within[rows] = closeness
+            listed = slot[rows], within[rows]
+            for ring, mask in enumerate(self._rings(sources, len(budgets))):
+                value = closeness + self.edge_weight * self.strength[sources].toarray() if ring == 0 else closeness
+                _fill(*listed, mask, seen[rows], value, budgets[ring], first + ring, num_slots)
+            slot[rows], within[rows] = listed
+            first += len(budgets)
+        part = (within + 1) / (2.001 + self.edge_weight)  # the largest value is 1 + edge_weight
+        filled = np.array([len(history) > 0 for history in histories], dtype=bool)[:, None]
+        return np.where(filled, 2 * num_slots - slot + np.clip(part, 0, 1), 0).astype(np.float32)
+
+    def with_options(self, options: Config) -> "Rings":
+        """The same graph with the budgets and the edge weight of the options."""
+        return Rings(self.edges, self.vectors, options)
+
+    def _rings(self, sources: NDArray[np.int64], count: int) -> list[NDArray[np.bool_]]:
+        """bool [b, num_items] by ring: what is reached by that many edges from each source, and by no fewer."""
+        visited = np.zeros((len(sources), self.num_items), dtype=bool)
+        visited[np.arange(len(sources)), sources] = True
+        rings = [visited]
+        for _ in range(count):
+            reached = (sp.csr_array(rings[-1].astype(np.float32)) @ self.edges).toarray() > 0
+            rings.append(reached & ~visited)
+            visited = visited | reached
+        return rings[1:]
+
+
+def _fill(
+    slot: NDArray[np.int32],
+    within: NDArray[np.float32],
+    ring: NDArray[np.bool_],
+    seen: NDArray[np.bool_],
+    value: NDArray[np.float32],
+    budget: int,
+    number: int,
+    num_slots: int,
+) -> None:
+    """Give the best items of a ring its slot `number`, in place; all arrays are [b, num_items]."""
+    free = ring & (slot >= num_slots)
+    picked, _ = top_k(np.where(free & ~seen, value, -np.inf).astype(np.float32), budget)
+    rows, places = np.nonzero(picked >= 0)
+    taken = free & seen
+    taken[rows, picked[rows, places]] = True
+    left = ring & ~taken & (slot == 2 * num_slots)
+    slot[taken], slot[left] = number, num_slots + number
+    changed = taken | left
+    within[changed] = value[changed]
+
+
+def fit(data: Training, options: Config) -> Rings:
+    """The graph of the training sequences.
+
+    Raises:
+        ConfigError: a budget is negative, or there is none.
+        DataError: there are no text vectors, or an item outside the catalogue.
+    """
+    if not any(options.budgets) or min(places for budget in options.budgets for places in budget) < 0:
+        raise ConfigError(
+            f"transition_rings: budgets {options.budgets} must hold places, 0 or more, for one ring at least; "
+            "try [[7, 2, 1]]"
+        )
+    edges = transition_weights(data.sequences, data.num_items, 1)
+    if data.vectors is None or len(data.vectors) != data.num_items:
+        raise DataError(
+            f"baseline transition_rings: needs the vectors of all {data.num_items} items, from the embed stage"
+        )
+    return Rings(edges, unit_rows(data.vectors), options)

@@ -1,0 +1,108 @@
+"""A channel's own options are chosen on validation."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from genrec.metrics import ndcg
+from genrec.recall.parts.choice import choose, sample, validate
+from genrec.recall.parts.scorer import Held, Training, ZeroScorer
+
+# What NDCG@10 is made of here: with options (a, b) the target's rank is |a - 3| + |b - 2|.
+HELD = Held([np.array([0])], np.array([1], dtype=np.int32))
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    a: int = 0
+    b: int = 0
+
+
+class Fixed:
+    num_items = 30
+
+    def __init__(self, options):
+        self.rank = abs(options.a - 3) + abs(options.b - 2)
+
+    def scores(self, histories):
+        scores = np.zeros((len(histories), 30), dtype=np.float32)
+        scores[:, 1] = 1
+        scores[:, 2 : 2 + self.rank] = 2
+        return scores
+
+    def with_options(self, options):
+        return Fixed(options)
+
+
+def channel(fits, **declared):
+    def fit(data, options):
+        fits.append((options.a, options.b))
+        data.progress(1, 1)
+        return Fixed(options)
+
+    return SimpleNamespace(Config=Config, fit=fit, **declared)
+
+
+DATA = Training([np.array([0, 1])], 30, validation=HELD)
+CHOICES = {"a": (0, 2, 3, 4), "b": (0, 1, 2)}
+
+
+def test_each_option_takes_its_best_value_in_turn():
+    choice = choose(channel([], CHOICES=CHOICES), {}, DATA, 10)
+    assert (choice.options, choice.scorer.rank, choice.users) == (Config(3, 2), 0, 1)
+    tried = [(t["options"], t["ndcg@10"]) for t in choice.tried]
+    ranks = [({}, 5), ({"a": 2}, 3), ({"a": 3}, 2), ({"a": 4}, 3), ({"a": 3, "b": 1}, 1), ({"a": 3, "b": 2}, 0)]
+    assert tried == [(options, pytest.approx(1 / np.log2(rank + 2), abs=1e-6)) for options, rank in ranks]
+
+
+def test_of_equals_the_one_tried_first_stays():
+    assert choose(channel([], CHOICES={"a": (2, 4)}), {"b": 2}, DATA, 10).options == Config(2, 2)
+
+
+def test_an_option_that_the_user_set_is_not_searched():
+    fits = []
+    assert choose(channel(fits, CHOICES=CHOICES), {"a": 0}, DATA, 10).options == Config(0, 2)
+    assert {a for a, _ in fits} == {0}
+
+
+def test_options_of_the_ranking_alone_need_no_other_fit():
+    fits = []
+    choice = choose(channel(fits, CHOICES=CHOICES, RANKING=("a",)), {}, DATA, 10)
+    assert (choice.options, choice.scorer.rank) == (Config(3, 2), 0)
+    assert fits == [(0, 0), (3, 1), (3, 2)]
+
+
+@pytest.mark.parametrize("case", ["no validation rows", "no users", "no choices", "all set"])
+def test_where_there_is_nothing_to_choose_the_defaults_are_fitted_once(case):
+    fits = []
+    module = channel(fits, **({} if case == "no choices" else {"CHOICES": CHOICES}))
+    data = dataclasses.replace(DATA, validation=None) if case == "no validation rows" else DATA
+    choice = choose(module, {"a": 1, "b": 1} if case == "all set" else {}, data, 0 if case == "no users" else 10)
+    assert len(fits) == 1
+    assert (choice.options, choice.tried, choice.users) == (Config(*fits[0]), [], 0)
+
+
+def test_progress_is_that_of_all_fits():
+    seen = []
+    data = dataclasses.replace(DATA, progress=lambda done, total, note="", /, **values: seen.append(done / total))
+    choose(channel([], CHOICES=CHOICES), {}, data, 10)
+    assert seen == sorted(seen)
+    assert 0 < seen[0] < seen[-1] <= 1
+
+
+def test_the_sample_is_that_of_a_models_validation(tmp_path):
+    held = Held([np.array([i]) for i in range(50)], np.arange(50, dtype=np.int32))
+    rows = np.sort(np.random.default_rng(0).permutation(50)[:7])
+    assert sample(held, 7).targets.tolist() == rows.tolist()
+    assert [h.tolist() for h in sample(held, 7).histories] == [[row] for row in rows]
+    assert sample(held, 50).targets.tolist() == list(range(50))
+    assert sample(held, 0) is sample(None, 5) is None
+
+
+def test_a_validation_figure_leaves_out_the_items_of_the_history():
+    scores = SimpleNamespace(num_items=4, scores=lambda histories: np.tile(np.array([4, 3, 2, 1], np.float32), (2, 1)))
+    held = Held([np.array([0]), np.array([0, 2])], np.array([2, 2], dtype=np.int32))
+    assert validate(scores, held) == (0.5, pytest.approx(ndcg(np.array([1]), 10)[0] / 2))  # a seen target is no hit
+    assert validate(ZeroScorer(4), held)[0] == 0.5

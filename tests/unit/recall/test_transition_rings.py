@@ -1,0 +1,54 @@
+"""Rings of the transition graph: known answers."""
+
+import numpy as np
+import pytest
+
+from genrec.errors import ConfigError
+from genrec.recall.parts.ranking import rank
+from genrec.recall.parts.scorer import Training
+from tests.support.recall_tiny import fitted
+
+# 0 -> 1 (twice), 0 -> 2, 0 -> 3, 1 -> 4, 4 -> 5; item 6 was never bought
+SEQUENCES = [np.array(s, dtype=np.int32) for s in ([0, 1], [0, 1, 4, 5], [0, 2], [0, 3])]
+ANGLES = np.radians([0, 80, 60, 20, 40, 10, 5])  # cosine to item 0 falls with the angle
+VECTORS = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=1).astype(np.float32)
+
+
+def listed(history, drop_seen=True, **options):
+    scorer = fitted("transition_rings", data=Training(SEQUENCES, 7, vectors=VECTORS), **options)
+    return rank(scorer, [np.array(history)], 7, drop_seen)[0][0].tolist()
+
+
+def test_rings_fill_their_budgets_in_order_and_by_similarity():
+    # ring 1: {3, 2, 1}, ring 2: {4}, ring 3: {5}; behind the budgets what ring 1 has left, then the rest
+    assert listed([0], budgets=[[2, 1, 1]], edge_weight=0.0) == [3, 2, 4, 5, 1, 6, -1]
+    assert listed([0], budgets=[[1, 0, 1]], edge_weight=0.0) == [3, 5, 2, 1, 4, 6, -1]
+
+
+def test_frequent_edges_count_in_the_first_ring():
+    # item 1: cos 80 + w; items 2 and 3: log 2 / log 3 of w
+    assert listed([0], budgets=[[3]], edge_weight=0.5)[:3] == [3, 2, 1]
+    assert listed([0], budgets=[[3]], edge_weight=3.0)[:3] == [1, 3, 2]
+
+
+def test_items_of_the_history_take_no_place_of_a_budget():
+    # around 0, the last item: 3 is seen, so 2 and 1 fill the budget of two
+    assert listed([3, 0], budgets=[[2, 1]], edge_weight=0.0)[:3] == [2, 1, 4]
+    assert listed([3, 0], drop_seen=False, budgets=[[2, 1]], edge_weight=0.0)[:4] == [3, 2, 1, 4]
+
+
+def test_a_second_source_lists_what_the_first_did_not():
+    # around 4: {5}; around 0, the item before it: 3 is the nearest, then 2
+    assert listed([0, 4], budgets=[[1], [2]], edge_weight=0.0)[:3] == [5, 3, 2]
+    # around 0: {3, 2, 1}, with 3 listed; around 1: {4}
+    assert listed([1, 0], budgets=[[1], [1]], edge_weight=0.0)[:4] == [3, 4, 2, 6]
+
+
+def test_an_item_without_followers_gets_its_neighbours_by_text():
+    assert listed([6], budgets=[[7, 2, 1]]) == [5, 0, 3, 4, 2, 1, -1]
+
+
+def test_budgets_without_places_are_refused():
+    for budgets in ([], [[]], [[3, -1]]):
+        with pytest.raises(ConfigError, match="transition_rings: budgets"):
+            listed([0], budgets=budgets)
