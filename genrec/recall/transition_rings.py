@@ -69,7 +69,7 @@ class Rings:
         first = 0
         for age, budgets in enumerate(self.budgets):
             rows = np.flatnonzero([len(history) > age for history in histories])
-            sources = np.array([histories[row][-1 - age] for row in rows], dtype=np.int64)
+            sources = np.array([histories[row][-1 - age] for row in rows.tolist()], dtype=np.int64)
             closeness = self.vectors[sources] @ self.vectors.T
             if age == 0:
                 within[rows] = closeness

@@ -51,7 +51,7 @@ def sample(held: Held | None, most: int) -> Held | None:
     rows = np.arange(len(held.targets))
     if len(rows) > most:
         rows = np.sort(np.random.default_rng(_SAMPLE_SEED).permutation(rows)[:most])
-    return Held([held.histories[i] for i in rows], held.targets[rows])
+    return Held([held.histories[row] for row in rows.tolist()], held.targets[rows])
 
 
 def validate(scorer: Scorer, held: Held) -> tuple[float, float]:

@@ -11,6 +11,8 @@ class SasRec(nn.Module):
     `text` is float32 [num_items, V] or None. The same item vectors are read at the input and scored at the output.
     """
 
+    text: torch.Tensor
+
     def __init__(
         self,
         num_items: int,
