@@ -84,11 +84,23 @@ class Transitions(nn.Module):
         item first, padded with -1. A row whose history was followed by nothing in training stays as it is.
         `following` as in `scores`.
         """
-        table = self.scores(histories, following).to(item_log_probs.dtype)
+        every = torch.arange(item_log_probs.shape[1], device=histories.device).expand_as(item_log_probs)
+        return self.mix_chosen(item_log_probs, every, histories, share, following)
+
+    def mix_chosen(
+        self,
+        log_probs: torch.Tensor,
+        items: torch.Tensor,
+        histories: torch.Tensor,
+        share: float,
+        following: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """`mix` for some items of every row, int64[B, G], from their log-probabilities float32[B, G] alone."""
+        table = self.scores(histories, following).to(log_probs.dtype)
         mass = table.sum(1, keepdim=True)
-        share_of = torch.where(mass > 0, share, 0.0)
-        mixed = (1 - share_of) * item_log_probs.exp() + share_of * table / mass.clamp_min(torch.finfo(table.dtype).tiny)
-        return mixed.clamp_min(torch.finfo(table.dtype).tiny).log()
+        share_of, tiny = torch.where(mass > 0, share, 0.0), torch.finfo(table.dtype).tiny
+        mixed = (1 - share_of) * log_probs.exp() + share_of * table.gather(1, items) / mass.clamp_min(tiny)
+        return mixed.clamp_min(tiny).log()
 
     def scores(self, histories: torch.Tensor, following: torch.Tensor | None = None) -> torch.Tensor:
         """Weight of the transitions from `histories` to every item, float32[B, N]. `histories` int64[B, H] are newest item

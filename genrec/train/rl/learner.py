@@ -170,7 +170,9 @@ class Learner:
                 log_probs, hidden = self.policy.candidate_scores(batch.prompts, batch.sids)
                 said = None
                 if self.teacher is not None:
-                    said = self.teacher.log_probs(hidden[:, 0, 0], batch.prompts, groups.items[batch.rows])
+                    items = groups.items[batch.rows]
+                    own = log_probs[:, : items.shape[1]].sum(-1)
+                    said = self.teacher.log_probs(hidden[:, 0, 0], batch.prompts, items, own)
                 judged.append(Frozen(log_probs, said))
         return judged
 

@@ -1,8 +1,9 @@
 """Frozen teachers of on-policy distillation: they judge the student's candidates as whole items.
 
-What the SFT model carries beside its semantic ids can teach them: its dense head, its table of transitions, or the mix of
-both that a search may use (`genrec.model.transitions`). The dense head is that of the weights training started from: the
-caller puts the reference into the policy. A judgement takes every item's score, as the dense head does in a search.
+What the SFT model carries beside its semantic ids can teach them: its dense head, its table of transitions, the mix of
+both that a search may use (`genrec.model.transitions`), or the mix of the table with the model's own score (`sft`): better
+than either, and no more than a search with the table would be. Head and score are those of the weights training started
+from: the caller puts the reference into the policy.
 
 Letters: B prompts, G candidates, D hidden size, N items.
 """
@@ -25,21 +26,21 @@ _UNIFORM = 0.1  # share of a uniform distribution in the table's: most items fol
 
 
 class Teacher:
-    """The teacher that the options of an algorithm name: `teacher` dense, transitions or mix, and `transition_share`."""
+    """The teacher that the options of an algorithm name: `teacher` sft, dense, transitions or mix, and `transition_share`."""
 
     def __init__(self, policy: Policy, options: Any) -> None:
         """Raises ConfigError where the SFT model does not have what the teacher needs."""
         self.policy, self.name, self.share = policy, options.teacher, options.transition_share
-        if self.name != "transitions" and policy.dense_weight is None:
+        if self.name in ("dense", "mix") and policy.dense_weight is None:
             raise ConfigError(
                 f"rl.options.teacher is {self.name} but the SFT model has no dense head; set sft.dense_head.loss_weight "
-                "above 0, or rl.options.teacher to transitions"
+                "above 0, or rl.options.teacher to sft or transitions"
             )
         if self.name != "dense" and self._table is None:
             raise ConfigError(
-                f"rl.options.teacher is {self.name} but the SFT model holds no table of transitions; it comes with a dense "
-                "head: set sft.dense_head.loss_weight above 0 and let sft.dense_head.successor_share be other than 0, or "
-                "set rl.options.teacher to dense"
+                f"rl.options.teacher is {self.name} but the SFT model holds no table of transitions; it comes with item "
+                "vectors (sft.output: prefixes, sft.view: item_tokens or a dense head) where "
+                "sft.dense_head.successor_share is other than 0"
             )
 
     @property
@@ -52,12 +53,17 @@ class Teacher:
         return 0 if self.name == "dense" or self._table is None else int(self._table.window)
 
     @torch.no_grad()
-    def log_probs(self, hidden: torch.Tensor, prompts: PromptBatch, items: torch.Tensor) -> torch.Tensor:
+    def log_probs(
+        self, hidden: torch.Tensor, prompts: PromptBatch, items: torch.Tensor, own: torch.Tensor
+    ) -> torch.Tensor:
         """log q(item | history) of candidates int64[B, G] (negative: any), float32[B, G]. `hidden` [B, D] are the last
-        states of the prompts.
+        states of the prompts, `own` float32[B, G] the policy's scores of the candidates.
 
         -inf for a whole row about which the teacher has nothing to say: a history that was followed by nothing.
         """
+        if self.name == "sft":
+            assert self._table is not None
+            return self._table.mix_chosen(own, items.clamp_min(0), prompts.histories, self.share, prompts.following)
         return self._all(hidden, prompts).gather(1, items.clamp_min(0))
 
     def _all(self, hidden: torch.Tensor, prompts: PromptBatch) -> torch.Tensor:

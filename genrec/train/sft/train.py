@@ -81,7 +81,7 @@ def train_sft(
     if not trainer.group.first:
         return {}
     state.restore_best(trainer.parameters, otherwise=state.average.tensors)
-    if config.dense_head.loss_weight and config.dense_head.successor_share != 0 and policy.items is not None:
+    if config.dense_head.successor_share != 0 and policy.items is not None:
         policy.items.transitions = count_transitions(tables.TRAIN_FILE.path(prepared), len(table), config).to(device)
     dense = choose_scoring(policy, config, validation)
     policy.save(out, kind="sft", adapter=config.adapter)

@@ -29,10 +29,12 @@ from genrec.variants import setting
 
 @dataclass(frozen=True)
 class Config:
-    teacher: Literal["dense", "transitions", "mix"] = setting(
-        "dense", "Who judges: the SFT model's dense head, its table of transitions, or the mix of both."
+    teacher: Literal["sft", "dense", "transitions", "mix"] = setting(
+        "sft",
+        "Who judges. sft: the SFT model's own score mixed with its table of transitions. dense: its dense head. "
+        "transitions: the table alone. mix: dense head and table.",
     )
-    transition_share: float = setting(0.3, "Share of the table in the mix.", ge=0, le=1)
+    transition_share: float = setting(0.4, "Share of the table in sft and mix.", ge=0, le=1)
     divergence: Literal["reverse_kl", "forward_kl", "ranknet"] = setting(
         "reverse_kl", "What is minimised between the teacher's list and the student's."
     )

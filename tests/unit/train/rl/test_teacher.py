@@ -28,7 +28,8 @@ def judge(policy, name, items, histories=([0], [5]), following=None, share=0.3):
     teacher = Teacher(policy, distillation.Config(teacher=name, transition_share=share))
     prompts = policy.prompts(histories, SIDS, following)
     hidden = torch.randn(len(histories), 16, generator=torch.Generator().manual_seed(0))
-    return teacher, hidden, teacher.log_probs(hidden, prompts, torch.tensor(items))
+    own = torch.tensor(items).clamp_min(0).add(1).float().mul(0.01).log()  # item i is scored (i + 1) / 100
+    return teacher, hidden, teacher.log_probs(hidden, prompts, torch.tensor(items), own)
 
 
 def test_the_dense_head_judges_by_its_distribution_over_the_catalogue(policy):
@@ -58,6 +59,14 @@ def test_the_mix_is_that_of_a_search(policy):
     dense = policy.item_logits(hidden).softmax(-1)[:, 1:3]
     expected = torch.stack([0.75 * dense[0] + 0.25 * torch.tensor([2 / 3, 1 / 3]), dense[1]])
     torch.testing.assert_close(found.exp(), expected)
+
+
+def test_the_models_own_score_is_mixed_with_the_table_where_there_is_one(policy):
+    policy.dense_weight = None  # semantic ids alone
+    teacher, _, found = judge(policy, "sft", [[1, 2], [1, 2]], share=0.25)
+    assert teacher.window == 2
+    expected = [[0.75 * 0.02 + 0.25 * 2 / 3, 0.75 * 0.03 + 0.25 / 3], [0.02, 0.03]]
+    torch.testing.assert_close(found.exp(), torch.tensor(expected))
 
 
 def test_the_dense_head_needs_nothing_to_travel_with_a_prompt(policy):
