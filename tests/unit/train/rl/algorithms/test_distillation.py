@@ -96,7 +96,12 @@ def policy_with_items(*, table: bool, dense_weight: float | None = 0.0) -> Polic
 
 @pytest.mark.parametrize("name", DIVERGENCES)
 def test_a_student_comes_to_rank_as_its_teacher_does(name):
-    settings = {"algorithm": "distillation", "options": {"teacher": "dense", "divergence": name}, "empty_groups": "keep", "kl_coef": 0.0}
+    settings = {
+        "algorithm": "distillation",
+        "options": {"teacher": "dense", "divergence": name},
+        "empty_groups": "keep",
+        "kl_coef": 0.0,
+    }
     learner, prompts = make_learner(policy_with_items(table=False), learning_rate=5e-3, **settings), make_prompts()
     groups = make_groups(learner, prompts)
     batch = learner.policy.prompts(prompts.histories, SIDS)
