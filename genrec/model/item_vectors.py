@@ -135,6 +135,28 @@ class ItemVectors(nn.Module):
             total = total + self.nodes(first + every)
         return total
 
+    @torch.no_grad()
+    def forget_unseen(self, trained_on: np.ndarray) -> None:
+        """Zero the embeddings of items that are not among `trained_on`, item numbers int[n] with repeats, and of the inner
+        nodes above no other.
+
+        All that training tells of them is that they were never the answer. Without it their code and text speak, so that
+        an item which is new can be recommended.
+        """
+        seen = torch.zeros(len(self), dtype=torch.bool, device=self.codes.device)
+        seen[torch.from_numpy(np.unique(trained_on).astype(np.int64)).to(seen.device)] = True
+        if self.ids is not None:
+            self.ids.weight[~seen] = 0
+        if self.nodes is None:
+            return
+        count = seen[self.trie.leaf_items].float()
+        levels: list[torch.Tensor] = []
+        for level in reversed(range(1, self.trie.num_levels)):
+            parents = self.trie.parents(level)
+            count = torch.zeros(self.trie.num_states(level), device=count.device).index_add_(0, parents, count)
+            levels.insert(0, count)
+        self.nodes.weight[torch.cat(levels) == 0] = 0
+
     def inner_prefixes(self) -> torch.Tensor:
         """int64, ascending within a length: what the rows of `nodes` stand for, as numbers in base K + 1 whose digits are
         code + 1. The same prefix has the same number in every catalogue.

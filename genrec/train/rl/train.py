@@ -117,6 +117,8 @@ def train_rl(
         "reward_notes": reward_notes(notes(terms, context), rewards.labels, compared, state.best_step),
     }
     state.restore_best(learner.parameters, otherwise=learner.reference)
+    if policy.items is not None and state.best_step:
+        policy.items.forget_unseen(source.items)
     policy.save(out, kind="rl")
     for when, step in (("before", 0), ("after", state.leading_step)):
         epoch = step * config.prompts_per_step / source.num_users

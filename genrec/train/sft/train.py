@@ -81,6 +81,8 @@ def train_sft(
     if not trainer.group.first:
         return {}
     state.restore_best(trainer.parameters, otherwise=state.average.tensors)
+    if policy.items is not None:
+        policy.items.forget_unseen(windows.items)
     if config.dense_head.successor_share != 0 and policy.items is not None:
         policy.items.transitions = count_transitions(tables.TRAIN_FILE.path(prepared), len(table), config).to(device)
     dense = choose_scoring(policy, config, validation)

@@ -204,6 +204,22 @@ def test_the_saved_model_searches_as_the_one_that_was_trained(tmp_path):
     assert again.items.nodes.weight.shape == policy.items.nodes.weight.shape
 
 
+def test_what_training_never_showed_is_known_by_code_and_text_alone():
+    sids = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    items = ItemVectors(sids, 2, WIDTH, np.eye(4, dtype=np.float32), ids=True, nodes=True)
+    before = [w.weight.detach().clone() for w in (items.ids, items.nodes, items.projection)]
+    items.forget_unseen(np.array([0, 3, 3]))
+    assert (items.ids.weight[[1, 2]] == 0).all()
+    assert torch.equal(items.ids.weight[[0, 3]], before[0][[0, 3]])
+    # Rows of inner nodes: (0) (1) (0 0) (0 1) (1 0); only (0 1) has no item that was shown.
+    assert (items.nodes.weight[3] == 0).all()
+    assert torch.equal(items.nodes.weight[[0, 1, 2, 4]], before[1][[0, 1, 2, 4]])
+    rows = torch.zeros(2, WIDTH)
+    text = items.projection.weight[:, 2]  # of item 2, whose text vector is the third unit vector
+    leaf = items.trie.advance(2, items.trie.advance(1, torch.tensor([0]), torch.tensor([1])), torch.tensor([0]))
+    torch.testing.assert_close(items.node_vectors(2, leaf, rows)[0], text)
+
+
 def test_prefixes_without_item_vectors_are_a_clear_error():
     policy = tiny_policy()
     policy.use_items(None, output=PREFIXES)

@@ -13,7 +13,7 @@ class Config:
     """Settings of the loss."""
 
     label_smoothing: float = setting(
-        0.0,
+        0.1,
         "Share of the target that goes evenly to all codes that can follow (Szegedy et al. 2016).",
         ge=0,
         lt=1,
