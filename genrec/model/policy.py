@@ -2,8 +2,7 @@
 reinforcement learning, fine-tuning and evaluation share.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from torch import nn
 
 from genrec import variants
 from genrec.errors import DataError
-from genrec.model import adapter, folder, outputs, precision, views
-from genrec.model.dropout import Dropout
+from genrec.model import folder, outputs, precision, views
 from genrec.model.history_view import HistoryView
 from genrec.model.item_vectors import ItemVectors
+from genrec.model.language_model import LanguageModel
 from genrec.model.output import Output
 from genrec.model.vocab import SidVocabulary
 from genrec.search import layout
@@ -25,7 +24,7 @@ from genrec.search.layout import PromptBatch
 from genrec.search.prefixes import PrefixLogProbs
 
 
-class Policy:
+class Policy(LanguageModel):
     """A transformers causal model (possibly with a PEFT adapter) that recommends items by their semantic ids.
 
     Shapes: B prompts, P prompt positions, G candidates, W beam width, L levels, K codes, D hidden size, N items.
@@ -43,21 +42,14 @@ class Policy:
     items: ItemVectors | None
     dense_weight: float | None  # None: no dense head
     transition_share: float = 0.0  # of the transition table in the dense head's distribution
-    forward_dtype: torch.dtype = torch.float32  # bfloat16: forwards run under autocast, log-probabilities stay float32
-    search_dtype: torch.dtype = torch.float32  # of the body's products in search; bfloat16 where forwards have it
 
     def __init__(
         self, model: nn.Module, vocab: SidVocabulary, max_history: int, meta: dict[str, Any], tokenizer_files: Path
     ) -> None:
-        self.model = model
-        self.vocab = vocab
+        super().__init__(model, vocab)
         self.max_history = max_history
         self._meta = meta
         self._tokenizer_files = tokenizer_files
-        self._dropout: Dropout | None = None
-        self._dropout_rate = 0.0
-        self._casting_layers = adapter.casting_layers(model) if self.has_adapter else []
-        self._offsets = torch.from_numpy(vocab.level_offsets()).to(self.device)
         view = meta.get("view", {"name": "sid_tokens", "options": {}})
         self.use_items(None, view["name"], view["options"])
 
@@ -104,26 +96,6 @@ class Policy:
             meta |= {"dense_weight": self.dense_weight, "successor_share": self.transition_share}
         folder.write_meta(folder_, {**self._meta, "max_history": self.max_history, **meta})
 
-    # ---- the model ----------------------------------------------------------------------------------------------------
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    @property
-    def has_adapter(self) -> bool:
-        return hasattr(self.model, "peft_config")
-
-    @property
-    def causal_model(self) -> Any:
-        """The transformers model with its output head, inside a PEFT model when there is one."""
-        return self.model.get_base_model() if self.has_adapter else self.model  # type: ignore[operator]
-
-    @property
-    def body(self) -> Any:
-        """The transformer without the output head: token ids to hidden states [B, T, D]."""
-        return self.causal_model.base_model
-
     def use_items(
         self,
         items: ItemVectors | None,
@@ -156,33 +128,6 @@ class Policy:
             parameters |= {f"items.{name}": p for name, p in self.items.named_parameters()}
         return {name: p for name, p in parameters.items() if p.requires_grad}
 
-    def set_dropout(self, p: float) -> None:
-        """Dropout on embeddings, attention weights and residual branches, active in train mode only; 0 removes it."""
-        if self._dropout is not None:
-            self._dropout.remove()
-        self._dropout = Dropout(self.causal_model, p) if p > 0 else None
-        self._dropout_rate = p
-
-    @contextlib.contextmanager
-    def precision(self) -> Iterator[None]:
-        """bfloat16 autocast where `forward_dtype` asks for it; nothing otherwise."""
-        with contextlib.ExitStack() as stack:
-            if self.forward_dtype == torch.bfloat16:
-                stack.enter_context(adapter.inputs_as_they_are(self._casting_layers))
-                stack.enter_context(torch.autocast(self.device.type, dtype=torch.bfloat16))
-            yield
-
-    @contextlib.contextmanager
-    def inference(self) -> Iterator[None]:
-        """Evaluation mode without gradients; the mode before is restored."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with torch.no_grad(), self.precision():
-                yield
-        finally:
-            self.model.train(was_training)
-
     # ---- inputs -------------------------------------------------------------------------------------------------------
 
     def prompts(
@@ -205,14 +150,10 @@ class Policy:
         """The model's input for prompts, [B, P, D], differentiable."""
         return self.view.embed(self, prompts.input_ids)
 
-    def token_ids(self, codes: torch.Tensor, level: int | None = None) -> torch.Tensor:
-        """Token ids of `codes`: of one level (any shape), or of all levels along the last axis ([..., L])."""
-        return codes + (self._offsets if level is None else self._offsets[level])
-
     def item_inputs(self, items: torch.Tensor) -> torch.Tensor:
         """Vectors float32 [..., D] of items int64[...] as the model reads them, with dropout in train mode."""
-        vectors = self._item_vectors()(items, self._code_rows())
-        return nn.functional.dropout(vectors, self._dropout_rate, self.model.training)
+        vectors = self._item_vectors()(items, self.code_rows())
+        return self.dropout(vectors)
 
     def check_catalogue(self, sids: np.ndarray) -> None:
         """Raises DataError when `sids` is not as long as the catalogue the model's item vectors belong to."""
@@ -223,30 +164,7 @@ class Policy:
             raise DataError("the model holds no item vectors; the view item_tokens and a dense head need them")
         return self.items
 
-    def _code_rows(self) -> torch.Tensor:
-        """The effective input embeddings of the semantic-id tokens, [L * K, D], differentiable."""
-        embedding = self.causal_model.get_input_embeddings()
-        return adapter.token_rows(embedding, self.vocab.first_token_id, self.vocab.end_token_id)
-
     # ---- logits -------------------------------------------------------------------------------------------------------
-
-    def head_rows(self) -> torch.Tensor:
-        """The effective rows of the output head for semantic-id tokens, [L, K, D], differentiable.
-
-        A PEFT adapter that trains these rows holds them itself, in token order.
-        """
-        head = self.causal_model.get_output_embeddings()
-        first, end = self.vocab.first_token_id, self.vocab.end_token_id
-        rows = adapter.token_rows(head, first, end)
-        return rows.view(self.vocab.num_levels, self.vocab.num_codes, -1)
-
-    def level_logits(self, hidden: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
-        """float32 logits over the codes of a level by their rows alone.
-
-        With `rows` [K, D] (one entry of `head_rows`): hidden [..., D] -> [..., K]. Without: hidden [..., L, D] -> [..., L, K],
-        each level against its own rows.
-        """
-        return precision.products(hidden, self.head_rows() if rows is None else rows)
 
     def code_logits(self, hidden: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """float32[T, L, K], differentiable: the output's logits of the states [T, L, D] that predict ids int64[T, L].
@@ -302,7 +220,7 @@ class Policy:
 
     def item_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """float32 [..., N]: the last hidden state of a history, [..., D], against every item's vector."""
-        return self._item_vectors().logits(hidden, self._code_rows())
+        return self._item_vectors().logits(hidden, self.code_rows())
 
     def dense_prefixes(self, hidden: torch.Tensor, prompts: PromptBatch) -> PrefixLogProbs:
         """The dense head's log q of every prefix of the catalogue's ids, from last hidden states [B, D]."""
