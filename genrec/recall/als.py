@@ -32,10 +32,10 @@ class Config:
 
 
 CHOICES = {
-    "history_decay": (0.6, 0.8, 1.0),
+    "history_decay": (0.4, 0.6, 0.8),
     "regularization": (0.03, 1.0),
-    "factors": (64, 128),
-    "alpha": (3.0, 10.0, 30.0),
+    "factors": (128, 256),
+    "alpha": (10.0, 30.0, 100.0),
 }
 RANKING = ("history_decay",)
 

@@ -23,7 +23,7 @@ class Config:
     history_decay: float = setting(0.7, "Weight of a history item is history_decay ** age.", gt=0, le=1)
 
 
-CHOICES = {"history_decay": (0.4, 0.6, 0.8), "num_neighbours": (50, 100, 200)}
+CHOICES = {"history_decay": (0.2, 0.4, 0.7), "num_neighbours": (30, 50, 100)}
 RANKING = ("history_decay",)
 
 

@@ -38,7 +38,7 @@ class Config:
     history_decay: float = setting(0.8, "Weight of a history item is history_decay ** age.", gt=0, le=1)
 
 
-CHOICES = {"history_decay": (0.6, 0.8, 1.0), "negatives_exponent": (0.75, 0.0, -0.5), "window": (2, 5)}
+CHOICES = {"history_decay": (0.4, 0.6, 0.8), "negatives_exponent": (0.75, 0.0)}
 RANKING = ("history_decay",)
 
 

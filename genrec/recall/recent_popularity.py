@@ -24,7 +24,7 @@ class Config:
     )
 
 
-CHOICES = {"half_life": (0.01, 0.03, 0.1, 0.3, 1.0)}
+CHOICES = {"half_life": (0.03, 0.1, 0.3, 1.0)}
 
 
 def fit(data: Training, options: Config) -> Popularity:

@@ -31,7 +31,7 @@ class Config:
     history_decay: float = setting(0.8, "Weight of a history item is history_decay ** age.", gt=0, le=1)
 
 
-CHOICES = {"history_decay": (0.6, 0.8, 1.0), "alpha": (0.3, 1.0, 3.0, 10.0), "exponent": (0.0, 0.5)}
+CHOICES = {"history_decay": (0.4, 0.6, 0.8, 1.0), "alpha": (1.0, 10.0), "exponent": (0.0, 0.5)}
 RANKING = ("history_decay",)
 
 

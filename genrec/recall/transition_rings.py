@@ -38,7 +38,7 @@ class Config:
     edge_weight: float = setting(0.5, "Weight of the edge's count beside the similarity in ring 1.", ge=0)
 
 
-CHOICES = {"budgets": (((7, 2, 1),), ((5, 1), (3, 1)), ((10,),)), "edge_weight": (0.0, 0.5, 1.0, 2.0)}
+CHOICES = {"budgets": (((7, 2, 1),), ((5, 1), (3, 1)), ((10,),)), "edge_weight": (0.5, 1.0, 2.0, 4.0)}
 RANKING = ("budgets", "edge_weight")
 
 

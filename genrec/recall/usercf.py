@@ -27,7 +27,7 @@ class Config:
     )
 
 
-CHOICES = {"history_decay": (0.5, 0.7, 0.85), "num_neighbours": (100, 200, 400)}
+CHOICES = {"history_decay": (0.5, 0.7, 0.85), "num_neighbours": (50, 100, 200)}
 RANKING = ("history_decay", "num_neighbours")
 
 

@@ -21,15 +21,10 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from genrec import metrics
 from genrec.progress import Progress
-from genrec.recall.parts.ranking import rank
 from genrec.recall.parts.scorer import Held, Scorer, Training
+from genrec.recall.parts.validation import sample, validate
 
-CUTOFF = 10
-_SAMPLE_SEED = 0  # not the run's seed: every channel is measured on the same users
 _DIGITS = 6
 
 
@@ -42,23 +37,6 @@ class Choice:
     fit_seconds: float  # of the options chosen
     tried: list[dict[str, Any]]  # by candidate {options: what differs from `Config` as written, hr@10, ndcg@10}
     users: int  # validation users behind the figures
-
-
-def sample(held: Held | None, most: int) -> Held | None:
-    """A fixed random sample of at most `most` validation rows; None where there is none."""
-    if held is None or not most or not len(held.targets):
-        return None
-    rows = np.arange(len(held.targets))
-    if len(rows) > most:
-        rows = np.sort(np.random.default_rng(_SAMPLE_SEED).permutation(rows)[:most])
-    return Held([held.histories[row] for row in rows.tolist()], held.targets[rows])
-
-
-def validate(scorer: Scorer, held: Held) -> tuple[float, float]:
-    """(HR@10, NDCG@10), means over the rows, the items of a history left out of its ranking."""
-    items, _ = rank(scorer, held.histories, CUTOFF, drop_seen=True)
-    ranks = metrics.target_ranks(items, held.targets)
-    return float(metrics.hit(ranks, CUTOFF).mean()), float(metrics.ndcg(ranks, CUTOFF).mean())
 
 
 def choose(module: ModuleType, written: Mapping[str, Any], data: Training, max_users: int) -> Choice:
@@ -80,12 +58,14 @@ def _search(
     module: ModuleType, first: Any, choices: Mapping[str, tuple[Any, ...]], data: Training, held: Held
 ) -> Choice:
     planned = 1 + sum(len(values) for values in choices.values())
-    best, best_figure, tried = None, -1.0, []
+    best, best_figure = None, -1.0
+    seen, tried = [], []
     for index, change in enumerate(_changes(choices)):
         base = first if best is None else best.options
         options = dataclasses.replace(base, **change)
-        if best is not None and options == base:
+        if options in seen:
             continue
+        seen.append(options)
         fitted = _fitted(
             module, options, best, dataclasses.replace(data, progress=_part(data.progress, index, planned))
         )

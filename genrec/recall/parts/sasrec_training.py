@@ -10,15 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from genrec import metrics
 from genrec.errors import TrainingError
 from genrec.recall.parts.sasrec_network import SasRec
-from genrec.recall.parts.scorer import Held, History, Training, flatten, rank_unknown_last
+from genrec.recall.parts.scorer import History, Training, flatten, rank_unknown_last
+from genrec.recall.parts.validation import sample, validate
 from genrec.train.sft.windows import Windows
 
 _POOL = 32  # batches whose windows are sorted by length together: little padding, and batches stay random
 _BATCH_USERS = 512  # histories scored in one forward
-_CUTOFF = 10
 
 
 class Settings(Protocol):
@@ -79,7 +78,7 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
     """
     model = scorer.model
     windows = training_windows(data.sequences, data.num_items, scorer.max_history + 1)
-    held = _sample(data.validation, options.max_valid_users)
+    held = sample(data.validation, options.max_valid_users)
     optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.learning_rate)
     num_batches = -(-len(windows) // options.batch_size)
     total = num_batches * options.epochs
@@ -106,7 +105,7 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
         model.eval()
         if held is None:
             continue
-        figure = ndcg_at_10(scorer, held)
+        _, figure = validate(scorer, held)
         data.progress(done, total, f"sasrec, epoch {epoch + 1}", **{"valid_ndcg@10": figure})
         since = 0 if figure > best else since + 1
         if figure > best:
@@ -142,21 +141,6 @@ def next_item_loss(
     others = (hidden @ vectors[drawn].T).masked_fill(targets[:, None] == drawn, -torch.inf)
     logits = torch.cat([(hidden * vectors[targets]).sum(dim=1, keepdim=True), others], dim=1)
     return F.cross_entropy(logits, torch.zeros_like(targets))
-
-
-def ndcg_at_10(scorer: TrainedSasRec, held: Held) -> float:
-    """Mean NDCG@10 of validation rows, the history's items dropped; items that tie with the target rank before it."""
-    total = 0.0
-    for start in range(0, len(held.targets), _BATCH_USERS):
-        histories = held.histories[start : start + _BATCH_USERS]
-        targets = held.targets[start : start + _BATCH_USERS]
-        scores = scorer.scores(histories)
-        wanted = scores[np.arange(len(targets)), targets].copy()
-        scores[flatten(histories, scorer.num_items)] = -np.inf
-        scores[np.arange(len(targets)), targets] = -np.inf  # the target itself is not counted
-        ranks = (scores >= wanted[:, None]).sum(axis=1)
-        total += float(metrics.ndcg(ranks, _CUTOFF).sum())
-    return total / max(len(held.targets), 1)
 
 
 def latest_windows(histories: Sequence[History], num_items: int, most: int) -> Windows:
@@ -211,12 +195,3 @@ def parameter_groups(model: SasRec, weight_decay: float) -> list[dict[str, Any]]
     ids = {id(p) for p in decayed}
     rest = [p for p in model.parameters() if id(p) not in ids]
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-
-
-def _sample(held: Held | None, most: int) -> Held | None:
-    """A fixed random sample of validation rows with a history; None where there is none."""
-    if held is None:
-        return None
-    rows = np.array([i for i, history in enumerate(held.histories) if len(history)], dtype=np.int64)
-    rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
-    return Held([held.histories[i] for i in rows], held.targets[rows]) if len(rows) else None
