@@ -5,9 +5,10 @@
 `generate` uses the prefix function a user would write (a dictionary of allowed tokens by prefix) with beam search over
 the full vocabulary; `processor` is generate with a logits processor that looks every beam's prefix up by its text and
 masks row by row, the usual way in this field. Each side first picks its best batch size from `--batch-sizes`; then
-repeats alternate and medians are compared. With one thread rates are users a second of CPU time, which a busy machine
-disturbs less. Scores differ by construction (generate normalises over the whole vocabulary), so the agreement of the
-lists is checked with the head cut to the semantic-id rows of a level by a logits processor.
+repeats alternate and medians are compared. `ours` has plain output rows of the codes, as the model behind `generate`;
+`prefixes` is the same search by output vectors of prefixes. With one thread rates are users a second of CPU time, which a
+busy machine disturbs less. Scores differ by construction (generate normalises over the whole vocabulary), so the
+agreement of the lists is checked with the head cut to the semantic-id rows of a level by a logits processor.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
 from genrec.model.vocab import SidVocabulary
 from genrec.search.decode import beam_search
@@ -183,14 +185,19 @@ def main() -> None:
     clock = time.process_time if args.threads == 1 else time.perf_counter
 
     policy, sids = build(args.items, args.hidden_size, args.num_layers)
+    by_prefixes, _ = build(args.items, args.hidden_size, args.num_layers)
+    text = np.random.default_rng(0).normal(size=(args.items, 128)).astype(np.float32)
+    items = ItemVectors(sids, NUM_CODES, args.hidden_size, text, ids=True, nodes=True)
+    by_prefixes.use_items(items, output={"name": "prefixes", "options": {}})
     trie = Trie.from_sids(sids, NUM_CODES, policy.device)
     rng = np.random.default_rng(1)
     histories = [rng.integers(0, args.items, args.history) for _ in range(args.users)]
 
     def decode(side: str, batch: list[np.ndarray]) -> None:
-        prompts = policy.prompts(batch, sids)
-        if side == "ours":
-            beam_search(policy, prompts, trie, WIDTH)
+        searched = by_prefixes if side == "prefixes" else policy
+        prompts = searched.prompts(batch, sids)
+        if side in ("ours", "prefixes"):
+            beam_search(searched, prompts, trie, WIDTH, scores=scores[side])
         else:
             generate_items(policy, prompts, sids, side)
 
@@ -203,8 +210,15 @@ def main() -> None:
 
     check = policy.prompts(histories[:8], sids)
     same = generate_items(policy, check, sids, "level") == beam_search(policy, check, trie, WIDTH).items.tolist()
-    policy.search_dtype = torch.bfloat16 if args.bf16 else torch.float32
-    num_users = {"ours": args.users, "generate": args.generate_users, "processor": args.generate_users}
+    policy.search_dtype = by_prefixes.search_dtype = torch.bfloat16 if args.bf16 else torch.float32
+    with policy.inference():
+        scores = {"ours": policy.step_scores(), "prefixes": by_prefixes.step_scores()}
+    num_users = {
+        "ours": args.users,
+        "prefixes": args.users,
+        "generate": args.generate_users,
+        "processor": args.generate_users,
+    }
     sizes = {side: [size for size in args.batch_sizes if size <= users] for side, users in num_users.items()}
     tried = {side: {size: max(rate(side, size) for _ in range(2)) for size in sizes[side]} for side in sizes}
     best = {side: max(rates, key=rates.__getitem__) for side, rates in tried.items()}
@@ -217,7 +231,7 @@ def main() -> None:
     report = {
         "users_per_s": {side: round(value, 1) for side, value in median.items()},
         "range": {side: [round(min(v), 1), round(max(v), 1)] for side, v in rates.items()},
-        "ratio": {side: round(ratio(rates["ours"], rates[side]), 1) for side in ("generate", "processor")},
+        "ratio": {side: round(ratio(rates["ours"], rates[side]), 1) for side in ("prefixes", "generate", "processor")},
         "batch_size": best,
         "tried": {side: {size: round(value, 1) for size, value in rates.items()} for side, rates in tried.items()},
         "limit": {"mflop_a_user": round(megaflop, 1), "users_per_s": round(limit, 1)},
