@@ -55,7 +55,7 @@ def test_an_algorithm_says_what_it_needs(algorithm):
     assert isinstance(module.NEEDS_TEACHER, bool)
     assert options.inner_steps >= 1
     if module.NEEDS_TEACHER:
-        assert options.teacher in ("dense", "transitions", "mix")
+        assert options.teacher in ("sft", "dense", "transitions", "mix")
         assert 0 <= options.transition_share <= 1
 
 

@@ -17,6 +17,7 @@ CONFIG = SftConfig(
     view={"name": "sid_tokens"},
     dense_head={"loss_weight": 0.0},
     item_vectors={"ids": False, "text": False},
+    loss={"name": "cross_entropy", "options": {"label_smoothing": 0.0}},
     reverse_share=0.0,
     epochs=3,
     batch_size=8,

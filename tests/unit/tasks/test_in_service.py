@@ -19,6 +19,7 @@ from tests.support.evaluate_tiny import CONFIG, NUM_USERS, write_model, write_pr
 CHANGES_A_RANKED_LIST = {"beam_width": 30, "seen_items": "keep", "precision": "bf16"}
 CHANGES_NONE = {
     "ks": [3],
+    "choice_users": 17,
     "baselines": [],
     "head_share": 0.5,
     "num_bootstrap": 99,

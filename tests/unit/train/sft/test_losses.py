@@ -17,7 +17,10 @@ def test_focal_loss_of_known_probabilities():
 def test_focal_loss_without_gamma_is_cross_entropy_with_the_same_gradient():
     codes = torch.randint(7, (5, 3))
     gradients = []
-    for module, options in ((focal, focal.Config(gamma=0.0)), (cross_entropy, cross_entropy.Config())):
+    for module, options in (
+        (focal, focal.Config(gamma=0.0)),
+        (cross_entropy, cross_entropy.Config(label_smoothing=0.0)),
+    ):
         logits = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0)).requires_grad_()
         losses = module.loss(logits, codes, options)
         losses.sum().backward()

@@ -187,6 +187,7 @@ def test_items_and_a_dense_head_learn_and_the_score_weight_is_the_best_on_valida
     write_item_vectors(vectors, files / "vectors.parquet")
     changes = {"view": "item_tokens", "dense_head": {"loss_weight": 1.0}, "reverse_share": 0.0, "adapter": adapter}
     changes |= {"epochs": 15, "dropout": 0.0, "micro_batch_size": 8, "lora_rank": 4, "lora_alpha": 8}
+    changes |= {"output": "codes", "item_vectors": {"ids": False}}
     summary = train(files, SftConfig(**{**CONFIG.model_dump(), **changes}), vectors=files / "vectors.parquet")
     by_weight, by_share = (
         summary["dense_head"][f"valid_ndcg@10_by_{name}"] for name in ("score_weight", "successor_share")
