@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from genrec.model import folder
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
 from genrec.search.decode import beam_search
 from genrec.search.trie import Trie
@@ -75,7 +76,10 @@ def _pair(device: torch.device, dtype: torch.dtype, lora: bool = True) -> tuple[
             if not parameter.requires_grad or not lora:
                 parameter.data = parameter.data.to(dtype)
     there = Policy(model, on_cpu.vocab, on_cpu.max_history, on_cpu._meta, Path())
-    there.opening = on_cpu.opening
+    text = np.random.default_rng(2).normal(size=(SHAPE.num_items, 32)).astype(np.float32)
+    items = ItemVectors(random_catalogue(SHAPE), NUM_CODES, SHAPE.hidden_size, text, ids=True, nodes=True)
+    for policy, vectors in ((on_cpu, items), (there, copy.deepcopy(items))):
+        policy.use_items(vectors, output={"name": "prefixes", "options": {}})
     if dtype == torch.bfloat16:
         there.forward_dtype = there.search_dtype = dtype
     return on_cpu, there
@@ -100,7 +104,8 @@ def _forward(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         wanted, found = (
             p.candidate_logits(p.prompts(histories, sids), candidates.to(p.device))[0] for p in _pair(device, dtype)
         )
-    return _verdict(_error(found, wanted), dtype)
+    chosen_among = wanted.isfinite()
+    return _verdict(_error(found.cpu()[chosen_among], wanted[chosen_among]), dtype)
 
 
 def _beam(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
