@@ -98,7 +98,7 @@ class Terminal(Watcher):
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     """A plain table: the first column left, figures right."""
-    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, column in enumerate(columns):
         shown.add_column(column, justify="left" if i == 0 else "right")
     for row in rows:
