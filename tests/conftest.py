@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items):
     """For runs in several processes (`--dist loadgroup`): a file stays together, and so do all that share a Prefect server
     or a Ray of their session.
