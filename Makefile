@@ -31,7 +31,7 @@ test: $(READY)  ## the default tests
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 test-slow: $(READY)  ## the slow tests: kills and crashes, the UI, a cluster, S3, secrets, the README's figures
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup --durations=25
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --durations=25
 
 test-all: $(READY)  ## both tiers
 	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "slow or not slow"
