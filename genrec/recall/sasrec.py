@@ -25,7 +25,7 @@ class Config:
     """SASRec."""
 
     hidden_size: int = setting(64, "Width of the model.", ge=2)
-    num_layers: int = setting(1, "Transformer blocks.", ge=1)
+    num_layers: int = setting(2, "Transformer blocks.", ge=1)
     num_heads: int = setting(2, "Attention heads; they divide hidden_size.", ge=1)
     max_history: int = setting(20, "Most recent items that are read.", ge=1)
     text: bool = setting(True, "Add the projected text vector (embed stage) to the embedding of the id.")
@@ -44,7 +44,7 @@ class Config:
     max_valid_users: int = setting(4000, "Validation users ranked after an epoch (a fixed random sample).", ge=1)
 
 
-CHOICES = {"negatives": (0, 256)}
+CHOICES = {"num_layers": (2, 1), "negatives": (0, 256)}
 
 
 def fit(data: Training, options: Config) -> "TrainedSasRec | ZeroScorer":
