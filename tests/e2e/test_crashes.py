@@ -40,7 +40,7 @@ def _fails_in_sft(up: Served, epochs: int) -> tuple[str, Path]:
     obstacle = up.obstruct(sft, settings, keys)
     run = up.start(settings=settings, until="sft")
     assert up.finished(run) == "Failed"
-    assert up.tasks(run)["sft"] == "Failed"
+    up.wait(lambda: up.tasks(run).get("sft") == "Failed", "the server to record the stage's end")  # after the run's
     return run, obstacle
 
 
