@@ -126,13 +126,13 @@ class ItemVectors(nn.Module):
         with in_float32(total.device):
             if self.projection is not None:
                 text = self._node_text(level)
-                total = total + self.projection(text if states is None else text[states])
+                total += self.projection(text if states is None else text[states])
         if leaves and self.ids is not None:
-            total = total + self.ids(trie.leaf_items if states is None else trie.leaf_items[states])
+            total += self.ids(trie.leaf_items if states is None else trie.leaf_items[states])
         if not leaves and self.nodes is not None:
             first = sum(trie.num_states(before) for before in range(1, level + 1))
             every = torch.arange(trie.num_states(level + 1), device=codes.device) if states is None else states
-            total = total + self.nodes(first + every)
+            total += self.nodes(first + every)
         return total
 
     @torch.no_grad()
