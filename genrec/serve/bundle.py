@@ -54,8 +54,8 @@ def write(files: ModelFiles, folder: Path, force: bool = False) -> dict[str, Any
     _check_free(folder, force)
     disk, temporary = Disk(), folder.parent / f".{folder.name}.{uuid.uuid4().hex[:8]}"
     try:
-        disk.mkdir(temporary)
         try:
+            disk.mkdir(temporary)
             _copy(files, temporary)
             manifest = _manifest(files, temporary)
             (temporary / CARD).write_text(model_card(files, manifest), encoding="utf-8")
