@@ -275,6 +275,23 @@ def promote(
 
 
 @app.command()
+def export(
+    run_name: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run id, `latest`, or the name of a model in service, such as demo.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; it must be new or empty.")],
+    force: Annotated[bool, typer.Option("--force", help="Put it in the place of an older export.")] = False,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Write a trained model to a folder of its own, which genrec.Recommender loads on any machine."""
+    with short_errors(debug):
+        from flows.export import export as export_model
+
+        export_model(out, run_name, Path(expanded(str(folder))), force, store)
+
+
+@app.command()
 def rollback(
     name: Annotated[
         str, typer.Argument(metavar="[NAME]", help="Name of the runs, such as demo; where there are several.")
