@@ -17,6 +17,7 @@ from flows.live import shown_in_prefect
 from flows.measure_again import COMPUTED, config_and_artifacts
 from flows.naming import name_flow_run
 from flows.publish import publish_report
+from flows.recommend import recommendations, what_is_asked
 from flows.retrain import pipeline
 from flows.run_names import without_time
 from flows.serve.form import CHOOSE, Form, form
@@ -30,14 +31,19 @@ from flows.serve.forms import (
     Data,
     DataPath,
     Epochs,
+    EventsOf,
+    ListLength,
+    OutFolder,
     Promote,
     Recipe,
     Recipes,
+    RecommendAfter,
     Refresh,
     Resamples,
     RlSteps,
     RunName,
     RunOrInService,
+    RunToAsk,
     Seed,
     Seeds,
     SeenItems,
@@ -46,6 +52,7 @@ from flows.serve.forms import (
     Size,
     TakeOver,
     Until,
+    UsersFile,
     overrides_of,
     settings_of,
 )
@@ -109,6 +116,7 @@ def retrain_nightly(
     data_path: DataPath = "",
     promote: Promote = CHOOSE,
     take_over: TakeOver = ["vectors", "ids"],  # noqa: B006
+    recommend: RecommendAfter = False,
     size: Size = "full",
     recipe: Recipe = "default",
     seed: Seed = 0,
@@ -117,6 +125,9 @@ def retrain_nightly(
     data_source: Any = None,
 ) -> State[None] | None:
     """Retrain by a schedule on data that was chosen for it, keeping what is known of texts and items."""
+    if recommend:
+        overrides_of({"service.recommend": True}, settings)  # refuses contradictions
+        settings = [*settings, "service.recommend=true"]
     return retrain.fn(  # its state, where it was stopped
         data=data,
         data_path=data_path,
@@ -186,6 +197,28 @@ def evaluate_only(
     _run_and_publish(config, name=called, refresh=refresh, compute=frozenset(COMPUTED), given=artifacts)
 
 
+@form("recommend", gone={})
+def recommend(
+    run: RunToAsk = "",
+    name: ServiceName = "",
+    users: UsersFile = "",
+    k: ListLength = 0,
+    seen_items: SeenItems = AS_CHOSEN,
+    events_of: EventsOf = "",
+    out: OutFolder = "",
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Make lists for every customer, as Parquet, by the model in service or that of a finished run."""
+    fields = settings_of(
+        recommend__users=users, recommend__k=k or None, recommend__seen_items=seen_items, recommend__out=out
+    )
+    overrides_of(fields, settings)  # refuses contradictions
+    asked = what_is_asked(run, name, events_of, _store(), fields, settings)
+    called = f"recommend-{without_time(run) if run else name or 'in-service'}"
+    with shown_in_prefect():
+        recommendations(*asked, name_flow_run(asked[0], name=called))
+
+
 @form("embed-only")
 def embed_only(
     data: Data = "demo",
@@ -240,11 +273,13 @@ def deployments() -> list["RunnerDeployment"]:
             retrain_nightly,
             "retrain-nightly",
             schedule=nightly,
-            description=f"Retrain {NIGHTLY}: new files are read and known items keep their ids. The schedule ships switched "
+            description=f"Retrain {NIGHTLY}: new files are read and known items keep their ids; with the field recommend, "
+            "lists for every customer follow. The schedule ships switched "
             "off and trains on nothing by itself: first set the fields data and promote, in the parameters of the schedule "
             f"or of the deployment, then turn it on at the right.{explained}",
         ),
         _deployment(compare_recipes, "compare-recipes", description=f"{compare_recipes.description}{explained}"),
+        _deployment(recommend, "recommend"),
         _deployment(evaluate_only, "evaluate-only"),
         _deployment(embed_only, "embed-only"),
         _deployment(promote_run, "promote"),

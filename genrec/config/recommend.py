@@ -46,3 +46,8 @@ class RecommendConfig(Section):
     )
     out: PathText | None = knob(None, "Folder into which the finished lists are copied; null leaves them in the store.")
     batch_size: int = knob(256, "Users searched at once.", ge=1)
+
+    def files(self) -> dict[str, str]:
+        """The files that are named, by setting."""
+        named = {"recommend.users": self.users, "recommend.in_stock": self.in_stock}
+        return {setting: file for setting, file in named.items() if isinstance(file, str)}

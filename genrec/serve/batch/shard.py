@@ -51,8 +51,8 @@ def recommend_shard(
     shard: int,
     work: Path,
     device: str | None = None,
-) -> None:
-    """Write the part and the record of a shard into `work`. ingest: folder with the events that histories are made of."""
+) -> int:
+    """Write the part and the record of a shard into `work`; its users. ingest: folder with the events of the histories."""
     began = time.perf_counter()
     engine = engine_of(model, config, precision, device)
     item_ids = pa.array(engine.catalogue.item_ids, pa.string())
@@ -68,6 +68,7 @@ def recommend_shard(
     os.replace(partial, part)
     record = {**_counts(lists, events), "seconds": time.perf_counter() - began, "sha256": digest}
     write_whole(record_of(work, shard), json.dumps(record).encode())
+    return len(events.users)
 
 
 def record_of(work: Path, shard: int) -> Path:
