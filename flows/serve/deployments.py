@@ -17,7 +17,6 @@ from flows.live import shown_in_prefect
 from flows.measure_again import COMPUTED, config_and_artifacts
 from flows.naming import name_flow_run
 from flows.publish import publish_report
-from flows.recommend import recommendations, what_is_asked
 from flows.retrain import pipeline
 from flows.run_names import without_time
 from flows.serve.form import CHOOSE, Form, form
@@ -31,9 +30,6 @@ from flows.serve.forms import (
     Data,
     DataPath,
     Epochs,
-    EventsOf,
-    ListLength,
-    OutFolder,
     Promote,
     Recipe,
     Recipes,
@@ -43,7 +39,6 @@ from flows.serve.forms import (
     RlSteps,
     RunName,
     RunOrInService,
-    RunToAsk,
     Seed,
     Seeds,
     SeenItems,
@@ -52,10 +47,10 @@ from flows.serve.forms import (
     Size,
     TakeOver,
     Until,
-    UsersFile,
     overrides_of,
     settings_of,
 )
+from flows.serve.recommend_form import recommend
 from flows.service_changes import in_words, put_in_service, take_back
 from genrec.config import Config
 from genrec.in_service.registry import Record
@@ -195,28 +190,6 @@ def evaluate_only(
     refresh = frozenset({"evaluate"} if refresh_evaluation else ())
     called = f"evaluate-{without_time(run) if run else name or 'in-service'}"
     _run_and_publish(config, name=called, refresh=refresh, compute=frozenset(COMPUTED), given=artifacts)
-
-
-@form("recommend", gone={})
-def recommend(
-    run: RunToAsk = "",
-    name: ServiceName = "",
-    users: UsersFile = "",
-    k: ListLength = 0,
-    seen_items: SeenItems = AS_CHOSEN,
-    events_of: EventsOf = "",
-    out: OutFolder = "",
-    settings: Settings = [],  # noqa: B006
-) -> None:
-    """Make lists for every customer, as Parquet, by the model in service or that of a finished run."""
-    fields = settings_of(
-        recommend__users=users, recommend__k=k or None, recommend__seen_items=seen_items, recommend__out=out
-    )
-    overrides_of(fields, settings)  # refuses contradictions
-    asked = what_is_asked(run, name, events_of, _store(), fields, settings)
-    called = f"recommend-{without_time(run) if run else name or 'in-service'}"
-    with shown_in_prefect():
-        recommendations(*asked, name_flow_run(asked[0], name=called))
 
 
 @form("embed-only")

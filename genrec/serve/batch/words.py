@@ -10,7 +10,7 @@ def in_words(made: Mapping[str, Any]) -> list[str]:
 
     made: the summary of the stage with `k`, `model`, `events_of`, `status` and `path` (flows/recommend.py).
     """
-    of_popular = f", {made['by_popularity']:,} are of popular items" if made["by_popularity"] else ""
+    of_popular = f", {made['by_popularity']:,} of popular items" if made["by_popularity"] else ""
     lines = [f"{made['users']:,} users, {made['by_model']:,} lists by the model of {made['model']}{of_popular}"]
     if made["short"]:
         lines.append(f"{made['short']:,} lists are shorter than {made['k']}: no more items may come out")
