@@ -120,12 +120,13 @@ def _loaded(model: Model, beam_width: int, batch_size: int, precision: str, devi
 def _table(lists: Lists, users: pa.Array, item_ids: pa.Array, model_key: str, made_at_ms: int) -> pa.Table:
     """The columns of RECOMMENDATIONS."""
     listed = lists.items >= 0
+    source = np.where(~listed.any(axis=1), "none", np.where(lists.by_model, "model", "popular"))
     offsets = pa.array(np.concatenate([[0], np.cumsum(listed.sum(axis=1))]), pa.int32())
     columns = {
         "user_id": users,
         "items": pa.ListArray.from_arrays(offsets, item_ids.take(pa.array(lists.items[listed]))),
         "scores": pa.ListArray.from_arrays(offsets, pa.array(lists.scores[listed])),
-        "source": pa.array(np.where(lists.by_model, "model", "popular").tolist(), pa.string()),
+        "source": pa.array(source.tolist(), pa.string()),
         "model_key": pa.repeat(pa.scalar(model_key), len(users)),
         "made_at": pa.repeat(pa.scalar(made_at_ms, pa.timestamp("ms", tz="UTC")), len(users)),
     }
@@ -139,8 +140,8 @@ def _counts(lists: Lists, events: Events) -> dict[str, Any]:
     skipped = events.in_history & (events.item < 0)
     return {
         "users": len(events.users),
-        "by_model": int(lists.by_model.sum()),
-        "by_popularity": int((~lists.by_model).sum()),
+        "by_model": int((lists.by_model & (lengths > 0)).sum()),
+        "by_popularity": int((~lists.by_model & (lengths > 0)).sum()),
         "short": int((lengths < lists.items.shape[1]).sum()),
         "skipped_events": int(skipped.sum()),
         "history_events": int(events.in_history.sum()),
