@@ -14,6 +14,7 @@ from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
 from genrec.config.model import BaseConfig, ScratchConfig
+from genrec.config.recommend import RecommendConfig
 from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
 from genrec.config.rl import GateConfig, RewardConfig, RlConfig
@@ -46,6 +47,7 @@ __all__ = [
     "OptionsError",
     "PrepareConfig",
     "RecallConfig",
+    "RecommendConfig",
     "ReportedConfig",
     "ResourcesConfig",
     "RewardConfig",
@@ -84,6 +86,7 @@ class Config(Section):
     rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
+    recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Lists for every customer.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
     reported: ReportedConfig = Field(default_factory=ReportedConfig, description="Figures that others report.")
 

@@ -40,6 +40,12 @@ class ServiceConfig(Section):
         description="Share of the NDCG of the model in service that a new one may lose beyond chance under if_not_worse.",
     )
 
+    recommend: bool = Field(
+        False,
+        description="Whether a run ends with lists for every customer (section recommend), made by the model that is in "
+        "service then, from this run's events.",
+    )
+
     @model_validator(mode="after")
     def _weights_need_ids(self) -> "ServiceConfig":
         if "weights" in self.keep and "ids" not in self.keep:
