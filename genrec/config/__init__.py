@@ -19,7 +19,7 @@ from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
 from genrec.config.rl import GateConfig, RewardConfig, RlConfig
 from genrec.config.section import Chosen, OptionsError, Section, UnknownName, knob, options_model
-from genrec.config.service import ServiceConfig
+from genrec.config.service import ExperimentConfig, ServiceConfig
 from genrec.config.sft import (
     AlignmentConfig,
     DenseHeadConfig,
@@ -41,6 +41,7 @@ __all__ = [
     "DenseHeadConfig",
     "EmbedConfig",
     "EvaluateConfig",
+    "ExperimentConfig",
     "FusionConfig",
     "GateConfig",
     "ItemVectorsConfig",
