@@ -4,6 +4,7 @@ Readers and writers go through a `TableFile` (or `read_table` and `write_table`,
 does not match its declaration fails where it is written, not three stages later.
 """
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from genrec.errors import DataError
+
+
+def _milliseconds(year: int) -> int:
+    return int(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() * 1000)
+
+
+FIRST_TIME_MS, END_TIME_MS = _milliseconds(1990), _milliseconds(2100)  # an event's time is in between
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 The checks run column-wise over a block of rows; a single row is looked at only once it is known to be bad.
 """
 
-import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import polars as pl
 
 from genrec.data.shards import ROW_TYPES, BadRow
+from genrec.tables import END_TIME_MS, FIRST_TIME_MS
 
 REASONS = {
     "bad_json": "the line is not a JSON document",
@@ -30,12 +30,6 @@ MAX_RECORD_CHARS = 500
 MAX_DETAIL_CHARS = 200
 
 
-def _milliseconds(year: int) -> int:
-    return int(datetime.datetime(year, 1, 1, tzinfo=datetime.UTC).timestamp() * 1000)
-
-
-FIRST_TIME_MS = _milliseconds(1990)
-END_TIME_MS = _milliseconds(2100)
 POSITION_LIMIT = 100_000_000  # positions stay below it, milliseconds of any accepted time are far above
 
 

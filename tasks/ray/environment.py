@@ -24,6 +24,10 @@ def prepare(on_this_machine: bool) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else `uv run` rebuilds the environment in each worker
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # a task that reserves no GPU sees none
+    # Else a driver whose parent has ended (nohup, a systemd unit, a container with an init) is ended by Ray, with status 1
+    # and without a word, when its connection to Ray closes: Ray takes a parent of process id 1 for a lost node. Ray
+    # itself tells its workers their node's process, whatever stands here.
+    os.environ["RAY_RAYLET_PID"] = str(os.getpid())
     if not on_this_machine:
         return
     # Else Ray takes 127.0.0.1 for the address in the network and listens on every interface.

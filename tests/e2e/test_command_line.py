@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tasks.run import STAGES
@@ -99,6 +100,21 @@ def test_a_killed_and_resumed_run_ends_with_the_bytes_of_one_that_ran_through(tm
         stages = json.loads((store / "runs/latest/report.json").read_text())["stages"]
         digests.append(next(s["digest"] for s in stages if s["name"] == "sft"))
     assert digests[0] == digests[1]
+
+
+@pytest.mark.slow
+def test_a_run_whose_parent_has_ended_goes_on_to_its_end(tmp_path):
+    """As under nohup from a shell that was closed, or as a systemd unit: its parent is process 1."""
+    log = tmp_path / "log"
+    command = tiny_command(tmp_path / "store", "--until", "ingest")
+    start = 'log="$1"; shift; nohup "$@" > "$log" 2>&1 & echo $!'
+    shell = subprocess.run(["sh", "-c", start, "sh", str(log), *command], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    run = psutil.Process(int(shell.stdout))
+    deadline = time.monotonic() + 200
+    while run.is_running() and run.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+    assert "report  " in log.read_text(), log.read_text()
 
 
 def _wait_for(condition, process: subprocess.Popen, timeout_s: float = 200) -> None:
