@@ -52,7 +52,8 @@ class PrefixNames:
         self._having = np.bincount(self._terms, minlength=len(numbers))  # items of the catalogue, by term
 
     def path(self, sid: Sequence[int]) -> list[PrefixName]:
-        """The prefixes of an id of the catalogue, shortest first; a word names the first that it is typical of.
+        """The prefixes of an id of the catalogue, shortest first. What names a prefix, and what all items below it have, does
+        not name a longer one.
 
         Raises ValueError for an id that no item has.
         """
@@ -63,14 +64,15 @@ class PrefixNames:
             if not len(below):
                 raise ValueError(f"no item has an id that begins {tuple(sid[: level + 1])}")
             title = self._titles[below[0]] if len(below) == 1 else None
-            terms = self._typical(below, said) if title is None else []
-            said |= {stem for term in terms for stem in _stems(self._words[term])}
+            terms, shared = self._typical(below, said) if title is None else ([], [])
+            for term in [*terms, *shared]:
+                said |= _stems(self._words[term])
             names.append(PrefixName(tuple(sid[: level + 1]), [self._spelled[t] for t in terms], title, len(below)))
         return names
 
-    def _typical(self, items: NDArray[np.int64], said: set[str]) -> list[int]:
+    def _typical(self, items: NDArray[np.int64], said: set[str]) -> tuple[list[int], list[int]]:
         """The terms most typical of the items, at most NUM_WORDS, in the order in which they first stand in one: categories,
-        then words. None holds only words that were said or that another one holds.
+        then words; none holds only words that were said or that another one holds. And the terms that all items have.
         """
         of_items = [self._terms[self._starts[item] : self._starts[item + 1]] for item in items]
         terms, first, having = np.unique(np.concatenate(of_items), return_index=True, return_counts=True)
@@ -85,7 +87,7 @@ class PrefixNames:
             stems = _stems(words[i])
             if not any(stems <= other for other in [said, *(_stems(words[j]) for j in chosen)]):
                 chosen = [j for j in chosen if not _stems(words[j]) <= stems] + [i]
-        return terms[sorted(chosen, key=lambda i: first[i])].tolist()
+        return terms[sorted(chosen, key=lambda i: first[i])].tolist(), terms[having == len(items)].tolist()
 
 
 def _terms(title: str, labels: Iterable[str]) -> dict[tuple[str, ...], str]:
@@ -102,5 +104,6 @@ def _terms(title: str, labels: Iterable[str]) -> dict[tuple[str, ...], str]:
 
 
 def _stems(words: Iterable[str]) -> set[str]:
-    """Words by which terms are told apart: without a plural's s."""
-    return {word[:-1] if word.endswith("s") and len(word) > 3 else word for word in words}
+    """Words by which terms are told apart: English singular and plural are one."""
+    singular = (word[:-1] if word.endswith("s") and not word.endswith("ss") else word for word in words)
+    return {word.removesuffix("e") if len(word) > 3 else word for word in singular}

@@ -64,6 +64,20 @@ def test_whole_categories_come_first_and_stand_for_their_words():
     assert not {"grinder", "Coffee"} & set(first.words)
 
 
+@pytest.mark.parametrize(("category", "word"), [("Dog Leashes", "leash"), ("Pan Cases", "case"), ("Harness", "harness")])
+def test_singular_and_plural_are_one_word(category, word):
+    sids = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]])
+    names = PrefixNames(sids, [f"{word} red", f"{word} red", "tea", "mug"], [(category,), (category,), (), ()])
+    assert names.path((0, 0, 0))[0].words == [category, "red"]
+
+
+def test_what_all_items_below_a_prefix_have_does_not_name_a_longer_one():
+    titles = ["a1 b1 c1 d1 apple", "a1 b1 c1 d1 apple", "a1 b1 c1 d1 pear", "other"]
+    titles = [title.replace("1", "ware") for title in titles]
+    sids = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 0, 0]])
+    assert PrefixNames(sids, titles, [()] * 4).path((0, 0, 0))[1].words == ["apple"]
+
+
 def test_a_word_is_spelled_as_it_mostly_is():
     titles = ["TEA one", "Tea two", "Tea three", "mug"]
     sids = np.array([[0, 0, 0], [0, 1, 0], [0, 2, 0], [1, 0, 0]])
