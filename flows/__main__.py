@@ -177,6 +177,30 @@ def serve(
 
 
 @app.command()
+def api(
+    config: Annotated[
+        list[Path] | None,
+        typer.Option("--config", "-c", help="YAML file with a section api; may be repeated."),
+    ] = None,
+    overrides: _Set = None,
+    store: _Store = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the model in service, where there are several.")] = "",
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Serve the model of this folder, which `export` wrote.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Port [default: api.port, 8000].")
+    ] = None,
+    debug: _Debug = False,
+) -> None:
+    """Answer recommendations over HTTP with the model in service (else the latest run's), until Ctrl-C."""
+    with short_errors(debug):
+        from flows.api import start
+
+        start(out, checked_config(config or [], overrides, store), name, export, port)
+
+
+@app.command()
 def login(store: _Store = None, debug: _Debug = False) -> None:
     """Print the line to paste into the login page of the Prefect UI, and where the UI is while `serve` is up."""
     with short_errors(debug):

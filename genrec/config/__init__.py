@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from genrec.config.api import ApiConfig
 from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
@@ -32,6 +33,7 @@ from genrec.paths import PathText
 
 __all__ = [
     "AlignmentConfig",
+    "ApiConfig",
     "BaseConfig",
     "Chosen",
     "Config",
@@ -84,6 +86,7 @@ class Config(Section):
     rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
+    api: ApiConfig = Field(default_factory=ApiConfig, description="The HTTP endpoint.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
     reported: ReportedConfig = Field(default_factory=ReportedConfig, description="Figures that others report.")
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from genrec.errors import DataError
 from genrec.search.trie import Trie
+from genrec.serve.new_items import NewItem, NewItemIds
 from genrec.serve.query import Filter
 from genrec.tables import read_sids, read_table
 
@@ -30,6 +31,7 @@ class Catalogue:
         popularity: int64[N], training events with the item.
         in_stock: bool[N]; items out of stock are never recommended. None: all are in stock.
         trie: of `sids`, where there is one already.
+        added: float32[M, V], text vectors of the last M items, which the model was not trained on; None: there are none.
 
     Raises:
         DataError: columns of different lengths, an id that two items have, or semantic ids that are not unique.
@@ -46,11 +48,13 @@ class Catalogue:
         popularity: NDArray[np.int64],
         in_stock: NDArray[np.bool_] | None = None,
         trie: Trie | None = None,
+        added: NDArray[np.float32] | None = None,
     ) -> None:
         self.item_ids, self.titles, self.brands = list(item_ids), list(titles), list(brands)
         self.categories = [tuple(names) for names in categories]
-        self.sids, self.num_codes, self.popularity = sids, num_codes, popularity
+        self.sids, self.num_codes, self.popularity, self.added = sids, num_codes, popularity, added
         self.in_stock = np.ones(len(self.item_ids), dtype=bool) if in_stock is None else in_stock
+        self.in_stock.flags.writeable = False
         lengths = {
             len(column) for column in (self.item_ids, titles, brands, categories, sids, popularity, self.in_stock)
         }
@@ -126,9 +130,34 @@ class Catalogue:
         stock = self.in_stock.copy()
         for item_id, there in in_stock.items():
             stock[self._index[item_id]] = there
+        stock.flags.writeable = False
         snapshot = copy.copy(self)  # shares all that stays
         snapshot.in_stock, snapshot.trie = stock, self.trie.closing(np.flatnonzero(~stock))
         return snapshot
+
+    def with_items(self, items: Sequence[NewItem], new_ids: NewItemIds) -> "Catalogue":
+        """A snapshot with new items, in stock, after those that are there; items that are there stay as they are.
+
+        Raises:
+            DataError: an id is given twice, or an item gets no semantic id (see `NewItemIds.give`).
+        """
+        new = [item for item in items if item.item_id not in self._index]
+        if len({item.item_id for item in new}) != len(new):
+            raise DataError("new items: an item id is given twice")
+        if not new:
+            return self
+        vectors, sids = new_ids.give(new, self.sids)
+        return Catalogue(
+            [*self.item_ids, *(item.item_id for item in new)],
+            [*self.titles, *(item.title for item in new)],
+            [*self.brands, *(item.brand for item in new)],
+            [*self.categories, *(tuple(item.categories) for item in new)],
+            np.concatenate([self.sids, sids]),
+            self.num_codes,
+            np.concatenate([self.popularity, np.zeros(len(new), dtype=np.int64)]),
+            np.concatenate([self.in_stock, np.ones(len(new), dtype=bool)]),
+            added=vectors if self.added is None else np.concatenate([self.added, vectors]),
+        )
 
 
 def _counts(column: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from genrec.errors import DataError
+from genrec.model.more_items import with_more_items
 from genrec.model.policy import Policy
 from genrec.search.decode import StepScores, rank_users
 from genrec.serve.catalogue import Catalogue
@@ -55,11 +57,24 @@ class Engine:
         self.scores = scores
 
     def with_catalogue(self, catalogue: Catalogue) -> "Engine":
-        """The same model over another snapshot of the same items."""
+        """The same model over a later snapshot of its catalogue: `Catalogue.with_stock`, or `with_items`, whose new items
+        the model then knows by their ids and texts. Takes a moment where items came in; this engine answers meanwhile.
+
+        Raises DataError when items of this engine's catalogue are not there.
+        """
+        known = len(self.catalogue)
+        if not np.array_equal(catalogue.sids[:known], self.catalogue.sids):
+            raise DataError(
+                "the catalogue is no later snapshot of the engine's: its first items have other semantic ids"
+            )
+        policy: Policy = self.policy
+        scores: StepScores | None = self.scores
+        if number := len(catalogue) - known:
+            added = None if catalogue.added is None else catalogue.added[-number:]
+            policy, scores = with_more_items(policy, catalogue.sids[known:], added), None
         return Engine(
-            self.policy, catalogue, self.model_key,
-            beam_width=self.beam_width, batch_size=self.batch_size, scores=self.scores,
-        )  # fmt: skip
+            policy, catalogue, self.model_key, beam_width=self.beam_width, batch_size=self.batch_size, scores=scores
+        )
 
     def rank(
         self,

@@ -22,6 +22,7 @@ from genrec.serve import model_files
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.engine import Engine
 from genrec.serve.model_files import ModelFiles
+from genrec.serve.new_items import NewItem, NewItemIds
 from genrec.serve.query import Answer, Filter, Query, Recommended
 
 
@@ -30,6 +31,11 @@ class Recommender:
 
     def __init__(self, engine: Engine, files: ModelFiles) -> None:
         self.engine, self.files = engine, files
+
+    @property
+    def new_ids(self) -> NewItemIds:
+        """What gives ids to new items, for `Catalogue.with_items`."""
+        return NewItemIds(self.files.encoder, self.files.embed, self.files.sids)
 
     @classmethod
     def load(
@@ -111,4 +117,4 @@ def load_engine(files: ModelFiles, device: str | None = None) -> Engine:
     return Engine(policy, catalogue, files.model_key, beam_width=files.beam_width)
 
 
-__all__ = ["Answer", "Filter", "Query", "Recommended", "Recommender", "load_engine"]
+__all__ = ["Answer", "Filter", "NewItem", "Query", "Recommended", "Recommender", "load_engine"]

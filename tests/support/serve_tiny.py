@@ -1,51 +1,137 @@
-"""An engine over a random catalogue, with every part of a score: semantic ids, dense head, transition table."""
+"""A tiny model with everything a score is made of, over a catalogue of 30 items, behind an engine."""
+
+import itertools
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import torch
 
+from genrec import tables
+from genrec.embed.encoders import lsa
+from genrec.embed.vectors import read_item_vectors, write_item_vectors
 from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
 from genrec.model.transitions import Transitions
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.engine import Engine
-from tests.support.lm_tiny import NUM_CODES, random_sids, tiny_policy
+from genrec.serve.model_files import ModelFiles
+from genrec.serve.new_items import NewItemIds
+from genrec.sid.artifact import code_lists, write_sids
+from genrec.sid.quantize.tokenizer import Tokenizer
+from genrec.sid.tokenizer_files import save_tokenizer
+from genrec.sid.unique import make_unique
+from tests.support.lm_tiny import NUM_CODES, random_histories, random_sids, tiny_policy
 
-NUM_ITEMS = 40
-COLOURS = ("Red", "Blue", "Green", "Black")
-THINGS = ("mug", "kettle", "grinder", "teapot", "tray")
+NUM_ITEMS, TEXT_DIM = 30, 6
+CATEGORIES = ("garden", "kitchen", "office")
+SIDS = random_sids(NUM_ITEMS, seed=1)
 
 
-def scored_policy(sids: np.ndarray, dense_weight: float | None, share: float, seed: int = 0) -> Policy:
-    """Random weights; transitions from every item to the next two, save of the last four items, which nothing followed."""
+def whole_policy(seed: int = 0, sids: np.ndarray = SIDS, text: np.ndarray | None = None) -> Policy:
+    """Item tokens, prefixes, a dense head and transitions, with random weights and, by default, random texts."""
     policy = tiny_policy(seed)
-    if dense_weight is None:
-        return policy
-    policy.use_items(ItemVectors(sids, NUM_CODES, 16, None, ids=True), dense_weight=dense_weight)
-    assert policy.items is not None
-    sequence = np.arange(len(sids) - 3)
-    offsets = np.array([0, len(sequence)])
-    policy.items.transitions = Transitions.count(sequence, offsets, len(sids), window=2, history_decay=0.5)
-    policy.transition_share = share
+    if text is None:
+        text = np.random.default_rng(seed).standard_normal((NUM_ITEMS, TEXT_DIM)).astype(np.float32)
+    items = ItemVectors(sids, NUM_CODES, 16, text, ids=True, nodes=True)
+    with torch.no_grad():
+        for parameter in items.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    sequences = random_histories([6] * 20, NUM_ITEMS, seed)
+    offsets = np.arange(0, 121, 6)
+    items.transitions = Transitions.count(np.concatenate(sequences), offsets, NUM_ITEMS, window=3, history_decay=0.5)
+    items.requires_grad_(False)
+    policy.use_items(items, "item_tokens", {}, 0.6, {"name": "prefixes", "options": {}})
+    policy.transition_share = 0.5
     return policy
 
 
-def tiny_catalogue(num_items: int = NUM_ITEMS, titles: list[str] | None = None, seed: int = 3) -> Catalogue:
-    """Items i0, i1, ... with titles like "Red mug 0" and two categories each; i0 is the most popular."""
-    sids = random_sids(num_items, seed)
-    things = [THINGS[i % len(THINGS)] for i in range(num_items)]
-    titles = titles or [f"{COLOURS[i % len(COLOURS)]} {thing} {i}" for i, thing in enumerate(things)]
+def catalogue() -> Catalogue:
+    """Items i0, i1, ... of categories in turn; item i was met i % 7 times."""
+    ids = [f"i{item}" for item in range(NUM_ITEMS)]
+    categories = [["shop", CATEGORIES[item % 3]] for item in range(NUM_ITEMS)]
+    counts = np.arange(NUM_ITEMS) % 7
     return Catalogue(
-        [f"i{i}" for i in range(num_items)], titles, ["brand"] * num_items,
-        [("Kitchen", thing.capitalize()) for thing in things], sids, NUM_CODES, np.arange(num_items)[::-1].copy(),
-    )  # fmt: skip
+        ids, [f"Item {i}" for i in range(NUM_ITEMS)], ["b"] * NUM_ITEMS, categories, SIDS, NUM_CODES, counts
+    )
 
 
-def tiny_engine(
-    dense_weight: float | None = 0.7,
-    share: float = 0.4,
-    catalogue: Catalogue | None = None,
-    model_key: str = "tiny",
-    seed: int = 0,
-) -> Engine:
-    """A model without a dense head where `dense_weight` is None."""
-    catalogue = catalogue or tiny_catalogue()
-    return Engine(scored_policy(catalogue.sids, dense_weight, share, seed), catalogue, model_key)
+def engine(seed: int = 0, beam_width: int = 6, policy: Policy | None = None) -> Engine:
+    return Engine(policy or whole_policy(seed), catalogue(), "sft-tiny", beam_width=beam_width)
+
+
+class FixedIds(NewItemIds):
+    """Random vectors, and the first ids that are free."""
+
+    def __init__(self) -> None:
+        pass
+
+    def give(self, items, taken):
+        used = {tuple(sid) for sid in taken.tolist()}
+        free = [sid for sid in np.ndindex(NUM_CODES, NUM_CODES, NUM_CODES) if sid not in used]
+        vectors = np.random.default_rng(len(items)).standard_normal((len(items), TEXT_DIM)).astype(np.float32)
+        return vectors, np.array(free[: len(items)], dtype=np.int32)
+
+
+WORDS = (("red", "blue", "green"), CATEGORIES, ("hose", "lamp", "cup", "chair"))
+TITLES = [" ".join(words) for words in itertools.product(*WORDS)][:NUM_ITEMS]
+
+
+def write_ids(folder: Path) -> tuple[Path, Path, np.ndarray]:
+    """Folders of a sid and an embed artifact for `TITLES`, and the ids int32[N, 3]."""
+    encoder, sids = folder / "embed", folder / "sid"
+    encoder.mkdir(parents=True)
+    sids.mkdir()
+    vectors, model = lsa.fit(TITLES, lsa.Config(dim=TEXT_DIM))
+    assert model is not None
+    model.save(encoder)
+    write_item_vectors(vectors, encoder / "vectors.parquet")
+    codebooks = 0.3 * torch.randn(3, NUM_CODES, TEXT_DIM, generator=torch.Generator().manual_seed(0))
+    tokenizer = Tokenizer(codebooks, torch.device("cpu"))
+    raw = tokenizer.encode(vectors)
+    final = make_unique(raw, tokenizer.project(vectors), tokenizer.codebooks, "reassign")
+    save_tokenizer(tokenizer, "rqkmeans", sids, deduplicate="reassign", input_dim=TEXT_DIM)
+    write_sids(final, raw, sids / "sids.parquet")
+    return sids, encoder, final
+
+
+def write_known(sids: Path, every: np.ndarray) -> None:
+    """Every id that was ever given, those of items that are gone among them: int32[N, 3]."""
+    columns = [
+        pa.array([f"k{i}" for i in range(len(every))]),
+        *[code_lists(every)] * 2,
+        pa.nulls(len(every), pa.float64()),
+    ]
+    schema = tables.known_ids_schema(3, 3)
+    tables.KNOWN_IDS_FILE.write(pa.table(columns, names=schema.names), sids, schema)
+
+
+def write_files(folder: Path, policy: Policy | None = None) -> ModelFiles:
+    """Artifacts of a whole model for `TITLES`."""
+    sids, encoder, ids = write_ids(folder)
+    policy = policy or whole_policy(sids=ids, text=read_item_vectors(encoder / "vectors.parquet"))
+    policy.save(folder / "model")
+    prepared = folder / "prepare"
+    prepared.mkdir()
+    columns = {
+        "item": np.arange(NUM_ITEMS),
+        "item_id": [f"i{item}" for item in range(NUM_ITEMS)],
+        "title": TITLES,
+        "description": [""] * NUM_ITEMS,
+        "brand": ["b"] * NUM_ITEMS,
+        "categories": [["shop", title.split()[1]] for title in TITLES],
+        "train_count": np.arange(NUM_ITEMS) % 7,
+    }
+    tables.CATALOGUE_FILE.write(pa.table(columns), prepared)
+    return ModelFiles(
+        model_key="sft-tiny",
+        run_id="20261126-tiny",
+        where="run 20261126-tiny",
+        catalogue=prepared / "catalogue.parquet",
+        sids=sids,
+        model=folder / "model",
+        base=folder / "model",
+        embed=encoder,
+        encoder={"method": "lsa", "fields": ["title"], "options": {"dim": TEXT_DIM}},
+        beam_width=6,
+    )

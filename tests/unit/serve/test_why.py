@@ -9,7 +9,7 @@ from genrec.errors import DataError
 from genrec.serve.item_score import item_scores
 from genrec.serve.query import Query
 from genrec.serve.why import explain, newest_distinct
-from tests.support.serve_tiny import NUM_ITEMS, tiny_engine
+from tests.support.scored_tiny import NUM_ITEMS, tiny_engine
 
 MODELS = [(None, 0.0), (0.0, 0.4), (0.7, 0.0), (0.7, 0.4), (1.0, 0.4), (1.0, 1.0)]  # dense head's share, table's in it
 HISTORY = ["i3", "i8", "i1", "i8"]
