@@ -22,6 +22,9 @@ def check_outside(config: Config) -> None:
     check_models(config)
     if "path" in config.embed.options:
         check_file("embed.options.path", config.embed.options["path"])
+    if config.service.recommend:  # at the end of the run, which may be hours away
+        for setting, file in config.recommend.files().items():
+            check_file(setting, file)
     _check_data(config.data)
 
 
@@ -65,9 +68,11 @@ def _has_loaded(store: Store, stage: str, name: str, revision: str | None) -> bo
 
 
 def _check_data(config: DataConfig) -> None:
-    """The files that the source finds can be opened."""
-    from genrec.data.ingest import source_files  # after the quick checks: it imports polars and pyarrow
+    """The files that the source finds can be opened, and the event log."""
+    from genrec.data.event_rows import check_log  # after the quick checks: they import polars and pyarrow
+    from genrec.data.ingest import source_files
 
+    check_log(config)
     try:
         for file in source_files(DataConfig.model_validate(config.model_dump())):
             with file.path.open("rb"):
