@@ -10,10 +10,12 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from genrec.config.api import ApiConfig
 from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
 from genrec.config.model import BaseConfig, ScratchConfig
+from genrec.config.recommend import RecommendConfig
 from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
 from genrec.config.rl import GateConfig, RewardConfig, RlConfig
@@ -32,6 +34,7 @@ from genrec.paths import PathText
 
 __all__ = [
     "AlignmentConfig",
+    "ApiConfig",
     "BaseConfig",
     "Chosen",
     "Config",
@@ -47,6 +50,7 @@ __all__ = [
     "OptionsError",
     "PrepareConfig",
     "RecallConfig",
+    "RecommendConfig",
     "ReportedConfig",
     "ResourcesConfig",
     "RewardConfig",
@@ -85,6 +89,8 @@ class Config(Section):
     rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
+    recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Lists for every customer.")
+    api: ApiConfig = Field(default_factory=ApiConfig, description="The HTTP endpoint.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
     reported: ReportedConfig = Field(default_factory=ReportedConfig, description="Figures that others report.")
 

@@ -250,6 +250,8 @@ def rank_users(
     width: int,
     *,
     banned: Sequence[np.ndarray] | None = None,
+    allowed: Sequence[np.ndarray | None] | None = None,
+    scores: StepScores | None = None,
     batch_size: int = 256,
     on_batch: Callable[[np.ndarray, Candidates], None] | None = None,
     progress: Progress = silent,
@@ -257,26 +259,29 @@ def rank_users(
     """Beam search for any number of users: items int64[U, W] (-1 = none) and scores float32[U, W], best first.
 
     Users of like history length share a batch, so that little of it is padding; rows come back in the given order.
-    `on_batch` gets the rows int64[B] of every batch and what was found for them.
+    `banned`, `allowed` and `scores` as in `beam_search`. `on_batch` gets the rows int64[B] of every batch and what was
+    found for them.
     """
     items = np.full((len(histories), width), -1, dtype=np.int64)
-    scores = np.full((len(histories), width), -np.inf, dtype=np.float32)
+    totals = np.full((len(histories), width), -np.inf, dtype=np.float32)
     order = np.argsort([min(len(h), model.max_history) for h in histories], kind="stable")
     started: list[tuple[np.ndarray, Candidates]] = []
-    with model.inference():
-        scored = model.step_scores()
+    if scores is None:
+        with model.inference():
+            scores = model.step_scores()
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         prompts = model.prompts([histories[r] for r in rows], sids)
         left_out = None if banned is None else [banned[r] for r in rows]
-        best = beam_search(model, prompts, trie, width, left_out, scores=scored)
+        only = None if allowed is None else [allowed[r] for r in rows]
+        best = beam_search(model, prompts, trie, width, left_out, only, scores)
         started.append((rows, best))
         # To read waits for a GPU: one batch late, it has the next one to work on meanwhile.
         last = start + batch_size >= len(order)
         for rows, best in started if last else started[:-1]:
-            items[rows], scores[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
+            items[rows], totals[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
             if on_batch is not None:
                 on_batch(rows, best)
         started = started[-1:]
         progress(min(start + batch_size, len(order)), len(order), "decode")
-    return items, scores
+    return items, totals

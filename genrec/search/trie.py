@@ -53,11 +53,24 @@ class Children(NamedTuple):
 class Trie:
     """Prefix states of N unique semantic ids of L levels and K codes. Build it with `from_sids`."""
 
-    def __init__(self, levels: list[_Level], paths: np.ndarray, leaf_items: torch.Tensor, num_codes: int) -> None:
+    def __init__(
+        self,
+        levels: list[_Level],
+        paths: np.ndarray,
+        leaf_items: torch.Tensor,
+        num_codes: int,
+        closed: np.ndarray | None = None,
+    ) -> None:
         self._levels = levels
         self._paths = paths  # int32[N, L + 1] on the host: the states that lead to an item
         self._leaf_items = leaf_items  # int64[N]
-        self._leaf_counts = [np.bincount(paths[:, level]) for level in range(paths.shape[1])]
+        self._is_closed = closed  # bool[N] on the host: items that no search may go to; None: there are none
+        open_paths = paths if closed is None else paths[~closed]
+        # Of every state, the items below it that are not closed.
+        self._leaf_counts = [np.bincount(open_paths[:, n], minlength=self.num_states(n)) for n in range(paths.shape[1])]
+        self._closed: list[torch.Tensor] = []  # bool[S] by level, from 1 on: no item below is open
+        if closed is not None:
+            self._closed = [torch.from_numpy(count == 0).to(leaf_items.device) for count in self._leaf_counts[1:]]
         self.num_codes = num_codes
 
     @classmethod
@@ -114,7 +127,17 @@ class Trie:
 
     def num_states(self, level: int) -> int:
         """Distinct prefixes of `level` codes; level 0 is the root alone."""
-        return len(self._leaf_counts[level])
+        return len(self._levels[level - 1].keys) if level else 1
+
+    def closing(self, items: np.ndarray) -> "Trie":
+        """The same trie, tables shared, with these items (int[n]) closed to every search, in place of those closed before.
+
+        What they had of a distribution they keep: closing changes what a search may return, not how anything is scored.
+        It costs a search the same however many are closed. Raises DataError for an item outside the catalogue.
+        """
+        closed = np.zeros(self.num_items, dtype=bool)
+        closed[self._pairs([items])[1]] = True
+        return Trie(self._levels, self._paths, self._leaf_items, self.num_codes, closed if closed.any() else None)
 
     def to(self, device: torch.device | str) -> "Trie":
         """The same trie with its tables on `device`."""
@@ -130,7 +153,7 @@ class Trie:
             )
             for lv in self._levels
         ]
-        return Trie(levels, self._paths, self._leaf_items.to(device), self.num_codes)
+        return Trie(levels, self._paths, self._leaf_items.to(device), self.num_codes, self._is_closed)
 
     def advance(self, level: int, state: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
         """The states after appending `code` to `state` (both int64, same shape, `level` codes so far); -1 where no
@@ -158,6 +181,8 @@ class Trie:
         there = place < count
         reached = (first + place).masked_fill_(~there, -1)
         codes = lv.codes.take(reached.clamp_min(0)).masked_fill_(~there, -1)
+        if self._closed:
+            there &= ~self._closed[level].take(reached.clamp_min(0))
         if restriction is not None:
             there &= ~_mark(restriction.banned[level].unsqueeze(1) - first, count, lv.max_children)
         if restriction is not None and restriction.limited is not None:
@@ -194,11 +219,11 @@ class Trie:
         if banned is None and allowed is None:
             return None
         num_rows = len(banned) if banned is not None else len(allowed or [])
-        rows, items = self._pairs(banned or [])
+        rows, items = self._open_pairs(banned or [])
         if allowed is None:
             return Restriction(self._transitions(rows, items, num_rows, full_only=True), [], None)
         limited = np.array([a is not None for a in allowed], dtype=bool)
-        only_rows, only_items = self._pairs([a if a is not None else np.empty(0, np.int64) for a in allowed])
+        only_rows, only_items = self._open_pairs([a if a is not None else np.empty(0, np.int64) for a in allowed])
         kept = ~np.isin(only_rows * self.num_items + only_items, rows * self.num_items + items)
         only = self._transitions(only_rows[kept], only_items[kept], num_rows, full_only=False)
         free = ~limited[rows]  # bans of limited rows are already taken out of `only`
@@ -207,6 +232,14 @@ class Trie:
             only,
             torch.from_numpy(limited).to(self.device, non_blocking=True),
         )
+
+    def _open_pairs(self, lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """`_pairs` without the items that are closed to every row."""
+        rows, items = self._pairs(lists)
+        if self._is_closed is None:
+            return rows, items
+        is_open = ~self._is_closed[items]
+        return rows[is_open], items[is_open]
 
     def _pairs(self, lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Distinct (row, item) pairs of ragged lists, int64 each."""

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import torch
 
 from genrec.errors import DataError
+from genrec.model.more_items import known_nodes
 from genrec.model.policy import Policy
 from genrec.tables import read_table
 
@@ -79,11 +80,10 @@ def _copy_node_rows(weight: torch.Tensor, source: torch.Tensor, policy: Policy, 
     """Rows of prefixes that both catalogues have."""
     if weight.shape[1:] != source.shape[1:]:
         return 0
-    wanted, held = (p.items.inner_prefixes().cpu() for p in (policy, earlier) if p.items is not None)
-    order = held.argsort()
-    place = torch.searchsorted(held[order], wanted).clamp_max(len(held) - 1)
-    known = held[order][place] == wanted
-    weight[known.to(weight.device)] = source[order[place[known]].to(source.device)]
+    assert policy.items is not None
+    assert earlier.items is not None
+    known, rows = known_nodes(policy.items, earlier.items)
+    weight[known.to(weight.device)] = source[rows.to(source.device)]
     return int(known.sum()) * weight.shape[1]
 
 

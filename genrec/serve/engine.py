@@ -1,0 +1,184 @@
+"""The engine: queries in, ranked items out, by the search that the evaluation measures.
+
+A score is what the search adds up along an item's semantic id (`genrec.model.policy.Policy`): the log-probability of the
+id by the language model, mixed with that of the item by the dense head and the transition table with the shares the model
+was trained with. It is a property of a history and an item: filters and stock do not change it. Items recommended for their
+popularity have the logarithm of their share of the training events instead. The same queries, model and catalogue give
+the same answers; which queries are searched together moves scores by rounding alone.
+
+An engine never changes, so any number of threads may ask it; a changed catalogue makes another engine around the same
+model.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrec.errors import DataError
+from genrec.model.more_items import with_more_items
+from genrec.model.policy import Policy
+from genrec.search.decode import StepScores, rank_users
+from genrec.serve.catalogue import Catalogue
+from genrec.serve.query import Answer, Query, Recommended
+
+_CELLS = 1 << 14  # beams searched at once, at most: bounds the memory of a search for long lists
+_POPULAR = 1 << 10  # popular items looked at at a time
+
+
+class Engine:
+    """One model over one catalogue.
+
+    Args:
+        policy: the model, in evaluation mode, whose weights nobody changes any more.
+        catalogue: its items.
+        model_key: key of the model's artifact, for answers.
+        beam_width: beams of a search; longer lists take wider ones. That of the evaluation gives its lists.
+        batch_size: queries searched at once.
+        scores: `policy.step_scores()`, where they are known.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        catalogue: Catalogue,
+        model_key: str,
+        *,
+        beam_width: int = 20,
+        batch_size: int = 256,
+        scores: StepScores | None = None,
+    ) -> None:
+        self.policy, self.catalogue, self.model_key = policy, catalogue, model_key
+        self.beam_width, self.batch_size = beam_width, batch_size
+        self._trie = catalogue.trie.to(policy.device)
+        if scores is None:
+            with policy.inference():
+                scores = policy.step_scores()
+        self.scores = scores
+
+    def with_catalogue(self, catalogue: Catalogue) -> "Engine":
+        """The same model over a later snapshot of its catalogue: `Catalogue.with_stock`, or `with_items`, whose new items
+        the model then knows by their ids and texts. Takes a moment where items came in; this engine answers meanwhile.
+
+        Raises DataError when items of this engine's catalogue are not there.
+        """
+        known = len(self.catalogue)
+        if not np.array_equal(catalogue.sids[:known], self.catalogue.sids):
+            raise DataError(
+                "the catalogue is no later snapshot of the engine's: its first items have other semantic ids"
+            )
+        policy: Policy = self.policy
+        scores: StepScores | None = self.scores
+        if number := len(catalogue) - known:
+            added = None if catalogue.added is None else catalogue.added[-number:]
+            policy, scores = with_more_items(policy, catalogue.sids[known:], added), None
+        return Engine(
+            policy, catalogue, self.model_key, beam_width=self.beam_width, batch_size=self.batch_size, scores=scores
+        )
+
+    def rank(
+        self,
+        histories: Sequence[NDArray[np.integer]],
+        k: int,
+        banned: Sequence[NDArray[np.integer]] | None = None,
+        allowed: Sequence[NDArray[np.integer] | None] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The k best items for each of U histories of item numbers, oldest first: int64[U, k], -1 where there are no more,
+        and their scores float32[U, k], -inf there. Items out of stock never come out.
+
+        `banned[u]` are left out, `allowed[u]` (None: all) are the only ones that may come. A list does not depend on
+        the others: the width of a search follows from k alone.
+        """
+        width = self._width(k)
+        items, scores = rank_users(
+            self.policy, histories, self.catalogue.sids, self._trie, width,
+            banned=banned, allowed=allowed, scores=self.scores,
+            batch_size=max(1, min(self.batch_size, _CELLS // width)),
+        )  # fmt: skip
+        return items[:, :k], scores[:, :k]
+
+    def answer(self, queries: Sequence[Query]) -> list[Answer]:
+        """An answer to each query, in their order; queries are searched together.
+
+        Nobody gets an error for being new: unknown ids of a history are skipped and named, a history without a known
+        item gets the popular items that may come out, a filter that lets nothing through an empty list.
+        """
+        asked = [_Asked(self.catalogue, query) for query in queries]
+        answers: dict[int, Answer] = {}
+        by_width: dict[int, list[int]] = {}
+        for place, one in enumerate(asked):
+            if one.k and not one.is_closed and len(one.history):
+                by_width.setdefault(self._width(one.k), []).append(place)
+            else:
+                answers[place] = self._popular(one)
+        for places in by_width.values():
+            answers |= zip(places, self._searched([asked[place] for place in places]), strict=True)
+        return [answers[place] for place in range(len(asked))]
+
+    def _width(self, k: int) -> int:
+        """Beams for a list of k: few different widths, so that queries share a search. As wide as the catalogue, a search
+        finds all there is.
+        """
+        width = self.beam_width
+        while width < k:
+            width *= 2
+        return max(1, min(width, max(len(self.catalogue), self.beam_width)))
+
+    def _searched(self, asked: "list[_Asked]") -> list[Answer]:
+        allowed = [one.allowed for one in asked]
+        items, scores = self.rank(
+            [one.history for one in asked],
+            max(one.k for one in asked),
+            [one.banned for one in asked],
+            None if all(let is None for let in allowed) else allowed,
+        )
+        return [self._answered(one, *row) for one, *row in zip(asked, items, scores, strict=True)]
+
+    def _answered(self, one: "_Asked", items: NDArray[np.int64], scores: NDArray[np.float32]) -> Answer:
+        found = items[: one.k] >= 0
+        listed = self._listed(items[: one.k][found], scores[: one.k][found])
+        return Answer(listed, one.unknown, "model" if listed else "none", self.model_key)
+
+    def _popular(self, one: "_Asked") -> Answer:
+        """The most popular items that may come out."""
+        catalogue = self.catalogue
+        order = catalogue.by_popularity
+        if one.allowed is not None:
+            order = one.allowed[np.argsort(-catalogue.popularity[one.allowed], kind="stable")]
+        chosen = np.empty(0, dtype=np.int64)
+        for start in range(0, len(order), _POPULAR):
+            if len(chosen) >= one.k:
+                break
+            some = order[start : start + _POPULAR]
+            some = some[catalogue.in_stock[some] & ~np.isin(some, one.banned)]
+            chosen = np.concatenate([chosen, some[: one.k - len(chosen)]])
+        listed = self._listed(chosen, catalogue.popularity_scores[chosen])
+        return Answer(listed, one.unknown, "popular" if listed else "none", self.model_key)
+
+    def _listed(self, items: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Recommended]:
+        catalogue = self.catalogue
+        sids = catalogue.sids[items].tolist()
+        return [
+            Recommended(catalogue.item_ids[item], catalogue.titles[item], score, tuple(sid))
+            for item, score, sid in zip(items.tolist(), scores.tolist(), sids, strict=True)
+        ]
+
+
+class _Asked:
+    """A query in item numbers."""
+
+    def __init__(self, catalogue: Catalogue, query: Query) -> None:
+        self.k = min(query.k, len(catalogue))
+        self.history = catalogue.numbers(query.history)
+        self.unknown = []
+        if len(self.history) < len(query.history):
+            self.unknown = list(dict.fromkeys(i for i in query.history if catalogue.index(i) is None))
+        self.allowed = catalogue.allowed(query.allow)
+        excluded = catalogue.numbers(list(query.exclude))
+        seen = excluded[:0] if query.keep_seen else self.history
+        self.banned = np.unique(np.concatenate([seen, excluded]))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the filter lets nothing through."""
+        return self.allowed is not None and not len(self.allowed)

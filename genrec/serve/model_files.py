@@ -1,0 +1,169 @@
+"""Where the files of a trained model are: of the one in service in a store, of a run, or of an exported folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genrec.errors import DataError, GenrecError
+
+if TYPE_CHECKING:  # an exported folder is read without them
+    from genrec.in_service.registry import Record
+    from genrec.store.local import Store
+
+LATEST = "latest"
+_STAGES = ("prepare", "embed", "sid", "base", "sft")  # that a model needs; rl, evaluate and baselines where they are
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFiles:
+    """A trained model and what belongs to it.
+
+    Args:
+        model_key: key of the model's artifact.
+        run_id: the run that trained it.
+        where: what was loaded, in words: "run ..., in service as demo".
+        catalogue: file of the items, with the columns of `genrec.serve.catalogue`.
+        sids: folder of the sid artifact.
+        model: folder of the rl or sft artifact.
+        base: folder of the base model; None where the model is whole without it.
+        embed: folder of the embed artifact.
+        encoder: settings that texts were encoded with: method, fields, options.
+        beam_width, precision: of the evaluation.
+        report: report.json, {} where there is none.
+    """
+
+    model_key: str
+    run_id: str
+    where: str
+    catalogue: Path
+    sids: Path
+    model: Path
+    base: Path | None
+    embed: Path
+    encoder: Mapping[str, Any]
+    beam_width: int = 20
+    precision: str = "fp32"
+    report: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def in_store(store: Store, run: str | None = None, name: str | None = None) -> ModelFiles:
+    """The files of a run (an id, or `latest`), or of the model in service under `name`; where neither is given, of the one
+    model in service, or, with none in service, of the latest finished run.
+
+    Raises GenrecError that lists what there is.
+    """
+    from genrec.in_service import registry
+
+    known = registry.names(store)
+    if run is not None and run not in known:
+        return _of_run(store, run)
+    name = name or run
+    if name is None and not known:
+        return _of_run(store, LATEST)
+    if name is None and len(known) > 1:
+        raise GenrecError(
+            f"store {store.root}: several models are in service, {', '.join(known)}; give the name of one"
+        )
+    if name is not None and name not in known:
+        there = f"there are {', '.join(known)}" if known else "none is"
+        raise GenrecError(f"store {store.root}: no model is in service under {name!r}; {there}")
+    found = registry.Registry(store, name or known[0])
+    record = found.current()
+    assert record is not None
+    return _of_record(store, found, record)
+
+
+def _of_record(store: Store, registry: Any, record: Record) -> ModelFiles:
+    try:
+        report = json.loads(store.read_document(f"runs/{record.run_id}/report.json"))
+    except (GenrecError, ValueError):
+        report = {}  # a run's report may be pruned; its artifacts say what is needed
+    where = f"{record.run_id}, in service as {registry.name}"
+    return _files(store, record.run_id, where, record.keys, record.digests, report)
+
+
+def _of_run(store: Store, run: str) -> ModelFiles:
+    path = store.root / "runs" / run / "report.json"
+    try:
+        text = path.read_text() if path.is_file() else store.read_document(f"runs/{run}/report.json")
+        report = json.loads(text)
+    except (GenrecError, ValueError):
+        finished = sorted(
+            p.parent.name for p in (store.root / "runs").glob("*/report.json") if not p.parent.is_symlink()
+        )
+        known = (
+            f"finished runs: {', '.join(finished[-5:])}" if finished else "there is no finished run; train one first"
+        )
+        raise GenrecError(f"{path}: no readable report of a run; {known}") from None
+    keys, digests = ({stage["name"]: stage.get(what) for stage in report["stages"]} for what in ("key", "digest"))
+    return _files(store, report["run_id"], f"run {report['run_id']}", keys, digests, report)
+
+
+def _files(
+    store: Store,
+    run_id: str,
+    where: str,
+    keys: Mapping[str, str],
+    digests: Mapping[str, str | None],
+    report: Mapping[str, Any],
+) -> ModelFiles:
+    if missing := [stage for stage in _STAGES if stage not in keys]:
+        raise GenrecError(
+            f"{where}: stopped before the stage {missing[0]}; only a run with a trained model can be loaded"
+        )
+    model = "rl" if "rl" in keys else "sft"
+    paths = {}
+    for stage in {*_STAGES, model}:
+        artifact = store.lookup(keys[stage], digests.get(stage)) or store.lookup(keys[stage])
+        if artifact is None:
+            raise GenrecError(
+                f"{where}: the artifact of {stage} ({keys[stage]}) is missing or damaged in {store.root}; run it again"
+            )
+        paths[stage] = artifact.path
+    config = report.get("config", {})
+    evaluated = config.get("evaluate") or _config_of(store, keys.get("evaluate"))
+    return ModelFiles(
+        model_key=keys[model],
+        run_id=run_id,
+        where=where,
+        catalogue=paths["prepare"] / "catalogue.parquet",
+        sids=paths["sid"],
+        model=paths[model],
+        base=paths["base"],
+        embed=paths["embed"],
+        encoder=config.get("embed") or _config_of(store, keys["embed"]),
+        beam_width=evaluated.get("beam_width", ModelFiles.beam_width),
+        precision=evaluated.get("precision", ModelFiles.precision),
+        report=report,
+    )
+
+
+def _config_of(store: Store, key: str | None) -> dict[str, Any]:
+    """The settings that an artifact was made with, {} where they cannot be read."""
+    artifact = store.lookup(key) if key else None
+    return dict(store.manifest(artifact)["config"]) if artifact is not None else {}
+
+
+def in_store_at(path: str, run: str | None = None, name: str | None = None) -> ModelFiles:
+    """The files in a store (its folder or URL), or of the folder of a run in one. Raises GenrecError where it is neither."""
+    from genrec.store.remote import is_url, open_store
+
+    if is_url(path):
+        return in_store(open_store(path), run, name)
+    folder = Path(path).expanduser()
+    if (folder / "report.json").is_file() and folder.parent.name == "runs":
+        if run is not None or name is not None:
+            raise DataError(f"{folder}: is the folder of one run; give no other run and no name beside it")
+        folder = folder.resolve()
+        return in_store(open_store(str(folder.parent.parent)), folder.name)
+    if (folder / "objects").is_dir() and (folder / "runs").is_dir():
+        return in_store(open_store(str(folder)), run, name)
+    there = f"it holds {sorted(p.name for p in folder.iterdir())[:8]}" if folder.is_dir() else "there is no such folder"
+    raise DataError(
+        f"{folder}: neither a store, nor the folder of a finished run in one, nor an exported model; {there}. Give the "
+        "folder that --store named (.genrec by default), or one that `python -m flows export` wrote"
+    )

@@ -1,0 +1,130 @@
+"""A trained model as a Python object: load it, ask it.
+
+from genrec import Recommender
+
+recommender = Recommender.load(".genrec")
+for item in recommender.recommend(["B01", "B07"], k=5):
+    print(item.item_id, item.title, item.score, item.sid)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, overload
+
+import torch
+
+from genrec.errors import DataError
+from genrec.model.policy import Policy
+from genrec.model.precision import compute_dtype, default_device, frozen_dtype
+from genrec.serve import bundle
+from genrec.serve.catalogue import Catalogue
+from genrec.serve.engine import Engine
+from genrec.serve.model_files import ModelFiles, in_store_at
+from genrec.serve.new_items import NewItem, NewItemIds
+from genrec.serve.query import Answer, Filter, Query, Recommended
+
+
+class Recommender:
+    """An engine and where it came from. `engine` answers whole queries, many at once, and says what it skipped."""
+
+    def __init__(self, engine: Engine, files: ModelFiles) -> None:
+        self.engine, self.files = engine, files
+
+    @property
+    def new_ids(self) -> NewItemIds:
+        """What gives ids to new items, for `Catalogue.with_items`."""
+        return NewItemIds(self.files.encoder, self.files.embed, self.files.sids)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, run: str | None = None, name: str | None = None, device: str | None = None
+    ) -> Recommender:
+        """Load a model; nothing in its files is ever executed.
+
+        Args:
+            path: a store (its folder or URL), the folder of a run in one, or a folder that `python -m flows export` wrote.
+            run: in a store, the id of a run, or `latest`.
+            name: in a store, the name of a model in service. With neither: the model in service, and where there is none
+                the latest finished run; `files.where` says which.
+            device: torch device; by default the first GPU, else the CPU.
+
+        Raises:
+            GenrecError: nothing of the kind is there, it is damaged, or not clear; the message says what to do.
+        """
+        files = find_files(path, run, name)
+        return cls(load_engine(files, device), files)
+
+    @overload
+    def recommend(
+        self,
+        items: list[str],
+        k: int = ...,
+        exclude: Collection[str] | None = ...,
+        allow: Filter | Collection[str] | None = ...,
+        keep_seen: bool = ...,
+    ) -> list[Recommended]: ...
+    @overload
+    def recommend(
+        self,
+        items: list[list[str]],
+        k: int = ...,
+        exclude: Collection[str] | None = ...,
+        allow: Filter | Collection[str] | None = ...,
+        keep_seen: bool = ...,
+    ) -> list[list[Recommended]]: ...
+    def recommend(
+        self,
+        items: list[str] | list[list[str]],
+        k: int = 10,
+        exclude: Collection[str] | None = None,
+        allow: Filter | Collection[str] | None = None,
+        keep_seen: bool = False,
+    ) -> list[Recommended] | list[list[Recommended]]:
+        """The k best items for a history, best first, or for each of many histories.
+
+        Args:
+            items: item ids, oldest first; or a list of such lists. Ids that the catalogue lacks are skipped
+                (`engine.answer` names them); without any known one, popular items come back.
+            k: items wanted; fewer come where fewer may.
+            exclude: ids that must not come out.
+            allow: the only ids that may, or a Filter of ids and categories.
+            keep_seen: items of the history may come out too.
+
+        Raises:
+            DataError: a text where a list is needed, or a k that is no number of items.
+        """
+        many = bool(items) and isinstance(items[0], list | tuple)
+        histories: list[Any] = list(items) if many else [items]
+        only = allow if isinstance(allow, Filter) or allow is None else Filter(items=allow)
+        answers = self.engine.answer([Query(h, k, exclude or (), only, keep_seen) for h in histories])
+        return [answer.items for answer in answers] if many else answers[0].items
+
+
+def find_files(path: str | Path, run: str | None = None, name: str | None = None) -> ModelFiles:
+    """The files of the model that `Recommender.load` would load."""
+    folder = Path(path).expanduser()
+    if not bundle.is_bundle(folder):
+        return in_store_at(str(path), run, name)
+    if run is not None or name is not None:
+        raise DataError(f"{folder}: is one exported model; give no run and no name beside it")
+    return bundle.read(folder)
+
+
+def load_engine(files: ModelFiles, device: str | None = None) -> Engine:
+    """The engine of a model's files, on a device.
+
+    Raises DataError where the model and the semantic ids do not fit.
+    """
+    where = torch.device(device) if device is not None else default_device()
+    compute = compute_dtype("bf16" if files.precision == "bf16" else "fp32", where, "evaluate.precision")
+    policy = Policy.load(files.model, files.base, device=where, dtype=frozen_dtype(compute, where))
+    policy.search_dtype = compute
+    catalogue = Catalogue.read(files.catalogue, files.sids, policy.vocab.num_codes)
+    if policy.items is not None and len(policy.items) != len(catalogue):
+        raise DataError(f"{files.model}: trained on {len(policy.items)} items, {files.sids} has {len(catalogue)}")
+    return Engine(policy, catalogue, files.model_key, beam_width=files.beam_width)
+
+
+__all__ = ["Answer", "Filter", "NewItem", "Query", "Recommended", "Recommender", "load_engine"]
