@@ -31,7 +31,16 @@ ALL_STAGES = (ingest, prepare, embed, sid, base, sft, rl, baselines, evaluate)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
 
 DEPLOYMENTS = (
-    *("retrain", "retrain-nightly", "compare-recipes", "evaluate-only", "embed-only", "promote", "roll-back"),
+    *(
+        "retrain",
+        "retrain-nightly",
+        "compare-recipes",
+        "evaluate-only",
+        "embed-only",
+        "experiment",
+        "promote",
+        "roll-back",
+    ),
 )
 
 
