@@ -39,11 +39,11 @@ def event_frame(events: Iterable[Stored]) -> pl.DataFrame:
 
 
 def lists_with_outcomes(impressions: pa.Table, events: pl.DataFrame, window_hours: float) -> pl.DataFrame:
-    """A row a list: request_id, user_id, shown_at, arm, share, and how often each outcome fell on it.
+    """A row a list (impressions has each request once): request_id, user_id, shown_at, arm, share, and how often each outcome fell on it.
 
     Columns `click` and `purchase` count the events, `click_control`, `click_candidate` and so on those on items of a team.
     """
-    lists = _frame(impressions).unique("request_id", keep="first", maintain_order=True)
+    lists = _frame(impressions)
     shown = lists.select("request_id", "user_id", "shown_at", item="items", team="teams")
     shown = pl.concat([_with_teams(shown), _without_teams(shown)]).rename({"item": "item_id"})
     credited = _credited(shown, events, int(window_hours * 3_600_000))

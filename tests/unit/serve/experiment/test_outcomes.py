@@ -54,8 +54,8 @@ def test_an_event_falls_on_one_list(events, expected):
     assert list(counts(lists, events).values()) == expected
 
 
-def test_purchases_are_counted_beside_clicks_and_a_list_that_was_logged_twice_once():
-    lists = [shown("r1", "u", 0), shown("r1", "u", 0), shown("r2", "v", 0, items="")]
+def test_purchases_are_counted_beside_clicks_and_empty_lists_are_lists():
+    lists = [shown("r1", "u", 0), shown("r2", "v", 0, items="")]
     events = [event("u", "a", 1), event("u", "a", 2, "purchase")]
     assert counts(lists, events) == {"r1": 1, "r2": 0}
     assert counts(lists, events, "purchase") == {"r1": 1, "r2": 0}
