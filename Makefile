@@ -1,4 +1,4 @@
-# setup | run | test | serve | bench | lint : each does its own set-up on a machine with Python 3.11 and make.
+# setup | run | test | serve | api | bench | lint : each does its own set-up on a machine with Python 3.11 and make.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 EXTRA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slow test-all lint bench gpu-check serve lock manual clean
+.PHONY: help setup run test test-slow test-all lint bench gpu-check serve api lock manual clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ gpu-check:  ## is it right and how fast on this machine's GPU (within 8 minutes;
 
 serve: $(READY)  ## Prefect server and UI with the retrain deployment, until Ctrl-C
 	$(BIN)/python -m flows serve
+
+api: $(READY)  ## recommendations over HTTP with the model in service, until Ctrl-C
+	$(BIN)/python -m flows api
 
 lock: $(READY)  ## resolve the dependencies anew
 	$(BIN)/python infra/lock.py

@@ -219,6 +219,30 @@ def serve(
 
 
 @app.command()
+def api(
+    config: Annotated[
+        list[Path] | None,
+        typer.Option("--config", "-c", help="YAML file with a section api; may be repeated."),
+    ] = None,
+    overrides: _Set = None,
+    store: _Store = None,
+    name: Annotated[str, typer.Option("--name", help="Name of the model in service, where there are several.")] = "",
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Serve the model of this folder, which `export` wrote.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Port [default: api.port, 8000].")
+    ] = None,
+    debug: _Debug = False,
+) -> None:
+    """Answer recommendations over HTTP with the model in service (else the latest run's), until Ctrl-C."""
+    with short_errors(debug):
+        from flows.api import start
+
+        start(out, checked_config(config or [], overrides, store), name, export, port)
+
+
+@app.command()
 def login(store: _Store = None, debug: _Debug = False) -> None:
     """Print the line to paste into the login page of the Prefect UI, and where the UI is while `serve` is up."""
     with short_errors(debug):
@@ -314,6 +338,23 @@ def promote(
 
     with short_errors(debug):
         promote_run(out, run_name, store)
+
+
+@app.command()
+def export(
+    run_name: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run id, `latest`, or the name of a model in service, such as demo.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; it must be new or empty.")],
+    force: Annotated[bool, typer.Option("--force", help="Put it in the place of an older export.")] = False,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Write a trained model to a folder of its own, which genrec.Recommender loads on any machine."""
+    with short_errors(debug):
+        from flows.export import export as export_model
+
+        export_model(out, run_name, Path(expanded(str(folder))), force, store)
 
 
 @app.command()

@@ -68,9 +68,11 @@ def _has_loaded(store: Store, stage: str, name: str, revision: str | None) -> bo
 
 
 def _check_data(config: DataConfig) -> None:
-    """The files that the source finds can be opened."""
-    from genrec.data.ingest import source_files  # after the quick checks: it imports polars and pyarrow
+    """The files that the source finds can be opened, and the event log."""
+    from genrec.data.event_rows import check_log  # after the quick checks: they import polars and pyarrow
+    from genrec.data.ingest import source_files
 
+    check_log(config)
     try:
         for file in source_files(DataConfig.model_validate(config.model_dump())):
             with file.path.open("rb"):

@@ -53,6 +53,7 @@ class Job:
     work: Path  # survives a killed attempt
     scratch: Callable[[], AbstractContextManager[Path]]  # an empty folder for the time of a `with`, on the shared store
     previous: dict[str, Artifact] = field(default_factory=dict)  # of the model in service, to be taken over; or empty
+    reads: dict[str, Any] = field(default_factory=dict)  # the slice of the config that the key is made of
 
     def ray_task(self, function: Callable[..., Any], **call: Any) -> Any:
         """Run one progress-reporting function as a Ray task."""
@@ -221,7 +222,7 @@ class Stage:
         previous = run.previous if "previous" in input_keys else {}
         with gpus_of_this_machine(store, run.config, self.name), store.scratch() as out:
             work = store.work_path(key)
-            job = Job(self.name, run.config, out, work, store.scratch, previous)
+            job = Job(self.name, run.config, out, work, store.scratch, previous, config_slice)
             summary = self.function(job, **inputs)
             return store.commit(
                 key,

@@ -1,13 +1,12 @@
 """The password of the Prefect server on this machine: made once, kept in a file that only its owner can read."""
 
-import fcntl
-import os
 import secrets
 import shlex
 from pathlib import Path
 
 from genrec.config import Config
 from genrec.errors import GenrecError
+from genrec.store.secret_file import secret_in
 
 USER = "genrec"
 
@@ -21,19 +20,7 @@ def auth_string(home: Path) -> tuple[str, bool]:
 
     Raises GenrecError when others can read the file: then the password is no secret any more.
     """
-    path = password_file(home)
-    home.mkdir(parents=True, exist_ok=True)
-    # Locked while it is empty, for runs that start side by side: an empty one was left by a process that died.
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file.fileno()).st_mode & 0o077:
-            raise GenrecError(f"{path}: others can read the password; delete the file and a new one is made")
-        known = file.read().strip()
-        if known:
-            return known, False
-        fresh = f"{USER}:{secrets.token_urlsafe(18)}"
-        file.write(fresh + "\n")
-    return fresh, True
+    return secret_in(password_file(home), lambda: f"{USER}:{secrets.token_urlsafe(18)}", "password")
 
 
 def shown_by(store: str) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from genrec.config.api import ApiConfig
 from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
@@ -19,7 +20,7 @@ from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
 from genrec.config.rl import GateConfig, RewardConfig, RlConfig
 from genrec.config.section import Chosen, OptionsError, Section, UnknownName, knob, options_model
-from genrec.config.service import ServiceConfig
+from genrec.config.service import ExperimentConfig, ServiceConfig
 from genrec.config.sft import (
     AlignmentConfig,
     DenseHeadConfig,
@@ -33,6 +34,7 @@ from genrec.paths import PathText
 
 __all__ = [
     "AlignmentConfig",
+    "ApiConfig",
     "BaseConfig",
     "Chosen",
     "Config",
@@ -40,6 +42,7 @@ __all__ = [
     "DenseHeadConfig",
     "EmbedConfig",
     "EvaluateConfig",
+    "ExperimentConfig",
     "FusionConfig",
     "GateConfig",
     "ItemVectorsConfig",
@@ -87,6 +90,7 @@ class Config(Section):
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
     recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Lists for every customer.")
+    api: ApiConfig = Field(default_factory=ApiConfig, description="The HTTP endpoint.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
     reported: ReportedConfig = Field(default_factory=ReportedConfig, description="Figures that others report.")
 

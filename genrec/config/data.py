@@ -21,6 +21,17 @@ class DataConfig(Chosen):
 
     source: str = Field("synthetic", description="Kind of source: a module of genrec/data/sources.")
     path: PathText | None = Field(None, description="Folder (or reviews file) to read; the synthetic shop needs none.")
+    events: PathText | None = Field(
+        None,
+        description="Event log whose events are read besides the source: the SQLite file that the endpoint writes "
+        "(STORE/events/events.sqlite), or postgresql://host/database (the password in PGPASSWORD). Up to the newest event "
+        "when ingest starts; new ones make a new key.",
+    )
+    events_until: int | None = Field(
+        None,
+        ge=0,
+        description="Sequence number of the last event that is read from the event log; null: the newest one.",
+    )
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Stop when more than this share of the rows had to be set aside."
     )

@@ -1,10 +1,42 @@
 """Settings of daily operation: what a retraining takes over from the model in service, and when it takes its place."""
 
+import re
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from genrec.config.section import Section
+from genrec.config.section import Section, knob
+
+
+class ExperimentConfig(Section):
+    """Another model tried on a share of the users; see docs/serving.md."""
+
+    name: str = knob(..., "Name of the experiment, of letters, digits and the signs . _ -; its folder in the store.")
+    candidate: str = knob("latest", "Run whose model is tried against the one in service: a run id, or `latest`.")
+    share: float = knob(
+        0.5, "Share of the users who see the candidate (or both lists, in mode interleave), by a hash.", ge=0, le=1
+    )
+    mode: Literal["split", "interleave"] = knob(
+        "split",
+        "split: these users see the candidate's list, the others that of the model in service. interleave: these users "
+        "see one list of both (team draft), which needs far fewer users to tell which ranking is better.",
+    )
+    salt: str = knob("", "Mixed into the hash of the users; another salt draws other users. Empty: the name.")
+    outcome: Literal["click", "purchase"] = knob("click", "What decides; the other is reported beside it.")
+    window_hours: float = knob(
+        24.0, "A user counts with what happens in so many hours after being shown the first list.", gt=0, le=24 * 60
+    )
+    confidence: float = knob(0.95, "Of the intervals, over all days on which one looks at them.", gt=0.5, lt=1)
+    tight_at_users: int = knob(
+        5000, "Number of users at which the interval is narrowest for its kind; about what is expected.", ge=100
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folder(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,59}", name):
+            raise ValueError("1 to 60 letters, digits and the signs . _ - are meant, not a dot at first")
+        return name
 
 
 class ServiceConfig(Section):
@@ -44,6 +76,9 @@ class ServiceConfig(Section):
         False,
         description="Whether a run ends with lists for every customer (section recommend), made by the model that is in "
         "service then, from this run's events.",
+    )
+    experiment: ExperimentConfig | None = knob(
+        None, "Another model tried on a share of the users of the endpoint; null: none."
     )
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from genrec.config import DataConfig
 from genrec.errors import DataError
 
 CHANGES = {  # by the names that a source counts them under
+    "events_in_both": "events of the event log were in the files too and count once",
     "cleaned_ids": "ids had blanks around them or a fraction of zeros, which were removed",
     "missing_words": "values were a word for a missing value (nan, None, null, ...) and count as missing",
     "lists_in_text": "lists were written as text and were read as lists",

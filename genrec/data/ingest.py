@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 
 from genrec import variants
 from genrec.config import DataConfig
+from genrec.data import event_rows
 from genrec.data.amazon import listing
 from genrec.data.coverage import described, metadata_warnings
 from genrec.data.frames import write_frame
 from genrec.data.quarantine import MAX_RECORD_CHARS, POSITION_LIMIT
 from genrec.data.shards import ROW_TYPES, Shard, SourceFile, cut_into_shards, shard_bytes
 from genrec.errors import DataError
+from genrec.event_log import Cut
 from genrec.progress import Progress, silent
 from genrec.tables import INTERACTIONS_FILE, ITEMS_FILE, QUARANTINE_FILE
 
@@ -52,18 +54,29 @@ def left_out(config: DataConfig) -> dict[str, str]:
     return module.left_out(Path(config.path), options) if config.path and hasattr(module, "left_out") else {}
 
 
-def plan(config: DataConfig, folder: Path) -> list[Shard]:
-    """The shards to read. A source that generates its files writes them to `folder`, which must stay until `merge`."""
+def plan(config: DataConfig, folder: Path, cut: Cut | None = None, log_folder: Path | None = None) -> list[Shard]:
+    """The shards to read. A source that generates its files writes them to `folder`, which must stay until `merge`.
+
+    cut: the events of the event log that are read besides, by way of a file in `log_folder`, which must stay as long.
+    """
     module, options = variants.build(PACKAGE, config.source, config.options)
     if hasattr(module, "generate"):
         folder.mkdir(parents=True, exist_ok=True)
-        return cut_into_shards(module.generate(options, folder))
-    return cut_into_shards(source_files(config))
+        files = module.generate(options, folder)
+    else:
+        files = source_files(config)
+    if cut is not None and log_folder is not None:
+        files = [*files, *event_rows.export(config, cut, log_folder)]
+    return cut_into_shards(files)
 
 
 def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress = silent) -> None:
     """Read one shard into three part files in `out`: rows, rows set aside, and counts. Progress is in bytes."""
-    module, options = variants.build(PACKAGE, config.source, config.options)
+    if shard.from_log:
+        batches = event_rows.read(shard)
+    else:
+        module, options = variants.build(PACKAGE, config.source, config.options)
+        batches = module.read(shard, options)
     out.mkdir(parents=True, exist_ok=True)
     stem = out / f"{shard.index:05d}"
     row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
@@ -74,7 +87,7 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
         pq.ParquetWriter(f"{stem}-rows.parquet", row_schema) as rows_writer,
         pq.ParquetWriter(f"{stem}-bad.parquet", _BAD_SCHEMA) as bad_writer,
     ):
-        for batch in module.read(shard, options):
+        for batch in batches:
             num_rows += batch.rows.height
             num_bad += len(batch.bad)
             num_lines = batch.num_lines
@@ -88,6 +101,7 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
     progress(num_bytes, num_bytes, note)
     counts = {"kind": shard.kind, "file": shard.name, "lines": num_lines, "rows": num_rows, "bad": num_bad}
     counts["changes"] = dict(changes)
+    counts["from_log"] = shard.from_log
     Path(f"{stem}.json").write_text(json.dumps(counts, sort_keys=True))
 
 
@@ -101,9 +115,9 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     """
     counts = [json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))]
     _check_something_was_read(counts, parts)
-    interactions, repeats = _without_repeats(
-        _rows(parts, counts, "interactions"), ["user_id", "item_id", "timestamp", "event"], "duplicate_event"
-    )
+    log_parts = [part for part, count in enumerate(counts) if count["from_log"]]
+    rows, in_both = event_rows.without_those_in_files(_rows(parts, counts, "interactions"), log_parts)
+    interactions, repeats = _without_repeats(rows, event_rows.SAME_EVENT, "duplicate_event")
     items, item_repeats = _without_repeats(_rows(parts, counts, "items"), ["item_id"], "duplicate_item")
     quarantine = pl.concat([_bad(parts, counts), repeats, item_repeats]).sort("part", "line", maintain_order=True)
     # Written first, so that it can be read when the share check below fails.
@@ -113,7 +127,7 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     interactions = interactions.sort("user_id", "timestamp", "part", "line")
     write_frame(interactions, INTERACTIONS_FILE, out)
     write_frame(items.sort("item_id"), ITEMS_FILE, out)
-    changes: Counter[str] = Counter()
+    changes: Counter[str] = Counter(events_in_both=in_both) if in_both else Counter()
     for count in counts:
         changes.update(count["changes"])
     return _summary(interactions, items, quarantine, config) | {"changes": dict(sorted(changes.items()))}

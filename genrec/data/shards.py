@@ -39,6 +39,7 @@ class SourceFile:
     path: Path
     name: str
     time_unit: str = ""  # of interactions, where the source tells it by looking at all files
+    from_log: bool = False  # rows of the event log (genrec/data/event_rows.py), whatever the source is
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Shard:
     start: int = 0
     end: int | None = None
     time_unit: str = ""  # as of SourceFile
+    from_log: bool = False
 
 
 class BadRow(NamedTuple):
@@ -102,7 +104,9 @@ def cut_into_shards(files: list[SourceFile], max_bytes: int = 256 << 20, max_row
     shards: list[Shard] = []
     for file in files:
         for start, end in _ranges(file.path, max_bytes, max_rows):
-            shards.append(Shard(len(shards), file.kind, file.path, file.name, start, end, file.time_unit))
+            shards.append(
+                Shard(len(shards), file.kind, file.path, file.name, start, end, file.time_unit, file.from_log)
+            )
     return shards
 
 

@@ -90,11 +90,13 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "resources.ray_address": ("auto", {}),
     # The same files in another folder, of a source that reads any.
     "data.path": ("/elsewhere", {"data.source": "table", "data.options": {}}),
+    "data.events": ("/elsewhere/events.sqlite", {}),
     "base.model": ("owner/name", {}),
     "base.revision": ("abc", {"base.model": "owner/name"}),
     "evaluate.ks": ([1], {}),
     "service.keep": (["vectors"], {}),
     "recommend.bought_events": (["order"], {}),
+    "service.experiment": ({"name": "new-loss"}, {}),
 }
 
 
@@ -193,8 +195,8 @@ def _owners(leaf: Leaf) -> set[str]:
     """The stages that read a setting themselves."""
     if leaf.is_knob:
         return set()
-    if leaf.path == "data.path":
-        return set()
+    if leaf.path in ("data.path", "data.events", "data.events_until"):
+        return set()  # the files and the events count, not where they lie: tests/unit/data/test_event_rows.py
     if leaf.path in ("sid.num_levels", "sid.num_codes", "sid.deduplicate"):
         return {"sid", "base"}  # the base model has a token for every code
     if leaf.path == "evaluate.beam_width":
@@ -207,6 +209,7 @@ def _owners(leaf: Leaf) -> set[str]:
 @pytest.mark.parametrize("leaf", LEAVES, ids=str)
 def test_a_setting_changes_its_stage_and_those_after_and_nothing_else(leaf, monkeypatch):
     monkeypatch.setattr("tasks.stages.ingest.fingerprint", lambda data: "the files")
+    monkeypatch.setattr("tasks.stages.ingest.cut_to_read", lambda data: None)
     before, after = keys(_config(leaf.given)), keys(_config({**leaf.given, leaf.path: leaf.other}))
     assert {n for n in STAGES if before[n] != after[n]} == _after(_owners(leaf))
 

@@ -1,0 +1,47 @@
+"""What `python -m flows api` does: one endpoint on this machine, until Ctrl-C."""
+
+import shlex
+from pathlib import Path
+
+from rich.console import Console
+
+from flows.serve import environment
+from flows.serve.server import is_free, only_one
+from genrec.config import Config
+from genrec.errors import GenrecError
+
+
+def start(out: Console, config: Config, name: str, export: Path | None, port: int | None) -> None:
+    """Serve the model in service (or that of the latest run, or of an exported folder) over HTTP. Blocks.
+
+    Raises GenrecError where there is no model, where another endpoint serves the store, or where the port is taken.
+    """
+    from tasks.api.opening import Place, source_of, token_file, token_of
+
+    api = config.api if port is None else config.api.model_copy(update={"port": port})
+    place = Place(config.store, name, str(export.absolute()) if export else "")
+    environment.spare_loopback_the_proxy()
+    source_of(place)  # before a folder is made in a store that is none
+    url = f"http://{api.host}:{api.port}"
+    with only_one(place.home, url):
+        if not is_free(api.port):
+            raise GenrecError(f"port {api.port} is taken by another program: stop that or pass another --port")
+        token, is_new = token_of(place)
+
+        def greet(model: str) -> None:
+            out.print(f"endpoint     {url}   (schema: {url}/docs)", soft_wrap=True, markup=False)
+            out.print(f"model        {model}", soft_wrap=True, markup=False)
+            if is_new:
+                out.print(f"token        {token}   (kept in {token_file(place)})", soft_wrap=True, markup=False)
+            else:
+                out.print(f"token        in {shlex.quote(str(token_file(place)))}", soft_wrap=True, markup=False)
+
+        if api.server == "ray":
+            from tasks.api.deployment import serve_here
+
+            serve_here(place, api, greet)
+        else:
+            from tasks.api.opening import open_service
+            from tasks.api.process import serve
+
+            serve(open_service(place, api), api.host, api.port, lambda s: greet(s.live.snapshot.loaded.where))

@@ -1,0 +1,171 @@
+"""The model that answers, as a snapshot that is swapped by reference: a batch reads it once and never sees half a change.
+
+Everything that makes another snapshot runs in one thread, one thing after another: another model in service, a change of
+the catalogue, changes that another endpoint of the same database kept. The searches go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Hashable, Sequence
+from typing import Any, Protocol
+
+from genrec.errors import DataError
+from tasks.api.errors import ApiError
+from tasks.api.histories import Histories, no_histories
+from tasks.api.journal import Change, Journal
+from tasks.api.logs import log
+from tasks.api.metrics import Metrics
+
+_RETRY_FIRST_S, _RETRY_LONGEST_S = 2.0, 300.0  # between attempts to load a model that could not be loaded
+
+
+class ModelSource(Protocol):
+    """Where the model to serve comes from."""
+
+    def version(self) -> Hashable:
+        """Which one it is now; cheap. Another value means another model."""
+
+    def load(self) -> Loaded:
+        """That model, ready to answer. Raises GenrecError where it is not whole."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What a source loads.
+
+    engine: that answers (`genrec.serve.engine.Engine`). where: what was loaded, in words.
+    histories: of the users of the data it was trained on. kept_events: the types of events that it learns from; None: all.
+    """
+
+    engine: Any
+    where: str
+    version: Hashable
+    histories: Histories = no_histories
+    kept_events: frozenset[str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What a batch is answered with.
+
+    engine: that of `loaded`, over its catalogue with all changes. change: number of the last of them. since_unix_s: when
+    the model began to answer.
+    """
+
+    loaded: Loaded
+    engine: Any
+    change: int
+    since_unix_s: float
+
+    @property
+    def model_key(self) -> str:
+        return self.engine.model_key
+
+
+class Live:
+    """Keeps `snapshot` up to date. All methods are called in one thread; `snapshot` may be read in any."""
+
+    def __init__(self, source: ModelSource, journal: Journal, metrics: Metrics) -> None:
+        self._source, self._journal, self._metrics = source, journal, metrics
+        self._failed: tuple[Hashable, float, float] | None = None  # version, next attempt, seconds until the one after
+        self.problem = ""  # why the newest model does not answer; "" where it does
+        self.snapshot = self._loaded()
+        self._tell()
+
+    def refresh(self) -> None:
+        """Take over another model in service and changes that others kept; what cannot be taken is retried later."""
+        try:
+            version = self._source.version()
+        except Exception as error:  # a store that cannot be reached: the model stays
+            self._note_problem(f"the store does not say which model is in service: {error}")
+            return
+        if version != self.snapshot.loaded.version:
+            self._reload(version)
+        else:
+            self._failed, self.problem = None, ""
+            self._catch_up()
+
+    def change(self, change: Change) -> dict[str, Any]:
+        """Take over a change of the catalogue, kept on the disk before it counts; what it did, by item ids.
+
+        Raises ApiError 422 for items that cannot be encoded, 503 where it could not be kept; then nothing changed.
+        """
+        self._catch_up()
+        known = [item["item_id"] for item in change.items if self._knows(item["item_id"])]
+        new = [item for item in change.items if item["item_id"] not in known]
+        try:
+            engine = changed(self.snapshot.engine, Change(change.stock, new))
+        except DataError as error:
+            raise ApiError(422, "invalid", str(error)) from None
+        number = self._journal.append(Change(change.stock, new))
+        self.snapshot = dataclasses.replace(self.snapshot, engine=engine, change=number)
+        unknown = [item_id for item_id in change.stock if not self._knows(item_id)]
+        return {"added": [item["item_id"] for item in new], "known": known, "unknown": unknown, "change": number}
+
+    def _knows(self, item_id: str) -> bool:
+        return self.snapshot.engine.catalogue.index(item_id) is not None
+
+    def _reload(self, version: Hashable) -> None:
+        now = time.monotonic()
+        if self._failed and self._failed[0] == version and now < self._failed[1]:
+            return
+        try:
+            self.snapshot = self._loaded()
+        except Exception as error:
+            wait = self._failed[2] if self._failed and self._failed[0] == version else _RETRY_FIRST_S
+            self._failed = (version, now + wait, min(2 * wait, _RETRY_LONGEST_S))
+            self._metrics.reloads.labels("failed").inc()
+            self._note_problem(
+                f"the model in service now cannot be loaded: {error}; {self.snapshot.loaded.where} goes on serving"
+            )
+        else:
+            self._failed, self.problem = None, ""
+            self._tell()
+
+    def _loaded(self) -> Snapshot:
+        """The model of the source with all changes of the catalogue, after a first search (it allocates and compiles)."""
+        loaded = self._source.load()
+        number, change = self._journal.after(0)
+        engine = changed(loaded.engine, change)
+        warm(engine)
+        return Snapshot(loaded, engine, number, time.time())
+
+    def _catch_up(self) -> None:
+        """Take over what other endpoints of the same database kept."""
+        number, change = self._journal.after(self.snapshot.change)
+        if number != self.snapshot.change:
+            engine = changed(self.snapshot.engine, change)
+            self.snapshot = dataclasses.replace(self.snapshot, engine=engine, change=number)
+
+    def _tell(self) -> None:
+        snapshot = self.snapshot
+        self._metrics.reloads.labels("ok").inc()
+        self._metrics.model.info({"model_key": snapshot.model_key, "where": snapshot.loaded.where})
+        log(logging.INFO, "model in service", model_key=snapshot.model_key, where=snapshot.loaded.where)
+
+    def _note_problem(self, problem: str) -> None:
+        if problem != self.problem:
+            log(logging.ERROR, problem)
+        self.problem = problem
+
+
+def changed(engine: Any, change: Change) -> Any:
+    """The engine over its catalogue with a change; items that it knows already and stock of those it does not are left out."""
+    catalogue = engine.catalogue
+    new = [item for item in change.items if catalogue.index(item["item_id"]) is None]
+    if new:
+        engine = engine.with_items(new)
+        catalogue = engine.catalogue
+    stock = {item_id: there for item_id, there in change.stock.items() if catalogue.index(item_id) is not None}
+    return engine.with_catalogue(catalogue.with_stock(stock)) if stock else engine
+
+
+def warm(engine: Any, sizes: Sequence[int] = (1, 8)) -> None:
+    """Search once in batches of these sizes. Raises what a model raises that cannot search."""
+    from genrec.serve.query import Query
+
+    for size in sizes:
+        engine.answer([Query([engine.catalogue.item_ids[n % len(engine.catalogue)]]) for n in range(size)])

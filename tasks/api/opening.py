@@ -1,0 +1,98 @@
+"""From settings to a service that can run: the model, the event log, the catalogue's changes, the token."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from genrec.config import ApiConfig
+from genrec.errors import GenrecError
+from genrec.event_log import log_of_store, open_log
+from genrec.event_log.database import Database
+from genrec.in_service.registry import names
+from genrec.serve.model_files import LATEST, in_store
+from genrec.store.local import Store
+from genrec.store.remote import is_url, local_root, open_store
+from genrec.store.secret_file import secret_in
+from tasks.api.journal import Journal
+from tasks.api.live import ModelSource
+from tasks.api.service import Service
+
+TOKEN = "GENREC_API_TOKEN"  # variable with the token of the endpoints of a cluster
+_BUSY_TIMEOUT_S = 1.0  # a request waits no longer for another writer of the event log
+
+
+class Place(NamedTuple):
+    """Which model is served, and where its endpoint keeps what it writes.
+
+    store: folder or URL. name: of the model in service, "" for the only one. export: an exported folder, "" for a model of
+    the store. events: place of the event log, a file or a Postgres URL; "" for the one in the store's folder.
+    """
+
+    store: str
+    name: str = ""
+    export: str = ""
+    events: str = ""
+
+    @property
+    def home(self) -> Path:
+        """The folder of the token and of the lock that lets one endpoint serve a store."""
+        return local_root(self.store).absolute() / "api"
+
+
+def token_of(place: Place) -> tuple[str, bool]:
+    """The token of the endpoint, and whether it was made just now: of the environment, else of a file."""
+    if given := os.environ.get(TOKEN):
+        return given, False
+    return secret_in(token_file(place), lambda: secrets.token_urlsafe(24), "token of the endpoint")
+
+
+def token_file(place: Place) -> Path:
+    return place.home / "token"
+
+
+def source_of(place: Place) -> ModelSource:
+    """Where the model comes from. Raises GenrecError where there is none yet, with the command that trains one."""
+    from tasks.api.sources import Exported, InStore  # torch: slow to import, and a message above needs none
+
+    if place.export:
+        return Exported(Path(place.export))
+    if not is_url(place.store) and not local_root(place.store).is_dir():
+        raise GenrecError(_nothing(place))
+    store = open_store(place.store)
+    return InStore(store, _name(place, store))
+
+
+def _name(place: Place, store: Store) -> str:
+    """The name to serve under: the one that was asked for, the only one in service, else that of the latest run."""
+    known = names(store)
+    if place.name and known and place.name not in known:
+        raise GenrecError(f"no model is in service under {place.name!r}; there are {', '.join(known)}")
+    if place.name:
+        return place.name
+    if len(known) > 1:
+        raise GenrecError(f"several models are in service: {', '.join(known)}; choose one with --name")
+    if known:
+        return known[0]
+    try:
+        return str(in_store(store, LATEST).report["name"])
+    except GenrecError as error:
+        raise GenrecError(f"{_nothing(place)} ({error})") from None
+
+
+def _nothing(place: Place) -> str:
+    return (
+        f"store {local_root(place.store)}: no model is in service and there is no finished run; train one: "
+        f"python -m flows run --config conf/demo.yaml --store {place.store}"
+    )
+
+
+def open_service(place: Place, config: ApiConfig) -> Service:
+    """The service of a place; its model is loaded when it starts to run. Raises GenrecError that says what is missing."""
+    source = source_of(place)
+    where = place.events or str(log_of_store(local_root(place.store)))
+    events = open_log(where, busy_timeout_s=_BUSY_TIMEOUT_S)
+    journal = Journal(Database(where, True, _BUSY_TIMEOUT_S))
+    return Service(config, source, events, journal, token_of(place)[0])

@@ -1,0 +1,126 @@
+"""What the routes work with: the model, the event log, the queue in front of the search, and the threads they run in.
+
+The event loop parses and writes HTTP. One thread searches, one makes new snapshots (`tasks.api.live`), a few talk to the
+database. torch releases the interpreter's lock while it computes, so that HTTP goes on beside a search.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from genrec.config import ApiConfig
+from genrec.event_log import Event, EventLog, Receipt
+from genrec.serve.query import Answer, Query
+from tasks.api.batching import Batcher
+from tasks.api.histories import Seen, together
+from tasks.api.journal import Change, Journal
+from tasks.api.live import Live, ModelSource
+from tasks.api.logs import log
+from tasks.api.metrics import Metrics
+
+_DATABASE_THREADS = 4
+_T = TypeVar("_T")
+
+
+class Service:
+    """One endpoint. Use it inside `running`; its coroutines belong to that event loop.
+
+    Args:
+        config: section api.
+        source: where the model comes from.
+        events: the log; closed at the end.
+        journal: changes of the catalogue; closed at the end.
+        token: that requests have to bring.
+    """
+
+    def __init__(self, config: ApiConfig, source: ModelSource, events: EventLog, journal: Journal, token: str) -> None:
+        self.config, self.token = config, token
+        self._source, self._events, self._journal = source, events, journal
+        self.metrics = Metrics(lambda: len(self._batcher))
+        self._search = ThreadPoolExecutor(1, "search")
+        self._changes = ThreadPoolExecutor(1, "changes")
+        self._database = ThreadPoolExecutor(_DATABASE_THREADS, "database")
+        self._batcher: Batcher[Query, Answer] = Batcher(
+            self._answer,
+            self._search,
+            max_batch=config.max_batch,
+            wait_s=config.batch_wait_ms / 1000,
+            max_queue=config.max_queue,
+            deadline_s=config.deadline_ms / 1000,
+            seen=self.metrics.batch_seen,
+        )
+        self.live: Live
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Load the model, answer until the block is left, then close everything."""
+        import torch
+
+        torch.set_num_threads(self.config.num_threads)
+        watcher = None
+        try:
+            self.live = await self._in(self._changes, lambda: Live(self._source, self._journal, self.metrics))
+            self._batcher.start()
+            watcher = asyncio.get_running_loop().create_task(self._watch())
+            yield
+        finally:
+            if watcher is not None:
+                watcher.cancel()
+                await asyncio.gather(watcher, return_exceptions=True)
+            await self._batcher.stop()
+            for threads in (self._search, self._changes, self._database):
+                await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+            self._events.close()
+            self._journal.close()
+
+    # ---- what routes ask for ----------------------------------------------------------------------------------------
+
+    async def answer(self, query: Query) -> Answer:
+        """The answer of the model in service. Raises ApiError 503 where the queue is full, 504 after the deadline."""
+        answer = await self._batcher.answer(query)
+        self.metrics.answers.labels(answer.source).inc()
+        self.metrics.unknown.inc(len(answer.unknown))
+        return answer
+
+    async def history_of(self, user_id: str) -> list[str]:
+        """Item ids of a user, oldest first: of the data that the model was trained on, and of the event log."""
+        logged = await self._in(self._database, self._events.history, user_id)
+        loaded = self.live.snapshot.loaded
+        kept = loaded.kept_events
+        seen = [Seen(e.timestamp, e.item_id) for e in logged if kept is None or e.event in kept]
+        return together(loaded.histories(user_id), seen)[-self.config.max_history :]
+
+    async def keep_events(self, events: Sequence[Event]) -> list[Receipt]:
+        """Store events; what is returned is durable. Raises what `EventLog.append` raises."""
+        receipts = await self._in(self._database, self._events.append, events)
+        self.metrics.events.inc(sum(not receipt.repeated for receipt in receipts))
+        return receipts
+
+    async def change_catalogue(self, change: Change) -> dict[str, Any]:
+        """Take over a change of the catalogue; what it did. Raises what `Live.change` raises."""
+        return await self._in(self._changes, self.live.change, change)
+
+    async def beside_the_search(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        """Run work of the model that is no ranking (an explanation, say) in the thread that searches, in its turn."""
+        return await self._in(self._search, work, *arguments)
+
+    # ---- inside -------------------------------------------------------------------------------------------------------
+
+    def _answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
+        return self.live.snapshot.engine.answer(queries)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.reload_every_s)
+            try:
+                await self._in(self._changes, self.live.refresh)
+            except Exception as error:
+                log(logging.ERROR, "the model and the catalogue could not be brought up to date", error)
+
+    async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., _T], *arguments: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)

@@ -1,0 +1,61 @@
+"""Where the model of an endpoint comes from: the one in service in a store, or an exported folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from pathlib import Path
+
+from genrec.errors import GenrecError
+from genrec.in_service.registry import CURRENT
+from genrec.serve import bundle, model_files
+from genrec.serve.recommender import load_engine
+from genrec.store.local import Store
+from genrec.tables import USERS_FILE
+from tasks.api.histories import UserHistories, no_histories
+from tasks.api.live import Loaded
+
+
+class InStore:
+    """The model in service under a name; while there is none, the latest finished run."""
+
+    def __init__(self, store: Store, name: str, device: str | None = None) -> None:
+        self._store, self._name, self._device = store, name, device
+
+    def version(self) -> Hashable:
+        """Number of the change that put it in service; None while nothing is."""
+        try:
+            return json.loads(self._store.read_document(f"service/{self._name}/{CURRENT}"))["number"]
+        except GenrecError:
+            return None
+
+    def load(self) -> Loaded:
+        """The model, its files verified against their digests. Raises GenrecError for what is missing or damaged."""
+        version = self.version()
+        run = model_files.LATEST if version is None else None
+        files = model_files.in_store(self._store, run, None if version is None else self._name)
+        prepared = files.catalogue.parent
+        kept = files.report.get("config", {}).get("prepare", {}).get("events")
+        return Loaded(
+            load_engine(files, self._device),
+            files.where + (", the latest; nothing is in service" if version is None else ""),
+            version,
+            UserHistories(prepared) if USERS_FILE.path(prepared).is_file() else no_histories,
+            None if kept is None else frozenset(kept),
+        )
+
+
+class Exported:
+    """The model of an exported folder, which never changes."""
+
+    def __init__(self, folder: Path, device: str | None = None) -> None:
+        self._folder, self._device = folder, device
+
+    def version(self) -> Hashable:
+        """Always the same."""
+        return 0
+
+    def load(self) -> Loaded:
+        """The model. Raises GenrecError for a folder that is none, or is damaged."""
+        files = bundle.read(self._folder)
+        return Loaded(load_engine(files, self._device), files.where, 0)
