@@ -16,8 +16,10 @@ from flows.session import (
     compare_configs,
     out,
     print_comparison,
+    print_recommendations,
     print_report,
     run_flow,
+    run_recommend,
     short_errors,
 )
 from flows.stores import named
@@ -146,6 +148,46 @@ def compare(
         environment.prepare(local_root(checked[0].store), debug)
         environment.check_api()
         print_comparison(compare_configs(checked, seeds))
+
+
+@app.command()
+def recommend(
+    run_name: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="Run id, or `latest` [default: the model in service].")
+    ] = "",
+    name: Annotated[
+        str, typer.Option("--name", help="Name of the model in service, such as demo; where there are several.")
+    ] = "",
+    users: Annotated[
+        Path | None,
+        typer.Option("--users", help="Parquet or CSV with a column user_id, or text with an id a line [default: all]."),
+    ] = None,
+    k: Annotated[
+        int | None, typer.Option("--k", min=1, help="Items of a list, at most [default: as configured].")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder to copy the lists to, as Parquet.")
+    ] = None,
+    events_of: Annotated[
+        str, typer.Option("--events-of", metavar="RUN", help="The run whose events are read [default: the model's].")
+    ] = "",
+    overrides: _Set = None,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Make lists for every customer, as Parquet, by the model in service or that of a run."""
+    with short_errors(debug):
+        given = {"recommend.users": users, "recommend.k": k, "recommend.out": folder}
+        fields = {
+            setting: value if setting == "recommend.k" else str(value) for setting, value in given.items() if value
+        }
+        environment.prepare(local_root(named(store)), debug)
+        environment.check_api()
+        print_recommendations(
+            run_recommend(
+                run=run_name, name=name, events_of=events_of, store=store, fields=fields, settings=overrides or []
+            )
+        )
 
 
 @app.command()
@@ -299,6 +341,23 @@ def promote(
 
     with short_errors(debug):
         promote_run(out, run_name, store)
+
+
+@app.command()
+def export(
+    run_name: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run id, `latest`, or the name of a model in service, such as demo.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; it must be new or empty.")],
+    force: Annotated[bool, typer.Option("--force", help="Put it in the place of an older export.")] = False,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Write a trained model to a folder of its own, which genrec.Recommender loads on any machine."""
+    with short_errors(debug):
+        from flows.export import export as export_model
+
+        export_model(out, run_name, Path(expanded(str(folder))), force, store)
 
 
 @app.command()

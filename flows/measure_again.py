@@ -18,23 +18,32 @@ _MAY_CHANGE = ("evaluate", "resources")  # sections that change nothing about a 
 
 
 def config_and_artifacts(
-    run: str, name: str, store: str | None, fields: dict[str, Any], settings: list[str]
+    run: str,
+    name: str,
+    store: str | None,
+    fields: dict[str, Any],
+    settings: list[str],
+    may_change: tuple[str, ...] = _MAY_CHANGE,
 ) -> tuple[Config, dict[str, Artifact]]:
-    """What run `run` was made with, or, where that is "", the run in service under `name`; `fields` and `settings` on top.
+    """What run `run` was made with, or, where that is "", the run in service under `name`; `fields` and `settings` on top,
+    the latter of the sections that `may_change`.
 
     Raises GenrecError where there is no such run, where it stopped early, or where an artifact of it is gone, ConfigError
     for a setting that would make it another model.
     """
     for setting in settings:
         section = setting.partition("=")[0].strip().partition(".")[0]
-        if section not in _MAY_CHANGE:
+        if section not in may_change:
             raise ConfigError(
                 f"settings: {section} belongs to the model, which is trained already; only settings of "
-                f"{' and '.join(_MAY_CHANGE)} can change here"
+                f"{' and '.join(may_change)} can change here"
             )
     opened = open_store(named(store))
     report = finished_report(opened.root, run or run_in_service(name, store), opened)
-    more: dict[str, Any] = {"store": named(store), "service.promote": "never", "service.keep": []}
+    more: dict[str, Any] = {
+        **{"store": named(store), "service.promote": "never", "service.keep": []},
+        "service.recommend": False,
+    }
     overrides = [f"{setting}={json.dumps(value)}" for setting, value in {**fields, **more}.items()]
     return changed(report["config"], [*overrides, *settings]), _artifacts(report, opened)
 

@@ -1,5 +1,6 @@
 """Results in the Prefect UI: artifacts with keys, so that each has a history over the runs of the same name."""
 
+import html
 import os
 import re
 from typing import Any
@@ -8,6 +9,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.report_markdown import comparison_in_markdown, run_in_markdown
 from genrec.report.results import terminal_rows
+from genrec.serve.batch.words import in_words
 from genrec.store.local import Store
 
 
@@ -31,6 +33,14 @@ def publish_comparison(comparison: dict[str, Any], run_id: str, store: Store) ->
     _table("comparison-results", about, comparison["columns"], comparison["table"])
 
 
+def publish_recommendations(name: str, made: dict[str, Any]) -> None:
+    """What was made for the customers, in sentences."""
+    lines = "\n".join(f"- {_as_text(line)}" for line in in_words(made))
+    text = f"# {name}: lists for every customer\n\n{lines}\n"
+    about = f"{made['users']:,} lists of run {made['run_id']}"
+    create_markdown_artifact(text, key=f"{_slug(name)}-recommendations", description=about)
+
+
 def _table(key: str, description: str, columns: list[str], rows: list[list[str]]) -> None:
     """Columns of one name are told apart: the interval after HR@10 becomes `HR@10 95%`."""
     names = [c if columns.count(c) == 1 else f"{columns[i - 1]} {c}" for i, c in enumerate(columns)]
@@ -41,6 +51,11 @@ def _link(run_id: str, file: str) -> str | None:
     """Where a page is served, if it is."""
     address = os.environ.get("GENREC_REPORTS_URL")
     return f"{address}/{run_id}/{file}" if address else None
+
+
+def _as_text(line: str) -> str:
+    """A line whose signs mean nothing in Markdown: it may hold ids out of the data."""
+    return re.sub(r"([\\`*_\[\]()#|~!])", r"\\\1", html.escape(line, quote=False))
 
 
 def _slug(text: str) -> str:

@@ -16,6 +16,7 @@ from flows.interrupts import cancelled_when_stopped, interruptible
 from flows.live import shown_in_prefect
 from flows.naming import name_from_folder
 from flows.publish import publish_report
+from flows.recommend import by_model_in_service
 from genrec.config import Config
 from genrec.config.load import validate
 from genrec.redact import without_secrets
@@ -117,7 +118,10 @@ def _stages(run: Run) -> dict[str, Any]:
         if run.config.service.promote != "never" and run.until in (None, STAGES[-1]):
             promote(run)
             tell_refused(run)
-        return report(run)
+        result = report(run)
+        if run.config.service.recommend and run.until in (None, STAGES[-1]):
+            result["recommendations"] = by_model_in_service(run)
+        return result
     finally:
         disconnect()
         run.store.release()

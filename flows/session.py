@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from flows.run_names import by_scheme, folder_name, run_name, tags
+from flows.run_names import by_scheme, folder_name, run_name, tags, without_time
 from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
@@ -108,6 +108,30 @@ def compare_configs(checked: Sequence[Config], seeds: int) -> dict[str, Any]:
             )
 
 
+def run_recommend(**asked: Any) -> dict[str, Any]:
+    """Run the flow `recommend` with a Prefect API of its own; what it returns. asked: as `flows.recommend.what_is_asked`."""
+    from flows.recommend import recommend_flow, what_is_asked
+
+    checked = what_is_asked(**asked)[0]  # before a server is started
+    called = f"recommend-{without_time(asked['run']) if asked['run'] else asked['name'] or 'in-service'}"
+    run_id = claimed_run_id(called, checked.store)
+    out.print(f"[bold]genrec[/] run {run_id}")
+    with prefect_api(checked) as ready, terminal():
+        from flows.interrupts import as_interrupt
+
+        ready()
+        with as_interrupt():
+            return recommend_flow(run_id=run_id, **asked)
+
+
+def print_recommendations(made: dict[str, Any]) -> None:
+    """What was made for the customers, in sentences."""
+    from genrec.serve.batch.words import in_words
+
+    for line in in_words(made):
+        out.print(line, markup=False, soft_wrap=True)
+
+
 def print_comparison(comparison: dict[str, Any]) -> None:
     """Table, sentences and place of a comparison."""
     from flows.console import table
@@ -133,6 +157,8 @@ def print_report(report: dict[str, Any], store: Path) -> None:
         out.print(escape(line))
     for line in read_in_words(report["data"]) if "data" in report else []:
         out.print(f"data  {line}", markup=False, soft_wrap=True)
+    if report.get("recommendations"):
+        print_recommendations(report["recommendations"])
     for line in report.get("warnings", []):
         out.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
     folder = store / "runs" / report["run_id"]

@@ -236,6 +236,21 @@ PREDICTIONS = pa.schema(
 )
 PREDICTIONS_FILE = TableFile("predictions.parquet", PREDICTIONS)
 
+# ---- recommend --------------------------------------------------------------------------------------------------------
+RECOMMENDATIONS = pa.schema(  # one row a user, in parts of whole shards; best item first
+    [
+        pa.field("user_id", pa.string(), nullable=False),
+        pa.field("items", pa.list_(pa.string()), nullable=False),  # item ids, at most k
+        pa.field("scores", pa.list_(pa.float32()), nullable=False),  # of each item; of popular ones, see `source`
+        pa.field(
+            "source", pa.string(), nullable=False
+        ),  # model | popular: log of an item's share of the training events
+        pa.field("model_key", pa.string(), nullable=False),
+        pa.field("made_at", pa.timestamp("ms", tz="UTC"), nullable=False),  # one time for all rows of an artifact
+    ]
+)
+RECOMMENDATIONS_FILE = TableFile("recommendations.parquet", RECOMMENDATIONS)
+
 
 def ragged(column: pa.ChunkedArray) -> list[NDArray[np.int32]]:
     """A list<int32> column as numpy arrays, one a row."""

@@ -22,6 +22,9 @@ def check_outside(config: Config) -> None:
     check_models(config)
     if "path" in config.embed.options:
         check_file("embed.options.path", config.embed.options["path"])
+    if config.service.recommend:  # at the end of the run, which may be hours away
+        for setting, file in config.recommend.files().items():
+            check_file(setting, file)
     _check_data(config.data)
 
 

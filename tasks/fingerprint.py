@@ -7,10 +7,16 @@ from typing import Any
 
 from genrec.errors import GenrecError
 
+_MEANT = {  # files that settings name
+    "embed.options.path": "a Parquet file with item_id and vector",
+    "recommend.users": "a Parquet, CSV or text file with a user_id a row",
+    "recommend.in_stock": "a Parquet, CSV or text file with an item_id a row",
+}
 
-def of_file(name: str) -> str:
+
+def of_file(setting: str, name: str) -> str:
     """The digest of a file's content, wherever it lies. Raises GenrecError when there is no such file."""
-    check_file("embed.options.path", name)
+    check_file(setting, name)
     with open(name, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
@@ -35,7 +41,7 @@ def of_model(name: str, revision: str | None) -> dict[str, Any]:
 def check_file(setting: str, name: str) -> None:
     """Raises GenrecError where a setting names a file that cannot be read."""
     if not Path(name).is_file():
-        raise GenrecError(f"{setting}: {name!r}: no such file; give the path of a Parquet file with item_id and vector")
+        raise GenrecError(f"{setting}: {name!r}: no such file; give the path of {_MEANT[setting]}")
     if not os.access(name, os.R_OK):
         raise GenrecError(f"{setting}: {name!r} cannot be read; check its permissions")
 

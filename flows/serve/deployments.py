@@ -33,6 +33,7 @@ from flows.serve.forms import (
     Promote,
     Recipe,
     Recipes,
+    RecommendAfter,
     Refresh,
     Resamples,
     RlSteps,
@@ -49,6 +50,7 @@ from flows.serve.forms import (
     overrides_of,
     settings_of,
 )
+from flows.serve.recommend_form import recommend
 from flows.service_changes import in_words, put_in_service, take_back
 from genrec.config import Config
 from genrec.in_service.registry import Record
@@ -109,6 +111,7 @@ def retrain_nightly(
     data_path: DataPath = "",
     promote: Promote = CHOOSE,
     take_over: TakeOver = ["vectors", "ids"],  # noqa: B006
+    recommend: RecommendAfter = False,
     size: Size = "full",
     recipe: Recipe = "default",
     seed: Seed = 0,
@@ -117,6 +120,9 @@ def retrain_nightly(
     data_source: Any = None,
 ) -> State[None] | None:
     """Retrain by a schedule on data that was chosen for it, keeping what is known of texts and items."""
+    if recommend:
+        overrides_of({"service.recommend": True}, settings)  # refuses contradictions
+        settings = [*settings, "service.recommend=true"]
     return retrain.fn(  # its state, where it was stopped
         data=data,
         data_path=data_path,
@@ -240,11 +246,13 @@ def deployments() -> list["RunnerDeployment"]:
             retrain_nightly,
             "retrain-nightly",
             schedule=nightly,
-            description=f"Retrain {NIGHTLY}: new files are read and known items keep their ids. The schedule ships switched "
+            description=f"Retrain {NIGHTLY}: new files are read and known items keep their ids; with the field recommend, "
+            "lists for every customer follow. The schedule ships switched "
             "off and trains on nothing by itself: first set the fields data and promote, in the parameters of the schedule "
             f"or of the deployment, then turn it on at the right.{explained}",
         ),
         _deployment(compare_recipes, "compare-recipes", description=f"{compare_recipes.description}{explained}"),
+        _deployment(recommend, "recommend"),
         _deployment(evaluate_only, "evaluate-only"),
         _deployment(embed_only, "embed-only"),
         _deployment(promote_run, "promote"),

@@ -129,6 +129,50 @@ RunOrInService = Annotated[
         ),
     ),
 ]
+RunToAsk = Annotated[
+    str,
+    Field(
+        description="Folder name of the finished run whose model makes the lists, or `latest`. Empty: the model in service.",
+        json_schema_extra=refused_unless(
+            rf"^{WITHOUT_SECRETS}[A-Za-z0-9._-]{{0,120}}$", "the folder name of a finished run, latest, or empty"
+        ),
+    ),
+]
+EventsOf = Annotated[
+    str,
+    Field(
+        description="Folder name of the run whose events are the histories, or `latest`. Empty: the run of the model.",
+        json_schema_extra=refused_unless(
+            rf"^{WITHOUT_SECRETS}[A-Za-z0-9._-]{{0,120}}$", "the folder name of a finished run, latest, or empty"
+        ),
+    ),
+]
+UsersFile = Annotated[
+    str,
+    Field(
+        description="File with the users to make lists for, on the machine that runs the stages: Parquet or CSV with a "
+        "column user_id, or text with one id a line. Empty: all users.",
+        json_schema_extra=refused_unless(f"^{WITHOUT_SECRETS}", "a file without a password or token in its name"),
+    ),
+]
+OutFolder = Annotated[
+    str,
+    Field(
+        description="Folder to copy the lists to, on the machine that runs the stages. Empty: they stay in the store, and "
+        "the artifact says where.",
+        json_schema_extra=refused_unless(f"^{WITHOUT_SECRETS}", "a folder without a password or token in its name"),
+    ),
+]
+ListLength = Annotated[
+    int, Field(ge=0, le=1000, description="Items of a list, at most. 0: as the settings have it, by default 10.")
+]
+RecommendAfter = Annotated[
+    bool,
+    Field(
+        description="Whether the run ends with lists for every customer, made by the model that is in service then, from the "
+        "events that this run has read."
+    ),
+]
 ServiceName = Annotated[
     str,
     Field(

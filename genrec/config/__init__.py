@@ -15,6 +15,7 @@ from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
 from genrec.config.model import BaseConfig, ScratchConfig
+from genrec.config.recommend import RecommendConfig
 from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
 from genrec.config.rl import GateConfig, RewardConfig, RlConfig
@@ -49,6 +50,7 @@ __all__ = [
     "OptionsError",
     "PrepareConfig",
     "RecallConfig",
+    "RecommendConfig",
     "ReportedConfig",
     "ResourcesConfig",
     "RewardConfig",
@@ -87,6 +89,7 @@ class Config(Section):
     rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
+    recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Lists for every customer.")
     api: ApiConfig = Field(default_factory=ApiConfig, description="The HTTP endpoint.")
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
     reported: ReportedConfig = Field(default_factory=ReportedConfig, description="Figures that others report.")

@@ -41,3 +41,4 @@ class ResourcesConfig(Section):
     rollout: StageResources = _resources(1)
     baselines: StageResources = _resources(1)
     evaluate: StageResources = _resources(2)
+    recommend: StageResources = _resources(1)

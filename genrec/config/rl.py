@@ -50,6 +50,11 @@ class GateConfig(Section):
         description="Share of the SFT model's figure that the gain may cost: of NDCG@10, and for `ndcg@10` of HR@10. null: "
         "0.02 for `reward`, else 0.",
     )
+    take_back: bool = Field(
+        False,
+        description="Where a checkpoint costs more than `max_loss`, go on from the best one so far (or the SFT model), at a "
+        "quarter of the learning rate: finds how far a reward can be followed inside the allowed loss.",
+    )
     confidence: float = Field(
         0.95,
         gt=0,

@@ -72,6 +72,11 @@ class ServiceConfig(Section):
         description="Share of the NDCG of the model in service that a new one may lose beyond chance under if_not_worse.",
     )
 
+    recommend: bool = Field(
+        False,
+        description="Whether a run ends with lists for every customer (section recommend), made by the model that is in "
+        "service then, from this run's events.",
+    )
     experiment: ExperimentConfig | None = knob(
         None, "Another model tried on a share of the users of the endpoint; null: none."
     )

@@ -29,7 +29,7 @@ class ModelFiles:
         catalogue: file of the items, with the columns of `genrec.serve.catalogue`.
         sids: folder of the sid artifact.
         model: folder of the rl or sft artifact.
-        base: folder of the base model.
+        base: folder of the base model; None where the model is whole without it.
         embed: folder of the embed artifact.
         encoder: settings that texts were encoded with: method, fields, options.
         beam_width, precision: of the evaluation.
@@ -42,7 +42,7 @@ class ModelFiles:
     catalogue: Path
     sids: Path
     model: Path
-    base: Path
+    base: Path | None
     embed: Path
     encoder: Mapping[str, Any]
     beam_width: int = 20
@@ -148,8 +148,8 @@ def _config_of(store: Store, key: str | None) -> dict[str, Any]:
     return dict(store.manifest(artifact)["config"]) if artifact is not None else {}
 
 
-def at(path: str, run: str | None = None, name: str | None = None) -> ModelFiles:
-    """The files at a path or URL: a store, or the folder of a run in one. Raises GenrecError where it is neither."""
+def in_store_at(path: str, run: str | None = None, name: str | None = None) -> ModelFiles:
+    """The files in a store (its folder or URL), or of the folder of a run in one. Raises GenrecError where it is neither."""
     from genrec.store.remote import is_url, open_store
 
     if is_url(path):

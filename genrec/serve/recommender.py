@@ -18,10 +18,10 @@ import torch
 from genrec.errors import DataError
 from genrec.model.policy import Policy
 from genrec.model.precision import compute_dtype, default_device, frozen_dtype
-from genrec.serve import model_files
+from genrec.serve import bundle
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.engine import Engine
-from genrec.serve.model_files import ModelFiles
+from genrec.serve.model_files import ModelFiles, in_store_at
 from genrec.serve.new_items import NewItem, NewItemIds
 from genrec.serve.query import Answer, Filter, Query, Recommended
 
@@ -53,7 +53,7 @@ class Recommender:
         Raises:
             GenrecError: nothing of the kind is there, it is damaged, or not clear; the message says what to do.
         """
-        files = model_files.at(str(path), run, name)
+        files = find_files(path, run, name)
         return cls(load_engine(files, device), files)
 
     @overload
@@ -100,6 +100,16 @@ class Recommender:
         only = allow if isinstance(allow, Filter) or allow is None else Filter(items=allow)
         answers = self.engine.answer([Query(h, k, exclude or (), only, keep_seen) for h in histories])
         return [answer.items for answer in answers] if many else answers[0].items
+
+
+def find_files(path: str | Path, run: str | None = None, name: str | None = None) -> ModelFiles:
+    """The files of the model that `Recommender.load` would load."""
+    folder = Path(path).expanduser()
+    if not bundle.is_bundle(folder):
+        return in_store_at(str(path), run, name)
+    if run is not None or name is not None:
+        raise DataError(f"{folder}: is one exported model; give no run and no name beside it")
+    return bundle.read(folder)
 
 
 def load_engine(files: ModelFiles, device: str | None = None) -> Engine:

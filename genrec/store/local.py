@@ -8,6 +8,7 @@
     corrupt/<key>-<n>/                       entries whose bytes no longer match their manifest
     runs/<run-id>/                           reports; runs/latest points to the newest finished one
     service/<name>/                          which model is in service, and was (genrec/in_service/registry.py)
+    recommendations/<name>/latest.json       the newest lists for every customer: key, folder, summary (flows/recommend.py)
 
 Commit protocol: write into tmp, fsync the files, write the manifest (sha256, sizes, inputs, config), fsync,
 rename to objects/<key>, fsync the parent. A manifest that exists means a complete artifact; its digests are

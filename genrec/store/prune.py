@@ -3,8 +3,8 @@
 Only what has not changed for some days is removed, and of that nothing that is in use:
 
 - a run's folder stays while it holds a report or a comparison, or a process works on it (`running`);
-- an artifact stays while a file of a run or a record of a model in service has its key in it, while a process reads it
-  (genrec/store/generations.py) or holds the lock of its key;
+- an artifact stays while a file of a run, a record of a model in service or that of the newest recommendations has its
+  key in it, while a process reads it (genrec/store/generations.py) or holds the lock of its key;
 - checkpoints stay while a process holds the lock of their key.
 
 A run that failed can go on from its finished stages and its last checkpoint for as many days as these are kept. In a store
@@ -106,9 +106,10 @@ def _checkpoints(store: Store) -> Iterator[Item]:
 
 
 def _words(store: Store) -> set[str]:
-    """Every word in the files of the runs, finished or not, and of the models in service: all keys among them."""
+    """Every word in the files of the runs, finished or not, of the models in service and of the newest recommendations:
+    all keys among them."""
     folders = [f"runs/{name}" for name in store.list_folders("runs")]
-    folders += [f"service/{name}" for name in store.list_folders("service")]
+    folders += [f"{kind}/{name}" for kind in ("service", "recommendations") for name in store.list_folders(kind)]
     texts = [store.read_document(f"{f}/{n}") for f in folders for n in store.list_documents(f) if n.endswith(".json")]
     texts += [path.read_text(errors="replace") for path in (store.root / "runs").glob("*/*.json")]
     return {word for text in texts for word in _WORD.findall(text)}

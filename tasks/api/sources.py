@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genrec.errors import GenrecError
 from genrec.in_service.registry import CURRENT
-from genrec.serve import model_files
+from genrec.serve import bundle, model_files
 from genrec.serve.model_files import ModelFiles
 from genrec.serve.new_items import NewItemIds
 from genrec.serve.recommender import load_engine
@@ -60,7 +60,7 @@ class Exported:
 
     def load(self) -> Loaded:
         """The model. Raises GenrecError for a folder that is none, or is damaged."""
-        files = model_files.at(str(self._folder))
+        files = bundle.read(self._folder)
         return Loaded(load_engine(files, self._device), new_ids(files), files.where, 0)
 
 

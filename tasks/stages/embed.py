@@ -18,7 +18,7 @@ def _reads(config: Config) -> dict[str, Any]:
         options = config.embed.options
         reads["options"] = {**options, "model": of_model(options["model"], options.get("revision"))}
     if "path" in config.embed.options:  # vectors from a file: its content counts, neither its path nor the items' text
-        reads = {"method": config.embed.method, "file": of_file(config.embed.options["path"])}
+        reads = {"method": config.embed.method, "file": of_file("embed.options.path", config.embed.options["path"])}
     return reads
 
 

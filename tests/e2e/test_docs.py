@@ -174,7 +174,7 @@ def in_service(tmp_path_factory, store) -> Path:
 
 
 @pytest.mark.parametrize("command", FLOWS)
-def test_a_command_runs(command, request, store, monkeypatch):
+def test_a_command_runs(command, request, store, monkeypatch, tmp_path):
     from prefect.settings import PREFECT_API_URL
 
     from flows.__main__ import app
@@ -188,6 +188,8 @@ def test_a_command_runs(command, request, store, monkeypatch):
         arguments = _small_comparison(arguments, store)
     elif name in ("current", "promote", "rollback", "prune"):
         arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
+    elif name == "export":
+        arguments = [arguments[0], str(tmp_path / arguments[1]), "--store", str(store)]
     elif name in ("report", "login"):
         auth_string(store / "prefect")
         arguments += ["--store", str(store)]

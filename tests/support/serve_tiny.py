@@ -1,6 +1,9 @@
 """A tiny model with everything a score is made of, over a catalogue of 30 items, behind an engine."""
 
+import dataclasses
 import itertools
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +24,7 @@ from genrec.sid.artifact import code_lists, write_sids
 from genrec.sid.quantize.tokenizer import Tokenizer
 from genrec.sid.tokenizer_files import save_tokenizer
 from genrec.sid.unique import make_unique
+from genrec.store.local import Store
 from tests.support.lm_tiny import NUM_CODES, random_histories, random_sids, tiny_policy
 
 NUM_ITEMS, TEXT_DIM = 30, 6
@@ -74,6 +78,7 @@ class FixedIds(NewItemIds):
 
 
 WORDS = (("red", "blue", "green"), CATEGORIES, ("hose", "lamp", "cup", "chair"))
+ITEM_IDS = [f"B{item:07d}" for item in range(NUM_ITEMS)]  # as the built-in shop calls its own
 TITLES = [" ".join(words) for words in itertools.product(*WORDS)][:NUM_ITEMS]
 
 
@@ -115,7 +120,7 @@ def write_files(folder: Path, policy: Policy | None = None) -> ModelFiles:
     prepared.mkdir()
     columns = {
         "item": np.arange(NUM_ITEMS),
-        "item_id": [f"i{item}" for item in range(NUM_ITEMS)],
+        "item_id": ITEM_IDS,
         "title": TITLES,
         "description": [""] * NUM_ITEMS,
         "brand": ["b"] * NUM_ITEMS,
@@ -135,3 +140,38 @@ def write_files(folder: Path, policy: Policy | None = None) -> ModelFiles:
         encoder={"method": "lsa", "fields": ["title"], "options": {"dim": TEXT_DIM}},
         beam_width=6,
     )
+
+
+def with_base(files: ModelFiles, base: Path) -> ModelFiles:
+    """The same model with its base in another folder."""
+    return dataclasses.replace(files, base=base)
+
+
+def write_store(folder: Path, *runs: str) -> Store:
+    """A store with finished runs that share their artifacts but the model; the last one is the latest."""
+    store = Store(folder)
+    for number, run in enumerate(runs):
+        with store.scratch() as made:
+            files = write_files(made, None if number == 0 else tiny_policy(number))
+            folders = {"prepare": files.catalogue.parent, "embed": files.embed, "sid": files.sids, "base": files.model}
+            stages = [
+                _commit(store, f"{stage}-{number if stage in ('base', 'sft') else 0}", stage, path)
+                for stage, path in {**folders, "sft": files.model}.items()
+            ]
+        config = {
+            "evaluate": {"beam_width": 6, "precision": "fp32"},
+            "embed": dict(files.encoder),
+            "base": {"model": "scratch"},
+        }
+        report = {"run_id": run, "name": "tiny", "stages": stages, "config": config}
+        store.write_document(f"runs/{run}/report.json", json.dumps(report))
+        store.finish_run(run)
+    return store
+
+
+def _commit(store: Store, key: str, stage: str, files: Path) -> dict[str, str]:
+    with store.scratch() as folder:
+        shutil.copytree(files, folder, dirs_exist_ok=True)
+        config = {"method": "lsa", "fields": ["title"]} if stage == "embed" else {}
+        artifact = store.commit(key, stage, folder, version=1, config_slice=config, inputs={}, summary={}, seconds=1.0)
+    return {"name": stage, "key": key, "digest": artifact.digest}

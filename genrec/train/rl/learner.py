@@ -80,6 +80,11 @@ class Learner:
         critic = {} if self.critic is None else dict(self.critic.named_parameters())
         return {**self.parameters, **{f"value_head.{name}": p for name, p in critic.items()}}
 
+    def set_pace(self, share: float) -> None:
+        """Take a share of the configured learning rate from now on."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * share
+
     @contextlib.contextmanager
     def weights(self, weights: dict[str, torch.Tensor]) -> Iterator[None]:
         """Inside, the policy has these trainable weights. They alone are held twice, never the whole model."""

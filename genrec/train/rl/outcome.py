@@ -7,12 +7,14 @@ from typing import Any
 def outcome(gate: Mapping[str, Any], best_step: int) -> str:
     """Which model is returned and why, from the summary of the gate (`Gate.summary`)."""
     looks, metric = gate["looks"], _shown(gate["metric"])
+    back = sum(look.get("taken_back", False) for look in looks)
+    went = f" Training went back {back} times, to a quarter of its learning rate each time." if back else ""
     if best_step:
         look = next(look for look in looks if look["step"] == best_step)
         passed = sum(look["passed"] for look in looks)
         return (
             f"Step {best_step} is returned: {metric} {look[gate['metric']]:.4f} on validation, {_gain(look, gate)}; "
-            f"{passed} of {len(looks)} checkpoints passed."
+            f"{passed} of {len(looks)} checkpoints passed.{went}"
         )
     if not looks:
         return "The SFT model is returned: no checkpoint was validated."
@@ -26,7 +28,7 @@ def outcome(gate: Mapping[str, Any], best_step: int) -> str:
     )
     return (
         f"The SFT model is returned: none of {len(looks)} checkpoints passed the gate on {metric}. The nearest, step "
-        f"{look['step']}, has {_gain(look, gate)}, {why}."
+        f"{look['step']}, has {_gain(look, gate)}, {why}.{went}"
     )
 
 

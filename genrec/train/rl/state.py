@@ -7,8 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from genrec.train.averaging import WeightAverage
 from genrec.train.rl.gate import Gate, Verdict
 from genrec.train.state import State
+
+_SLOWER = 0.25  # what is left of the learning rate when a run goes back
 
 
 @dataclass
@@ -26,6 +29,7 @@ class RlState(State):
     leading_value: float = 0.0  # its figure of the gate's metric
     looks: list[dict[str, Any]] = field(default_factory=list)  # verdicts of the gate, as plain data
     kl_coef: float = 0.0  # weight of the KL divergence, which may be steered
+    pace: float = 1.0  # share of the configured learning rate
 
     def start(self, gate: Gate, rows: Any, figures: dict[str, float]) -> None:
         """Note the figures of the SFT model, before the first step: what later ones are compared with."""
@@ -54,6 +58,18 @@ class RlState(State):
                 self.best_step, self.best_epoch = self.step, epoch
                 self._returned(figures)
         self.count_validation(better, parameters, patience)
+
+    def take_back(self, parameters: Mapping[str, nn.Parameter], start: Mapping[str, torch.Tensor]) -> None:
+        """Go on from the leading checkpoint, or from the weights of the `start`, more slowly.
+
+        A line search along what the reward asks for (Nocedal & Wright 2006, Numerical Optimization, section 3.1): the
+        allowed loss is a border, and the steps shrink until they end inside of it.
+        """
+        super().restore_best(parameters, otherwise=start)
+        if self.average.tensors:
+            self.average = WeightAverage.of(parameters)
+        self.pace *= _SLOWER
+        self.looks[-1]["taken_back"] = True
 
     def restore_best(self, parameters: Mapping[str, nn.Parameter], otherwise: Mapping[str, torch.Tensor]) -> None:
         """Put the weights that passed the gate into `parameters`; where none did, the weights `otherwise`."""

@@ -99,6 +99,7 @@ def train_rl(
         else:
             state.stop_reason = "no validation users"
     learner.kl_coef = state.kl_coef
+    learner.set_pace(state.pace)
     if config.ema_decay and not state.average.tensors:
         state.average = WeightAverage.of(learner.parameters)
     _train(state, learner, source, rollouts, gate, config, work, progress)
@@ -159,6 +160,9 @@ def _train(
             with state.average.applied(learner.parameters):
                 verdict = gate(learner.policy, sft_rows)
                 state.judged(epoch, gate, verdict, learner.parameters, config.patience)
+            if config.gate.take_back and not verdict.guarded:
+                state.take_back(learner.parameters, learner.reference)
+                learner.set_pace(state.pace)
             if state.step == config.num_steps:
                 state.stop_reason = state.stop_reason or "num_steps"
         if learner.group.first and (clock.is_due() or state.stop_reason):

@@ -74,6 +74,7 @@ def test_the_kl_ceiling_stops_training(shop, tmp_path):
     "settings",
     [
         {"gate": REWARD_GATE},
+        {"gate": {**REWARD_GATE, "max_loss": 0.0, "take_back": True}, "ema_decay": 0.3},
         {"rollout": "gumbel", "options": {"inner_steps": 2}, "target_anchor": 0.1, "ema_decay": 0.3},
         PPO,
     ],

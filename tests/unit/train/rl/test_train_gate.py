@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from genrec.train.rl.learner import Learner
 from tests.support.rl_runs import REWARD_GATE, VALID, log_values, make_config, run
 
 
@@ -39,3 +41,40 @@ def test_lists_that_may_hold_seen_items_are_rewarded_as_they_are_generated(shop,
     assert summary["valid_sft"]["hr@10"] == drop["valid_sft"]["hr@10"]
     assert drop["valid_sft"]["reward"] == pytest.approx(drop["valid_sft"]["hr@10"] / 10)
     assert summary["before_after"]["before"]["reward"] < drop["before_after"]["before"]["reward"]
+
+
+def test_a_step_too_far_is_taken_back_and_the_next_ones_are_smaller(shop, tmp_path, monkeypatch):
+    """The second and third checkpoints lose half of NDCG@10: training goes on from the first, a quarter as fast each time."""
+    ndcg, seen, rates = iter([0.2, 0.3, 0.1, 0.1, 0.3]), [], []
+
+    def rows(self, policy):
+        seen.append({name: p.detach().clone() for name, p in policy.trainable_parameters().items()})
+        return np.column_stack([np.full(len(self.validation), value) for value in [next(ndcg)] * 2])
+
+    def update(self, *arguments):
+        rates.append(
+            (self.optimizer.param_groups[0]["lr"], {n: p.detach().clone() for n, p in self.parameters.items()})
+        )
+        return Learner.update(self, *arguments)
+
+    monkeypatch.setattr("genrec.train.rl.gate.Gate.rows", rows)
+    monkeypatch.setattr("genrec.train.rl.train.Learner", type("Watched", (Learner,), {"update": update}))
+    gate = {"confidence": 0.5, "take_back": True}
+    summary = run(shop, tmp_path, make_config(num_steps=8, eval_every=2, learning_rate=1e-3, gate=gate))
+    assert [rate for rate, _ in rates] == [1e-3] * 4 + [2.5e-4] * 2 + [6.25e-5] * 2
+    first = seen[1]
+    for step in (2, 4, 6):  # the weights that these steps start from
+        assert all(torch.equal(first[name], weights) for name, weights in rates[step][1].items())
+    assert [look.get("taken_back", False) for look in summary["gate"]["looks"]] == [False, True, True, False]
+    assert summary["best_step"] == 2
+    assert "went back 2 times" in summary["outcome"]
+
+
+def test_without_it_training_goes_on_from_where_it_is(shop, tmp_path, monkeypatch):
+    ndcg = iter([0.2, 0.3, 0.1])
+    monkeypatch.setattr(
+        "genrec.train.rl.gate.Gate.rows", lambda self, policy: np.full((len(self.validation), 2), next(ndcg))
+    )
+    summary = run(shop, tmp_path, make_config(num_steps=4, eval_every=2))
+    assert not any("taken_back" in look for look in summary["gate"]["looks"])
+    assert "went back" not in summary["outcome"]

@@ -1,0 +1,88 @@
+"""A finished run behind the engine: the lists of its evaluation, from the store and from an exported folder."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from genrec import Recommender
+from genrec.measure.predictions import read_predictions
+from genrec.measure.rows import read_rows
+from genrec.serve.new_items import NewItem
+from genrec.serve.query import Query
+from tests.support.bare_site import bare_site, run_bare
+
+pytestmark = pytest.mark.slow
+PACKAGES = ["torch", "transformers", "peft", "numpy", "pyarrow"]
+
+
+@pytest.fixture(scope="module")
+def exported(store, tmp_path_factory) -> Path:
+    from flows.__main__ import app
+
+    folder = tmp_path_factory.mktemp("exported") / "model"
+    done = CliRunner().invoke(app, ["export", "first", str(folder), "--store", str(store)])
+    assert done.exit_code == 0, done.output
+    assert str(folder) in done.output.replace("\n", "")
+    return folder
+
+
+@pytest.mark.parametrize("seen_items", ["drop", "keep"])
+def test_the_engine_gives_the_lists_of_the_evaluation(store, exported, first_report, seen_items):
+    loaded = Recommender.load(exported, device="cpu")
+    keys = {stage["name"]: store / "objects" / stage["key"] for stage in first_report["stages"]}
+    histories = read_rows(keys["prepare"], "test").histories
+    expected = read_predictions(keys["evaluate"], "rl", seen_items, ["items", "scores"])
+    ids, width = loaded.engine.catalogue.item_ids, loaded.engine.beam_width
+    queries = [Query([ids[i] for i in history], width, keep_seen=seen_items == "keep") for history in histories]
+    answers = loaded.engine.answer(queries)
+    for answer, items, scores in zip(answers, *(column.to_pylist() for column in expected.columns), strict=True):
+        assert [item.item_id for item in answer.items] == [ids[i] for i in items]
+        np.testing.assert_allclose([item.score for item in answer.items], scores, atol=1e-5)
+    assert len(answers) > 100
+
+
+def test_an_exported_model_says_what_its_run_measured(exported, first_report):
+    card = (exported / "README.md").read_text()
+    figures = first_report["metrics"]["rl"]
+    k = first_report["protocol"]["headline_k"]
+    low, high = figures[f"ndcg@{k}_ci"]
+    assert f"{figures[f'ndcg@{k}']:.4f} ({low:.4f} to {high:.4f})" in card
+    assert f"{first_report['data']['items']} items" in card
+    assert json.loads((exported / "report.json").read_text()) == first_report
+
+
+def test_a_new_item_comes_out_with_those_of_its_kind(exported):
+    loaded = Recommender.load(exported, device="cpu")
+    catalogue = loaded.engine.catalogue
+    twin = NewItem("twin", catalogue.titles[7], catalogue.brands[7], catalogue.categories[7])
+    grown = loaded.engine.with_catalogue(catalogue.with_items([twin], loaded.new_ids))
+    listed = grown.answer([Query([catalogue.item_ids[7]], k=len(catalogue))])[0].items
+    places = {item.item_id: place for place, item in enumerate(listed)}
+    assert places["twin"] < len(listed) / 2
+
+
+def test_it_loads_where_only_torch_transformers_peft_numpy_and_pyarrow_are(exported, tmp_path):
+    site = bare_site(tmp_path / "site", PACKAGES)
+    code = f"""
+import importlib.util
+for absent in ("sklearn", "scipy", "pandas", "polars", "ray", "prefect", "faiss"):
+    assert importlib.util.find_spec(absent) is None, absent
+from genrec import Recommender
+from genrec.serve.new_items import NewItem
+loaded = Recommender.load({str(exported)!r}, device="cpu")
+print([item.item_id for item in loaded.recommend(loaded.engine.catalogue.item_ids[:3], k=5)])
+try:
+    loaded.new_ids.give([NewItem("new", "lamp")], loaded.engine.catalogue.sids)
+except Exception as error:
+    print(error)
+"""
+    done = run_bare(site, code)
+    assert done.returncode == 0, done.stderr
+    listed, message = done.stdout.splitlines()
+    here = Recommender.load(exported, device="cpu")
+    expected = here.recommend(here.engine.catalogue.item_ids[:3], k=5)
+    assert listed == str([item.item_id for item in expected])
+    assert "the encoder lsa needs the package sklearn, which is not installed here" in message
