@@ -246,6 +246,22 @@ def api(
 
 
 @app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment (service.experiment.name).")],
+    events: Annotated[
+        str, typer.Option("--events", help="Event log to read [default: the one that the endpoint wrote].")
+    ] = "",
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Report who wins an experiment of the endpoint, by an interval that allows looking every day."""
+    with short_errors(debug):
+        from flows.experiment import show
+
+        show(out, name, store, events)
+
+
+@app.command()
 def login(store: _Store = None, debug: _Debug = False) -> None:
     """Print the line to paste into the login page of the Prefect UI, and where the UI is while `serve` is up."""
     with short_errors(debug):
