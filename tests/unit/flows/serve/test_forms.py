@@ -22,6 +22,7 @@ FORMS = [
     deployments.retrain_nightly,
     deployments.compare_recipes,
     deployments.evaluate_only,
+    deployments.recommend,
     deployments.embed_only,
     deployments.experiment,
     deployments.promote_run,
