@@ -191,13 +191,16 @@ def api(
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="Port [default: api.port, 8000].")
     ] = None,
+    beside: Annotated[
+        str, typer.Option("--beside", help="A run, or an exported folder, whose model the page compares with it.")
+    ] = "",
     debug: _Debug = False,
 ) -> None:
     """Answer recommendations over HTTP with the model in service (else the latest run's), until Ctrl-C."""
     with short_errors(debug):
         from flows.api import start
 
-        start(out, checked_config(config or [], overrides, store), name, export, port)
+        start(out, checked_config(config or [], overrides, store), name, export, port, beside)
 
 
 @app.command()

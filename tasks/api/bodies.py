@@ -45,6 +45,9 @@ class RecommendBody(Body):
     exclude: list[str] = Field([], description="Item ids that are not to be recommended.")
     allow: AllowBody | None = Field(None, description="Recommend only these.")
     keep_seen: bool = Field(False, description="Whether items of the history may be recommended.")
+    model: Name = Field(
+        "service", description="service: the one in service; beside: the one that was started beside it."
+    )
 
 
 class EventBody(Body):
@@ -123,3 +126,10 @@ _INNER: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
 def _at(model: type[BaseModel], place: list[str]) -> type[BaseModel]:
     """The model of the part of a body at a place."""
     return _INNER.get((model, place[0]), model) if place else model
+
+
+def within(name: str, number: int, most: int, setting: str) -> None:
+    """Raises ApiError 422 for more than a setting of section api allows; setting "" is the number of items."""
+    if number > most:
+        limit = f"api.{setting}" if setting else "the number of items"
+        raise ApiError(422, "invalid", f"{name}: {number:,} is more than {most:,} ({limit})")

@@ -29,12 +29,14 @@ class Place(NamedTuple):
 
     store: folder or URL. name: of the model in service, "" for the only one. export: an exported folder, "" for a model of
     the store. events: place of the event log, a file or a Postgres URL; "" for the one in the store's folder.
+    beside: another model that answers those who ask for it, the id of a run or an exported folder; "" for none.
     """
 
     store: str
     name: str = ""
     export: str = ""
     events: str = ""
+    beside: str = ""
 
     @property
     def home(self) -> Path:
@@ -63,6 +65,19 @@ def source_of(place: Place) -> ModelSource:
         raise GenrecError(_nothing(place))
     store = open_store(place.store)
     return InStore(store, _name(place, store))
+
+
+def beside_of(place: Place) -> ModelSource | None:
+    """Where the model beside comes from; None for a place without one. Raises GenrecError where it is not there."""
+    from tasks.api.sources import Exported, OfRun
+
+    if not place.beside:
+        return None
+    if Path(place.beside).is_dir():
+        return Exported(Path(place.beside))
+    if place.export and not local_root(place.store).is_dir():
+        raise GenrecError(f"--beside {place.beside}: no such folder, and there is no store whose run it could be")
+    return OfRun(open_store(place.store), place.beside)
 
 
 def _name(place: Place, store: Store) -> str:
@@ -95,4 +110,4 @@ def open_service(place: Place, config: ApiConfig) -> Service:
     where = place.events or str(log_of_store(local_root(place.store)))
     events = open_log(where, busy_timeout_s=_BUSY_TIMEOUT_S)
     journal = Journal(Database(where, True, _BUSY_TIMEOUT_S))
-    return Service(config, source, events, journal, token_of(place)[0])
+    return Service(config, source, events, journal, token_of(place)[0], beside_of(place))

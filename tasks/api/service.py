@@ -17,12 +17,14 @@ from genrec.config import ApiConfig
 from genrec.event_log import Event, EventLog, Receipt
 from genrec.serve.query import Answer, Query
 from tasks.api.batching import Batcher
+from tasks.api.errors import ApiError
 from tasks.api.histories import Seen, together
 from tasks.api.journal import Change, Journal
 from tasks.api.live import Live, ModelSource
 from tasks.api.logs import log
 from tasks.api.metrics import Metrics
 
+SERVICE, BESIDE = "service", "beside"  # what a request calls the models
 _DATABASE_THREADS = 4
 _T = TypeVar("_T")
 
@@ -36,11 +38,20 @@ class Service:
         events: the log; closed at the end.
         journal: changes of the catalogue; closed at the end.
         token: that requests have to bring.
+        beside: where another model comes from, that answers those who ask for it.
     """
 
-    def __init__(self, config: ApiConfig, source: ModelSource, events: EventLog, journal: Journal, token: str) -> None:
+    def __init__(
+        self,
+        config: ApiConfig,
+        source: ModelSource,
+        events: EventLog,
+        journal: Journal,
+        token: str,
+        beside: ModelSource | None = None,
+    ) -> None:
         self.config, self.token = config, token
-        self._source, self._events, self._journal = source, events, journal
+        self._source, self._events, self._journal, self._beside = source, events, journal, beside
         self.metrics = Metrics(lambda: len(self._batcher))
         self._search = ThreadPoolExecutor(1, "search")
         self._changes = ThreadPoolExecutor(1, "changes")
@@ -55,6 +66,7 @@ class Service:
             seen=self.metrics.batch_seen,
         )
         self.live: Live
+        self.beside: Live | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -65,6 +77,9 @@ class Service:
         watcher = None
         try:
             self.live = await self._in(self._changes, lambda: Live(self._source, self._journal, self.metrics))
+            if (beside := self._beside) is not None:  # its reloads are not those of the model in service
+                unseen = Metrics(lambda: 0)
+                self.beside = await self._in(self._changes, lambda: Live(beside, self._journal, unseen))
             self._batcher.start()
             watcher = asyncio.get_running_loop().create_task(self._watch())
             yield
@@ -80,12 +95,28 @@ class Service:
 
     # ---- what routes ask for ----------------------------------------------------------------------------------------
 
-    async def answer(self, query: Query) -> Answer:
-        """The answer of the model in service. Raises ApiError 503 where the queue is full, 504 after the deadline."""
+    async def answer(self, query: Query, model: str = SERVICE) -> Answer:
+        """The answer of a model. Raises ApiError 503 where the queue is full, 504 after the deadline, 422 for no such model."""
+        if model != SERVICE:
+            engine = self.live_of(model).snapshot.engine
+            return (await self.beside_the_search(engine.answer, [query]))[0]
         answer = await self._batcher.answer(query)
         self.metrics.answers.labels(answer.source).inc()
         self.metrics.unknown.inc(len(answer.unknown))
         return answer
+
+    def live_of(self, model: str) -> Live:
+        """The model of a name of `models`. Raises ApiError 422 that names those there are."""
+        if model not in self.models:
+            raise ApiError(
+                422, "invalid", f"model: no model {model!r} answers here; there is {' and '.join(self.models)}"
+            )
+        return self.models[model]
+
+    @property
+    def models(self) -> dict[str, Live]:
+        """The models that answer, by the name that a request asks for them by."""
+        return {SERVICE: self.live} | ({} if self.beside is None else {BESIDE: self.beside})
 
     async def history_of(self, user_id: str) -> list[str]:
         """Item ids of a user, oldest first: of the data that the model was trained on, and of the event log."""
@@ -103,7 +134,10 @@ class Service:
 
     async def change_catalogue(self, change: Change) -> dict[str, Any]:
         """Take over a change of the catalogue; what it did. Raises what `Live.change` raises."""
-        return await self._in(self._changes, self.live.change, change)
+        done = await self._in(self._changes, self.live.change, change)
+        if self.beside is not None:
+            await self._in(self._changes, self.beside.refresh)
+        return done
 
     async def beside_the_search(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Run work of the model that is no ranking (an explanation, say) in the thread that searches, in its turn."""
@@ -118,7 +152,8 @@ class Service:
         while True:
             await asyncio.sleep(self.config.reload_every_s)
             try:
-                await self._in(self._changes, self.live.refresh)
+                for live in self.models.values():
+                    await self._in(self._changes, live.refresh)
             except Exception as error:
                 log(logging.ERROR, "the model and the catalogue could not be brought up to date", error)
 

@@ -59,3 +59,19 @@ class Exported:
         """The model. Raises GenrecError for a folder that is none, or is damaged."""
         files = model_files.at(str(self._folder))
         return Loaded(load_engine(files, self._device), files.where, 0)
+
+
+class OfRun:
+    """The model of a run of a store, which never changes."""
+
+    def __init__(self, store: Store, run: str, device: str | None = None) -> None:
+        """Raises GenrecError for a run that the store does not have, naming those it has."""
+        self._files, self._device = model_files.in_store(store, run), device
+
+    def version(self) -> Hashable:
+        """Always the same."""
+        return 0
+
+    def load(self) -> Loaded:
+        """The model. Raises GenrecError for files that are missing or damaged."""
+        return Loaded(load_engine(self._files, self._device), self._files.where, 0)

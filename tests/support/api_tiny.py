@@ -58,11 +58,11 @@ class Shelf:
         return Loaded(engine, f"version {self.in_service}", self.in_service, self._histories, self._kept_events)
 
 
-def api_service(folder: Path, source: Shelf | None = None, **settings: Any) -> Service:
+def api_service(folder: Path, source: Shelf | None = None, beside: Shelf | None = None, **settings: Any) -> Service:
     """A service whose events and changes are in a folder; one opened there later finds them."""
     place = str(folder / "events.sqlite")
     log = open_log(place, busy_timeout_s=0.05)
-    return Service(ApiConfig(**settings), source or Shelf(), log, Journal(Database(place, True, 0.05)), TOKEN)
+    return Service(ApiConfig(**settings), source or Shelf(), log, Journal(Database(place, True, 0.05)), TOKEN, beside)
 
 
 @contextlib.contextmanager

@@ -64,7 +64,9 @@ def test_whole_categories_come_first_and_stand_for_their_words():
     assert not {"grinder", "Coffee"} & set(first.words)
 
 
-@pytest.mark.parametrize(("category", "word"), [("Dog Leashes", "leash"), ("Pan Cases", "case"), ("Harness", "harness")])
+@pytest.mark.parametrize(
+    ("category", "word"), [("Dog Leashes", "leash"), ("Pan Cases", "case"), ("Harness", "harness")]
+)
 def test_singular_and_plural_are_one_word(category, word):
     sids = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0]])
     names = PrefixNames(sids, [f"{word} red", f"{word} red", "tea", "mug"], [(category,), (category,), (), ()])
