@@ -38,12 +38,15 @@ export async function showLists() {
 }
 
 async function ask(model, signal) {
-  const asked = { ...question(), model };
+  const asked = question();
+  const { name } = whom();
+  asked.k = Math.min(asked.k, models[0].items);
+  asked.model = model;
   const answer = await request("/v1/recommend", { body: asked, signal });
   const ids = answer.items.map(({ item_id }) => `item_id=${encodeURIComponent(item_id)}`).join("&");
   const known = ids ? (await request(`/v1/items?${ids}`, { signal })).items : [];
   const about = new Map(known.map((item) => [item.item_id, item]));
-  return { ...answer, model, asked, items: answer.items.map((item) => ({ categories: [], ...about.get(item.item_id), ...item })) };
+  return { ...answer, model, asked, customer: name, items: answer.items.map((item) => ({ categories: [], ...about.get(item.item_id), ...item })) };
 }
 
 function draw(shown) {
@@ -71,7 +74,7 @@ function row(list, item, place, points, other) {
   const value = item.score - even(list.model);
   const panel = make("div", { class: "why", hidden: true, id: `why-${list.model}-${place}`, role: "region", "aria-label": `Why ${nameOf(item)}` });
   const actions = make("div", { class: "actions" }, whyButton(list, item, panel));
-  if (list.asked.history) {
+  if (!list.customer) {
     const known = { item_id: item.item_id, title: item.title, categories: item.categories };
     actions.append(
       make("button", { type: "button", class: "quiet", "aria-label": `Add ${nameOf(item)} to the basket`, onclick: () => add(known) }, "Add to basket"),
@@ -98,7 +101,7 @@ const nameOfModel = (list) => models.find((one) => one.model === list.model).nam
 
 function heading(list) {
   if (isTwo) return list.model === "service" ? "The endpoint’s model" : "The model beside it";
-  return list.asked.user_id !== undefined ? `For customer ${list.asked.user_id}` : "For this basket";
+  return list.customer ? `For customer ${list.customer}` : "For this basket";
 }
 
 function note(list) {
