@@ -235,9 +235,10 @@ class EventLog:
             there = sa.inspect(connection).get_table_names()
             found = connection.execute(sa.select(_format.c.format)).scalar() if _format.name in there else None
         if found is None:
-            if there and self._database.is_sqlite:
+            others = [name for name in there if not name.startswith("genrec_")]
+            if others and self._database.is_sqlite:
                 raise LogCorrupt(
-                    f"event log {self.name}: a SQLite file of something else (it has {there[0]}); set another"
+                    f"event log {self.name}: a SQLite file of something else (it has {others[0]}); set another"
                 )
             if not create:
                 raise EventLogError(

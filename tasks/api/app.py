@@ -50,7 +50,8 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         """The best items for a history or a known user."""
         body = parsed(RecommendBody, await request.body())
         query = await _query(service, request, body)
-        answer = await service.answer(query)
+        shown = await service.answer(query, body.model, body.user_id, request_id(request))
+        answer = shown.answer
         if service.config.log_histories:
             request.scope["log_fields"] = {
                 "history": query.history, "user_id": body.user_id, "shown": [item.item_id for item in answer.items]
@@ -63,6 +64,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
                 "model_key": answer.model_key,
                 "request_id": request_id(request),
             }
+            | ({"teams": shown.teams} if shown.teams is not None else {})
         )
 
     @app.post("/v1/events", **documented(EventsBody))

@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 from flows.serve.credentials import auth_string
 from genrec.config import Config
 from genrec.config.load import load_config
+from genrec.serve.experiment import Experiment
 from tests.e2e.conftest import ROOT, SHOP, TINY, run_flow, tiny_config
 from tests.support.documents import PAGES, code, commands
+from tests.support.experiments import GOOD, POOR, play
 from tests.support.receiver import receiver
 
 COMMANDS = commands()
@@ -195,6 +197,10 @@ def test_a_command_runs(command, request, store, monkeypatch, tmp_path):
         arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
     elif name == "export":
         arguments = [arguments[0], str(tmp_path / arguments[1]), "--store", str(store)]
+    elif name == "experiment":
+        lists = {"control": POOR, "candidate": GOOD}
+        play(tmp_path, Experiment(arguments[0], "latest", 0.5), lists, {"g": 0.4, "p": 0.2}, 200)
+        arguments += ["--store", str(tmp_path)]
     elif name in ("report", "login"):
         auth_string(store / "prefect")
         arguments += ["--store", str(store)]

@@ -54,14 +54,14 @@ def test_an_exported_model_says_what_its_run_measured(exported, first_report):
     assert json.loads((exported / "report.json").read_text()) == first_report
 
 
-def test_a_new_item_comes_out_with_those_of_its_kind(exported):
+def test_a_new_item_of_a_trained_model_comes_out_under_an_id_of_its_own(exported):
     loaded = Recommender.load(exported, device="cpu")
     catalogue = loaded.engine.catalogue
     twin = NewItem("twin", catalogue.titles[7], catalogue.brands[7], catalogue.categories[7])
     grown = loaded.engine.with_catalogue(catalogue.with_items([twin], loaded.new_ids))
-    listed = grown.answer([Query([catalogue.item_ids[7]], k=len(catalogue))])[0].items
-    places = {item.item_id: place for place, item in enumerate(listed)}
-    assert places["twin"] < len(listed) / 2
+    listed = grown.answer([Query([catalogue.item_ids[7]], k=len(catalogue) + 1)])[0].items
+    assert {item.item_id for item in listed} == {*catalogue.item_ids, "twin"} - {catalogue.item_ids[7]}
+    assert len({item.sid for item in listed}) == len(listed)
 
 
 def test_it_loads_where_only_torch_transformers_peft_numpy_and_pyarrow_are(exported, tmp_path):

@@ -38,6 +38,7 @@ DEPLOYMENTS = (
         "recommend",
         "evaluate-only",
         "embed-only",
+        "experiment",
         "promote",
         "roll-back",
     ),

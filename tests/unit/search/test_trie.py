@@ -69,14 +69,32 @@ def test_bans_and_limits_leave_exactly_the_prefixes_of_the_items_that_remain(sid
     banned = [np.array(data.draw(items), dtype=np.int64) for _ in range(2)]
     allowed = [None, np.array(data.draw(items), dtype=np.int64)]
     trie = Trie.from_sids(sids, 3, dense_entries=data.draw(st.sampled_from([0, 10**6])))
+    closed = np.array(data.draw(items), dtype=np.int64)
+    trie = trie.closing(np.arange(len(sids))).closing(closed)  # what was closed before is open again
     restriction = trie.restrict(banned, allowed)
     for row in range(2):
-        remaining = set(range(len(sids)) if allowed[row] is None else allowed[row].tolist()) - set(banned[row].tolist())
+        remaining = set(range(len(sids)) if allowed[row] is None else allowed[row].tolist())
+        remaining -= {*banned[row].tolist(), *closed.tolist()}
         left = sids[sorted(remaining)]
         for prefix in {tuple(sid[:level]) for sid in sids.tolist() for level in range(3)}:
             state = walk(trie, list(prefix)).expand(2, 1)
             found = allowed_codes(trie, len(prefix), state, restriction)[row]
             np.testing.assert_array_equal(found, followers(left, prefix, 3))
+
+
+def test_closed_items_are_closed_without_a_restriction_and_keep_what_follows_a_prefix():
+    sids = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [2, 2, 2]])
+    whole = Trie.from_sids(sids, 3)
+    trie = whole.closing(np.array([0, 1, 3]))
+    root = torch.zeros(1, 1, dtype=torch.int64)
+    assert allowed_codes(trie, 0, root)[0].tolist() == [True, False, False]
+    assert allowed_codes(trie, 1, walk(trie, [0]))[0].tolist() == [False, True, False]
+    for level, prefix in enumerate(([], [0], [0, 0])):
+        known, same = (t.children(level, walk(t, prefix)) for t in (whole, trie))
+        assert torch.equal(known.codes, same.codes)
+        assert torch.equal(known.states, same.states)
+    with pytest.raises(DataError, match="outside the catalogue"):
+        whole.closing(np.array([4]))
 
 
 def test_a_dead_state_stays_dead():

@@ -24,12 +24,13 @@ FORMS = [
     deployments.evaluate_only,
     deployments.recommend,
     deployments.embed_only,
+    deployments.experiment,
     deployments.promote_run,
     deployments.roll_back,
 ]
 OF_DATA = [form for form in FORMS if "data_path" in form.schema.properties]
 # What has no default in some forms.
-CHOSEN = {"data": "my tables", "promote": "no", "run": "latest"}
+CHOSEN = {"data": "my tables", "promote": "no", "run": "latest", "name": "new-loss"}
 REFUSED = [
     ("settings", "HF_TOKEN=hf_canary"),
     ("settings", "hf_token=canary"),
@@ -74,7 +75,8 @@ def _parameters(form, field, value):
 
 
 def _chosen(form):
-    return {name: value for name, value in CHOSEN.items() if name in form.schema.properties}
+    fields, required = form.schema.properties, form.schema.required or []
+    return {name: value for name, value in CHOSEN.items() if name in (required if name == "name" else fields)}
 
 
 def _refusal(form, parameters):
