@@ -233,13 +233,32 @@ def api(
     port: Annotated[
         int | None, typer.Option("--port", min=1, max=65535, help="Port [default: api.port, 8000].")
     ] = None,
+    beside: Annotated[
+        str, typer.Option("--beside", help="A run, or an exported folder, whose model the page compares with it.")
+    ] = "",
     debug: _Debug = False,
 ) -> None:
     """Answer recommendations over HTTP with the model in service (else the latest run's), until Ctrl-C."""
     with short_errors(debug):
         from flows.api import start
 
-        start(out, checked_config(config or [], overrides, store), name, export, port)
+        start(out, checked_config(config or [], overrides, store), name, export, port, beside)
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment (service.experiment.name).")],
+    events: Annotated[
+        str, typer.Option("--events", help="Event log to read [default: the one that the endpoint wrote].")
+    ] = "",
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Report who wins an experiment of the endpoint, by an interval that allows looking every day."""
+    with short_errors(debug):
+        from flows.experiment import show
+
+        show(out, name, store, events)
 
 
 @app.command()

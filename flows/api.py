@@ -11,15 +11,23 @@ from genrec.config import Config
 from genrec.errors import GenrecError
 
 
-def start(out: Console, config: Config, name: str, export: Path | None, port: int | None) -> None:
+def start(out: Console, config: Config, name: str, export: Path | None, port: int | None, beside: str) -> None:
     """Serve the model in service (or that of the latest run, or of an exported folder) over HTTP. Blocks.
+
+    `beside` is the id of a run, or an exported folder, whose model the page compares with that one; "" for none.
 
     Raises GenrecError where there is no model, where another endpoint serves the store, or where the port is taken.
     """
+    from genrec.serve.experiment import Experiment
     from tasks.api.opening import Place, source_of, token_file, token_of
 
     api = config.api if port is None else config.api.model_copy(update={"port": port})
-    place = Place(config.store, name, str(export.absolute()) if export else "")
+    place = Place(config.store, name, str(export.absolute()) if export else "", beside=beside)
+    experiment = Experiment.of(config.service.experiment)
+    if experiment is not None and beside:
+        raise GenrecError(
+            "--beside and service.experiment each name a model beside the one in service; give one of them"
+        )
     environment.spare_loopback_the_proxy()
     source_of(place)  # before a folder is made in a store that is none
     url = f"http://{api.host}:{api.port}"
@@ -39,9 +47,11 @@ def start(out: Console, config: Config, name: str, export: Path | None, port: in
         if api.server == "ray":
             from tasks.api.deployment import serve_here
 
-            serve_here(place, api, greet)
+            serve_here(place, api, experiment, greet)
         else:
             from tasks.api.opening import open_service
             from tasks.api.process import serve
 
-            serve(open_service(place, api), api.host, api.port, lambda s: greet(s.live.snapshot.loaded.where))
+            serve(
+                open_service(place, api, experiment), api.host, api.port, lambda s: greet(s.live.snapshot.loaded.where)
+            )

@@ -55,6 +55,11 @@ def with_seeds(configs: Sequence[Config], seeds: int) -> list[Config]:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"two of the configs are called {twice!r}; give each a `name` of its own")
+    from genrec.data.event_rows import up_to_now  # it imports polars
+
+    # All runs of a comparison read the same events, however many come while it runs.
+    data = up_to_now([config.data for config in configs])
+    configs = [config.model_copy(update={"data": of_it}) for config, of_it in zip(configs, data, strict=True)]
     # All recipes with the first seed, then with the next: a comparison that is stopped is still one of all recipes.
     return [c.model_copy(update={"seed": c.seed + i}) for i in range(seeds) for c in configs]
 

@@ -19,6 +19,7 @@ from flows.naming import name_flow_run
 from flows.publish import publish_report
 from flows.retrain import pipeline
 from flows.run_names import without_time
+from flows.serve.experiment_form import experiment
 from flows.serve.form import CHOOSE, Form, form
 from flows.serve.forms import (
     AS_CHOSEN,
@@ -30,6 +31,7 @@ from flows.serve.forms import (
     Data,
     DataPath,
     Epochs,
+    EventLogPlace,
     Promote,
     Recipe,
     Recipes,
@@ -87,6 +89,7 @@ def retrain(
     rl_steps: RlSteps = -1,
     until: Until = "evaluate",
     refresh: Refresh = [],  # noqa: B006
+    events: EventLogPlace = "",
     settings: Settings = [],  # noqa: B006
     preset: Any = None,
     data_source: Any = None,
@@ -96,6 +99,7 @@ def retrain(
         seed=seed or None,
         preset=size if size != "full" else None,
         data__path=data_path,
+        data__events=events,
         sft__epochs=sft_epochs or None,
         rl__num_steps=rl_steps if rl_steps >= 0 else None,
         service__keep=take_over or None,
@@ -109,6 +113,7 @@ def retrain(
 def retrain_nightly(
     data: Data = CHOOSE,
     data_path: DataPath = "",
+    events: EventLogPlace = "",
     promote: Promote = CHOOSE,
     take_over: TakeOver = ["vectors", "ids"],  # noqa: B006
     recommend: RecommendAfter = False,
@@ -126,6 +131,7 @@ def retrain_nightly(
     return retrain.fn(  # its state, where it was stopped
         data=data,
         data_path=data_path,
+        events=events,
         size=size,
         recipe=recipe,
         seed=seed,
@@ -246,7 +252,7 @@ def deployments() -> list["RunnerDeployment"]:
             retrain_nightly,
             "retrain-nightly",
             schedule=nightly,
-            description=f"Retrain {NIGHTLY}: new files are read and known items keep their ids; with the field recommend, "
+            description=f"Retrain {NIGHTLY}: new files and events are read and known items keep their ids; with the field recommend, "
             "lists for every customer follow. The schedule ships switched "
             "off and trains on nothing by itself: first set the fields data and promote, in the parameters of the schedule "
             f"or of the deployment, then turn it on at the right.{explained}",
@@ -255,6 +261,7 @@ def deployments() -> list["RunnerDeployment"]:
         _deployment(recommend, "recommend"),
         _deployment(evaluate_only, "evaluate-only"),
         _deployment(embed_only, "embed-only"),
+        _deployment(experiment, "experiment"),
         _deployment(promote_run, "promote"),
         _deployment(roll_back, "roll-back"),
     ]

@@ -173,6 +173,23 @@ RecommendAfter = Annotated[
         "events that this run has read."
     ),
 ]
+ExperimentName = Annotated[
+    str,
+    Field(
+        description="Name of the experiment, as service.experiment.name has it.",
+        json_schema_extra=refused_unless(
+            rf"^{WITHOUT_SECRETS}[A-Za-z0-9_-][A-Za-z0-9._-]{{0,59}}$", "letters, digits and the signs . _ -"
+        ),
+    ),
+]
+EventLogPlace = Annotated[
+    str,
+    Field(
+        description="Event log of the endpoint: STORE/events/events.sqlite, or postgresql://host/database with its password in "
+        "PGPASSWORD. Empty: training reads none, an experiment the one of then.",
+        json_schema_extra=refused_unless(f"^{WITHOUT_SECRETS}", "a file or URL without a password or token"),
+    ),
+]
 ServiceName = Annotated[
     str,
     Field(

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from genrec.config.section import Section, knob
+from genrec.paths import PathText
 
 
 class ApiConfig(Section):
@@ -12,6 +13,11 @@ class ApiConfig(Section):
 
     host: str = knob("127.0.0.1", "Address to listen on; 0.0.0.0 opens the endpoint to the network.")
     port: int = knob(8000, "Port to listen on.", ge=1, le=65535)
+    events: PathText | None = knob(
+        None,
+        "Where events and changes of the catalogue are kept: a SQLite file, or postgresql://host/database (the password in "
+        "PGPASSWORD), which several machines can share. null: STORE/events/events.sqlite.",
+    )
     server: Literal["process", "ray"] = knob(
         "process",
         "process: HTTP, batching and search in one process, the fastest on one machine. ray: the same application as a "

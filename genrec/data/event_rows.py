@@ -5,7 +5,7 @@ it: new events make a new key, and a run that goes on after a kill finds its own
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,20 @@ def cut_to_read(config: DataConfig) -> Cut | None:
         return None
     with _log(config.events) as log:
         return _asked(log.cut, config.events_until)
+
+
+def up_to_now(configs: Sequence[DataConfig]) -> list[DataConfig]:
+    """The configs with `events_until` filled in, the same for all that read one event log."""
+    newest: dict[str, int] = {}
+    fixed = []
+    for config in configs:
+        if config.events is not None and config.events_until is None:
+            if config.events not in newest:
+                with _log(config.events) as log:
+                    newest[config.events] = _asked(log.last_sequence)
+            config = config.model_copy(update={"events_until": newest[config.events]})
+        fixed.append(config)
+    return fixed
 
 
 def slice_of_cut(cut: Cut | None) -> dict[str, Any]:

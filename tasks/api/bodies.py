@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -45,6 +46,9 @@ class RecommendBody(Body):
     exclude: list[str] = Field([], description="Item ids that are not to be recommended.")
     allow: AllowBody | None = Field(None, description="Recommend only these.")
     keep_seen: bool = Field(False, description="Whether items of the history may be recommended.")
+    model: Name = Field(
+        "service", description="service: the one in service; beside: the one that was started beside it."
+    )
 
 
 class EventBody(Body):
@@ -74,6 +78,9 @@ class NewItemBody(Body):
     description: Text = ""
     brand: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")] = ""
     categories: list[Name] = Field([], description="General to specific.")
+    vector: list[float] | None = Field(
+        None, min_length=1, max_length=16_384, description="Of its text, where vectors are computed outside of genrec."
+    )
 
 
 class CatalogueBody(Body):
@@ -123,3 +130,15 @@ _INNER: dict[tuple[type[BaseModel], str], type[BaseModel]] = {
 def _at(model: type[BaseModel], place: list[str]) -> type[BaseModel]:
     """The model of the part of a body at a place."""
     return _INNER.get((model, place[0]), model) if place else model
+
+
+def in_words(problems: Sequence[Any]) -> str:
+    """Problems as pydantic lists them, of a query string."""
+    return "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in problems[:5])
+
+
+def within(name: str, number: int, most: int, setting: str) -> None:
+    """Raises ApiError 422 for more than a setting of section api allows; setting "" is the number of items."""
+    if number > most:
+        limit = f"api.{setting}" if setting else "the number of items"
+        raise ApiError(422, "invalid", f"{name}: {number:,} is more than {most:,} ({limit})")

@@ -12,7 +12,9 @@ import time
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
-from genrec.errors import DataError
+from genrec.errors import GenrecError
+from genrec.serve.new_items import NewItem, NewItemIds
+from genrec.serve.query import Query
 from tasks.api.errors import ApiError
 from tasks.api.histories import Histories, no_histories
 from tasks.api.journal import Change, Journal
@@ -36,11 +38,13 @@ class ModelSource(Protocol):
 class Loaded:
     """What a source loads.
 
-    engine: that answers (`genrec.serve.engine.Engine`). where: what was loaded, in words.
+    engine: that answers (`genrec.serve.engine.Engine`). new_ids: gives ids to items that come in. where: what was loaded,
+    in words.
     histories: of the users of the data it was trained on. kept_events: the types of events that it learns from; None: all.
     """
 
     engine: Any
+    new_ids: NewItemIds
     where: str
     version: Hashable
     histories: Histories = no_histories
@@ -97,8 +101,8 @@ class Live:
         known = [item["item_id"] for item in change.items if self._knows(item["item_id"])]
         new = [item for item in change.items if item["item_id"] not in known]
         try:
-            engine = changed(self.snapshot.engine, Change(change.stock, new))
-        except DataError as error:
+            engine = self._changed(Change(change.stock, new))
+        except GenrecError as error:
             raise ApiError(422, "invalid", str(error)) from None
         number = self._journal.append(Change(change.stock, new))
         self.snapshot = dataclasses.replace(self.snapshot, engine=engine, change=number)
@@ -129,7 +133,7 @@ class Live:
         """The model of the source with all changes of the catalogue, after a first search (it allocates and compiles)."""
         loaded = self._source.load()
         number, change = self._journal.after(0)
-        engine = changed(loaded.engine, change)
+        engine = changed(loaded.engine, change, loaded.new_ids)
         warm(engine)
         return Snapshot(loaded, engine, number, time.time())
 
@@ -137,8 +141,11 @@ class Live:
         """Take over what other endpoints of the same database kept."""
         number, change = self._journal.after(self.snapshot.change)
         if number != self.snapshot.change:
-            engine = changed(self.snapshot.engine, change)
+            engine = self._changed(change)
             self.snapshot = dataclasses.replace(self.snapshot, engine=engine, change=number)
+
+    def _changed(self, change: Change) -> Any:
+        return changed(self.snapshot.engine, change, self.snapshot.loaded.new_ids)
 
     def _tell(self) -> None:
         snapshot = self.snapshot
@@ -152,20 +159,19 @@ class Live:
         self.problem = problem
 
 
-def changed(engine: Any, change: Change) -> Any:
-    """The engine over its catalogue with a change; items that it knows already and stock of those it does not are left out."""
-    catalogue = engine.catalogue
-    new = [item for item in change.items if catalogue.index(item["item_id"]) is None]
-    if new:
-        engine = engine.with_items(new)
-        catalogue = engine.catalogue
+def changed(engine: Any, change: Change, new_ids: NewItemIds) -> Any:
+    """The engine over its catalogue with a change; items that it knows already and stock of those it does not are left out.
+
+    Raises GenrecError for a new item that gets no id.
+    """
+    catalogue = engine.catalogue.with_items([NewItem(**item) for item in change.items], new_ids)
     stock = {item_id: there for item_id, there in change.stock.items() if catalogue.index(item_id) is not None}
-    return engine.with_catalogue(catalogue.with_stock(stock)) if stock else engine
+    if stock:
+        catalogue = catalogue.with_stock(stock)
+    return engine if catalogue is engine.catalogue else engine.with_catalogue(catalogue)
 
 
 def warm(engine: Any, sizes: Sequence[int] = (1, 8)) -> None:
     """Search once in batches of these sizes. Raises what a model raises that cannot search."""
-    from genrec.serve.query import Query
-
     for size in sizes:
         engine.answer([Query([engine.catalogue.item_ids[n % len(engine.catalogue)]]) for n in range(size)])

@@ -12,13 +12,14 @@ from genrec.errors import GenrecError
 from genrec.event_log import log_of_store, open_log
 from genrec.event_log.database import Database
 from genrec.in_service.registry import names
+from genrec.serve.experiment import Experiment, ImpressionLog
 from genrec.serve.model_files import LATEST, in_store
 from genrec.store.local import Store
 from genrec.store.remote import is_url, local_root, open_store
 from genrec.store.secret_file import secret_in
 from tasks.api.journal import Journal
 from tasks.api.live import ModelSource
-from tasks.api.service import Service
+from tasks.api.service import Service, Trial
 
 TOKEN = "GENREC_API_TOKEN"  # variable with the token of the endpoints of a cluster
 _BUSY_TIMEOUT_S = 1.0  # a request waits no longer for another writer of the event log
@@ -28,13 +29,13 @@ class Place(NamedTuple):
     """Which model is served, and where its endpoint keeps what it writes.
 
     store: folder or URL. name: of the model in service, "" for the only one. export: an exported folder, "" for a model of
-    the store. events: place of the event log, a file or a Postgres URL; "" for the one in the store's folder.
+    the store. beside: another model that answers those who ask for it, the id of a run or an exported folder; "" for none.
     """
 
     store: str
     name: str = ""
     export: str = ""
-    events: str = ""
+    beside: str = ""
 
     @property
     def home(self) -> Path:
@@ -65,6 +66,19 @@ def source_of(place: Place) -> ModelSource:
     return InStore(store, _name(place, store))
 
 
+def beside_of(place: Place) -> ModelSource | None:
+    """Where the model beside comes from; None for a place without one. Raises GenrecError where it is not there."""
+    from tasks.api.sources import Exported, OfRun
+
+    if not place.beside:
+        return None
+    if Path(place.beside).is_dir():
+        return Exported(Path(place.beside))
+    if place.export and not local_root(place.store).is_dir():
+        raise GenrecError(f"--beside {place.beside}: no such folder, and there is no store whose run it could be")
+    return OfRun(open_store(place.store), place.beside)
+
+
 def _name(place: Place, store: Store) -> str:
     """The name to serve under: the one that was asked for, the only one in service, else that of the latest run."""
     known = names(store)
@@ -89,10 +103,16 @@ def _nothing(place: Place) -> str:
     )
 
 
-def open_service(place: Place, config: ApiConfig) -> Service:
+def open_service(place: Place, config: ApiConfig, experiment: Experiment | None = None) -> Service:
     """The service of a place; its model is loaded when it starts to run. Raises GenrecError that says what is missing."""
     source = source_of(place)
-    where = place.events or str(log_of_store(local_root(place.store)))
+    if experiment is not None:
+        place = place._replace(beside=experiment.candidate)
+    beside = beside_of(place)
+    where = config.events or str(log_of_store(local_root(place.store)))
     events = open_log(where, busy_timeout_s=_BUSY_TIMEOUT_S)
     journal = Journal(Database(where, True, _BUSY_TIMEOUT_S))
-    return Service(config, source, events, journal, token_of(place)[0])
+    trial = None
+    if experiment is not None:
+        trial = Trial(experiment, ImpressionLog.open(local_root(place.store), experiment, events.name))
+    return Service(config, source, events, journal, token_of(place)[0], beside, trial)

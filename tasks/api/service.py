@@ -11,20 +11,31 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from genrec.config import ApiConfig
 from genrec.event_log import Event, EventLog, Receipt
-from genrec.serve.query import Answer, Query
+from genrec.serve.experiment import CANDIDATE, CONTROL, Arm, Experiment, ImpressionLog
+from genrec.serve.query import Query
+from tasks.api.arms import Asked, Shown, answered
 from tasks.api.batching import Batcher
+from tasks.api.errors import ApiError
 from tasks.api.histories import Seen, together
 from tasks.api.journal import Change, Journal
 from tasks.api.live import Live, ModelSource
 from tasks.api.logs import log
 from tasks.api.metrics import Metrics
 
+SERVICE, BESIDE = "service", "beside"  # what a request calls the models
 _DATABASE_THREADS = 4
 _T = TypeVar("_T")
+
+
+class Trial(NamedTuple):
+    """An experiment (`genrec.serve.experiment`) and where it is noted what was shown."""
+
+    experiment: Experiment
+    impressions: ImpressionLog
 
 
 class Service:
@@ -36,16 +47,28 @@ class Service:
         events: the log; closed at the end.
         journal: changes of the catalogue; closed at the end.
         token: that requests have to bring.
+        beside: where another model comes from, that answers those who ask for it; the candidate of an experiment.
+        trial: the experiment that runs; its impressions are closed at the end.
     """
 
-    def __init__(self, config: ApiConfig, source: ModelSource, events: EventLog, journal: Journal, token: str) -> None:
+    def __init__(
+        self,
+        config: ApiConfig,
+        source: ModelSource,
+        events: EventLog,
+        journal: Journal,
+        token: str,
+        beside: ModelSource | None = None,
+        trial: Trial | None = None,
+    ) -> None:
         self.config, self.token = config, token
-        self._source, self._events, self._journal = source, events, journal
+        self._source, self._events, self._journal, self._beside = source, events, journal, beside
+        self._trial = trial
         self.metrics = Metrics(lambda: len(self._batcher))
         self._search = ThreadPoolExecutor(1, "search")
         self._changes = ThreadPoolExecutor(1, "changes")
         self._database = ThreadPoolExecutor(_DATABASE_THREADS, "database")
-        self._batcher: Batcher[Query, Answer] = Batcher(
+        self._batcher: Batcher[Asked, Shown] = Batcher(
             self._answer,
             self._search,
             max_batch=config.max_batch,
@@ -55,6 +78,7 @@ class Service:
             seen=self.metrics.batch_seen,
         )
         self.live: Live
+        self.beside: Live | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -65,6 +89,9 @@ class Service:
         watcher = None
         try:
             self.live = await self._in(self._changes, lambda: Live(self._source, self._journal, self.metrics))
+            if (beside := self._beside) is not None:  # its reloads are not those of the model in service
+                unseen = Metrics(lambda: 0)
+                self.beside = await self._in(self._changes, lambda: Live(beside, self._journal, unseen))
             self._batcher.start()
             watcher = asyncio.get_running_loop().create_task(self._watch())
             yield
@@ -75,17 +102,46 @@ class Service:
             await self._batcher.stop()
             for threads in (self._search, self._changes, self._database):
                 await asyncio.to_thread(threads.shutdown, cancel_futures=True)
+            if self._trial is not None:
+                await asyncio.to_thread(self._trial.impressions.close)
             self._events.close()
             self._journal.close()
 
     # ---- what routes ask for ----------------------------------------------------------------------------------------
 
-    async def answer(self, query: Query) -> Answer:
-        """The answer of the model in service. Raises ApiError 503 where the queue is full, 504 after the deadline."""
-        answer = await self._batcher.answer(query)
+    async def answer(
+        self, query: Query, model: str = SERVICE, user_id: str | None = None, request_id: str = ""
+    ) -> Shown:
+        """The answer of a model; for a user of the experiment that of the user's arm, which is noted as shown.
+
+        Raises ApiError 503 where the queue is full, 504 after the deadline, 422 for no such model.
+        """
+        self.live_of(model)
+        arm: Arm = CONTROL if model == SERVICE else CANDIDATE
+        trial = self._trial if model == SERVICE and user_id is not None else None
+        if trial is not None:
+            arm = trial.experiment.assign(str(user_id))
+        shown = await self._batcher.answer(Asked(query, arm, request_id))
+        answer = shown.answer
+        if trial is not None:
+            ids = [item.item_id for item in answer.items]
+            trial.impressions.log(request_id, str(user_id), arm, ids, shown.teams, answer.model_key)
         self.metrics.answers.labels(answer.source).inc()
         self.metrics.unknown.inc(len(answer.unknown))
-        return answer
+        return shown
+
+    def live_of(self, model: str) -> Live:
+        """The model of a name of `models`. Raises ApiError 422 that names those there are."""
+        if model not in self.models:
+            raise ApiError(
+                422, "invalid", f"model: no model {model!r} answers here; there is {' and '.join(self.models)}"
+            )
+        return self.models[model]
+
+    @property
+    def models(self) -> dict[str, Live]:
+        """The models that answer, by the name that a request asks for them by."""
+        return {SERVICE: self.live} | ({} if self.beside is None else {BESIDE: self.beside})
 
     async def history_of(self, user_id: str) -> list[str]:
         """Item ids of a user, oldest first: of the data that the model was trained on, and of the event log."""
@@ -103,7 +159,10 @@ class Service:
 
     async def change_catalogue(self, change: Change) -> dict[str, Any]:
         """Take over a change of the catalogue; what it did. Raises what `Live.change` raises."""
-        return await self._in(self._changes, self.live.change, change)
+        done = await self._in(self._changes, self.live.change, change)
+        if self.beside is not None:
+            await self._bring_up_to_date(self.beside)
+        return done
 
     async def beside_the_search(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """Run work of the model that is no ranking (an explanation, say) in the thread that searches, in its turn."""
@@ -111,16 +170,22 @@ class Service:
 
     # ---- inside -------------------------------------------------------------------------------------------------------
 
-    def _answer(self, queries: Sequence[Query]) -> Sequence[Answer]:
-        return self.live.snapshot.engine.answer(queries)
+    def _answer(self, asked: Sequence[Asked]) -> Sequence[Shown]:
+        """A batch, by one snapshot of each model, whatever is swapped meanwhile."""
+        candidate = None if self.beside is None else self.beside.snapshot.engine
+        return answered(asked, self.live.snapshot.engine, candidate)
 
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self.config.reload_every_s)
-            try:
-                await self._in(self._changes, self.live.refresh)
-            except Exception as error:
-                log(logging.ERROR, "the model and the catalogue could not be brought up to date", error)
+            for live in self.models.values():
+                await self._bring_up_to_date(live)
+
+    async def _bring_up_to_date(self, live: Live) -> None:
+        try:
+            await self._in(self._changes, live.refresh)
+        except Exception as error:
+            log(logging.ERROR, "the model and the catalogue could not be brought up to date", error)
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)

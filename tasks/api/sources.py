@@ -9,6 +9,8 @@ from pathlib import Path
 from genrec.errors import GenrecError
 from genrec.in_service.registry import CURRENT
 from genrec.serve import bundle, model_files
+from genrec.serve.model_files import ModelFiles
+from genrec.serve.new_items import NewItemIds
 from genrec.serve.recommender import load_engine
 from genrec.store.local import Store
 from genrec.tables import USERS_FILE
@@ -38,6 +40,7 @@ class InStore:
         kept = files.report.get("config", {}).get("prepare", {}).get("events")
         return Loaded(
             load_engine(files, self._device),
+            new_ids(files),
             files.where + (", the latest; nothing is in service" if version is None else ""),
             version,
             UserHistories(prepared) if USERS_FILE.path(prepared).is_file() else no_histories,
@@ -58,4 +61,25 @@ class Exported:
     def load(self) -> Loaded:
         """The model. Raises GenrecError for a folder that is none, or is damaged."""
         files = bundle.read(self._folder)
-        return Loaded(load_engine(files, self._device), files.where, 0)
+        return Loaded(load_engine(files, self._device), new_ids(files), files.where, 0)
+
+
+class OfRun:
+    """The model of a run of a store, which never changes."""
+
+    def __init__(self, store: Store, run: str, device: str | None = None) -> None:
+        """Raises GenrecError for a run that the store does not have, naming those it has."""
+        self._files, self._device = model_files.in_store(store, run), device
+
+    def version(self) -> Hashable:
+        """Always the same."""
+        return 0
+
+    def load(self) -> Loaded:
+        """The model. Raises GenrecError for files that are missing or damaged."""
+        return Loaded(load_engine(self._files, self._device), new_ids(self._files), self._files.where, 0)
+
+
+def new_ids(files: ModelFiles) -> NewItemIds:
+    """What gives ids to items that come in while a model is served."""
+    return NewItemIds(files.encoder, files.embed, files.sids)

@@ -77,7 +77,8 @@ def test_daily_runs_keep_what_is_known_and_put_the_better_model_in_service(tmp_p
     # Going back, and a run that learned next to nothing: the interval of its loss decides, and the report says so.
     assert registry.roll_back().keys == monday.keys
     _write_day(tmp_path / "shop", 2)
-    third = run_flow(_config(tmp_path, "service.promote=if_not_worse", "sft.learning_rate=1e-9", "seed=5"), "wednesday")
+    more = ("service.promote=if_not_worse", "sft.learning_rate=1e-9", "seed=5", "service.recommend=true")
+    third = run_flow(_config(tmp_path, *more), "wednesday")
     figures = third["promotion"]
     assert figures["promoted"] == figures["good_enough"] == (figures["ci"][1] >= 0)
     assert figures["test"]["rows"] == figures["rows"] == NUM_USERS
@@ -85,3 +86,8 @@ def test_daily_runs_keep_what_is_known_and_put_the_better_model_in_service(tmp_p
     assert figures["in_service"] == stays
     assert registry.current().run_id == stays
     assert json.loads((store.root / "service" / name / "current.json").read_text())["run_id"] == stays
+
+    # The lists for every customer are made by the model that is in service then, from the newest events.
+    lists = third["recommendations"]
+    assert (lists["model"], lists["events_of"], lists["users"]) == (stays, "wednesday", NUM_USERS)
+    assert (lists["skipped_events"] > 0) == (stays == "monday"), "monday does not know the items of the days after"

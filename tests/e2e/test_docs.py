@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 from flows.serve.credentials import auth_string
 from genrec.config import Config
 from genrec.config.load import load_config
+from genrec.serve.experiment import Experiment
 from tests.e2e.conftest import ROOT, SHOP, TINY, run_flow, tiny_config
 from tests.support.documents import PAGES, code, commands
+from tests.support.experiments import GOOD, POOR, play
 from tests.support.receiver import receiver
 
 COMMANDS = commands()
@@ -71,6 +73,10 @@ def _worker_has_a_pool(command: str) -> None:
     assert "--pool" in done.stdout
 
 
+def _asks_an_endpoint(command: str) -> None:
+    assert "http://127.0.0.1:8000/" in command or "/api/token" in command
+
+
 def _benchmarks_exist(command: str) -> None:
     for name in shlex.split(command)[3:]:
         assert importlib.util.find_spec(f"tests.bench.bench_{name}"), name
@@ -90,6 +96,10 @@ NOT_RUN: dict[str, tuple[str, Callable[[str], None]]] = {
         _config_loads,
     ),
     "ray ": ("needs other machines, or writes to the home folder", _ray_parses),
+    "python -m flows api": ("serves until it is stopped; tests/e2e/test_api.py starts it", _parses),
+    "TOKEN=": ("asks an endpoint; tests/e2e/test_api.py runs it", _asks_an_endpoint),
+    "curl ": ("asks an endpoint; tests/e2e/test_api.py runs it", _asks_an_endpoint),
+    "serve deploy": ("needs a Ray cluster; tests/unit/test_infra_serve.py validates the file", _files_exist),
     "docker build": ("needs Docker", _files_exist),
     "docker compose": ("needs Docker; tests/unit/test_infra.py validates the file", _files_exist),
     "kubectl apply": ("needs a Kubernetes cluster; tests/unit/test_infra.py validates the file", _files_exist),
@@ -188,8 +198,17 @@ def test_a_command_runs(command, request, store, monkeypatch, tmp_path):
         arguments = _small_comparison(arguments, store)
     elif name in ("current", "promote", "rollback", "prune"):
         arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
+    elif name == "recommend":
+        (tmp_path / "customers.csv").write_text("user_id\nnobody\n")
+        there = {"my-shop/customers.csv": str(tmp_path / "customers.csv"), "my-lists": str(tmp_path / "lists")}
+        arguments = [there.get(a, a) for a in arguments]
+        arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
     elif name == "export":
         arguments = [arguments[0], str(tmp_path / arguments[1]), "--store", str(store)]
+    elif name == "experiment":
+        lists = {"control": POOR, "candidate": GOOD}
+        play(tmp_path, Experiment(arguments[0], "latest", 0.5), lists, {"g": 0.4, "p": 0.2}, 200)
+        arguments += ["--store", str(tmp_path)]
     elif name in ("report", "login"):
         auth_string(store / "prefect")
         arguments += ["--store", str(store)]

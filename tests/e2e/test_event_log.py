@@ -30,8 +30,8 @@ def start_writer(place, name, number):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with postgres(tmp_path_factory.mktemp("pg")) as url:
+def server():
+    with postgres() as url:
         yield url
 
 

@@ -31,7 +31,17 @@ ALL_STAGES = (ingest, prepare, embed, sid, base, sft, rl, baselines, evaluate)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
 
 DEPLOYMENTS = (
-    *("retrain", "retrain-nightly", "compare-recipes", "evaluate-only", "embed-only", "promote", "roll-back"),
+    *(
+        "retrain",
+        "retrain-nightly",
+        "compare-recipes",
+        "recommend",
+        "evaluate-only",
+        "embed-only",
+        "experiment",
+        "promote",
+        "roll-back",
+    ),
 )
 
 
@@ -273,6 +283,13 @@ def test_a_model_is_promoted_measured_again_and_taken_back_and_the_artifact_says
     status = served.tasks(measured)
     assert {status.pop(stage) for stage in ("baselines", "evaluate")} == {"Completed"}
     assert status == {**dict.fromkeys(STAGES[: STAGES.index("baselines")], "Cached"), "report": "Completed"}
+
+    asked = _asked(served, "recommend", k=3, settings=["recommend.shard_size=150"])
+    assert served.finished(asked) == "Completed", served.output()[-3000:]
+    assert served.tasks(asked) == {"recommend": "Completed"}
+    lists = _artifacts(served, asked)["demo-recommendations"]
+    assert "300 users, 300 lists by the model of first" in lists
+    assert "(2 Parquet files)" in lists.replace("\\", "")
 
     back = _asked(served, "roll-back")
     assert served.finished(back) == "Completed"

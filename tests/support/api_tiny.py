@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator
+import time
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from starlette.testclient import TestClient
 
 from genrec.config import ApiConfig
+from genrec.errors import DataError
 from genrec.event_log import open_log
 from genrec.event_log.database import Database
 from genrec.serve.catalogue import Catalogue
@@ -19,7 +21,7 @@ from tasks.api.app import build_app
 from tasks.api.histories import Histories, no_histories
 from tasks.api.journal import Journal
 from tasks.api.live import Loaded
-from tasks.api.service import Service
+from tasks.api.service import Service, Trial
 from tests.support.lm_tiny import NUM_CODES, random_sids, tiny_policy
 
 TOKEN = "the-token-of-the-tests"
@@ -40,6 +42,18 @@ def api_engine(model_key: str = "model-a", seed: int = 0) -> Engine:
     return Engine(tiny_policy(seed), api_catalogue(), model_key)
 
 
+class FreeIds:
+    """Gives new items the first ids that are not taken, and vectors of zeros."""
+
+    def give(self, items, taken):
+        everything = np.stack(np.unravel_index(np.arange(NUM_CODES**3), (NUM_CODES,) * 3), axis=1)
+        used = {tuple(sid) for sid in taken.tolist()}
+        free = [sid for sid in everything.tolist() if tuple(sid) not in used]
+        if any(item.title == "impossible" for item in items):
+            raise DataError("new items: no id is left")
+        return np.zeros((len(items), 4), np.float32), np.array(free[: len(items)], dtype=np.int32)
+
+
 class Shelf:
     """A source whose model is exchanged by hand: engines by version, and which one is in service."""
 
@@ -55,14 +69,25 @@ class Shelf:
         engine = self.engines[self.in_service]
         if isinstance(engine, Exception):
             raise engine
-        return Loaded(engine, f"version {self.in_service}", self.in_service, self._histories, self._kept_events)
+        return Loaded(
+            engine, FreeIds(), f"version {self.in_service}", self.in_service, self._histories, self._kept_events
+        )
 
 
-def api_service(folder: Path, source: Shelf | None = None, **settings: Any) -> Service:
+def api_service(
+    folder: Path,
+    source: Shelf | None = None,
+    beside: Shelf | None = None,
+    trial: Trial | None = None,
+    clock: Callable[[], float] = time.time,
+    **settings: Any,
+) -> Service:
     """A service whose events and changes are in a folder; one opened there later finds them."""
     place = str(folder / "events.sqlite")
-    log = open_log(place, busy_timeout_s=0.05)
-    return Service(ApiConfig(**settings), source or Shelf(), log, Journal(Database(place, True, 0.05)), TOKEN)
+    log = open_log(place, busy_timeout_s=0.05, clock=clock)
+    journal = Journal(Database(place, True, 0.05))
+    settings = {"deadline_ms": 120_000} | settings  # no test waits for a deadline by mistake, however slow the machine
+    return Service(ApiConfig(**settings), source or Shelf(), log, journal, TOKEN, beside, trial)
 
 
 @contextlib.contextmanager

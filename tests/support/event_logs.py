@@ -1,8 +1,9 @@
 """Event logs for tests: of SQLite in a folder, and of a Postgres that runs from the wheel of pgserver."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,13 @@ class Clock:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """The URL of a Postgres server with its data in `folder`; the test is skipped where none starts."""
+def postgres() -> Iterator[str]:
+    """The URL of a Postgres server for tests; they are skipped where none starts.
+
+    For root it runs as another user, who may not enter pytest's folders.
+    """
     pgserver = pytest.importorskip("pgserver", reason="pgserver is not installed")
+    folder = tempfile.mkdtemp(prefix="genrec-pg-")
     try:
         server = pgserver.get_server(folder)
     except Exception as error:
@@ -33,6 +38,7 @@ def postgres(folder: Path) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def clicks(*pairs: tuple[str, str], **more: object) -> list[Event]:

@@ -19,6 +19,7 @@ from genrec.config.load import load_config
 from genrec.store.local import Artifact
 from tasks.run import STAGES
 from tasks.stages.in_service import in_service
+from tasks.stages.recommend import MODEL, recommend
 
 # stage -> the stages it reads
 READS = {
@@ -37,6 +38,7 @@ OWNERS = {
     "name": set(),
     "store": set(),
     "resources": set(),
+    "recommend": set(),  # behind the run: test_the_lists_for_customers_... below
     "service": set(),  # what is taken over enters keys by its origin (tests/unit/tasks/test_stage.py)
     "seed": {"sid", "base", "sft", "rl", "baselines"},
     "data": {"ingest"},
@@ -93,6 +95,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "base.revision": ("abc", {"base.model": "owner/name"}),
     "evaluate.ks": ([1], {}),
     "service.keep": (["vectors"], {}),
+    "recommend.bought_events": (["order"], {}),
     "service.experiment": ({"name": "new-loss"}, {}),
 }
 
@@ -228,6 +231,28 @@ def test_the_comparison_with_the_model_in_service_has_the_key_of_its_search_and_
 
     changing = {leaf.path for leaf in LEAVES if key(leaf.given) != key({**leaf.given, leaf.path: leaf.other})}
     assert changing == {"evaluate.beam_width", "evaluate.seen_items", "evaluate.precision"}
+
+
+def _lists_key(settings: dict[str, Any]) -> str:
+    inputs = {name: Artifact(name, name, Path(), "", {}, 0.0) for name in ("ingest", *MODEL)}
+    return recommend.key(_config(settings), inputs)[0]
+
+
+def test_the_lists_for_customers_have_the_key_of_their_settings_and_of_how_histories_are_read(monkeypatch):
+    monkeypatch.setattr("tasks.stages.recommend.of_file", lambda setting, file: f"the content of {file}")
+    changing = {
+        leaf.path for leaf in LEAVES if _lists_key(leaf.given) != _lists_key({**leaf.given, leaf.path: leaf.other})
+    }
+    own = {leaf.path for leaf in LEAVES if leaf.path.startswith("recommend.") and not leaf.is_knob}
+    assert changing == own | {"prepare.events", "prepare.min_rating", "prepare.dedupe", "evaluate.precision"}
+
+
+def test_of_the_files_of_the_lists_the_content_counts_not_the_place(tmp_path):
+    for name, text in (("a", "u1\n"), ("b", "u1\n"), ("c", "u2\n")):
+        (tmp_path / name).write_text(text)
+    first, moved, other = (_lists_key({"recommend.users": str(tmp_path / name)}) for name in "abc")
+    assert first == moved
+    assert first != other
 
 
 def test_where_the_data_lies_does_not_matter_only_what_it_holds(tmp_path):

@@ -152,6 +152,17 @@ def test_a_log_that_cannot_be_read_is_said_before_the_run_begins(shop, content):
         check_outside(config)
 
 
+def test_runs_that_are_compared_read_the_same_events(shop):
+    folder, log = shop
+    log.append(clicks(("u1", "i9")))
+    plain, fixed = config_of(folder, events=None).data, config_of(folder, events_until=0).data
+    first, second, *others = event_rows.up_to_now([config_of(folder).data] * 2 + [plain, fixed])
+    log.append(clicks(("u1", "late")))
+    assert first == second
+    assert event_rows.cut_to_read(first).count == 1
+    assert others == [plain, fixed]
+
+
 def test_many_events_are_read_in_groups(shop, monkeypatch):
     folder, log = shop
     log.append(clicks(*[("u1", f"n{n}") for n in range(23)]))

@@ -22,13 +22,15 @@ FORMS = [
     deployments.retrain_nightly,
     deployments.compare_recipes,
     deployments.evaluate_only,
+    deployments.recommend,
     deployments.embed_only,
+    deployments.experiment,
     deployments.promote_run,
     deployments.roll_back,
 ]
 OF_DATA = [form for form in FORMS if "data_path" in form.schema.properties]
 # What has no default in some forms.
-CHOSEN = {"data": "my tables", "promote": "no", "run": "latest"}
+CHOSEN = {"data": "my tables", "promote": "no", "run": "latest", "name": "new-loss"}
 REFUSED = [
     ("settings", "HF_TOKEN=hf_canary"),
     ("settings", "hf_token=canary"),
@@ -73,7 +75,8 @@ def _parameters(form, field, value):
 
 
 def _chosen(form):
-    return {name: value for name, value in CHOSEN.items() if name in form.schema.properties}
+    fields, required = form.schema.properties, form.schema.required or []
+    return {name: value for name, value in CHOSEN.items() if name in (required if name == "name" else fields)}
 
 
 def _refusal(form, parameters):
@@ -171,6 +174,22 @@ def test_a_nightly_that_is_stopped_is_cancelled_as_any_run_is(monkeypatch):
 
     monkeypatch.setattr(deployments, "_config", stopped)
     assert deployments.retrain_nightly.fn(data="demo", promote="no").is_cancelled()
+
+
+def test_the_nightly_reads_the_event_log_that_its_field_names(monkeypatch):
+    asked = []
+
+    def noted(data, recipe, fields, settings):
+        asked.append(fields)
+        raise Stopped("enough")
+
+    monkeypatch.setattr(deployments, "_config", noted)
+    for events in ("", "postgresql://host/shop"):
+        deployments.retrain_nightly.fn(data="my tables", promote="no", events=events)
+    assert ["data.events" in fields for fields in asked] == [False, True]
+    assert asked[1]["data.events"] == "postgresql://host/shop"
+    for said in _refusal(deployments.retrain_nightly, {**_chosen(deployments.retrain_nightly), "events": "postgresql://me:canary-3fA9x@host/shop"}):  # fmt: skip
+        assert "canary" not in said
 
 
 def test_a_word_that_stands_for_no_choice_is_a_value_of_any_other_field():

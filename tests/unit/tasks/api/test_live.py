@@ -31,7 +31,7 @@ def test_ten_thousand_answers_under_swaps_fail_never_and_are_each_of_one_model(t
     service = api_service(tmp_path, source, max_batch=16, max_queue=10_000, deadline_ms=600_000, batch_wait_ms=0)
 
     async def ask(n: int) -> None:
-        answer = await service.answer(Query([f"i{n}"]))
+        answer = (await service.answer(Query([f"i{n}"]))).answer
         assert [i.item_id for i in answer.items] == [f"{answer.model_key}:i{n}"]
         seen.append(answer.model_key)
 
@@ -121,6 +121,32 @@ def test_what_is_out_of_stock_is_not_recommended_also_after_a_restart_and_by_ano
 def popular(client) -> list[str]:
     answer = client.post("/v1/recommend", json={"history": [], "k": 40})
     return [item["item_id"] for item in answer.json()["items"]]
+
+
+def test_a_new_item_is_recommendable_at_once_and_after_a_restart(tmp_path):
+    new = {"item_id": "new", "title": "New mug", "categories": ["Novelties"]}
+    only_new = {"history": ["i1"], "allow": {"categories": ["Novelties"]}}
+    with api_client(api_service(tmp_path, reload_every_s=3600)) as client:
+        done = client.post("/v1/catalogue", json={"items": [new, {**new, "item_id": "i1"}]}).json()
+        assert (done["added"], done["known"]) == (["new"], ["i1"])
+        answer = client.post("/v1/recommend", json=only_new).json()
+        assert [(i["item_id"], i["title"]) for i in answer["items"]] == [("new", "New mug")]
+        after = client.post("/v1/recommend", json={"history": ["new"]}).json()
+        assert (after["unknown"], after["source"]) == ([], "model")
+        again = client.post("/v1/catalogue", json={"items": [new]}).json()
+        assert (again["added"], again["known"]) == ([], ["new"])
+        assert client.get("/health").json()["items"] == 41
+    with api_client(api_service(tmp_path, reload_every_s=3600)) as client:
+        (item,) = client.post("/v1/recommend", json=only_new).json()["items"]
+        assert item == answer["items"][0]
+
+
+def test_a_new_item_that_gets_no_id_is_refused_and_the_whole_change_with_it(tmp_path):
+    body = {"items": [{"item_id": "new", "title": "impossible"}], "stock": {"i0": False}}
+    with api_client(api_service(tmp_path, reload_every_s=3600)) as client:
+        refused = client.post("/v1/catalogue", json=body)
+        assert (refused.status_code, refused.json()["detail"]) == (422, "new items: no id is left")
+        assert "i0" in popular(client)
 
 
 def test_a_change_that_another_endpoint_of_the_database_kept_is_taken_over(tmp_path):
