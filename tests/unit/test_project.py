@@ -51,8 +51,9 @@ def test_modules_for_a_bare_gpu_machine_import_little_at_the_top():
     allowed = {"torch", "transformers", "peft", "numpy", "pyarrow", "safetensors", "genrec"} | set(
         sys.stdlib_module_names
     )
-    for package in ("redact", "sid", "model", "search", "train", "serve"):
-        paths = sorted((ROOT / "genrec" / package).rglob("*.py"))
+    packages = [f"{name}/**/*.py" for name in ("redact", "sid", "model", "search", "train")]
+    for package in (*packages, "serve/*.py"):  # below serve, what a machine that only recommends has no need of
+        paths = sorted((ROOT / "genrec").glob(package))
         assert paths, f"genrec/{package} is gone"
         for path in paths:
             assert _imports(path, top_level_only=True) <= allowed, path
