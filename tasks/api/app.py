@@ -14,11 +14,12 @@ from starlette.exceptions import HTTPException
 from genrec.errors import DataError
 from genrec.event_log import BadEvent, Event, EventConflict, EventLogError
 from genrec.serve.query import Filter, Query
-from tasks.api.bodies import CatalogueBody, EventsBody, RecommendBody, parsed
+from tasks.api.bodies import CatalogueBody, EventsBody, RecommendBody, parsed, within
 from tasks.api.errors import ApiError, request_id
 from tasks.api.guard import Guard
 from tasks.api.journal import Change
 from tasks.api.metrics import CONTENT_TYPE
+from tasks.api.page import add_page
 from tasks.api.schema import documented, with_schemas
 from tasks.api.service import Service
 
@@ -40,6 +41,7 @@ def build_app(service: Service) -> FastAPI:
     )
     _add_error_handlers(app, service)
     _add_routes(app, service)
+    add_page(app, service)
     with_schemas(app)
     return app
 
@@ -71,7 +73,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def events(request: Request) -> Response:
         """Clicks and purchases; durable when the answer comes, and part of the users' histories from then on."""
         body = parsed(EventsBody, await request.body())
-        _within("events", len(body.events), service.config.max_events, "max_events")
+        within("events", len(body.events), service.config.max_events, "max_events")
         receipts = await service.keep_events([Event(**event.model_dump()) for event in body.events])
         return _json({"events": receipts, "request_id": request_id(request)})
 
@@ -79,7 +81,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
     async def catalogue(request: Request) -> Response:
         """Items go out of stock or come back, new ones come in; kept for good, effective at once."""
         body = parsed(CatalogueBody, await request.body())
-        _within("stock and items", len(body.stock) + len(body.items), service.config.max_events, "max_events")
+        within("stock and items", len(body.stock) + len(body.items), service.config.max_events, "max_events")
         done = await service.change_catalogue(Change(body.stock, [item.model_dump() for item in body.items]))
         return _json({**done, "request_id": request_id(request)})
 
@@ -111,12 +113,12 @@ async def _query(service: Service, request: Request, body: RecommendBody) -> Que
     config = service.config
     if body.history is None and body.user_id is None:
         raise ApiError(422, "invalid", "history or user_id: one of them is needed; an empty history is []")
-    _within("k", body.k, config.max_k, "max_k")
+    within("k", body.k, config.max_k, "max_k")
     num_items = len(service.live.snapshot.engine.catalogue)
     if body.k > num_items:
         raise ApiError(422, "invalid", f"k: {body.k} is more than the {num_items} items of the catalogue")
-    _within("history", len(body.history or ()), config.max_history, "max_history")
-    _within("exclude", len(body.exclude), num_items, "")
+    within("history", len(body.history or ()), config.max_history, "max_history")
+    within("exclude", len(body.exclude), num_items, "")
     allow = None
     if body.allow is not None:
         allow = Filter(body.allow.items, body.allow.categories)
@@ -125,12 +127,6 @@ async def _query(service: Service, request: Request, body: RecommendBody) -> Que
         assert body.user_id is not None
         history = await service.history_of(body.user_id)
     return Query(history, body.k, frozenset(body.exclude), allow, body.keep_seen)
-
-
-def _within(name: str, number: int, most: int, setting: str) -> None:
-    if number > most:
-        limit = f"api.{setting}" if setting else "the number of items"
-        raise ApiError(422, "invalid", f"{name}: {number:,} is more than {most:,} ({limit})")
 
 
 def _json(content: Any) -> Response:

@@ -161,7 +161,7 @@ class Service:
         """Take over a change of the catalogue; what it did. Raises what `Live.change` raises."""
         done = await self._in(self._changes, self.live.change, change)
         if self.beside is not None:
-            await self._in(self._changes, self.beside.refresh)
+            await self._bring_up_to_date(self.beside)
         return done
 
     async def beside_the_search(self, work: Callable[..., _T], *arguments: Any) -> _T:
@@ -178,11 +178,14 @@ class Service:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(self.config.reload_every_s)
-            try:
-                for live in self.models.values():
-                    await self._in(self._changes, live.refresh)
-            except Exception as error:
-                log(logging.ERROR, "the model and the catalogue could not be brought up to date", error)
+            for live in self.models.values():
+                await self._bring_up_to_date(live)
+
+    async def _bring_up_to_date(self, live: Live) -> None:
+        try:
+            await self._in(self._changes, live.refresh)
+        except Exception as error:
+            log(logging.ERROR, "the model and the catalogue could not be brought up to date", error)
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)

@@ -73,6 +73,10 @@ def _worker_has_a_pool(command: str) -> None:
     assert "--pool" in done.stdout
 
 
+def _asks_an_endpoint(command: str) -> None:
+    assert "http://127.0.0.1:8000/" in command or "/api/token" in command
+
+
 def _benchmarks_exist(command: str) -> None:
     for name in shlex.split(command)[3:]:
         assert importlib.util.find_spec(f"tests.bench.bench_{name}"), name
@@ -92,6 +96,10 @@ NOT_RUN: dict[str, tuple[str, Callable[[str], None]]] = {
         _config_loads,
     ),
     "ray ": ("needs other machines, or writes to the home folder", _ray_parses),
+    "python -m flows api": ("serves until it is stopped; tests/e2e/test_api.py starts it", _parses),
+    "TOKEN=": ("asks an endpoint; tests/e2e/test_api.py runs it", _asks_an_endpoint),
+    "curl ": ("asks an endpoint; tests/e2e/test_api.py runs it", _asks_an_endpoint),
+    "serve deploy": ("needs a Ray cluster; tests/unit/test_infra_serve.py validates the file", _files_exist),
     "docker build": ("needs Docker", _files_exist),
     "docker compose": ("needs Docker; tests/unit/test_infra.py validates the file", _files_exist),
     "kubectl apply": ("needs a Kubernetes cluster; tests/unit/test_infra.py validates the file", _files_exist),

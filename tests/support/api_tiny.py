@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator
+import time
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,12 @@ def api_service(
     source: Shelf | None = None,
     beside: Shelf | None = None,
     trial: Trial | None = None,
+    clock: Callable[[], float] = time.time,
     **settings: Any,
 ) -> Service:
     """A service whose events and changes are in a folder; one opened there later finds them."""
     place = str(folder / "events.sqlite")
-    log = open_log(place, busy_timeout_s=0.05)
+    log = open_log(place, busy_timeout_s=0.05, clock=clock)
     journal = Journal(Database(place, True, 0.05))
     settings = {"deadline_ms": 120_000} | settings  # no test waits for a deadline by mistake, however slow the machine
     return Service(ApiConfig(**settings), source or Shelf(), log, journal, TOKEN, beside, trial)

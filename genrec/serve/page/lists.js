@@ -38,16 +38,19 @@ export async function showLists() {
 }
 
 async function ask(model, signal) {
-  const asked = { ...question(), model };
+  const asked = question();
+  const { name } = whom();
+  asked.k = Math.min(asked.k, models[0].items);
+  asked.model = model;
   const answer = await request("/v1/recommend", { body: asked, signal });
   const ids = answer.items.map(({ item_id }) => `item_id=${encodeURIComponent(item_id)}`).join("&");
   const known = ids ? (await request(`/v1/items?${ids}`, { signal })).items : [];
   const about = new Map(known.map((item) => [item.item_id, item]));
-  return { ...answer, model, asked, items: answer.items.map((item) => ({ categories: [], ...about.get(item.item_id), ...item })) };
+  return { ...answer, model, asked, customer: name, items: answer.items.map((item) => ({ categories: [], ...about.get(item.item_id), ...item })) };
 }
 
 function draw(shown) {
-  const points = shown.flatMap((list) => list.items.map((item) => item.score - even(list.model)));
+  const points = shown.flatMap((list) => list.items.map((item) => above(item, list)));
   const places = shown.map((list) => new Map(list.items.map((item, place) => [item.item_id, place])));
   isTwo = shown.length > 1;
   const hadFocus = lists.contains(document.activeElement);
@@ -68,10 +71,9 @@ function draw(shown) {
 }
 
 function row(list, item, place, points, other) {
-  const value = item.score - even(list.model);
   const panel = make("div", { class: "why", hidden: true, id: `why-${list.model}-${place}`, role: "region", "aria-label": `Why ${nameOf(item)}` });
   const actions = make("div", { class: "actions" }, whyButton(list, item, panel));
-  if (list.asked.history) {
+  if (!list.customer) {
     const known = { item_id: item.item_id, title: item.title, categories: item.categories };
     actions.append(
       make("button", { type: "button", class: "quiet", "aria-label": `Add ${nameOf(item)} to the basket`, onclick: () => add(known) }, "Add to basket"),
@@ -86,19 +88,20 @@ function row(list, item, place, points, other) {
       { class: "item" },
       make("span", { class: "rank", "aria-hidden": "true" }, String(place + 1)),
       make("div", { class: "text" }, make("h3", {}, nameOf(item)), make("p", { class: "muted small" }, item.categories.join(" › "))),
-      make("div", { class: "score" }, make("span", { class: "unseen" }, "Score "), make("span", {}, figure(item.score)), bar(value, points)),
+      make("div", { class: "score" }, make("span", { class: "unseen" }, "Score "), make("span", {}, figure(item.score)), bar(above(item, list), points)),
     ),
     actions,
     panel,
   );
 }
 
-const even = (model) => -Math.log(models.find((one) => one.model === model).items);
+/** How far the score is above an even choice among all products; 0 where it is not. */
+const above = (item, list) => Math.max(0, item.score + Math.log(models.find((one) => one.model === list.model).items));
 const nameOfModel = (list) => models.find((one) => one.model === list.model).name;
 
 function heading(list) {
   if (isTwo) return list.model === "service" ? "The endpoint’s model" : "The model beside it";
-  return list.asked.user_id !== undefined ? `For customer ${list.asked.user_id}` : "For this basket";
+  return list.customer ? `For customer ${list.customer}` : "For this basket";
 }
 
 function note(list) {

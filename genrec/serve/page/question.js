@@ -8,7 +8,8 @@ const KEY = "genrec-basket";
 const basket = JSON.parse(sessionStorage.getItem(KEY) ?? "[]"); // products, oldest first
 const chosen = new Set(); // categories
 let known = new Set(); // all categories
-let customer = ""; // whose recommendations are shown
+let customer = null; // {id, history} of the customer whose recommendations are shown
+let looking = new AbortController(); // for the history of a customer
 let changed = () => {};
 
 /** Let the controls work; `whenChanged()` is called after each change of what is asked. */
@@ -50,19 +51,24 @@ export async function fillIn() {
   byId("beside").disabled = !others.length;
   byId("beside-note").textContent = others.length
     ? "Both lists for the same question, side by side."
-    : "Only one model is loaded. Start the endpoint with --beside to have another one here.";
+    : "Only one model is loaded. Start the endpoint with --beside RUN to compare it with another one.";
   return models;
 }
 
-/** Whom the recommendations are for: {history} or {user_id}; null where no customer was named. */
+/**
+ * Whom the recommendations are for, {name, history}; null where no customer was named. A customer is asked for by the
+ * history, not by the id: what is looked at here is not a list that the customer saw (an experiment would count it).
+ */
 export function whom() {
-  if (!byId("customer-panel").hidden) return customer ? { user_id: customer } : null;
-  return { history: basket.map(({ item_id }) => item_id) };
+  if (isBasket()) return { name: "", history: basket.map(({ item_id }) => item_id) };
+  return customer && { name: customer.id, history: customer.history };
 }
+
+const isBasket = () => byId("customer-panel").hidden;
 
 /** The question for POST /v1/recommend, without the model. */
 export function question() {
-  const asked = { ...whom(), k: Number(byId("k").value), keep_seen: byId("keep-seen").checked };
+  const asked = { history: whom().history, k: Number(byId("k").value), keep_seen: byId("keep-seen").checked };
   if (chosen.size) asked.allow = { categories: [...chosen] };
   return asked;
 }
@@ -116,21 +122,31 @@ function showWho() {
 }
 
 async function showCustomer() {
-  customer = byId("customer").value.trim();
-  changed();
-  if (!customer) return;
-  const of = customer;
-  try {
-    const { items, length } = await request(`/v1/history?user_id=${encodeURIComponent(of)}`);
-    if (of !== customer) return; // another one was asked for meanwhile
-    byId("history").replaceChildren(...items.reverse().map((item) => product(item)));
-    byId("history-count").textContent = length ? `${length.toLocaleString("en")}, newest first` : "";
-    tell(byId("history-empty"), length ? "" : "Nothing is known of this customer: the most popular products are shown.");
-  } catch (error) {
-    byId("history").replaceChildren();
-    byId("history-count").textContent = "";
-    tell(byId("history-empty"), error.message);
+  const id = byId("customer").value.trim();
+  if (!id) {
+    byId("customer").focus();
+    return;
   }
+  looking.abort();
+  looking = new AbortController();
+  byId("customer-panel").setAttribute("aria-busy", "true");
+  try {
+    const { history, items } = await request(`/v1/history?user_id=${encodeURIComponent(id)}`, { signal: looking.signal });
+    customer = { id, history };
+    drawHistory(items, history.length, "Nothing is known of this customer: the most popular products are shown.");
+  } catch (error) {
+    if (error.name === "AbortError") return; // another customer was asked for
+    customer = null;
+    drawHistory([], 0, error.message);
+  }
+  byId("customer-panel").setAttribute("aria-busy", "false");
+  changed();
+}
+
+function drawHistory(items, length, note) {
+  byId("history").replaceChildren(...items.reverse().map((item) => product(item))); // newest first
+  byId("history-count").textContent = length ? `${length.toLocaleString("en")}, newest first` : "";
+  tell(byId("history-empty"), length ? "" : note);
 }
 
 function product(item, button = null) {

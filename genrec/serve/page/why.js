@@ -33,9 +33,8 @@ async function fill(panel, list, item) {
   panel.dataset.filled = "yes";
   panel.setAttribute("aria-busy", "true");
   panel.replaceChildren(make("p", { class: "muted wait" }, "Asking the model…"));
-  const { history, user_id } = list.asked;
   try {
-    const why = await request("/v1/why", { body: { history, user_id, item_id: item.item_id, model: list.model } });
+    const why = await request("/v1/why", { body: { history: list.asked.history, item_id: item.item_id, model: list.model } });
     panel.replaceChildren(...(why.source === "model" ? [parts(why), influences(why)] : [popular(why)]), path(why));
   } catch (error) {
     delete panel.dataset.filled; // the next opening tries again

@@ -9,6 +9,7 @@ from genrec.errors import DataError
 from genrec.serve.item_score import item_scores
 from genrec.serve.query import Query
 from genrec.serve.why import explain, newest_distinct
+from tests.support import serve_tiny
 from tests.support.scored_tiny import NUM_ITEMS, tiny_engine
 
 MODELS = [(None, 0.0), (0.0, 0.4), (0.7, 0.0), (0.7, 0.4), (1.0, 0.4), (1.0, 1.0)]  # dense head's share, table's in it
@@ -22,6 +23,12 @@ def test_the_score_explained_is_the_score_served(weight, share, history):
     served = engine.answer([Query(history, k=NUM_ITEMS, keep_seen=True)])[0].items
     for item in served[:: NUM_ITEMS // 8]:
         assert explain(engine, Query(history), item.item_id).score == pytest.approx(item.score, abs=1e-3)
+
+
+def test_the_score_explained_is_the_score_served_by_a_model_that_reads_items_and_prefixes():
+    engine = serve_tiny.engine(beam_width=30)
+    for item in engine.answer([Query(HISTORY, k=30, keep_seen=True)])[0].items[::5]:
+        assert explain(engine, Query(HISTORY), item.item_id).score == pytest.approx(item.score, abs=1e-3)
 
 
 @pytest.mark.parametrize(("weight", "share"), MODELS)

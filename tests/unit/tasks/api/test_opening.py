@@ -1,0 +1,31 @@
+"""From settings to a service: which model, which token, which messages."""
+
+import pytest
+
+from genrec.errors import GenrecError
+from tasks.api.opening import TOKEN, Place, source_of, token_file, token_of
+
+
+def test_the_token_is_made_once_and_only_its_owner_reads_it(tmp_path, monkeypatch):
+    monkeypatch.delenv(TOKEN, raising=False)
+    place = Place(str(tmp_path))
+    token, is_new = token_of(place)
+    assert (len(token) >= 32, is_new) == (True, True)
+    assert token_of(place) == (token, False)
+    assert token_file(place).stat().st_mode & 0o777 == 0o600
+    token_file(place).chmod(0o644)
+    with pytest.raises(GenrecError, match="others can read the token"):
+        token_of(place)
+
+
+def test_the_environment_can_give_the_token(tmp_path, monkeypatch):
+    monkeypatch.setenv(TOKEN, "of-the-cluster")
+    assert token_of(Place(str(tmp_path))) == ("of-the-cluster", False)
+    assert not token_file(Place(str(tmp_path))).exists()
+
+
+def test_a_store_without_a_model_is_refused_with_the_command_that_trains_one(tmp_path):
+    for store in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(GenrecError, match=f"python -m flows run --config conf/demo.yaml --store {store}"):
+            source_of(Place(str(store)))
+    assert not (tmp_path / "nowhere").exists()
