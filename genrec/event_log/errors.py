@@ -20,7 +20,10 @@ class EventConflict(EventLogError):
 
 
 class LogUnavailable(EventLogError):
-    """Nothing was stored, through no fault of the event: an endpoint answers 503, and the client may send it again."""
+    """The log cannot do it now, through no fault of the event: an endpoint answers 503, the client may send it again.
+
+    Nothing was stored; only where the connection to Postgres broke in the middle of a commit, that is not known.
+    """
 
 
 class LogBusy(LogUnavailable):

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from genrec.event_log.database import FORMAT, Database
 from genrec.event_log.errors import EventConflict, EventLogError, LogCorrupt
 from genrec.event_log.event import Event, Receipt, Stored, check_id, check_not_ahead
+from genrec.event_log.together import Call, Together
 
 BUSY_TIMEOUT_S = 5.0
 CHUNK_ROWS = 10_000
@@ -84,6 +85,7 @@ class EventLog:
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         """Use open_log."""
         self._database, self._clock = database, clock
+        self._together: Together[list[tuple[str, Event]], list[Receipt]] = Together(self._write)
 
     @property
     def name(self) -> str:
@@ -93,12 +95,14 @@ class EventLog:
     def append(self, events: Sequence[Event]) -> list[Receipt]:
         """Store events, all or none, and return a receipt for each, in their order. What is returned is durable.
 
+        Calls of several threads share a commit; one that is refused leaves the others as they are.
         An event whose id is stored already is not stored again: its receipt is the first one's, with `repeated`.
 
         Raises:
             BadEvent: a client's time is more than a day ahead of this machine's clock.
             EventConflict: an id was used for an event of another user, item, type, time or request.
-            LogBusy, LogFull, LogCorrupt, LogUnavailable: nothing was stored; the same call may be made again.
+            LogBusy, LogFull, LogCorrupt, LogUnavailable: nothing was stored (where the connection to Postgres broke while
+                it committed, that is not known); events with an id may be sent again in any case.
         """
         if not events:
             return []
@@ -106,20 +110,7 @@ class EventLog:
         for event in events:
             if event.timestamp is not None:
                 check_not_ahead(event.timestamp, now)
-        named = [(event.event_id or uuid.uuid4().hex, event) for event in events]
-        with self._database.writing() as connection:
-            known = self._stored_of(connection, [event_id for event_id, _ in named])
-            before = set(known)
-            new = self._new_rows(connection, named, known, now)
-            if new:
-                connection.execute(sa.insert(_events), new)
-                known |= self._stored_of(connection, [row["event_id"] for row in new])
-        seen = set(before)
-        receipts = []
-        for event_id, _ in named:
-            receipts.append(Receipt(event_id, known[event_id].sequence, event_id in seen))
-            seen.add(event_id)
-        return receipts
+        return self._together.call([(event.event_id or uuid.uuid4().hex, event) for event in events])
 
     def history(self, user_id: str, limit: int | None = None) -> list[Stored]:
         """A user's events, oldest first by (timestamp, sequence): the newest `limit` of them, or all.
@@ -175,6 +166,28 @@ class EventLog:
         self.close()
 
     # ---- inside a transaction ---------------------------------------------------------------------------------------
+
+    def _write(self, calls: Sequence[Call[list[tuple[str, Event]], list[Receipt]]]) -> None:
+        """Several calls in one transaction; what one may not store is known before anything of it is inserted."""
+        with self._database.writing() as connection:
+            for call in calls:
+                try:
+                    call.result = self._append(connection, call.given)
+                except EventConflict as error:
+                    call.error = error
+
+    def _append(self, connection: sa.Connection, named: list[tuple[str, Event]]) -> list[Receipt]:
+        known = self._stored_of(connection, [event_id for event_id, _ in named])
+        seen = set(known)
+        new = self._new_rows(connection, named, known, int(self._clock() * 1000))
+        if new:
+            connection.execute(sa.insert(_events), new)
+            known |= self._stored_of(connection, [row["event_id"] for row in new])
+        receipts = []
+        for event_id, _ in named:
+            receipts.append(Receipt(event_id, known[event_id].sequence, event_id in seen))
+            seen.add(event_id)
+        return receipts
 
     def _stored_of(self, connection: sa.Connection, event_ids: list[str]) -> dict[str, Stored]:
         found: dict[str, Stored] = {}

@@ -152,6 +152,7 @@ def _manifest(files: ModelFiles, folder: Path) -> dict[str, Any]:
         "beam_width": files.beam_width,
         "precision": files.precision,
         "encoder": encoder,
+        "adapter": read_meta(files.model).get("adapter", "full"),
         "base": {
             "folder": BASE if (folder / BASE).is_dir() else MODEL,  # where its weights are: never to be downloaded
             "trained_from": base.get("model"),

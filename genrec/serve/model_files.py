@@ -63,7 +63,8 @@ def in_store(store: Store, run: str | None = None, name: str | None = None) -> M
         return _of_run(store, run)
     name = name or run
     if name is None and not known:
-        return _of_run(store, LATEST)
+        latest = _of_run(store, LATEST)
+        return dataclasses.replace(latest, where=f"{latest.where}, the latest; nothing is in service")
     if name is None and len(known) > 1:
         raise GenrecError(
             f"store {store.root}: several models are in service, {', '.join(known)}; give the name of one"

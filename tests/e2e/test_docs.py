@@ -198,6 +198,11 @@ def test_a_command_runs(command, request, store, monkeypatch, tmp_path):
         arguments = _small_comparison(arguments, store)
     elif name in ("current", "promote", "rollback", "prune"):
         arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
+    elif name == "recommend":
+        (tmp_path / "customers.csv").write_text("user_id\nnobody\n")
+        there = {"my-shop/customers.csv": str(tmp_path / "customers.csv"), "my-lists": str(tmp_path / "lists")}
+        arguments = [there.get(a, a) for a in arguments]
+        arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
     elif name == "export":
         arguments = [arguments[0], str(tmp_path / arguments[1]), "--store", str(store)]
     elif name == "experiment":

@@ -2,7 +2,7 @@
 
 STORE/experiments/NAME/impressions/day=2026-01-31/<writer>-<number>.parquet, the day in UTC. A request waits for no disk:
 a thread writes the buffer every `flush_s` seconds or `flush_rows` rows, each file whole or not at all (fsync, then
-rename). A clean stop loses nothing; a kill loses at most the buffer. Each writer has a name of its own, so that any number
+rename); the report joins the files of days that are over (days.py). A clean stop loses nothing; a kill loses at most the buffer. Each writer has a name of its own, so that any number
 of replicas write side by side.
 """
 
@@ -158,9 +158,7 @@ class ImpressionLog:
         folder = self._folder / f"day={day}"
         folder.mkdir(exist_ok=True)
         table = pa.Table.from_pylist(rows, schema=IMPRESSIONS)
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        write_whole(folder / f"{self._writer}-{self._number:06d}.parquet", sink.getvalue())
+        write_impressions(folder / f"{self._writer}-{self._number:06d}.parquet", table)
         self._number += 1
 
     def _put_back(self, rows: list[dict[str, Any]]) -> None:
@@ -170,23 +168,6 @@ class ImpressionLog:
             self._buffer, self.lost = buffer[given_up:], self.lost + given_up
         if given_up:
             _logger.error("impressions of %s: %d rows were given up", self._folder, given_up)
-
-
-def read_impressions(folder: Path) -> pa.Table:
-    """All impressions of an experiment's folder, each once, by the time they were shown.
-
-    Raises GenrecError where there are none, or a file cannot be read.
-    """
-    files = sorted((folder / "impressions").glob("day=*/*.parquet"))
-    tables = []
-    for file in files:
-        try:
-            tables.append(pq.ParquetFile(file).read())  # not read_table: it would take the day for a column
-        except (OSError, pa.ArrowException) as error:
-            raise GenrecError(f"{file}: not a readable Parquet file ({error}); set it aside") from None
-    if not tables:
-        raise GenrecError(f"{folder}: no impressions yet; the endpoint writes them while service.experiment is set")
-    return pa.concat_tables(tables).sort_by([("shown_at", "ascending"), ("request_id", "ascending")])
 
 
 def read_settings(folder: Path) -> tuple[Experiment, str]:
@@ -203,6 +184,13 @@ def read_settings(folder: Path) -> tuple[Experiment, str]:
         raise GenrecError(f"{path}: cannot be read ({error})") from None
     assert experiment is not None
     return experiment, settings["events"]
+
+
+def write_impressions(path: Path, table: pa.Table) -> None:
+    """A file of impressions, whole or not at all."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_whole(path, sink.getvalue())
 
 
 def write_whole(path: Path, content: bytes | pa.Buffer) -> None:

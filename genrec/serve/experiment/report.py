@@ -12,7 +12,8 @@ import polars as pl
 from genrec.event_log import open_log
 from genrec.serve.experiment import sequence
 from genrec.serve.experiment.assignment import CANDIDATE, CONTROL, INTERLEAVED, Experiment
-from genrec.serve.experiment.impressions import experiment_folder, read_impressions, read_settings, write_whole
+from genrec.serve.experiment.days import join_days, read_impressions
+from genrec.serve.experiment.impressions import experiment_folder, read_settings, write_whole
 from genrec.serve.experiment.outcomes import OUTCOMES, event_frame, lists_with_outcomes, users_with_outcomes
 
 REPORT = "report.json"
@@ -33,13 +34,14 @@ def report_on(store: str | Path, name: str, events: str = "", clock: Callable[[]
     """
     folder = experiment_folder(store, name)
     experiment, used = read_settings(folder)
+    now_ms = int(clock() * 1000)
+    join_days(folder, now_ms)
     impressions = read_impressions(folder)
     first_shown = impressions["shown_at"][0].as_py()
     with open_log(events or used, create=False) as log:
         clicks = event_frame(
             event for chunk in log.read_all() for event in chunk if event.received_at >= first_shown - 60_000
         )
-    now_ms = int(clock() * 1000)
     lists = lists_with_outcomes(impressions, clicks, experiment.window_hours)
     users = users_with_outcomes(lists, experiment, now_ms)
     found = differences(users, experiment)

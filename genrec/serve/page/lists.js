@@ -50,7 +50,7 @@ async function ask(model, signal) {
 }
 
 function draw(shown) {
-  const points = shown.flatMap((list) => list.items.map((item) => item.score - even(list.model)));
+  const points = shown.flatMap((list) => list.items.map((item) => above(item, list)));
   const places = shown.map((list) => new Map(list.items.map((item, place) => [item.item_id, place])));
   isTwo = shown.length > 1;
   const hadFocus = lists.contains(document.activeElement);
@@ -71,7 +71,6 @@ function draw(shown) {
 }
 
 function row(list, item, place, points, other) {
-  const value = item.score - even(list.model);
   const panel = make("div", { class: "why", hidden: true, id: `why-${list.model}-${place}`, role: "region", "aria-label": `Why ${nameOf(item)}` });
   const actions = make("div", { class: "actions" }, whyButton(list, item, panel));
   if (!list.customer) {
@@ -89,14 +88,15 @@ function row(list, item, place, points, other) {
       { class: "item" },
       make("span", { class: "rank", "aria-hidden": "true" }, String(place + 1)),
       make("div", { class: "text" }, make("h3", {}, nameOf(item)), make("p", { class: "muted small" }, item.categories.join(" › "))),
-      make("div", { class: "score" }, make("span", { class: "unseen" }, "Score "), make("span", {}, figure(item.score)), bar(value, points)),
+      make("div", { class: "score" }, make("span", { class: "unseen" }, "Score "), make("span", {}, figure(item.score)), bar(above(item, list), points)),
     ),
     actions,
     panel,
   );
 }
 
-const even = (model) => -Math.log(models.find((one) => one.model === model).items);
+/** How far the score is above an even choice among all products; 0 where it is not. */
+const above = (item, list) => Math.max(0, item.score + Math.log(models.find((one) => one.model === list.model).items));
 const nameOfModel = (list) => models.find((one) => one.model === list.model).name;
 
 function heading(list) {

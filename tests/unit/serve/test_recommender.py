@@ -47,7 +47,7 @@ def load(path, **which) -> Recommender:
 
 
 def test_a_store_gives_the_model_in_service_else_the_latest_run(store):
-    assert load(store.root).files.where == "run run-two"
+    assert load(store.root).files.where == "run run-two, the latest; nothing is in service"
     promote(store, "run-one", "tiny")
     loaded = load(str(store.root))
     assert (loaded.files.where, loaded.engine.model_key) == ("run-one, in service as tiny", "sft-0")

@@ -176,6 +176,22 @@ def test_a_nightly_that_is_stopped_is_cancelled_as_any_run_is(monkeypatch):
     assert deployments.retrain_nightly.fn(data="demo", promote="no").is_cancelled()
 
 
+def test_the_nightly_reads_the_event_log_that_its_field_names(monkeypatch):
+    asked = []
+
+    def noted(data, recipe, fields, settings):
+        asked.append(fields)
+        raise Stopped("enough")
+
+    monkeypatch.setattr(deployments, "_config", noted)
+    for events in ("", "postgresql://host/shop"):
+        deployments.retrain_nightly.fn(data="my tables", promote="no", events=events)
+    assert ["data.events" in fields for fields in asked] == [False, True]
+    assert asked[1]["data.events"] == "postgresql://host/shop"
+    for said in _refusal(deployments.retrain_nightly, {**_chosen(deployments.retrain_nightly), "events": "postgresql://me:canary-3fA9x@host/shop"}):  # fmt: skip
+        assert "canary" not in said
+
+
 def test_a_word_that_stands_for_no_choice_is_a_value_of_any_other_field():
     form = deployments.retrain
     assert form.checked({"data": "my tables", "data_path": CHOOSE})["data_path"] == CHOOSE

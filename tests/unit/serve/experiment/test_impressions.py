@@ -12,7 +12,8 @@ import pytest
 from genrec.errors import GenrecError
 from genrec.serve.experiment import Experiment, ImpressionLog, experiment_folder
 from genrec.serve.experiment import impressions as module
-from genrec.serve.experiment.impressions import read_impressions, read_settings
+from genrec.serve.experiment.days import read_impressions
+from genrec.serve.experiment.impressions import read_settings
 from tests.support.event_logs import T_MS, Clock
 
 EXPERIMENT = Experiment("new-loss", "latest", 0.25)
