@@ -91,9 +91,9 @@ class Engine:
         """The k best items for each of U histories of item numbers, oldest first: int64[U, k], -1 where there are no more,
         and their scores float32[U, k], -inf there. Items out of stock never come out.
 
-        `banned[u]` are left out, `allowed[u]` (None: all; see `Trie.restrict`) are the only ones that may come. A list does not depend on
-        the others: the width of a search follows from k alone. Where k items may come, k do: no prefix without an item that
-        may is followed, so a search of k beams ends in k items.
+        `banned[u]` are left out, `allowed[u]` (None: all; see `Trie.restrict`) are the only ones that may come. A list does
+        not depend on the others: the width of a search follows from k alone. Where k items may come, k do: no prefix
+        without an item that may is followed, so a search of k beams ends in k items.
         """
         width = self._width(k)
         items, scores = rank_users(
