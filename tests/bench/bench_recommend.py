@@ -109,7 +109,7 @@ def side_by_side(model: Model, ingest: Path, events: dict[str, int], prepare: Pr
 
 
 class PeakMemory:
-    """The most that this process and all below it held at one time, in bytes, looked at four times a second."""
+    """The most that this process and all below it held at one time, in bytes, looked at twice a second."""
 
     def __enter__(self) -> "PeakMemory":
         self.bytes, self._over = 0, threading.Event()
@@ -123,7 +123,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self._over.wait(0.25):
+        while not self._over.wait(0.5):
             total = 0
             for process in [me, *me.children(recursive=True)]:
                 try:
