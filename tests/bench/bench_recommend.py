@@ -65,7 +65,7 @@ def write_customers(ingest: Path, num_users: int, out: Path, seed: int = 0) -> N
 
 def model_of(store: str, run: str) -> tuple[Model, Path, dict[str, int], PrepareConfig]:
     """(the model, the folder of its events, their types, how histories are read)."""
-    files = model_files.at(store, run)
+    files = model_files.in_store_at(store, run)
     objects = Path(files.catalogue).parents[1]
     key = next(stage["key"] for stage in files.report["stages"] if stage["name"] == "ingest")
     summary = json.loads((objects / key / "manifest.json").read_text())["summary"]
