@@ -19,7 +19,7 @@ def start(out: Console, config: Config, name: str, export: Path | None, port: in
     Raises GenrecError where there is no model, where another endpoint serves the store, or where the port is taken.
     """
     from genrec.serve.experiment import Experiment
-    from tasks.api.opening import Place, source_of, token_file, token_of
+    from tasks.api.opening import Place, resolved, token_file, token_of
 
     api = config.api if port is None else config.api.model_copy(update={"port": port})
     place = Place(config.store, name, str(export.absolute()) if export else "", beside=beside)
@@ -29,7 +29,7 @@ def start(out: Console, config: Config, name: str, export: Path | None, port: in
             "--beside and service.experiment each name a model beside the one in service; give one of them"
         )
     environment.spare_loopback_the_proxy()
-    source_of(place)  # before a folder is made in a store that is none
+    place = resolved(place)  # before a folder is made in a store that is none
     url = f"http://{api.host}:{api.port}"
     with only_one(place.home, url):
         if not is_free(api.port):

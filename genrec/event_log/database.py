@@ -64,11 +64,13 @@ class Database:
             return sa.create_engine(
                 self.url,
                 pool_pre_ping=True,
+                hide_parameters=True,  # no customer in an error
                 connect_args={"connect_timeout": max(1, round(self.busy_timeout_s)), "options": options},
             )
         engine = sa.create_engine(
             self.url,
             poolclass=QueuePool,
+            hide_parameters=True,
             pool_size=8,
             max_overflow=56,
             connect_args={"timeout": self.busy_timeout_s, "check_same_thread": False},

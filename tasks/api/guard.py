@@ -9,6 +9,7 @@ import re
 import time
 from typing import Any
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tasks.api.errors import ApiError
@@ -18,6 +19,7 @@ from tasks.api.metrics import Metrics
 # What needs no token holds nothing of the shop: the page asks its reader for the token, a probe has none.
 PUBLIC = frozenset({"/", "/health", "/docs", "/openapi.json", "/favicon.ico"})
 PUBLIC_FOLDER = "/static/"
+_CLIENT_LEFT = 499  # in log and metrics, as of nginx: there is nobody to answer
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -59,6 +61,8 @@ class Guard:
                 await problem.response(request_id)(scope, receive, answer)
             else:
                 await self._app(scope, self._bounded(receive), answer)
+        except ClientDisconnect:
+            status = _CLIENT_LEFT
         except Exception as error:
             self._metrics.errors.labels("internal").inc()
             log(logging.ERROR, "unexpected error", error, request_id=request_id, path=scope["path"])

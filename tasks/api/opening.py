@@ -54,16 +54,23 @@ def token_file(place: Place) -> Path:
     return place.home / "token"
 
 
-def source_of(place: Place) -> ModelSource:
-    """Where the model comes from. Raises GenrecError where there is none yet, with the command that trains one."""
-    from tasks.api.sources import Exported, InStore  # torch: slow to import, and a message above needs none
-
+def resolved(place: Place) -> Place:
+    """The place with the name of the model to serve. Raises GenrecError where there is none yet, with the command that
+    trains one; quick, for nothing of the model is read.
+    """
     if place.export:
-        return Exported(Path(place.export))
+        return place
     if not is_url(place.store) and not local_root(place.store).is_dir():
         raise GenrecError(_nothing(place))
-    store = open_store(place.store)
-    return InStore(store, _name(place, store))
+    return place._replace(name=_name(place, open_store(place.store)))
+
+
+def source_of(place: Place) -> ModelSource:
+    """Where the model of a place comes from. Raises what `resolved` raises."""
+    from tasks.api.sources import Exported, InStore  # torch: slow to import, and the messages of `resolved` need none
+
+    place = resolved(place)
+    return Exported(Path(place.export)) if place.export else InStore(open_store(place.store), place.name)
 
 
 def beside_of(place: Place) -> ModelSource | None:

@@ -102,10 +102,10 @@ class Service:
             await self._batcher.stop()
             for threads in (self._search, self._changes, self._database):
                 await asyncio.to_thread(threads.shutdown, cancel_futures=True)
-            if self._trial is not None:
-                await asyncio.to_thread(self._trial.impressions.close)
             self._events.close()
             self._journal.close()
+            if self._trial is not None:  # last: it raises where its rows cannot be written
+                await asyncio.to_thread(self._trial.impressions.close)
 
     # ---- what routes ask for ----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ _OBJECT_STORE_BYTES = 1 << 30
 _START_ATTEMPTS = 3
 _CANCEL_PATIENCE_S = 10.0  # below the time that `serve` gives a run that it stops
 _lock = threading.RLock()  # of the two below, and of starting and ending Ray: runs in threads share one
+# Linux kills Ray's processes when the thread that started them ends (PR_SET_PDEATHSIG, prctl(2)), and the thread of a stage
+# ends with its run, while `staying_connected` keeps Ray for the next one: this thread starts them, and does not end.
+_starter = ThreadPoolExecutor(1, "ray-start")
 _started_here = False
 _stays = 0  # blocks in which Ray outlives the runs
 
@@ -74,12 +78,13 @@ def _start(**options: Any) -> None:
     for left in reversed(range(_START_ATTEMPTS)):
         stopping().check()
         try:
-            started: Any = ray.init(
+            started: Any = _starter.submit(
+                ray.init,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
                 **options,
-            )
+            ).result()
             note_start(started.address_info["session_dir"])
             return
         except Exception as error:  # Ray raises nothing more special than this

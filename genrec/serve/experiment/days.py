@@ -1,7 +1,7 @@
 """Reading impressions, and one file for each day that is over.
 
 Joining the files of a day writes the new one before it removes the old ones: a kill in between leaves rows twice, which
-readers count once, by request id.
+readers count once.
 """
 
 import datetime
@@ -64,8 +64,8 @@ def _read(file: Path) -> pa.Table:
 
 
 def _once_each(table: pa.Table) -> pa.Table:
-    """The first row of each request, by the time they were shown."""
-    table = table.sort_by([("shown_at", "ascending"), ("request_id", "ascending")])
+    """Rows by the time they were shown, copies left out: the same request, user and time."""
+    table = table.sort_by([("shown_at", "ascending"), ("request_id", "ascending"), ("user_id", "ascending")])
     numbered = table.append_column("row", pa.array(range(table.num_rows), pa.int64()))
-    first = numbered.group_by("request_id").aggregate([("row", "min")])["row_min"]
+    first = numbered.group_by(["request_id", "user_id", "shown_at"]).aggregate([("row", "min")])["row_min"]
     return table if len(first) == table.num_rows else table.take(first.combine_chunks().sort())

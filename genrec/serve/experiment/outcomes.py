@@ -39,15 +39,15 @@ def event_frame(events: Iterable[Stored]) -> pl.DataFrame:
 
 
 def lists_with_outcomes(impressions: pa.Table, events: pl.DataFrame, window_hours: float) -> pl.DataFrame:
-    """A row a list (impressions has each request once): request_id, user_id, shown_at, arm, share, and how often each outcome fell on it.
+    """A row a list: request_id, user_id, shown_at, arm, share, and how often each outcome fell on it.
 
     Columns `click` and `purchase` count the events, `click_control`, `click_candidate` and so on those on items of a team.
     """
-    lists = _frame(impressions)
-    shown = lists.select("request_id", "user_id", "shown_at", item="items", team="teams")
+    lists = _frame(impressions).with_row_index("list")  # clients may use a request id again
+    shown = lists.select("list", "request_id", "user_id", "shown_at", item="items", team="teams")
     shown = pl.concat([_with_teams(shown), _without_teams(shown)]).rename({"item": "item_id"})
     credited = _credited(shown, events, int(window_hours * 3_600_000))
-    counts = credited.group_by("request_id").agg(
+    counts = credited.group_by("list").agg(
         *(_number(outcome).alias(outcome) for outcome in OUTCOMES),
         *(
             (_number(outcome, pl.col("team") == team)).alias(f"{outcome}_{team}")
@@ -55,7 +55,7 @@ def lists_with_outcomes(impressions: pa.Table, events: pl.DataFrame, window_hour
             for team in (CONTROL, CANDIDATE)
         ),
     )
-    joined = lists.drop("items", "teams", "model_key").join(counts, on="request_id", how="left", maintain_order="left")
+    joined = lists.drop("items", "teams", "model_key").join(counts, on="list", how="left", maintain_order="left")
     return joined.with_columns(pl.col(*counts.columns[1:]).fill_null(0))
 
 
@@ -98,11 +98,10 @@ def _without_teams(shown: pl.DataFrame) -> pl.DataFrame:
 
 
 def _credited(shown: pl.DataFrame, events: pl.DataFrame, window_ms: int) -> pl.DataFrame:
-    """A row an event that falls on a list: event, request_id and team."""
+    """A row an event that falls on a list: event, list and team."""
     events = events.with_row_index("place")
-    answered = events.join(
-        shown.select("request_id", "user_id", "item_id", "team", "shown_at"), on=["request_id", "user_id", "item_id"]
-    )
+    named = events.join(shown, on=["request_id", "user_id", "item_id"])
+    answered = named.sort("shown_at", "list").unique("place", keep="last", maintain_order=True)
     others = events.join(answered, on="place", how="anti").drop("request_id").sort("received_at")
     newest = others.join_asof(
         shown.filter(pl.col("item_id").is_not_null()).sort("shown_at"),
@@ -111,8 +110,8 @@ def _credited(shown: pl.DataFrame, events: pl.DataFrame, window_ms: int) -> pl.D
         by=["user_id", "item_id"],
         coalesce=False,
         check_sortedness=False,  # both are sorted just before; it warns that it cannot see so by group
-    ).filter(pl.col("request_id").is_not_null())
-    columns = ["event", "request_id", "team", "received_at", "shown_at"]
+    ).filter(pl.col("list").is_not_null())
+    columns = ["event", "list", "team", "received_at", "shown_at"]
     both = pl.concat([answered.select(columns), newest.select(columns)])
     # With the request id an event may come "before" its list: by the clock of another replica.
     return both.filter(pl.col("received_at") - pl.col("shown_at") <= window_ms)

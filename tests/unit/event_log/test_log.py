@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import traceback
 
 import pytest
 import sqlalchemy as sa
@@ -146,8 +147,12 @@ def test_a_full_disk_is_said_and_nothing_is_stored_in_part(path):
         def _no_more_pages(connection):
             connection.exec_driver_sql("PRAGMA max_page_count=1")  # SQLite takes it as: no page more than there are
 
-        with pytest.raises(LogFull, match=r"events\.sqlite.*full.*Free its disk"):
-            log.append(clicks(*[("u", f"{'x' * 400}{n}") for n in range(500)]))
+        many = clicks(*[("some" + "one", f"{'x' * 400}{n}") for n in range(500)])
+        with pytest.raises(LogFull, match=r"events\.sqlite.*full.*Free its disk") as error:
+            log.append(many)
+        said = "".join(traceback.format_exception(error.value))
+        assert "someone" not in said  # no customer in what may be logged
+        assert "xxx" not in said
         sa.event.remove(log._database.engine, "begin", _no_more_pages)
         log._database.engine.dispose()
         assert items_of(log, "u") == ["a"]

@@ -61,6 +61,12 @@ def test_purchases_are_counted_beside_clicks_and_empty_lists_are_lists():
     assert counts(lists, events, "purchase") == {"r1": 1, "r2": 0}
 
 
+def test_a_request_id_that_is_used_again_stands_for_the_newest_list():
+    table = pa.Table.from_pylist([shown("r", "u", 0), shown("r", "u", 20), shown("r", "v", 30)], schema=IMPRESSIONS)
+    frame = lists_with_outcomes(table, event_frame([event("u", "a", 25, request_id="r")]), 1.0)
+    assert frame.select("user_id", "click").rows() == [("u", 0), ("u", 1), ("v", 0)]
+
+
 def test_events_on_interleaved_lists_are_credited_to_the_team_of_the_item():
     teams = ["candidate", "control", None]
     lists = [shown("r1", "u", 0, "abc", "interleaved", teams)]

@@ -63,6 +63,30 @@ def test_an_unexpected_error_is_a_500_in_the_same_shape_and_its_text_stays_in_th
         assert record.fields["request_id"] == answer.json()["request_id"]
 
 
+def test_a_client_that_leaves_while_it_sends_is_no_error(tmp_path, caplog):
+    sent = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    async def leave() -> None:
+        service = api_service(tmp_path)
+        async with service.running():
+            headers = [(b"authorization", HEADERS["Authorization"].encode())]
+            scope = {"type": "http", "method": "POST", "path": "/v1/recommend", "headers": headers, "query_string": b""}
+            await build_app(service)(scope, receive, send)
+
+    with caplog.at_level(logging.INFO, "genrec.api"):
+        asyncio.run(leave())
+    assert sent == []
+    (line,) = [json.loads(line) for line in logged(caplog).splitlines() if '"request"' in line]
+    assert line["status"] == 499
+    assert "error" not in {record.levelname.lower() for record in caplog.records}
+
+
 def logged(caplog) -> str:
     return "\n".join(JsonLines().format(record) for record in caplog.records)
 

@@ -1,5 +1,7 @@
 """Changes of the catalogue on the disk."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from genrec.event_log import LogBusy, open_log
 from genrec.event_log.database import Database
 from tasks.api.journal import Change, Journal, merged
+from tests.support.event_logs import postgres
 
 item_ids = st.sampled_from(["a", "b", "c"])
 changes = st.fixed_dictionaries(
@@ -14,8 +17,13 @@ changes = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-def test_changes_come_back_in_order_and_from_a_number_on(tmp_path):
-    place = str(tmp_path / "log.sqlite")
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def test_changes_come_back_in_order_and_from_a_number_on(tmp_path, kind):
+    with contextlib.nullcontext(str(tmp_path / "log.sqlite")) if kind == "sqlite" else postgres() as place:
+        come_back_in_order(place)
+
+
+def come_back_in_order(place: str) -> None:
     open_log(place).close()
     journal = Journal(Database(place, True, 1.0))
     assert journal.after(0) == (0, Change({}, []))

@@ -3,7 +3,7 @@
 import pytest
 
 from genrec.errors import GenrecError
-from tasks.api.opening import TOKEN, Place, source_of, token_file, token_of
+from tasks.api.opening import TOKEN, Place, resolved, token_file, token_of
 
 
 def test_the_token_is_made_once_and_only_its_owner_reads_it(tmp_path, monkeypatch):
@@ -27,5 +27,5 @@ def test_the_environment_can_give_the_token(tmp_path, monkeypatch):
 def test_a_store_without_a_model_is_refused_with_the_command_that_trains_one(tmp_path):
     for store in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(GenrecError, match=f"python -m flows run --config conf/demo.yaml --store {store}"):
-            source_of(Place(str(store)))
+            resolved(Place(str(store)))
     assert not (tmp_path / "nowhere").exists()

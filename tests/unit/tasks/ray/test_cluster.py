@@ -1,6 +1,8 @@
 """Ray tasks: their nice level, that a cancelled one has ended before its stage goes on, one Ray for all threads."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -31,6 +33,28 @@ def test_tasks_run_at_the_nice_level_of_the_settings(ray_cluster, tmp_path):
     environment = of_workers(ResourcesConfig(worker_niceness=7))
     task = ray.remote(nice_level).options(runtime_env={"env_vars": environment})
     assert ray.get(task.remote()) == 7
+
+
+START_IN_A_THREAD = """
+import threading, time, psutil
+from genrec.config import ResourcesConfig
+from tasks.ray.cluster import connect, disconnect
+
+thread = threading.Thread(target=connect, args=(ResourcesConfig(num_cpus=1),))
+thread.start()
+thread.join()
+time.sleep(1)
+print("gcs_server" in {process.name() for process in psutil.Process().children()})
+disconnect()
+"""
+
+
+@pytest.mark.slow
+def test_ray_outlives_the_thread_that_needed_it_first():
+    """A comparison's second recipe computes with the Ray that a stage of the first one started in its thread."""
+    command = [sys.executable, "-c", START_IN_A_THREAD]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=200)
+    assert done.stdout.split() == ["True"]
 
 
 def visible_devices() -> str | None:
