@@ -22,6 +22,7 @@ from genrec.serve.batch.copies import copy_out
 from genrec.store.local import Artifact, Store
 from genrec.store.prune import running
 from genrec.store.remote import open_store
+from tasks.fingerprint import check_file
 from tasks.ray.cluster import disconnect
 from tasks.ray.watch import watcher
 from tasks.run import Run
@@ -55,10 +56,12 @@ def what_is_asked(
     """(the config, the artifacts by stage, the run of the model, the run whose events become histories).
 
     The model is that of `run`, or, where that is "", the one in service under `name`; the events are those of the run
-    `events_of`, or of the model's. Raises GenrecError where one of them is not there, ConfigError for a setting of the
-    model.
+    `events_of`, or of the model's. Raises GenrecError where one of them, or a file that a setting
+    names, is not there, ConfigError for a setting of the model.
     """
     config, artifacts = config_and_artifacts(run, name, store, fields, settings, _MAY_CHANGE)
+    for setting, file in config.recommend.files().items():
+        check_file(setting, file)
     opened = open_store(config.store)
     model = _run_of(artifacts, run, config, opened)
     if not events_of:

@@ -16,7 +16,8 @@ from genrec.progress import Progress, silent
 from genrec.search.fused import FusedSiblings, fits
 from genrec.search.layout import PromptBatch, Siblings
 from genrec.search.prefixes import PrefixLogProbs
-from genrec.search.trie import Children, Restriction, Trie
+from genrec.search.restriction import Allowed, Restriction
+from genrec.search.trie import Children, Trie
 
 # What follows n prefixes, at most C codes each: (log-probs [B, n, C], allowed [B, n, C], scores [B, n]) -> parents and
 # places among the C (int64[B, W]), and dead (bool[B, W])
@@ -80,13 +81,13 @@ def beam_search(
     trie: Trie,
     width: int,
     banned: Sequence[np.ndarray] | None = None,
-    allowed: Sequence[np.ndarray | None] | None = None,
+    allowed: Sequence[Allowed] | None = None,
     scores: StepScores | None = None,
 ) -> Candidates:
     """The best `width` items by constrained beam search of that width, best first, in L forwards.
 
     `banned[b]` items are left out by the search itself, so `width` others are returned where the beam reaches them;
-    `allowed[b]`, unless None, limits a row to those items (an empty one gives an empty list). `scores` is
+    `allowed[b]`, unless None, limits a row to those items (none of them: an empty list), see `Trie.restrict`. `scores` is
     `model.step_scores()`, for a caller who searches more than once with the same weights.
     """
 
@@ -250,7 +251,7 @@ def rank_users(
     width: int,
     *,
     banned: Sequence[np.ndarray] | None = None,
-    allowed: Sequence[np.ndarray | None] | None = None,
+    allowed: Sequence[Allowed] | None = None,
     scores: StepScores | None = None,
     batch_size: int = 256,
     on_batch: Callable[[np.ndarray, Candidates], None] | None = None,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from genrec.errors import DataError
+from genrec.search.restriction import Allowed, ItemPaths, Restriction, Subset
 
 _DENSE_ENTRIES = 1 << 24  # 64 MiB of int32: a level above this is searched instead of tabulated
 
@@ -30,18 +31,6 @@ class _Level:
     max_children: int
 
 
-@dataclass(frozen=True)
-class Restriction:
-    """Which states a row of a batch may go to: int64[B, M] by level, padded with -1.
-
-    `banned` are taken away from every row; where `limited` bool[B] is set, only those of `only` are left.
-    """
-
-    banned: list[torch.Tensor]
-    only: list[torch.Tensor]
-    limited: torch.Tensor | None
-
-
 class Children(NamedTuple):
     """What follows W prefixes of B rows: at most C codes each, in order; places without a child hold -1."""
 
@@ -53,24 +42,11 @@ class Children(NamedTuple):
 class Trie:
     """Prefix states of N unique semantic ids of L levels and K codes. Build it with `from_sids`."""
 
-    def __init__(
-        self,
-        levels: list[_Level],
-        paths: np.ndarray,
-        leaf_items: torch.Tensor,
-        num_codes: int,
-        closed: np.ndarray | None = None,
-    ) -> None:
+    def __init__(self, levels: list[_Level], paths: ItemPaths, leaf_items: torch.Tensor, num_codes: int) -> None:
         self._levels = levels
-        self._paths = paths  # int32[N, L + 1] on the host: the states that lead to an item
+        self._paths = paths
         self._leaf_items = leaf_items  # int64[N]
-        self._is_closed = closed  # bool[N] on the host: items that no search may go to; None: there are none
-        open_paths = paths if closed is None else paths[~closed]
-        # Of every state, the items below it that are not closed.
-        self._leaf_counts = [np.bincount(open_paths[:, n], minlength=self.num_states(n)) for n in range(paths.shape[1])]
-        self._closed: list[torch.Tensor] = []  # bool[S] by level, from 1 on: no item below is open
-        if closed is not None:
-            self._closed = [torch.from_numpy(count == 0).to(leaf_items.device) for count in self._leaf_counts[1:]]
+        self._closed = paths.closed_states(leaf_items.device)
         self.num_codes = num_codes
 
     @classmethod
@@ -111,7 +87,8 @@ class Trie:
             )
         paths = np.empty(states.shape, dtype=np.int32)
         paths[order] = states
-        return cls(levels, paths, torch.from_numpy(order.astype(np.int64)).to(device), num_codes)
+        num_states = [1, *(len(level.keys) for level in levels)]
+        return cls(levels, ItemPaths(paths, num_states), torch.from_numpy(order.astype(np.int64)).to(device), num_codes)
 
     @property
     def num_items(self) -> int:
@@ -127,7 +104,7 @@ class Trie:
 
     def num_states(self, level: int) -> int:
         """Distinct prefixes of `level` codes; level 0 is the root alone."""
-        return len(self._levels[level - 1].keys) if level else 1
+        return self._paths.num_states[level]
 
     def closing(self, items: np.ndarray) -> "Trie":
         """The same trie, tables shared, with these items (int[n]) closed to every search, in place of those closed before.
@@ -135,9 +112,14 @@ class Trie:
         What they had of a distribution they keep: closing changes what a search may return, not how anything is scored.
         It costs a search the same however many are closed. Raises DataError for an item outside the catalogue.
         """
-        closed = np.zeros(self.num_items, dtype=bool)
-        closed[self._pairs([items])[1]] = True
-        return Trie(self._levels, self._paths, self._leaf_items, self.num_codes, closed if closed.any() else None)
+        return Trie(self._levels, self._paths.closing(items), self._leaf_items, self.num_codes)
+
+    def subset(self, items: np.ndarray) -> Subset:
+        """These items (int[n]) to limit rows of searches to, in `restrict`: for many items, where numbers take long.
+
+        Raises DataError for an item outside the catalogue.
+        """
+        return self._paths.subset(items, self.device)
 
     def to(self, device: torch.device | str) -> "Trie":
         """The same trie with its tables on `device`."""
@@ -153,7 +135,7 @@ class Trie:
             )
             for lv in self._levels
         ]
-        return Trie(levels, self._paths, self._leaf_items.to(device), self.num_codes, self._is_closed)
+        return Trie(levels, self._paths, self._leaf_items.to(device), self.num_codes)
 
     def advance(self, level: int, state: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
         """The states after appending `code` to `state` (both int64, same shape, `level` codes so far); -1 where no
@@ -184,10 +166,7 @@ class Trie:
         if self._closed:
             there &= ~self._closed[level].take(reached.clamp_min(0))
         if restriction is not None:
-            there &= ~_mark(restriction.banned[level].unsqueeze(1) - first, count, lv.max_children)
-        if restriction is not None and restriction.limited is not None:
-            only = _mark(restriction.only[level].unsqueeze(1) - first, count, lv.max_children)
-            there &= only | ~restriction.limited[:, None, None]
+            there = restriction.open(level, first, count, reached, there)
         return Children(codes, reached, there)
 
     def codes(self, level: int) -> torch.Tensor:
@@ -208,61 +187,15 @@ class Trie:
         return torch.where(state < 0, -1, self._leaf_items[state.clamp_min(0)])
 
     def restrict(
-        self, banned: Sequence[np.ndarray] | None, allowed: Sequence[np.ndarray | None] | None = None
+        self, banned: Sequence[np.ndarray] | None, allowed: Sequence[Allowed] | None = None
     ) -> Restriction | None:
         """Prepare item-level bans (and, by row, the only items allowed) for a batch.
 
-        `banned[b]` and `allowed[b]` hold item indices, in any order, repeats welcome; None allows all. A prefix all
-        of whose items are banned is banned itself, so a search never runs into a dead end. Raises DataError for an
-        item outside the catalogue.
+        `banned[b]` and `allowed[b]` hold item indices, in any order, repeats welcome; of `allowed`, None allows all, and many
+        items are better a `subset` of this trie. A prefix all of whose items are banned is banned itself, so a search
+        never runs into a dead end. Raises DataError for an item outside the catalogue.
         """
-        if banned is None and allowed is None:
-            return None
-        num_rows = len(banned) if banned is not None else len(allowed or [])
-        rows, items = self._open_pairs(banned or [])
-        if allowed is None:
-            return Restriction(self._transitions(rows, items, num_rows, full_only=True), [], None)
-        limited = np.array([a is not None for a in allowed], dtype=bool)
-        only_rows, only_items = self._open_pairs([a if a is not None else np.empty(0, np.int64) for a in allowed])
-        kept = ~np.isin(only_rows * self.num_items + only_items, rows * self.num_items + items)
-        only = self._transitions(only_rows[kept], only_items[kept], num_rows, full_only=False)
-        free = ~limited[rows]  # bans of limited rows are already taken out of `only`
-        return Restriction(
-            self._transitions(rows[free], items[free], num_rows, full_only=True),
-            only,
-            torch.from_numpy(limited).to(self.device, non_blocking=True),
-        )
-
-    def _open_pairs(self, lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """`_pairs` without the items that are closed to every row."""
-        rows, items = self._pairs(lists)
-        if self._is_closed is None:
-            return rows, items
-        is_open = ~self._is_closed[items]
-        return rows[is_open], items[is_open]
-
-    def _pairs(self, lists: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Distinct (row, item) pairs of ragged lists, int64 each."""
-        lengths = [len(x) for x in lists]
-        items = np.concatenate([np.asarray(x, dtype=np.int64) for x in lists]) if lists else np.empty(0, np.int64)
-        if items.size and (items.min() < 0 or items.max() >= self.num_items):
-            raise DataError(f"item {items.min()}..{items.max()} is outside the catalogue 0..{self.num_items - 1}")
-        distinct = np.unique(np.repeat(np.arange(len(lists)), lengths) * self.num_items + items)
-        return distinct // self.num_items, distinct % self.num_items
-
-    def _transitions(self, rows: np.ndarray, items: np.ndarray, num_rows: int, full_only: bool) -> list[torch.Tensor]:
-        """By level, the states on the way to the items of a row; with `full_only`, those whose every item is in."""
-        steps = []
-        for level in range(1, self.num_levels + 1):
-            num_states = self.num_states(level)
-            key, count = np.unique(rows * num_states + self._paths[items, level], return_counts=True)
-            if full_only:
-                key = key[count == self._leaf_counts[level][key % num_states]]
-            row = key // num_states
-            step = np.full((num_rows, max(1, _widest(row))), -1, dtype=np.int64)
-            step[row, np.arange(len(row)) - np.searchsorted(row, row)] = key % num_states
-            steps.append(torch.from_numpy(step).to(self.device, non_blocking=True))
-        return steps
+        return self._paths.restrict(banned, allowed, self.device)
 
 
 def _build_level(keys: np.ndarray, num_states: int, num_codes: int, dense_entries: int, device) -> _Level:
@@ -279,14 +212,3 @@ def _build_level(keys: np.ndarray, num_states: int, num_codes: int, dense_entrie
         table,
         int(np.diff(starts).max()),
     )
-
-
-def _widest(sorted_rows: np.ndarray) -> int:
-    return int(np.bincount(sorted_rows).max()) if sorted_rows.size else 0
-
-
-def _mark(places: torch.Tensor, count: torch.Tensor, width: int) -> torch.Tensor:
-    """bool[B, W, width]: True at those of `places` [B, W, M] that are in 0..count - 1, `count` [B, W, 1] <= width."""
-    marks = torch.zeros(*places.shape[:2], width + 1, dtype=torch.bool, device=places.device)
-    inside = (places >= 0) & (places < count)
-    return marks.scatter_(2, torch.where(inside, places, width), True)[..., :-1]  # the last column takes the rest

@@ -92,7 +92,7 @@ class Catalogue:
         let: NDArray[np.int64] | None = None
         if filter_.categories is not None:
             parts = [self._by_category[name] for name in filter_.categories if name in self._by_category]
-            let = np.unique(np.concatenate([*parts, np.empty(0, np.int64)]))
+            let = parts[0] if len(parts) == 1 else np.unique(np.concatenate([*parts, np.empty(0, np.int64)]))
         if filter_.items is not None:
             named = np.unique(self.numbers(list(filter_.items)))
             let = named if let is None else np.intersect1d(let, named, assume_unique=True)
@@ -111,11 +111,11 @@ class Catalogue:
     @functools.cached_property
     def _by_category(self) -> dict[str, NDArray[np.int64]]:
         """Numbers of the items of every category."""
-        of_item = np.repeat(np.arange(len(self)), [len(names) for names in self.categories])
-        names, place = np.unique([name for names in self.categories for name in names], return_inverse=True)
-        order = np.argsort(place, kind="stable")
-        parts = np.split(of_item[order], np.searchsorted(place[order], np.arange(1, len(names))))
-        return dict(zip(names.tolist(), parts, strict=True)) if len(names) else {}
+        found: dict[str, list[int]] = {}
+        for item, names in enumerate(self.categories):
+            for name in dict.fromkeys(names):
+                found.setdefault(name, []).append(item)
+        return {name: np.array(items, dtype=np.int64) for name, items in found.items()}
 
     def with_stock(self, in_stock: Mapping[str, bool]) -> "Catalogue":
         """A snapshot in which the items named are in stock (True) or out of it.

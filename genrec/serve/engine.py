@@ -10,6 +10,7 @@ An engine never changes, so any number of threads may ask it; a changed catalogu
 model.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,11 +20,14 @@ from genrec.errors import DataError
 from genrec.model.more_items import with_more_items
 from genrec.model.policy import Policy
 from genrec.search.decode import StepScores, rank_users
+from genrec.search.restriction import Allowed, Subset
 from genrec.serve.catalogue import Catalogue
-from genrec.serve.query import Answer, Query, Recommended
+from genrec.serve.query import Answer, Filter, Query, Recommended
 
 _CELLS = 1 << 14  # beams searched at once, at most: bounds the memory of a search for long lists
 _POPULAR = 1 << 10  # popular items looked at at a time
+_FEW = 1 << 10  # items of a filter that is searched by their numbers; larger ones by a subset of the trie
+_CATEGORY_SETS = 16  # subsets kept for the next queries
 
 
 class Engine:
@@ -55,6 +59,7 @@ class Engine:
             with policy.inference():
                 scores = policy.step_scores()
         self.scores = scores
+        self._in_categories = functools.lru_cache(_CATEGORY_SETS)(self._subset_of_categories)
 
     def with_catalogue(self, catalogue: Catalogue) -> "Engine":
         """The same model over a later snapshot of its catalogue: `Catalogue.with_stock`, or `with_items`, whose new items
@@ -81,13 +86,14 @@ class Engine:
         histories: Sequence[NDArray[np.integer]],
         k: int,
         banned: Sequence[NDArray[np.integer]] | None = None,
-        allowed: Sequence[NDArray[np.integer] | None] | None = None,
+        allowed: Sequence[Allowed] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The k best items for each of U histories of item numbers, oldest first: int64[U, k], -1 where there are no more,
         and their scores float32[U, k], -inf there. Items out of stock never come out.
 
-        `banned[u]` are left out, `allowed[u]` (None: all) are the only ones that may come. A list does not depend on
-        the others: the width of a search follows from k alone.
+        `banned[u]` are left out, `allowed[u]` (None: all; see `Trie.restrict`) are the only ones that may come. A list does
+        not depend on the others: the width of a search follows from k alone. Where k items may come, k do: no prefix
+        without an item that may is followed, so a search of k beams ends in k items.
         """
         width = self._width(k)
         items, scores = rank_users(
@@ -125,7 +131,7 @@ class Engine:
         return max(1, min(width, max(len(self.catalogue), self.beam_width)))
 
     def _searched(self, asked: "list[_Asked]") -> list[Answer]:
-        allowed = [one.allowed for one in asked]
+        allowed = [self._limit(one) for one in asked]
         items, scores = self.rank(
             [one.history for one in asked],
             max(one.k for one in asked),
@@ -133,6 +139,19 @@ class Engine:
             None if all(let is None for let in allowed) else allowed,
         )
         return [self._answered(one, *row) for one, *row in zip(asked, items, scores, strict=True)]
+
+    def _limit(self, one: "_Asked") -> Allowed:
+        """What the search of a query is limited to."""
+        if one.allowed is None or len(one.allowed) <= _FEW:
+            return one.allowed
+        if one.categories is not None:
+            return self._in_categories(one.categories)
+        return self._trie.subset(one.allowed)
+
+    def _subset_of_categories(self, categories: frozenset[str]) -> Subset:
+        items = self.catalogue.allowed(Filter(categories=categories))
+        assert items is not None
+        return self._trie.subset(items)
 
     def _answered(self, one: "_Asked", items: NDArray[np.int64], scores: NDArray[np.float32]) -> Answer:
         found = items[: one.k] >= 0
@@ -174,6 +193,10 @@ class _Asked:
         if len(self.history) < len(query.history):
             self.unknown = list(dict.fromkeys(i for i in query.history if catalogue.index(i) is None))
         self.allowed = catalogue.allowed(query.allow)
+        let = query.allow
+        self.categories: frozenset[str] | None = None  # the whole filter, where it is of categories alone
+        if let is not None and let.items is None and let.categories is not None:
+            self.categories = frozenset(let.categories)
         excluded = catalogue.numbers(list(query.exclude))
         seen = excluded[:0] if query.keep_seen else self.history
         self.banned = np.unique(np.concatenate([seen, excluded]))

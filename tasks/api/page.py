@@ -23,6 +23,7 @@ from tasks.api.schema import documented
 from tasks.api.service import Service
 
 MAX_ITEMS = 200  # that an answer holds
+MAX_WHYS = 16  # explanations that may wait for the thread that searches; lists come first
 _TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # The page loads what this endpoint serves and nothing else, runs no script of a text, and is shown in no other page.
 _HEADERS = {
@@ -42,6 +43,12 @@ class WhyBody(Body):
     history: list[str] | None = Field(None, description="Item ids, oldest first.")
     user_id: Name | None = Field(None, description="Whose history to take where none is given.")
     model: Name = Field("service", description="Which model, as GET /v1/models names it.")
+
+
+class HistoryBody(Body):
+    """A user; in a body, for addresses are what proxies log."""
+
+    user_id: Name
 
 
 def add_page(app: FastAPI, service: Service) -> None:
@@ -95,11 +102,11 @@ def _add_texts(app: FastAPI, service: Service) -> None:
         largest = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:limit]
         return _json(request, categories=[{"name": name, "items": number} for name, number in largest])
 
-    @app.get("/v1/history", response_class=Response)
-    async def history(request: Request, user_id: Annotated[str, Query(min_length=1, max_length=256)]) -> Response:
+    @app.post("/v1/history", **documented(HistoryBody))
+    async def history(request: Request) -> Response:
         """What a user did, oldest first, as far as the model's data and the events tell; the last 200 items by title."""
         catalogue = service.live.snapshot.engine.catalogue
-        history = await service.history_of(user_id)
+        history = await service.history_of(parsed(HistoryBody, await request.body()).user_id)
         return _json(request, history=history, items=_described(catalogue, catalogue.numbers(history)[-MAX_ITEMS:]))
 
 
@@ -108,6 +115,8 @@ def _add_why(app: FastAPI, service: Service) -> None:
     async def models(request: Request) -> Response:
         """The models that answer: the one in service, and the one beside it where there is one."""
         return _json(request, models=[{"model": name, **_model(live)} for name, live in service.models.items()])
+
+    waiting = 0
 
     @app.post("/v1/why", **documented(WhyBody))
     async def why(request: Request) -> Response:
@@ -120,8 +129,15 @@ def _add_why(app: FastAPI, service: Service) -> None:
         engine = service.live_of(body.model).snapshot.engine
         if engine.catalogue.index(body.item_id) is None:
             raise ApiError(404, "unknown_item", f"item_id: no item {body.item_id!r} in the catalogue")
-        await asyncio.to_thread(prefix_names, engine.catalogue)  # the first time, it reads every title
-        found = await service.beside_the_search(explain, engine, Asked(history), body.item_id)
+        nonlocal waiting
+        if waiting >= MAX_WHYS:
+            raise ApiError(503, "queue_full", f"{waiting} explanations are waiting already; try again later", 1)
+        waiting += 1
+        try:
+            await asyncio.to_thread(prefix_names, engine.catalogue)  # the first time, it reads every title
+            found = await service.beside_the_search(explain, engine, Asked(history), body.item_id)
+        finally:
+            waiting -= 1
         named = {name: [row._asdict() for row in getattr(found, name)] for name in ("parts", "path")}
         return _json(request, **(vars(found) | named))
 

@@ -65,7 +65,7 @@ def write_customers(ingest: Path, num_users: int, out: Path, seed: int = 0) -> N
 
 def model_of(store: str, run: str) -> tuple[Model, Path, dict[str, int], PrepareConfig]:
     """(the model, the folder of its events, their types, how histories are read)."""
-    files = model_files.at(store, run)
+    files = model_files.in_store_at(store, run)
     objects = Path(files.catalogue).parents[1]
     key = next(stage["key"] for stage in files.report["stages"] if stage["name"] == "ingest")
     summary = json.loads((objects / key / "manifest.json").read_text())["summary"]
@@ -109,7 +109,7 @@ def side_by_side(model: Model, ingest: Path, events: dict[str, int], prepare: Pr
 
 
 class PeakMemory:
-    """The most that this process and all below it held at one time, in bytes, looked at four times a second."""
+    """The most that this process and all below it held at one time, in bytes, looked at twice a second."""
 
     def __enter__(self) -> "PeakMemory":
         self.bytes, self._over = 0, threading.Event()
@@ -123,7 +123,7 @@ class PeakMemory:
 
     def _watch(self) -> None:
         me = psutil.Process()
-        while not self._over.wait(0.25):
+        while not self._over.wait(0.5):
             total = 0
             for process in [me, *me.children(recursive=True)]:
                 try:

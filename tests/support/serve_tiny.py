@@ -111,8 +111,8 @@ def write_known(sids: Path, every: np.ndarray) -> None:
     tables.KNOWN_IDS_FILE.write(pa.table(columns, names=schema.names), sids, schema)
 
 
-def write_files(folder: Path, policy: Policy | None = None) -> ModelFiles:
-    """Artifacts of a whole model for `TITLES`."""
+def write_files(folder: Path, policy: Policy | None = None, item_ids: list[str] | None = None) -> ModelFiles:
+    """Artifacts of a whole model for `TITLES`; by default the items are called i0, i1, ..."""
     sids, encoder, ids = write_ids(folder)
     policy = policy or whole_policy(sids=ids, text=read_item_vectors(encoder / "vectors.parquet"))
     policy.save(folder / "model")
@@ -120,7 +120,7 @@ def write_files(folder: Path, policy: Policy | None = None) -> ModelFiles:
     prepared.mkdir()
     columns = {
         "item": np.arange(NUM_ITEMS),
-        "item_id": ITEM_IDS,
+        "item_id": item_ids or [f"i{item}" for item in range(NUM_ITEMS)],
         "title": TITLES,
         "description": [""] * NUM_ITEMS,
         "brand": ["b"] * NUM_ITEMS,
@@ -152,7 +152,7 @@ def write_store(folder: Path, *runs: str) -> Store:
     store = Store(folder)
     for number, run in enumerate(runs):
         with store.scratch() as made:
-            files = write_files(made, None if number == 0 else tiny_policy(number))
+            files = write_files(made, None if number == 0 else tiny_policy(number), ITEM_IDS)
             folders = {"prepare": files.catalogue.parent, "embed": files.embed, "sid": files.sids, "base": files.model}
             stages = [
                 _commit(store, f"{stage}-{number if stage in ('base', 'sft') else 0}", stage, path)

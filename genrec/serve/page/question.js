@@ -131,7 +131,7 @@ async function showCustomer() {
   looking = new AbortController();
   byId("customer-panel").setAttribute("aria-busy", "true");
   try {
-    const { history, items } = await request(`/v1/history?user_id=${encodeURIComponent(id)}`, { signal: looking.signal });
+    const { history, items } = await request("/v1/history", { body: { user_id: id }, signal: looking.signal });
     customer = { id, history };
     drawHistory(items, history.length, "Nothing is known of this customer: the most popular products are shown.");
   } catch (error) {

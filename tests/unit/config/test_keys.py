@@ -96,6 +96,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "evaluate.ks": ([1], {}),
     "service.keep": (["vectors"], {}),
     "recommend.bought_events": (["order"], {}),
+    "api.min_replicas": (2, {"api.max_replicas": 3}),
     "service.experiment": ({"name": "new-loss"}, {}),
 }
 

@@ -60,6 +60,8 @@ def test_the_model_is_the_one_in_service_or_of_the_run_and_the_events_are_its_ow
         (("", "other", ""), [], GenrecError, "no model is in service under 'other'"),
         (("", "", ""), ["sft.epochs=3"], ConfigError, "only settings of recommend and resources can change here"),
         (("", "", ""), ["recommend.k=0"], ConfigError, "recommend.k"),
+        (("", "", ""), ["recommend.users=none.csv"], GenrecError, "recommend.users: .none.csv.: no such file; give"),
+        (("", "", ""), ["recommend.in_stock=none.csv"], GenrecError, "recommend.in_stock: .none.csv.: no such file"),
     ],
 )
 def test_what_is_not_there_or_belongs_to_the_model_is_named(store, asked, settings, error, says):

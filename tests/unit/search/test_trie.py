@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import DataError
-from genrec.search.trie import Restriction, Trie
+from genrec.search.restriction import Restriction
+from genrec.search.trie import Trie
 from tests.support.lm_tiny import random_sids
 
 CATALOGUES = st.builds(
@@ -66,18 +67,20 @@ def test_every_code_sequence_ends_in_its_item_or_nowhere(sids, dense):
 @given(sids=CATALOGUES, data=st.data())
 def test_bans_and_limits_leave_exactly_the_prefixes_of_the_items_that_remain(sids, data):
     items = st.lists(st.integers(0, len(sids) - 1), max_size=30)
-    banned = [np.array(data.draw(items), dtype=np.int64) for _ in range(2)]
-    allowed = [None, np.array(data.draw(items), dtype=np.int64)]
+    banned = [np.array(data.draw(items), dtype=np.int64) for _ in range(5)]
+    allowed = [None, *(np.array(data.draw(items), dtype=np.int64) for _ in range(4))]
     trie = Trie.from_sids(sids, 3, dense_entries=data.draw(st.sampled_from([0, 10**6])))
     closed = np.array(data.draw(items), dtype=np.int64)
     trie = trie.closing(np.arange(len(sids))).closing(closed)  # what was closed before is open again
-    restriction = trie.restrict(banned, allowed)
-    for row in range(2):
+    subset = trie.subset(allowed[3])
+    allowed[4] = allowed[3]  # two rows of one subset, one of another
+    restriction = trie.restrict(banned, [*allowed[:2], trie.subset(allowed[2]), subset, subset])
+    for row in range(5):
         remaining = set(range(len(sids)) if allowed[row] is None else allowed[row].tolist())
         remaining -= {*banned[row].tolist(), *closed.tolist()}
         left = sids[sorted(remaining)]
         for prefix in {tuple(sid[:level]) for sid in sids.tolist() for level in range(3)}:
-            state = walk(trie, list(prefix)).expand(2, 1)
+            state = walk(trie, list(prefix)).expand(5, 1)
             found = allowed_codes(trie, len(prefix), state, restriction)[row]
             np.testing.assert_array_equal(found, followers(left, prefix, 3))
 

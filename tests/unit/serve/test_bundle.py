@@ -12,9 +12,9 @@ from genrec.serve.query import Query
 from genrec.serve.recommender import Recommender
 from tests.support import serve_tiny
 from tests.support.lm_tiny import tiny_policy
-from tests.support.serve_tiny import ITEM_IDS, TITLES
+from tests.support.serve_tiny import TITLES
 
-KNOWN = [ITEM_IDS[3], ITEM_IDS[8]]
+KNOWN = ["i3", "i8"]
 
 
 @pytest.fixture(scope="module")

@@ -1,22 +1,18 @@
 """Promises of the catalogue: snapshots that never change, new items recommendable at once with ids nobody had."""
 
-import copy
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from genrec import tables
 from genrec.errors import DataError, GenrecError
-from genrec.model.item_vectors import ItemVectors
-from genrec.model.more_items import known_nodes, with_more_items
 from genrec.serve import new_items
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.new_items import NewItem, NewItemIds
 from genrec.serve.query import Filter, Query
 from tests.support import serve_tiny
 from tests.support.lm_tiny import NUM_CODES
-from tests.support.serve_tiny import NUM_ITEMS, SIDS, TEXT_DIM, FixedIds
+from tests.support.serve_tiny import NUM_ITEMS, TEXT_DIM, FixedIds
 
 
 def test_a_change_makes_a_snapshot_and_leaves_the_one_before():
@@ -63,34 +59,6 @@ def test_a_new_item_comes_out_at_once_and_known_ones_keep_their_place():
     without = grown.with_catalogue(catalogue.with_stock({"n1": False, "n2": False}))
     assert {item.item_id for item in without.answer([query])[0].items} == {item.item_id for item in before.items}
     assert engine.answer([query])[0] == before
-
-
-def test_a_new_item_scores_as_one_of_its_text_that_was_there_without_events():
-    whole, known = serve_tiny.whole_policy(2), NUM_ITEMS - 4
-    whole.items.transitions = None
-    whole.items.forget_unseen(np.arange(known))
-    held = whole.items
-    part = ItemVectors(SIDS[:known], NUM_CODES, 16, None, ids=True, nodes=True).requires_grad_(False)
-    part.text, part.projection = held.text[:known], held.projection
-    part.ids.weight.copy_(held.ids.weight[:known])
-    part.nodes.weight.copy_(held.nodes.weight[known_nodes(part, held)[1]])
-    less = copy.copy(whole)
-    less.items = part
-    grown = with_more_items(less, SIDS[known:], 3 * held.text[known:].numpy())
-    for name, expected in held.state_dict().items():
-        np.testing.assert_allclose(grown.items.state_dict()[name], expected, atol=1e-6, err_msg=name)
-    query = Query(["i1", "i28"], k=NUM_ITEMS)
-    listed, expected = (serve_tiny.engine(policy=policy).answer([query])[0].items for policy in (grown, whole))
-    assert [item.item_id for item in listed] == [item.item_id for item in expected]
-    np.testing.assert_allclose([i.score for i in listed], [i.score for i in expected], atol=1e-5)
-
-
-def test_text_vectors_of_new_items_must_be_those_the_model_reads():
-    policy = serve_tiny.whole_policy()
-    with pytest.raises(DataError, match=f"text vectors of {TEXT_DIM} dimensions, one an item; there is none"):
-        with_more_items(policy, np.array([[5, 5, 5]]), None)
-    with pytest.raises(DataError, match=r"an array of shape \(1, 2\)"):
-        with_more_items(policy, np.array([[5, 5, 5]]), np.zeros((1, 2)))
 
 
 def test_ids_of_new_items_come_from_the_codebooks_and_are_nobody_elses(tmp_path):

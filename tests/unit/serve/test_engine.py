@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from genrec.errors import DataError
 from genrec.search.decode import rank_users
 from genrec.search.trie import Trie
+from genrec.serve import engine as engine_module
 from genrec.serve.query import Filter, Query
 from tests.support import serve_tiny
 from tests.support.lm_tiny import NUM_CODES, random_histories, tiny_policy
@@ -63,6 +64,22 @@ def test_exactly_what_may_come_out_does_and_k_of_it(history, k, exclude, only, c
     assert answer.source == (("model" if set(history) & set(IDS) else "popular") if listed else "none")
     assert answer.unknown == list(dict.fromkeys(item for item in history if item not in IDS))
     assert all(item.sid == tuple(SIDS[IDS.index(item.item_id)].tolist()) for item in answer.items)
+
+
+def test_filters_of_many_items_give_what_those_of_few_do(monkeypatch):
+    queries = [
+        Query(["i3", "i4"], k=8, allow=Filter(categories={"office"}), exclude={"i2"}),
+        Query(["i2"], k=20, allow=Filter(items=IDS[4:25])),
+        Query(["i9"], k=8, allow=Filter(categories={"office"})),
+        Query(["i5"], k=8),
+        Query(["i5"], k=8, allow=Filter(categories={"office", "garden"}, items=IDS[:20])),
+    ]
+    out_of_stock = ENGINE.with_catalogue(ENGINE.catalogue.with_stock({"i5": False, "i8": False}))
+    few = [engine.answer(queries) for engine in (ENGINE, out_of_stock)]
+    monkeypatch.setattr(engine_module, "_FEW", 2)
+    many = [engine.answer(queries) for engine in (ENGINE, out_of_stock)]
+    assert many == few
+    assert {"i5", "i8"} & {item.item_id for item in few[0][0].items}
 
 
 def test_a_list_does_not_depend_on_who_asks_beside():

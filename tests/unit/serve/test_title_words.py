@@ -36,14 +36,14 @@ def test_words_are_shown_as_the_title_spells_them():
     ]
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text())
 def test_a_text_as_plain_writes_it_is_not_changed_again(text):
     assert plain_words(" ".join(plain_words(text))) == plain_words(text)
     assert all(plain(word) == word for word in plain_words(text))
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text())
 def test_every_word_that_is_shown_has_the_words_that_are_searched(text):
     for words, spelled in spelled_words(text):

@@ -83,7 +83,7 @@ def test_words_beyond_the_limit_are_not_looked_at(index):
 WORDS = st.lists(st.sampled_from(["tea", "teapot", "Té", "pot", "red", "redden"]), max_size=5).map(" ".join)
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(WORDS, max_size=12), WORDS, st.integers(1, 12))
 def test_the_index_finds_what_a_look_at_every_title_finds(titles, query, limit):
     popularity = np.arange(len(titles)) % 3
@@ -104,7 +104,7 @@ def test_the_index_finds_what_a_look_at_every_title_finds(titles, query, limit):
     assert index.search(query, limit).tolist() == expected[:limit]
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=40))
 def test_any_query_is_answered(query):
     assert len(TitleIndex(IDS, TITLES, POPULARITY).search(query, 3)) <= 3

@@ -77,6 +77,16 @@ def test_everything_that_nothing_needs_is_found_and_removed_with_its_size(store)
     assert _put(store, 1).path == artifact.path  # the key can be computed again, in its plain place
 
 
+def test_the_newest_recommendations_stay_and_those_before_them_go(store):
+    before, newest = _put(store, 1), _put(store, 2)
+    for made in (before, newest):
+        store.write_document("recommendations/shop/latest.json", json.dumps({"key": made.key}))
+    _aged(store)
+    assert _kinds(removable(store, 7)) == [("artifact", before.key)]
+    _prune(store)
+    assert store.lookup(newest.key) == newest
+
+
 def test_what_is_younger_stays(store):
     _put(store, 1)
     store.run_path("failed")

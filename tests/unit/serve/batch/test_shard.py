@@ -13,6 +13,12 @@ from genrec.serve.batch.shard import engine_of, finished
 from genrec.serve.query import Query
 from genrec.tables import RECOMMENDATIONS_FILE
 from tests.support.batch_tiny import batch, plan_of, rows_of, search, write_events, write_model
+from tests.support.serve_tiny import ITEM_IDS, NUM_ITEMS
+
+
+def _item(number: int) -> str:
+    """An id of the catalogue, or one that it does not know."""
+    return ITEM_IDS[number] if number < NUM_ITEMS else f"unknown-{number}"
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +28,13 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def ingest(tmp_path_factory):
-    """Ten users of random histories, the last of whom has met unknown items alone; u3's newest purchase is i29."""
+    """Ten users of random histories, the last of whom has met unknown items alone; u3's newest purchase is item 29."""
     rng = np.random.default_rng(0)
     events = []
     for user in range(10):
         items = rng.permutation(29)[: rng.integers(1, 8)] if user < 9 else [90, 91]
-        events += [(f"u{user}", f"i{item}", day, "click") for day, item in enumerate(items)]
-    events += [("u3", "i29", 40, "purchase"), ("u4", "i0", 0, "purchase")]
+        events += [(f"u{user}", _item(item), day, "click") for day, item in enumerate(items)]
+    events += [("u3", _item(29), 40, "purchase"), ("u4", _item(0), 0, "purchase")]
     return write_events(tmp_path_factory.mktemp("ingest"), events, row_group_size=7)
 
 
@@ -64,7 +70,7 @@ def test_the_lists_are_those_of_the_engine_for_whole_histories(model, ingest, tm
 
 def test_only_items_in_stock_and_of_the_categories_come_out_and_short_lists_are_counted(model, ingest, tmp_path):
     config = RecommendConfig(
-        k=6, beam_width=6, in_stock=[f"i{n}" for n in range(12)], categories=["garden"], seen_items="keep"
+        k=6, beam_width=6, in_stock=[_item(n) for n in range(12)], categories=["garden"], seen_items="keep"
     )
     rows, summary = batch(ingest, model, config, tmp_path)
     engine = engine_of(model, config, "fp32", "cpu")
@@ -77,14 +83,14 @@ def test_only_items_in_stock_and_of_the_categories_come_out_and_short_lists_are_
 def test_a_recent_purchase_never_comes_back_and_an_old_one_may(model, ingest, tmp_path):
     config = RecommendConfig(k=30, beam_width=30, seen_items="keep", not_bought_days=5)
     rows, _ = batch(ingest, model, config, tmp_path)
-    assert set(rows["u3"]["items"]) == {f"i{n}" for n in range(29)}
-    assert {user for user, row in rows.items() if "i29" not in row["items"]} == {"u3"}
-    assert "i0" in rows["u4"]["items"]
+    assert set(rows["u3"]["items"]) == {_item(n) for n in range(29)}
+    assert {user for user, row in rows.items() if _item(29) not in row["items"]} == {"u3"}
+    assert _item(0) in rows["u4"]["items"]
 
 
 def test_a_user_for_whom_nothing_is_left_gets_an_empty_list(model, ingest, tmp_path):
-    rows, summary = batch(ingest, model, RecommendConfig(k=2, beam_width=6, in_stock=["i29"]), tmp_path)
-    assert {user: (row["items"], row["source"]) for user, row in rows.items() if row["items"] != ["i29"]} == {
+    rows, summary = batch(ingest, model, RecommendConfig(k=2, beam_width=6, in_stock=[_item(29)]), tmp_path)
+    assert {user: (row["items"], row["source"]) for user, row in rows.items() if row["items"] != [_item(29)]} == {
         "u3": ([], "none")
     }
     assert (summary["by_model"], summary["by_popularity"], summary["users"]) == (8, 1, 10)
@@ -154,7 +160,7 @@ def test_a_model_is_loaded_once_for_all_shards_of_a_process(model, ingest, tmp_p
 
 
 def test_no_active_user_at_all_is_an_error_that_says_so(model, tmp_path):
-    write_events(tmp_path, [("a", "i0", 0, "click"), ("b", "i1", 90, "click")])
+    write_events(tmp_path, [("a", _item(0), 0, "click"), ("b", _item(1), 90, "click")])
     file = tmp_path / "users.txt"
     file.write_text("a\n")
     with pytest.raises(DataError, match=r"recommend\.active_days: no user has an event in these days"):

@@ -1,12 +1,15 @@
 """The page and its routes: files, titles, categories, histories, models, why."""
 
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 
 import pytest
 from starlette.testclient import TestClient
 
 from tasks.api.app import build_app
+from tasks.api.page import MAX_WHYS
 from tests.support.api_tiny import Shelf, api_client, api_engine, api_service
 from tests.support.pages import outside_addresses
 
@@ -31,9 +34,10 @@ def test_the_page_needs_no_token_and_what_it_shows_does(tmp_path):
     with TestClient(build_app(api_service(tmp_path))) as stranger:
         assert stranger.get("/").status_code == 200
         assert stranger.get("/static/page.js").status_code == 200
-        for path in ("/v1/items?q=thing", "/v1/categories", "/v1/history?user_id=u", "/v1/models"):
+        for path in ("/v1/items?q=thing", "/v1/categories", "/v1/models"):
             assert stranger.get(path).status_code == 401
         assert stranger.post("/v1/why", json={"item_id": "i1", "history": []}).status_code == 401
+        assert stranger.post("/v1/history", json={"user_id": "u"}).status_code == 401
 
 
 def test_the_page_may_load_nothing_from_elsewhere_and_run_no_script_of_a_text(client):
@@ -104,10 +108,10 @@ def test_the_history_of_a_customer_is_what_was_sent(client):
         for i, item in enumerate(["i3", "gone", "i5"])
     ]
     assert client.post("/v1/events", json={"events": sent}).status_code == 200
-    history = client.get("/v1/history", params={"user_id": "ann"}).json()
+    history = client.post("/v1/history", json={"user_id": "ann"}).json()
     assert history["history"] == ["i3", "gone", "i5"]
     assert [item["item_id"] for item in history["items"]] == ["i3", "i5"]
-    assert client.get("/v1/history", params={"user_id": "nobody"}).json()["items"] == []
+    assert client.post("/v1/history", json={"user_id": "nobody"}).json()["items"] == []
 
 
 def test_the_models_that_answer_are_named(client, alone):
@@ -179,3 +183,32 @@ def test_why_takes_a_customer_and_an_empty_history(client):
 def test_a_question_why_that_is_none_is_refused(client, body, status, detail):
     answer = client.post("/v1/why", json=body)
     assert (answer.status_code, detail in answer.json()["detail"]) == (status, True), answer.text
+
+
+def test_explanations_that_wait_are_bounded_and_lists_go_on(tmp_path):
+    service = api_service(tmp_path)
+    with api_client(service) as client, ThreadPoolExecutor(MAX_WHYS) as threads:
+        client.post("/v1/why", json=(asked := {"history": ["i1"], "item_id": "i2"}))
+        searching, go_on, one_waits = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+        def hold_the_search() -> None:
+            searching.set()
+            go_on.wait(60)
+
+        whole = service.beside_the_search
+
+        def noticed(*arguments):
+            one_waits.release()
+            return whole(*arguments)
+
+        service.beside_the_search = noticed
+        service._search.submit(hold_the_search)
+        searching.wait(60)
+        waiting = [threads.submit(client.post, "/v1/why", json=asked) for _ in range(MAX_WHYS)]
+        for _ in range(MAX_WHYS):
+            assert one_waits.acquire(timeout=60)
+        refused = client.post("/v1/why", json=asked)
+        go_on.set()
+        assert (refused.status_code, refused.json()["error"]) == (503, "queue_full")
+        assert {answer.result().status_code for answer in waiting} == {200}
+        assert client.post("/v1/why", json=asked).status_code == 200
