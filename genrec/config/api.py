@@ -39,7 +39,7 @@ class ApiConfig(Section):
     )
     log_histories: bool = knob(False, "Write customers' histories and what they were shown into the log.")
     min_replicas: int = knob(1, "Ray Serve: replicas at least.", ge=1)
-    max_replicas: int = knob(1, "Ray Serve: replicas at most; more than min_replicas scales by load.", ge=1)
+    max_replicas: int = knob(2, "Ray Serve: replicas at most; more than min_replicas scales by load.", ge=1)
     target_requests: int = knob(
         32, "Ray Serve: requests in progress a replica that the number of replicas is chosen for.", ge=1
     )
