@@ -121,13 +121,14 @@ def soak(sides: Sides, server: Server, rate: float, seconds: float) -> Run:
 
 
 def cold_starts(sides: Sides, number: int) -> Run:
-    """Seconds from the start of a process to its first list: the endpoint, and `Recommender.load` in Python."""
-    endpoint, in_python = [], []
+    """Seconds from the start of a process to its first list: the endpoint, also in CPU time, and `Recommender.load`."""
+    endpoint, cpu, in_python = [], [], []
     for _ in range(number):
-        with sides.endpoint() as (_server, seconds):
+        with sides.endpoint() as (server, seconds):
             endpoint.append(seconds)
+            cpu.append(server.cpu_s())
         in_python.append(sides.start_in_python())
-    return {"endpoint_s": endpoint, "python_s": in_python}
+    return {"endpoint_s": endpoint, "endpoint_cpu_s": cpu, "python_s": in_python}
 
 
 def measure(sides: Sides, arguments: argparse.Namespace) -> Run:
