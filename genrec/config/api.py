@@ -24,7 +24,7 @@ class ApiConfig(Section):
         "Ray Serve deployment, with replicas that are started again when they die; infra/ has it for a cluster.",
     )
     num_threads: int = knob(1, "Threads of torch in the search of a process; HTTP wants a core besides.", ge=1)
-    max_batch: int = knob(64, "Requests that are searched together at most.", ge=1, le=4096)
+    max_batch: int = knob(256, "Requests that are searched together at most.", ge=1, le=4096)
     batch_wait_ms: float = knob(
         2.0, "How long the first request of a batch waits for others while nothing is searched.", ge=0, le=1000
     )
