@@ -20,6 +20,7 @@ from flows.session import (
     print_report,
     run_flow,
     run_recommend,
+    settings_alone,
     short_errors,
 )
 from flows.stores import named
@@ -242,7 +243,7 @@ def api(
     with short_errors(debug):
         from flows.api import start
 
-        start(out, checked_config(config or [], overrides, store), name, export, port, beside)
+        start(out, settings_alone(config or [], overrides, store), name, export, port, beside)
 
 
 @app.command()

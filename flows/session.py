@@ -29,10 +29,18 @@ def checked_config(files: list[Path], overrides: list[str] | None, store: str | 
 
     Raises GenrecError naming the wrong setting, or the store, file or folder that is not there or cannot be used.
     """
-    extra = [f"store={json.dumps(store)}"] if store else []
-    config = load_config(files, [*(overrides or []), *extra], early=check_outside)
+    config = load_config(files, _with_store(overrides, store), early=check_outside)
     check_models(config)  # those that are the default of a variant
     return config
+
+
+def settings_alone(files: list[Path], overrides: list[str] | None, store: str | None) -> Config:
+    """The config of files and `--set` values, with `--store` on top; data and models that it names may be gone."""
+    return load_config(files, _with_store(overrides, store))
+
+
+def _with_store(overrides: list[str] | None, store: str | None) -> list[str]:
+    return [*(overrides or []), *([f"store={json.dumps(store)}"] if store else [])]
 
 
 def claimed_run_id(name: str, store: str) -> str:

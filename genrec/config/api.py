@@ -24,7 +24,7 @@ class ApiConfig(Section):
         "Ray Serve deployment, with replicas that are started again when they die; infra/ has it for a cluster.",
     )
     num_threads: int = knob(1, "Threads of torch in the search of a process; HTTP wants a core besides.", ge=1)
-    max_batch: int = knob(64, "Requests that are searched together at most.", ge=1, le=4096)
+    max_batch: int = knob(256, "Requests that are searched together at most.", ge=1, le=4096)
     batch_wait_ms: float = knob(
         2.0, "How long the first request of a batch waits for others while nothing is searched.", ge=0, le=1000
     )
@@ -39,7 +39,7 @@ class ApiConfig(Section):
     )
     log_histories: bool = knob(False, "Write customers' histories and what they were shown into the log.")
     min_replicas: int = knob(1, "Ray Serve: replicas at least.", ge=1)
-    max_replicas: int = knob(1, "Ray Serve: replicas at most; more than min_replicas scales by load.", ge=1)
+    max_replicas: int = knob(2, "Ray Serve: replicas at most; more than min_replicas scales by load.", ge=1)
     target_requests: int = knob(
         32, "Ray Serve: requests in progress a replica that the number of replicas is chosen for.", ge=1
     )

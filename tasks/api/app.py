@@ -15,6 +15,7 @@ from genrec.errors import DataError
 from genrec.event_log import BadEvent, Event, EventConflict, EventLogError
 from genrec.serve.query import Filter, Query
 from tasks.api.bodies import CatalogueBody, EventsBody, RecommendBody, parsed, within
+from tasks.api.direct import answer_directly
 from tasks.api.errors import ApiError, request_id
 from tasks.api.guard import Guard
 from tasks.api.journal import Change
@@ -41,6 +42,7 @@ def build_app(service: Service) -> FastAPI:
     )
     _add_error_handlers(app, service)
     _add_routes(app, service)
+    answer_directly(app, "/v1/recommend")
     add_page(app, service)
     with_schemas(app)
     return app

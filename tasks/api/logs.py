@@ -19,7 +19,10 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "message": redact(record.getMessage())}
+        message = record.getMessage()
+        if record.levelno > logging.INFO:  # the others have no text from elsewhere, and there is one a request
+            message = redact(message)
+        line: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "message": message}
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = redact(self.formatException(record.exc_info))

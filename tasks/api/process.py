@@ -1,7 +1,7 @@
 """The endpoint as one process: HTTP by uvicorn, batching and search beside it, until Ctrl-C.
 
-Measured on two cores, this answers more than twice the requests of the same application behind Ray Serve's proxy, which
-takes a core of its own (docs/serving.md).
+CPU time of a request of the shop's model, 64 at a time on two cores: 1.05 ms here, 0.8 of them the bare search; 8.8 ms behind
+Ray Serve (its proxy 2.8, its controller 1.9, the replica 4.0, whose batches are smaller). So one machine does without it.
 """
 
 from __future__ import annotations

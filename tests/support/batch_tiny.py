@@ -21,7 +21,11 @@ Event = tuple[str, str, int, str]  # user, item, day, type
 
 
 def write_model(folder: Path) -> Model:
+    """The tiny model; item n of its catalogue is called i<n>."""
     files = write_files(folder)
+    catalogue = tables.CATALOGUE_FILE.read(files.catalogue.parent)
+    names = pa.array([f"i{item}" for item in range(len(catalogue))])
+    tables.CATALOGUE_FILE.write(catalogue.set_column(1, "item_id", names), files.catalogue.parent)
     return Model(files.model_key, files.catalogue.parent, files.embed, files.sids, files.base, files.model)
 
 

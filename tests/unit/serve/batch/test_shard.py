@@ -13,12 +13,11 @@ from genrec.serve.batch.shard import engine_of, finished
 from genrec.serve.query import Query
 from genrec.tables import RECOMMENDATIONS_FILE
 from tests.support.batch_tiny import batch, plan_of, rows_of, search, write_events, write_model
-from tests.support.serve_tiny import ITEM_IDS, NUM_ITEMS
 
 
 def _item(number: int) -> str:
-    """An id of the catalogue, or one that it does not know."""
-    return ITEM_IDS[number] if number < NUM_ITEMS else f"unknown-{number}"
+    """An id: one that the catalogue does not know from 30 on."""
+    return f"i{number}"
 
 
 @pytest.fixture(scope="module")

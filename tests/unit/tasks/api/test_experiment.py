@@ -3,7 +3,7 @@
 import pytest
 
 from genrec.serve.experiment import CANDIDATE, CONTROL, INTERLEAVED, Experiment, ImpressionLog
-from genrec.serve.experiment.impressions import read_impressions
+from genrec.serve.experiment.days import read_impressions
 from genrec.serve.query import Query
 from tasks.api.service import Trial
 from tests.support.api_tiny import Shelf, api_client, api_engine, api_service
