@@ -42,6 +42,7 @@ class Database:
         if self.is_sqlite:
             self._check_file(create)
         self.engine = self._engine()
+        self._file: tuple[int, int] | None = None  # device and number of the SQLite file, once it has been used
 
     def _check_file(self, create: bool) -> None:
         path = Path(self.name)
@@ -108,6 +109,7 @@ class Database:
         """A transaction that sees one state of the log."""
         with self._errors_by_cause(), self.engine.connect() as connection, connection.begin():
             yield connection
+            self._file = self._file or self._identity()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -117,7 +119,26 @@ class Database:
             with connection.begin():
                 if not self.is_sqlite:
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITERS_LOCK})")
+                self._check_still_there()
                 yield connection
+
+    def _check_still_there(self) -> None:
+        """SQLite writes on to a file that was removed, and what it acknowledges then would be gone with this process."""
+        found = self._identity()
+        if self._file is not None and found != self._file:
+            raise LogUnavailable(
+                f"event log {self.name}: the file was removed or replaced while it was in use; nothing was stored. Put it "
+                "back, or start again what writes it"
+            )
+        self._file = found
+
+    def _identity(self) -> tuple[int, int] | None:
+        """None for Postgres, and for a file that is not there."""
+        try:
+            found = Path(self.name).stat() if self.is_sqlite else None
+        except OSError:
+            return None
+        return None if found is None else (found.st_dev, found.st_ino)
 
     @contextlib.contextmanager
     def _errors_by_cause(self) -> Iterator[None]:

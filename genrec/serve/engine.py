@@ -21,6 +21,7 @@ from genrec.model.more_items import with_more_items
 from genrec.model.policy import Policy
 from genrec.search.decode import StepScores, rank_users
 from genrec.search.restriction import Allowed, Subset
+from genrec.search.trie import Trie
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.query import Answer, Filter, Query, Recommended
 
@@ -59,7 +60,9 @@ class Engine:
             with policy.inference():
                 scores = policy.step_scores()
         self.scores = scores
-        self._in_categories = functools.lru_cache(_CATEGORY_SETS)(self._subset_of_categories)
+        # A cache of a method of this engine would hold the engine, which then would outlive its last user.
+        subset = functools.partial(_subset_of_categories, catalogue, self._trie)
+        self._in_categories = functools.lru_cache(_CATEGORY_SETS)(subset)
 
     def with_catalogue(self, catalogue: Catalogue) -> "Engine":
         """The same model over a later snapshot of its catalogue: `Catalogue.with_stock`, or `with_items`, whose new items
@@ -148,11 +151,6 @@ class Engine:
             return self._in_categories(one.categories)
         return self._trie.subset(one.allowed)
 
-    def _subset_of_categories(self, categories: frozenset[str]) -> Subset:
-        items = self.catalogue.allowed(Filter(categories=categories))
-        assert items is not None
-        return self._trie.subset(items)
-
     def _answered(self, one: "_Asked", items: NDArray[np.int64], scores: NDArray[np.float32]) -> Answer:
         found = items[: one.k] >= 0
         listed = self._listed(items[: one.k][found], scores[: one.k][found])
@@ -181,6 +179,12 @@ class Engine:
             Recommended(catalogue.item_ids[item], catalogue.titles[item], score, tuple(sid))
             for item, score, sid in zip(items.tolist(), scores.tolist(), sids, strict=True)
         ]
+
+
+def _subset_of_categories(catalogue: Catalogue, trie: Trie, categories: frozenset[str]) -> Subset:
+    items = catalogue.allowed(Filter(categories=categories))
+    assert items is not None
+    return trie.subset(items)
 
 
 class _Asked:

@@ -52,6 +52,7 @@ class Batcher(Generic[_In, _Out]):
         self._search, self._thread, self._seen = search, thread, seen
         self._max_batch, self._wait_s, self._max_queue, self._deadline_s = max_batch, wait_s, max_queue, deadline_s
         self._queue: deque[_Waiting[_In, _Out]] = deque()
+        self._in_search: list[_Waiting[_In, _Out]] = []
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -60,13 +61,11 @@ class Batcher(Generic[_In, _Out]):
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def stop(self) -> None:
-        """Answer what waits with 503, and end."""
+        """Answer what waits, and what is being searched, with 503, and end."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for waiting in self._queue:
-            if not waiting.answer.done():
-                waiting.answer.set_exception(ApiError(503, "stopping", "the endpoint is stopping", 1))
+        _fail([*self._in_search, *self._queue], ApiError(503, "stopping", "the endpoint is stopping", 1))
         self._queue.clear()
 
     def __len__(self) -> int:
@@ -93,28 +92,32 @@ class Batcher(Generic[_In, _Out]):
             answer.set_exception(ApiError(504, "deadline", problem, 1))
 
     async def _work(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
             if self._wait_s and len(self._queue) < self._max_batch:
                 await asyncio.sleep(self._wait_s)
-            batch = self._next()
-            while batch:
-                started = time.monotonic()
-                try:
-                    answers = await loop.run_in_executor(self._thread, self._search, [w.job for w in batch])
-                except asyncio.CancelledError:
-                    _fail(batch, ApiError(503, "stopping", "the endpoint is stopping", 1))
-                    raise
-                except Exception as error:
-                    _fail(batch, error)
-                else:
-                    for waiting, answer in zip(batch, answers, strict=True):
-                        if not waiting.answer.done():
-                            waiting.answer.set_result(answer)
+            while batch := self._next():
+                started, self._in_search = time.monotonic(), batch
+                await self._answer_all(batch)
+                self._in_search = []
                 self._seen(len(batch), [started - w.since for w in batch])
-                batch = self._next()
             self._arrived.clear()
+
+    async def _answer_all(self, batch: list[_Waiting[_In, _Out]]) -> None:
+        """Search a batch; where that fails, each of its jobs alone: what is wrong with one fails no other."""
+        loop = asyncio.get_running_loop()
+        try:
+            answers = await loop.run_in_executor(self._thread, self._search, [w.job for w in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+            else:
+                for waiting in batch:
+                    await self._answer_all([waiting])
+        else:
+            for waiting, answer in zip(batch, answers, strict=True):
+                if not waiting.answer.done():
+                    waiting.answer.set_result(answer)
 
     def _next(self) -> list[_Waiting[_In, _Out]]:
         """The next batch; what nobody waits for any more (a deadline, a client that left) is dropped."""

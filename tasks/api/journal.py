@@ -43,12 +43,15 @@ class Journal:
         with database.writing() as connection:
             _METADATA.create_all(connection)
 
-    def append(self, change: Change) -> int:
-        """Keep a change; its number. It is on the disk when this returns."""
+    def append(self, change: Change) -> tuple[int, int]:
+        """Keep a change; the number of the change before it (0: there is none), and its own. It is on the disk when this
+        returns.
+        """
         text = orjson.dumps({"stock": change.stock, "items": change.items}).decode()
         with self._database.writing() as connection:
+            before = connection.execute(sa.select(sa.func.max(_CHANGES.c.number))).scalar() or 0
             insert = sa.insert(_CHANGES).values(change=text).returning(_CHANGES.c.number)
-            return connection.execute(insert).scalar_one()
+            return before, connection.execute(insert).scalar_one()
 
     def after(self, number: int) -> tuple[int, Change]:
         """The changes after a number as one, and the number of the last of them."""
@@ -63,10 +66,14 @@ class Journal:
 
 
 def merged(changes: Iterable[dict[str, Any]]) -> Change:
-    """Changes in a row as one: the last word on an item's stock, the first text of a new item."""
+    """Changes in a row as one: the last word on an item's stock, the first text of a new item.
+
+    New items stay in the order in which they came in, for the semantic id of one depends on those before it.
+    """
     stock: dict[str, bool] = {}
     items: dict[str, dict[str, Any]] = {}
     for change in changes:
         stock |= change["stock"]
-        items = {**{item["item_id"]: item for item in change["items"]}, **items}
+        for item in change["items"]:
+            items.setdefault(item["item_id"], item)
     return Change(stock, list(items.values()))

@@ -100,12 +100,17 @@ class Live:
         self._catch_up()
         known = [item["item_id"] for item in change.items if self._knows(item["item_id"])]
         new = [item for item in change.items if item["item_id"] not in known]
+        # A new item comes in in stock, whatever was said of its id while it was not there.
+        kept = Change({item["item_id"]: True for item in new} | change.stock, new)
         try:
-            engine = self._changed(Change(change.stock, new))
+            engine = self._changed(kept)
         except GenrecError as error:
             raise ApiError(422, "invalid", str(error)) from None
-        number = self._journal.append(Change(change.stock, new))
-        self.snapshot = dataclasses.replace(self.snapshot, engine=engine, change=number)
+        before, number = self._journal.append(kept)
+        if before == self.snapshot.change:
+            self.snapshot = dataclasses.replace(self.snapshot, engine=engine, change=number)
+        else:  # another endpoint kept one since: both, in their order
+            self._catch_up()
         unknown = [item_id for item_id in change.stock if not self._knows(item_id)]
         return {"added": [item["item_id"] for item in new], "known": known, "unknown": unknown, "change": number}
 
@@ -133,7 +138,7 @@ class Live:
         """The model of the source with all changes of the catalogue, after a first search (it allocates and compiles)."""
         loaded = self._source.load()
         number, change = self._journal.after(0)
-        engine = changed(loaded.engine, change, loaded.new_ids)
+        engine = _taken_over(loaded, loaded.engine, change)
         warm(engine)
         return Snapshot(loaded, engine, number, time.time())
 
@@ -141,7 +146,7 @@ class Live:
         """Take over what other endpoints of the same database kept."""
         number, change = self._journal.after(self.snapshot.change)
         if number != self.snapshot.change:
-            engine = self._changed(change)
+            engine = _taken_over(self.snapshot.loaded, self.snapshot.engine, change)
             self.snapshot = dataclasses.replace(self.snapshot, engine=engine, change=number)
 
     def _changed(self, change: Change) -> Any:
@@ -169,6 +174,37 @@ def changed(engine: Any, change: Change, new_ids: NewItemIds) -> Any:
     if stock:
         catalogue = catalogue.with_stock(stock)
     return engine if catalogue is engine.catalogue else engine.with_catalogue(catalogue)
+
+
+def _taken_over(loaded: Loaded, engine: Any, change: Change) -> Any:
+    """`changed` by a change that was kept; new items that this model cannot take are left out, and the log names them.
+
+    They came in while another model answered: their vectors may be of its encoder, or this one's encoder may need a vector.
+    Such an item waits for a model that knows it; refused as a whole, it would keep every later model out of service.
+    """
+    try:
+        return changed(engine, change, loaded.new_ids)
+    except GenrecError:
+        new = [NewItem(**item) for item in change.items if engine.catalogue.index(item["item_id"]) is None]
+        refused = _refused(new, loaded.new_ids, engine.catalogue.sids)
+    for item_id, why in refused.items():
+        log(logging.ERROR, f"new item {item_id!r} is left out, {loaded.where} cannot take it: {why}")
+    possible = [item for item in change.items if item["item_id"] not in refused]
+    return changed(engine, Change(change.stock, possible), loaded.new_ids)
+
+
+def _refused(items: Sequence[NewItem], new_ids: NewItemIds, taken: Any) -> dict[str, str]:
+    """Ids of those of the items that get no semantic id, and why; halving finds a few among many quickly."""
+    if not items:
+        return {}
+    try:
+        new_ids.give(items, taken)
+    except GenrecError as error:
+        if len(items) == 1:
+            return {items[0].item_id: str(error)}
+        half = len(items) // 2
+        return _refused(items[:half], new_ids, taken) | _refused(items[half:], new_ids, taken)
+    return {}
 
 
 def warm(engine: Any, sizes: Sequence[int] = (1, 8)) -> None:

@@ -101,13 +101,14 @@ const nameOfModel = (list) => models.find((one) => one.model === list.model).nam
 
 function heading(list) {
   if (isTwo) return list.model === "service" ? "The endpoint’s model" : "The model beside it";
-  return list.customer ? `For customer ${list.customer}` : "For this basket";
+  if (list.customer) return `For customer ${list.customer}`;
+  return list.asked.history.length ? "For this basket" : "Popular products";
 }
 
 function note(list) {
   const unknown = list.unknown.length ? ` ${counted(list.unknown.length, "product")} of the history not in the catalogue.` : "";
   if (list.source === "model") return `Score: log-probability. Bars count from an even choice among all products.${unknown}`;
-  if (list.source === "popular") return `The most popular products: there is no history to go by.${unknown}`;
+  if (list.source === "popular") return `The most popular products come first: there is no history to go by.${unknown}`;
   return `Nothing may come out.${unknown}`;
 }
 

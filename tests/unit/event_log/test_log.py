@@ -247,3 +247,20 @@ def test_threads_that_append_at_once_lose_and_double_nothing(path):
 
 def test_the_log_of_a_store_lies_in_it(tmp_path):
     assert log_of_store(tmp_path).parent.parent == tmp_path
+
+
+@pytest.mark.parametrize("was_written", [True, False])
+def test_nothing_is_acknowledged_that_goes_to_a_removed_file(tmp_path, was_written):
+    place, aside = tmp_path / "events.sqlite", tmp_path / "aside"
+    with open_log(place) as log:
+        log.append([Event("u", "i", "click")])
+    with open_log(place) as log:
+        if was_written:
+            log.append([Event("u", "i", "click")])
+        place.rename(aside)
+        with pytest.raises(LogUnavailable, match="removed or replaced while it was in use; nothing was stored"):
+            log.append([Event("u", "j", "click")])
+        aside.rename(place)  # over an empty one that SQLite may have made
+        log.append([Event("u", "k", "click")])
+    with open_log(place) as log:
+        assert [event.item_id for event in log.history("u")] == ["i"] * (1 + was_written) + ["k"]

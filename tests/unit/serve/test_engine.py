@@ -1,6 +1,8 @@
 """Promises of the engine: lists of the evaluation, restrictions kept whatever is asked, no error for being new."""
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -167,3 +169,16 @@ def test_a_catalogue_of_other_items_is_refused():
     other.sids = other.sids[::-1].copy()
     with pytest.raises(DataError, match="no later snapshot"):
         ENGINE.with_catalogue(other)
+
+
+def test_an_engine_is_gone_with_its_last_user():
+    # A cycle would need the garbage collector, which never looks at what was there before gc.freeze.
+    engine = ENGINE.with_catalogue(ENGINE.catalogue.with_stock({ENGINE.catalogue.item_ids[0]: False}))
+    engine.answer([Query([ENGINE.catalogue.item_ids[1]], allow=Filter(categories=set(ENGINE.catalogue.categories[1])))])
+    gone = weakref.ref(engine)
+    gc.disable()
+    try:
+        del engine
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -119,11 +119,18 @@ def test_a_request_whose_client_left_is_not_searched():
     run(test)
 
 
-def test_a_batch_that_fails_fails_alone():
+def test_a_job_that_cannot_be_searched_fails_alone():
     async def test(batcher, search):
+        search.go.clear()
+        first = asyncio.create_task(batcher.answer(0))
+        await until_searching(search)
+        bad, good = asyncio.create_task(batcher.answer(-1)), asyncio.create_task(batcher.answer(5))
+        await asyncio.sleep(0)
+        search.go.set()
         with pytest.raises(ValueError, match="bad batch"):
-            await batcher.answer(-1)
-        assert await batcher.answer(5) == 5
+            await bad
+        assert [await first, await good, await batcher.answer(6)] == [0, 5, 6]
+        assert search.batches == [[0], [-1, 5], [-1], [5], [6]]
 
     run(test)
 

@@ -28,7 +28,9 @@ def come_back_in_order(place: str) -> None:
     journal = Journal(Database(place, True, 1.0))
     assert journal.after(0) == (0, Change({}, []))
     new = {"item_id": "n", "title": "New", "description": "", "brand": "", "categories": ["Mugs"]}
-    numbers = [journal.append(Change({"a": False}, [])), journal.append(Change({"a": True, "b": False}, [new]))]
+    before, first = journal.append(Change({"a": False}, []))
+    numbers = [first, journal.append(Change({"a": True, "b": False}, [new]))[1]]
+    assert (before, numbers[0] < numbers[1]) == (0, True)
     journal.close()
     reopened = Journal(Database(place, True, 1.0))
     assert reopened.after(0) == (numbers[1], Change({"a": True, "b": False}, [new]))
@@ -44,7 +46,7 @@ def test_a_database_that_another_holds_is_said_to_be_busy(tmp_path):
     other = Database(place, True, 0.05)
     with other.writing(), pytest.raises(LogBusy):
         journal.append(Change({"a": False}, []))
-    assert journal.append(Change({"a": False}, [])) == 1
+    assert journal.append(Change({"a": False}, [])) == (0, 1)
     journal.close()
     other.engine.dispose()
 
@@ -54,3 +56,8 @@ def test_changes_taken_in_two_steps_are_those_taken_at_once(every, cut):
     whole = merged(every)
     steps = [merged(every[:cut])._asdict(), merged(every[cut:])._asdict()]
     assert merged(steps) == whole
+
+
+def test_new_items_stay_in_the_order_in_which_they_came_in():
+    every = [{"stock": {}, "items": [{"item_id": i, "title": i}]} for i in "cab"]
+    assert [item["item_id"] for item in merged(every).items] == ["c", "a", "b"]

@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from genrec.errors import GenrecError
+from genrec.errors import DataError, GenrecError
 from genrec.serve.query import Answer, Query, Recommended
 from tasks.api.journal import Change
-from tests.support.api_tiny import Shelf, api_catalogue, api_client, api_engine, api_service
+from tests.support.api_tiny import FreeIds, Shelf, api_catalogue, api_client, api_engine, api_service
 
 
 class Scripted:
@@ -118,8 +118,8 @@ def test_what_is_out_of_stock_is_not_recommended_also_after_a_restart_and_by_ano
         assert first[0] in popular(client)
 
 
-def popular(client) -> list[str]:
-    answer = client.post("/v1/recommend", json={"history": [], "k": 40})
+def popular(client, k: int = 40) -> list[str]:
+    answer = client.post("/v1/recommend", json={"history": [], "k": k})
     return [item["item_id"] for item in answer.json()["items"]]
 
 
@@ -141,6 +141,17 @@ def test_a_new_item_is_recommendable_at_once_and_after_a_restart(tmp_path):
         assert item == answer["items"][0]
 
 
+def test_a_new_item_is_in_stock_whatever_was_said_of_its_id_before_also_after_a_restart(tmp_path):
+    with api_client(api_service(tmp_path, reload_every_s=3600)) as client:
+        client.post("/v1/catalogue", json={"stock": {"new": False}})
+        client.post("/v1/catalogue", json={"items": [{"item_id": "new", "title": "New"}]})
+        assert "new" in popular(client, 41)
+    with api_client(api_service(tmp_path, reload_every_s=3600)) as client:
+        assert "new" in popular(client, 41)
+        client.post("/v1/catalogue", json={"stock": {"new": False}, "items": [{"item_id": "new", "title": "Again"}]})
+        assert "new" not in popular(client, 41)
+
+
 def test_a_new_item_that_gets_no_id_is_refused_and_the_whole_change_with_it(tmp_path):
     body = {"items": [{"item_id": "new", "title": "impossible"}], "stock": {"i0": False}}
     with api_client(api_service(tmp_path, reload_every_s=3600)) as client:
@@ -158,13 +169,53 @@ def test_a_change_that_another_endpoint_of_the_database_kept_is_taken_over(tmp_p
         assert "i0" not in popular(there)
 
 
+def test_changes_that_two_endpoints_keep_at_the_same_time_reach_both(tmp_path, monkeypatch):
+    one, other = api_service(tmp_path, reload_every_s=3600), api_service(tmp_path, reload_every_s=3600)
+    with api_client(one) as here, api_client(other) as there:
+        keep = one._journal.append
+
+        def keep_after_the_other(change: Change) -> tuple[int, int]:
+            there.post("/v1/catalogue", json={"stock": {"i1": False}})
+            return keep(change)
+
+        monkeypatch.setattr(one._journal, "append", keep_after_the_other)
+        assert here.post("/v1/catalogue", json={"stock": {"i0": False}}).json()["change"] == 2
+        other.live.refresh()
+        for client in (here, there):
+            assert not {"i0", "i1"} & set(popular(client))
+
+
+class WithVector:
+    """Ids as the tests' source gives them, but only for items that bring a vector."""
+
+    def give(self, items, taken):
+        if any(item.vector is None for item in items):
+            raise DataError("an item has no vector")
+        return FreeIds().give(items, taken)
+
+
+def test_items_that_another_model_cannot_take_do_not_keep_it_out_of_service(tmp_path, caplog, monkeypatch):
+    source = Shelf()
+    items = [{"item_id": f"new{n}", "title": "New"} | ({} if n == 2 else {"vector": [1.0]}) for n in range(5)]
+    with api_client(api_service(tmp_path, source, reload_every_s=3600)) as client:
+        client.post("/v1/catalogue", json={"items": items, "stock": {"i0": False}})
+        source.engines[1], source.in_service = api_engine("model-b", seed=1), 1
+        monkeypatch.setattr("tests.support.api_tiny.FreeIds", WithVector)
+        with caplog.at_level(logging.ERROR, "genrec.api"):
+            client.app.state.service.live.refresh()
+        health = client.get("/health").json()
+        assert (health["model_key"], health["items"], health["problem"]) == ("model-b", 44, "")
+        assert "new item 'new2' is left out, version 1 cannot take it: an item has no vector" in caplog.text
+        assert "i0" not in popular(client)
+
+
 def test_a_change_that_cannot_be_kept_changes_nothing(tmp_path, monkeypatch):
     from genrec.event_log import LogFull
 
     service = api_service(tmp_path, reload_every_s=3600)
     with api_client(service) as client:
 
-        def full(change: Change) -> int:
+        def full(change: Change) -> tuple[int, int]:
             raise LogFull("the disk is full; nothing was stored")
 
         monkeypatch.setattr(service._journal, "append", full)
