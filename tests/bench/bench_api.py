@@ -170,7 +170,7 @@ def main() -> None:
     parser.add_argument("--model", help="store with a trained model, or an exported folder")
     parser.add_argument("--items", type=int, default=800, help="of the random model")
     parser.add_argument("--histories", type=int, default=1024)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64, 128, 256])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 64, 256, 512])
     parser.add_argument("--peer-clients", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement in closed loop")
