@@ -175,10 +175,10 @@ def open_loop(load: Load, rate: float, seed: int) -> None:
     for due in arrivals(rate, time.perf_counter(), load.end, seed):
         while time.perf_counter() < due:
             load.collect(due)
-        if load.num_busy >= _MOST_CONNECTIONS:
-            raise RuntimeError(
-                f"{_MOST_CONNECTIONS} requests wait for their answer: the rate is above what can be done"
-            )
+        while load.num_busy >= _MOST_CONNECTIONS:  # what has no connection goes on waiting since it was due
+            if time.perf_counter() > load.end + _PATIENCE_S:
+                return
+            load.collect(load.end + _PATIENCE_S)
         load.send(due)
 
 
