@@ -23,4 +23,6 @@ class Direct(Route):
 def answer_directly(app: FastAPI, path: str) -> None:
     """Answer the route of a path, which takes the request alone and returns a response, directly."""
     [route] = [route for route in app.router.routes if isinstance(route, APIRoute) and route.path == path]
-    app.router.routes.insert(0, Direct(path, route.endpoint, methods=sorted(route.methods or ()), include_in_schema=False))
+    app.router.routes.insert(
+        0, Direct(path, route.endpoint, methods=sorted(route.methods or ()), include_in_schema=False)
+    )
