@@ -144,12 +144,18 @@ class Service:
         return {SERVICE: self.live} | ({} if self.beside is None else {BESIDE: self.beside})
 
     async def history_of(self, user_id: str) -> list[str]:
-        """Item ids of a user, oldest first: of the data that the model was trained on, and of the event log."""
-        logged = await self._in(self._database, self._events.history, user_id)
-        loaded = self.live.snapshot.loaded
-        kept = loaded.kept_events
-        seen = [Seen(e.timestamp, e.item_id) for e in logged if kept is None or e.event in kept]
-        return together(loaded.histories(user_id), seen)[-self.config.max_history :]
+        """Item ids of a user, oldest first: of the data that the model was trained on, and of the event log.
+
+        Raises what `EventLog.history` raises, and ApiError 504 where the log takes longer than a request may.
+        """
+        loaded, most = self.live.snapshot.loaded, self.config.max_history
+        try:
+            async with asyncio.timeout(self.config.deadline_ms / 1000):
+                logged = await self._in(self._database, self._events.history, user_id, most, loaded.kept_events)
+        except TimeoutError:
+            problem = f"the event log gave no history within {self.config.deadline_ms / 1000:g} s"
+            raise ApiError(504, "deadline", problem, 1) from None
+        return together(loaded.histories(user_id), [Seen(e.timestamp, e.item_id) for e in logged])[-most:]
 
     async def keep_events(self, events: Sequence[Event]) -> list[Receipt]:
         """Store events; what is returned is durable. Raises what `EventLog.append` raises."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import threading
 
 import pytest
 import sqlalchemy as sa
@@ -92,3 +93,16 @@ def test_a_queue_that_is_full_gets_503_and_the_rest_their_answers(tmp_path, limi
     assert {(a.status_code, a.json()["error"]) for a in refused} <= {(503, "queue_full")}
     assert len(refused) < len(answers)
     assert all(a.headers["retry-after"] == "1" for a in refused)
+
+
+def test_a_log_that_hangs_costs_a_request_its_deadline_and_no_more(tmp_path, monkeypatch):
+    service = api_service(tmp_path, deadline_ms=50)
+    goes_on = threading.Event()
+    monkeypatch.setattr(service._events, "history", lambda *asked: goes_on.wait(60) and [])
+    with api_client(service) as client:
+        try:
+            answer = client.post("/v1/recommend", json={"user_id": "u"})
+        finally:
+            goes_on.set()
+        assert (answer.status_code, answer.json()["error"]) == (504, "deadline")
+        assert "event log" in answer.json()["detail"]
