@@ -26,7 +26,7 @@ class ApiConfig(Section):
     num_threads: int = knob(1, "Threads of torch in the search of a process; HTTP wants a core besides.", ge=1)
     max_batch: int = knob(256, "Requests that are searched together at most.", ge=1, le=4096)
     batch_wait_ms: float = knob(
-        2.0, "How long the first request of a batch waits for others while nothing is searched.", ge=0, le=1000
+        0.0, "How long the first request of a batch waits for others while nothing is searched.", ge=0, le=1000
     )
     max_queue: int = knob(1000, "Requests that may wait for the search; one more gets a 503.", ge=1)
     deadline_ms: float = knob(2000, "A request that is not answered within this gets a 504.", gt=0)

@@ -16,6 +16,7 @@ from tasks.api.app import build_app
 from tasks.api.logs import set_up
 from tasks.api.service import Service
 
+_KEEP_ALIVE_S = 75  # proxies keep an idle connection for a minute: they end it first, and no request meets its end
 _GRACE_S = 10  # for requests that are in progress when the endpoint is stopped
 
 
@@ -34,7 +35,7 @@ def serve(service: Service, host: str, port: int, ready: Callable[[Service], Non
     app = build_app(service)
     config = uvicorn.Config(
         app, host=host, port=port, lifespan="off", access_log=False, log_config=None, server_header=False,
-        timeout_graceful_shutdown=_GRACE_S, ws="none",
+        timeout_keep_alive=_KEEP_ALIVE_S, timeout_graceful_shutdown=_GRACE_S, ws="none",
     )  # fmt: skip
     server = uvicorn.Server(config)
     signal.signal(signal.SIGTERM, _interrupt)  # uvicorn raises the signal again when it has stopped

@@ -110,18 +110,19 @@ class Load:
             return 0
         came = 0
         for number, _ in self._poll.poll(0):
-            connection = self._busy[number]
+            connection = self._busy.get(number)
+            if connection is None:  # the server ends a connection that had nothing to do for long
+                self._drop(next(idle for idle in self._idle if idle.socket.fileno() == number))
+                continue
             status = connection.receive()
             if status is None:
                 continue
             came += 1
             del self._busy[number]
             self._note(connection.since, status)
-            if status:
-                self._idle.append(connection)
-            else:
-                self._poll.unregister(number)
-                connection.socket.close()
+            self._idle.append(connection)
+            if not status:
+                self._drop(connection)
                 self._idle.append(self._opened())
         return came
 
@@ -144,6 +145,11 @@ class Load:
         connection = Connection(self._port)
         self._poll.register(connection.socket, select.EPOLLIN)
         return connection
+
+    def _drop(self, idle: Connection) -> None:
+        self._poll.unregister(idle.socket)
+        idle.socket.close()
+        self._idle.remove(idle)
 
     def _note(self, since: float, status: int) -> None:
         now = time.perf_counter()

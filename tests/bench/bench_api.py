@@ -121,13 +121,14 @@ def soak(sides: Sides, server: Server, rate: float, seconds: float) -> Run:
 
 
 def cold_starts(sides: Sides, number: int) -> Run:
-    """Seconds from the start of a process to its first list: the endpoint, and `Recommender.load` in Python."""
-    endpoint, in_python = [], []
+    """Seconds from the start of a process to its first list: the endpoint, also in CPU time, and `Recommender.load`."""
+    endpoint, cpu, in_python = [], [], []
     for _ in range(number):
-        with sides.endpoint() as (_server, seconds):
+        with sides.endpoint() as (server, seconds):
             endpoint.append(seconds)
+            cpu.append(server.cpu_s())
         in_python.append(sides.start_in_python())
-    return {"endpoint_s": endpoint, "python_s": in_python}
+    return {"endpoint_s": endpoint, "endpoint_cpu_s": cpu, "python_s": in_python}
 
 
 def measure(sides: Sides, arguments: argparse.Namespace) -> Run:
@@ -169,7 +170,7 @@ def main() -> None:
     parser.add_argument("--model", help="store with a trained model, or an exported folder")
     parser.add_argument("--items", type=int, default=800, help="of the random model")
     parser.add_argument("--histories", type=int, default=1024)
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 64, 128, 256])
+    parser.add_argument("--clients", type=int, nargs="+", default=[1, 64, 256, 512])
     parser.add_argument("--peer-clients", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement in closed loop")

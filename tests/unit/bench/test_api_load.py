@@ -13,6 +13,7 @@ class Counted(ThreadingHTTPServer):
     """Answers as told by `reply`, which gets the number of a request; knows how many it had at once at most."""
 
     daemon_threads = True
+    idle_s = None  # a connection without a request for so long is ended
 
     def __init__(self, reply):
         self.reply, self.lock = reply, threading.Lock()
@@ -25,6 +26,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         server = self.server
+        self.connection.settimeout(server.idle_s)
         assert self.headers["Authorization"] == "Bearer secret"
         self.rfile.read(int(self.headers["Content-Length"]))
         with server.lock:
@@ -101,6 +103,21 @@ def test_a_latency_in_open_loop_counts_from_the_moment_the_request_was_due():
         loaded.finish()
         assert server.number == len(loaded.latencies) > 3
     assert min(loaded.latencies) >= 0.1
+    assert not loaded.failures
+
+
+def test_a_connection_that_the_server_ends_while_idle_is_left_without_a_failure():
+    with serving(lambda number: 200) as server:
+        server.idle_s = 0.05
+        loaded = api_load.Load(server.server_port, [api_load.request_bytes("/", {}, "secret")], 0.0, 60.0)
+        loaded.open_up(1)
+        loaded.send()
+        while not loaded.latencies:
+            loaded.collect(loaded.end)
+        assert loaded.collect(loaded.end) == 0  # comes back when the connection is closed
+        loaded.send()
+        loaded.finish()
+    assert len(loaded.latencies) == 2
     assert not loaded.failures
 
 
