@@ -58,7 +58,10 @@ def registry_of(name: str, store: str | None) -> Registry:
     opened = open_existing(store)
     known = names(opened)
     if not known:
-        raise GenrecError(f"store {opened.root}: no model is in service; run with --set service.promote=if_not_worse")
+        raise GenrecError(
+            f"store {opened.root}: no model is in service; run with --set service.promote=if_not_worse, or put the latest run "
+            "in service: python -m flows promote latest"
+        )
     if not name and len(known) > 1:
         raise GenrecError(f"several models are in service: {', '.join(known)}; name one")
     if name and name not in known:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,8 +112,9 @@ class EventLog:
                 check_not_ahead(event.timestamp, now)
         return self._together.call([(event.event_id or uuid.uuid4().hex, event) for event in events])
 
-    def history(self, user_id: str, limit: int | None = None) -> list[Stored]:
-        """A user's events, oldest first by (timestamp, sequence): the newest `limit` of them, or all.
+    def history(self, user_id: str, limit: int | None = None, kinds: Collection[str] | None = None) -> list[Stored]:
+        """A user's events, oldest first by (timestamp, sequence): the newest `limit` of them, or all; of these types alone
+        where `kinds` is given.
 
         Raises BadEvent for what cannot be a user id, LogUnavailable where the log cannot be read.
         """
@@ -123,6 +124,8 @@ class EventLog:
             .where(_events.c.user_id == user_id)
             .order_by(_events.c.timestamp.desc(), _events.c.sequence.desc())
         )
+        if kinds is not None:
+            newest = newest.where(_events.c.event.in_(sorted(kinds)))
         with self._database.reading() as connection:
             rows = connection.execute(newest if limit is None else newest.limit(limit)).all()
         return [Stored(*row) for row in reversed(rows)]

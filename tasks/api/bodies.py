@@ -6,14 +6,25 @@ import difflib
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from genrec.event_log.event import MAX_ID_CHARS, BadEvent, check_id
 from tasks.api.errors import ApiError
 
 # Neither database keeps a NUL character in a text; ids hold none.
 Name = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
+Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^\x00]*$")]  # of an item or a user
 Text = Annotated[str, Field(max_length=20_000, pattern=r"^[^\x00]*$")]
 _Body = TypeVar("_Body", bound="Body")
+
+
+def _as_in_events(item_id: str) -> str:
+    """Raises ValueError for an id that no event could name."""
+    try:
+        check_id("item_id", item_id)
+    except BadEvent as error:
+        raise ValueError(error.problem) from None
+    return item_id
 
 
 class Body(BaseModel):
@@ -37,7 +48,7 @@ class RecommendBody(Body):
         description="Item ids, oldest first. Unknown ids are skipped and named in the answer.",
         examples=[["item-1"]],
     )
-    user_id: Name | None = Field(
+    user_id: Id | None = Field(
         None,
         description="Whose history to take, newest events included, where none is given here; also decides which model "
         "an experiment shows.",
@@ -73,7 +84,7 @@ class EventsBody(Body):
 class NewItemBody(Body):
     """An item that the model has not been trained on; its semantic id comes from its text."""
 
-    item_id: Name
+    item_id: Annotated[Id, AfterValidator(_as_in_events)]
     title: Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
     description: Text = ""
     brand: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")] = ""
@@ -86,7 +97,7 @@ class NewItemBody(Body):
 class CatalogueBody(Body):
     """Changes of the catalogue; all of them take effect at once, or none."""
 
-    stock: dict[Name, bool] = Field({}, description="Item id -> whether it is in stock.")
+    stock: dict[Id, bool] = Field({}, description="Item id -> whether it is in stock.")
     items: list[NewItemBody] = Field([], description="New items.")
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import os
@@ -20,6 +21,7 @@ from tasks.api.metrics import Metrics
 PUBLIC = frozenset({"/", "/health", "/docs", "/openapi.json", "/favicon.ico"})
 PUBLIC_FOLDER = "/static/"
 _CLIENT_LEFT = 499  # in log and metrics, as of nginx: there is nobody to answer
+_BODY_S = 30.0  # for the body of a request to arrive
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
@@ -35,7 +37,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, token: str, max_body_bytes: int, metrics: Metrics) -> None:
         self._app, self._metrics, self._max_body_bytes = app, metrics, max_body_bytes
-        self._bearer = f"Bearer {token}".encode()
+        self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,7 +80,8 @@ class Guard:
             given = headers.get(b"authorization")
             if given is None:
                 return ApiError(401, "no_token", "send the header Authorization: Bearer TOKEN", close=True)
-            if not hmac.compare_digest(given, self._bearer):
+            scheme, _, token = given.partition(b" ")
+            if scheme.lower() != b"bearer" or not hmac.compare_digest(token, self._token):  # its case does not count
                 return ApiError(401, "wrong_token", "the token is not the one of this endpoint", close=True)
         length = headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_body_bytes:
@@ -90,13 +93,21 @@ class Guard:
         return ApiError(413, "too_large", f"the body has more than {limit} KiB (api.max_body_kb)", close=True)
 
     def _bounded(self, receive: Receive) -> Receive:
-        """`receive`, which raises ApiError 413 as soon as more than the bound has come (a body without a length)."""
-        got = 0
+        """`receive`, which raises ApiError 413 as soon as more than the bound has come (a body without a length), and 408
+        where the body does not end: such a client would hold its connection for ever.
+        """
+        got, is_whole = 0, False
+        give_up = asyncio.get_running_loop().time() + _BODY_S
 
         async def bounded() -> Message:
-            nonlocal got
-            message = await receive()
+            nonlocal got, is_whole
+            try:
+                async with asyncio.timeout_at(None if is_whole else give_up):
+                    message = await receive()
+            except TimeoutError:
+                raise ApiError(408, "slow_body", f"the body did not end within {_BODY_S:g} s", close=True) from None
             if message["type"] == "http.request":
+                is_whole = not message.get("more_body", False)
                 got += len(message.get("body", b""))
                 if got > self._max_body_bytes:
                     raise self._too_large()

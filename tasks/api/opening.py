@@ -100,7 +100,9 @@ def _name(place: Place, store: Store) -> str:
     try:
         return str(in_store(store, LATEST).report["name"])
     except GenrecError as error:
-        raise GenrecError(f"{_nothing(place)} ({error})") from None
+        runs = store.root / "runs"
+        is_empty = not (runs.is_dir() and any(runs.iterdir()))
+        raise GenrecError(_nothing(place) if is_empty else f"{_nothing(place)} ({error})") from None
 
 
 def _nothing(place: Place) -> str:

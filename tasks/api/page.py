@@ -17,7 +17,7 @@ from genrec.serve.once import OncePerItems
 from genrec.serve.query import Query as Asked
 from genrec.serve.titles import TitleIndex
 from genrec.serve.why import explain, prefix_names
-from tasks.api.bodies import Body, Name, parsed, within
+from tasks.api.bodies import Body, Id, Name, parsed, within
 from tasks.api.errors import ApiError, request_id
 from tasks.api.schema import documented
 from tasks.api.service import Service
@@ -39,16 +39,16 @@ _CATEGORIES = OncePerItems(lambda catalogue: Counter(name for names in catalogue
 class WhyBody(Body):
     """A recommended item, and the history or the user it was recommended to."""
 
-    item_id: Name
+    item_id: Id
     history: list[str] | None = Field(None, description="Item ids, oldest first.")
-    user_id: Name | None = Field(None, description="Whose history to take where none is given.")
+    user_id: Id | None = Field(None, description="Whose history to take where none is given.")
     model: Name = Field("service", description="Which model, as GET /v1/models names it.")
 
 
 class HistoryBody(Body):
     """A user; in a body, for addresses are what proxies log."""
 
-    user_id: Name
+    user_id: Id
 
 
 def add_page(app: FastAPI, service: Service) -> None:

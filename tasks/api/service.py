@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -68,6 +69,7 @@ class Service:
         self._search = ThreadPoolExecutor(1, "search")
         self._changes = ThreadPoolExecutor(1, "changes")
         self._database = ThreadPoolExecutor(_DATABASE_THREADS, "database")
+        self._writes: Counter[ThreadPoolExecutor] = Counter()  # that wait or are at work, by their threads
         self._batcher: Batcher[Asked, Shown] = Batcher(
             self._answer,
             self._search,
@@ -144,22 +146,34 @@ class Service:
         return {SERVICE: self.live} | ({} if self.beside is None else {BESIDE: self.beside})
 
     async def history_of(self, user_id: str) -> list[str]:
-        """Item ids of a user, oldest first: of the data that the model was trained on, and of the event log."""
-        logged = await self._in(self._database, self._events.history, user_id)
-        loaded = self.live.snapshot.loaded
-        kept = loaded.kept_events
-        seen = [Seen(e.timestamp, e.item_id) for e in logged if kept is None or e.event in kept]
-        return together(loaded.histories(user_id), seen)[-self.config.max_history :]
+        """Item ids of a user, oldest first: of the data that the model was trained on, and of the event log.
+
+        Raises what `EventLog.history` raises, and ApiError 504 where the log takes longer than a request may.
+        """
+        loaded, most = self.live.snapshot.loaded, self.config.max_history
+        try:
+            async with asyncio.timeout(self.config.deadline_ms / 1000):
+                logged = await self._in(self._database, self._events.history, user_id, most, loaded.kept_events)
+        except TimeoutError:
+            problem = f"the event log gave no history within {self.config.deadline_ms / 1000:g} s"
+            raise ApiError(504, "deadline", problem, 1) from None
+        return together(loaded.histories(user_id), [Seen(e.timestamp, e.item_id) for e in logged])[-most:]
 
     async def keep_events(self, events: Sequence[Event]) -> list[Receipt]:
-        """Store events; what is returned is durable. Raises what `EventLog.append` raises."""
-        receipts = await self._in(self._database, self._events.append, events)
+        """Store events; what is returned is durable.
+
+        Raises what `EventLog.append` raises, and ApiError 503 where as many calls wait as may.
+        """
+        receipts = await self._in_turn(self._database, self._events.append, events)
         self.metrics.events.inc(sum(not receipt.repeated for receipt in receipts))
         return receipts
 
     async def change_catalogue(self, change: Change) -> dict[str, Any]:
-        """Take over a change of the catalogue; what it did. Raises what `Live.change` raises."""
-        done = await self._in(self._changes, self.live.change, change)
+        """Take over a change of the catalogue; what it did.
+
+        Raises what `Live.change` raises, and ApiError 503 where as many calls wait as may.
+        """
+        done = await self._in_turn(self._changes, self.live.change, change)
         if self.beside is not None:
             await self._bring_up_to_date(self.beside)
         return done
@@ -186,6 +200,21 @@ class Service:
             await self._in(self._changes, live.refresh)
         except Exception as error:
             log(logging.ERROR, "the model and the catalogue could not be brought up to date", error)
+
+    async def _in_turn(self, threads: ThreadPoolExecutor, work: Callable[..., _T], *arguments: Any) -> _T:
+        """`_in` with a bound, so that requests do not pile up behind a slow database. What began is never given up: whether
+        it was stored would not be known.
+        """
+        if self._writes[threads] >= self.config.max_queue:
+            problem = (
+                f"{self._writes[threads]} writes are waiting already; nothing of this one was stored, try again later"
+            )
+            raise ApiError(503, "queue_full", problem, 1)
+        self._writes[threads] += 1
+        try:
+            return await self._in(threads, work, *arguments)
+        finally:
+            self._writes[threads] -= 1
 
     async def _in(self, threads: ThreadPoolExecutor, work: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(threads, work, *arguments)

@@ -264,3 +264,10 @@ def test_nothing_is_acknowledged_that_goes_to_a_removed_file(tmp_path, was_writt
         log.append([Event("u", "k", "click")])
     with open_log(place) as log:
         assert [event.item_id for event in log.history("u")] == ["i"] * (1 + was_written) + ["k"]
+
+
+def test_a_history_can_be_the_newest_of_some_types_alone(tmp_path):
+    with open_log(tmp_path / "events.sqlite") as log:
+        log.append([Event("u", f"i{n}", "click" if n % 2 else "view", T_MS + n) for n in range(10)])
+        assert [event.item_id for event in log.history("u", 2, {"click", "purchase"})] == ["i7", "i9"]
+        assert log.history("u", 2, set()) == []

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from genrec.event_log.event import MAX_ID_CHARS
 from genrec.serve.query import Query
 from tasks.api.histories import Seen
-from tests.support.api_tiny import NUM_ITEMS, Shelf, api_client, api_engine, api_service
+from tests.support.api_tiny import NUM_ITEMS, TOKEN, Shelf, api_client, api_engine, api_service
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,13 @@ def test_an_event_that_was_accepted_is_in_the_next_answers_history(client):
     assert ids(after) == ids(recommend(client, history=["i6"], k=5))
 
 
+def test_whoever_has_an_event_can_be_asked_for(client):
+    user_id = "u" * MAX_ID_CHARS
+    event = {"user_id": user_id, "item_id": "i6", "event": "click"}
+    assert client.post("/v1/events", json={"events": [event]}).status_code == 200
+    assert ids(recommend(client, user_id=user_id, k=5)) == ids(recommend(client, history=["i6"], k=5))
+
+
 def test_a_known_users_history_is_that_of_the_data_and_then_of_the_log(client):
     assert ids(recommend(client, user_id="known", k=5)) == ids(recommend(client, history=["i1", "i2"], k=5))
     event = {"user_id": "known", "item_id": "i9", "event": "purchase"}
@@ -114,6 +122,8 @@ def test_an_event_that_is_sent_twice_counts_once_and_another_of_its_id_is_refuse
         ("/v1/events", json.dumps({"events": [{"user_id": "u", "item_id": "i", "event": "click"}] * 6}), 422, "api.max_events"),
         ("/v1/catalogue", '{"stock": {"i1": 1}}', 422, "stock"),
         ("/v1/catalogue", '{"items": [{"item_id": "n"}]}', 422, "title"),
+        ("/v1/catalogue", '{"items": [{"item_id": "a\\nb", "title": "N"}]}', 422, "control character"),
+        ("/v1/catalogue", '{"items": [{"item_id": " a", "title": "N"}]}', 422, "blanks"),
         ("/v1/catalogue", "{}", 422, "stock"),
     ],
 )  # fmt: skip
@@ -144,6 +154,12 @@ def test_another_token_is_refused_on_every_route_of_the_shop(client, headers, er
     answer = client.post(path, json={}, headers=headers)
     assert (answer.status_code, answer.json()["error"]) == (401, error)
     assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
+def test_the_case_of_the_scheme_before_the_token_does_not_count(client, scheme):
+    headers = {"Authorization": f"{scheme} {TOKEN}"}
+    assert client.post("/v1/recommend", json={"history": []}, headers=headers).status_code == 200
 
 
 def test_without_a_token_only_pages_without_data_open(client):

@@ -2,6 +2,9 @@
 
 import contextlib
 import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -92,3 +95,41 @@ def test_a_queue_that_is_full_gets_503_and_the_rest_their_answers(tmp_path, limi
     assert {(a.status_code, a.json()["error"]) for a in refused} <= {(503, "queue_full")}
     assert len(refused) < len(answers)
     assert all(a.headers["retry-after"] == "1" for a in refused)
+
+
+def test_a_log_that_hangs_costs_a_request_its_deadline_and_no_more(tmp_path, monkeypatch):
+    service = api_service(tmp_path, deadline_ms=50)
+    goes_on = threading.Event()
+    monkeypatch.setattr(service._events, "history", lambda *asked: goes_on.wait(60) and [])
+    with api_client(service) as client:
+        try:
+            answer = client.post("/v1/recommend", json={"user_id": "u"})
+        finally:
+            goes_on.set()
+        assert (answer.status_code, answer.json()["error"]) == (504, "deadline")
+        assert "event log" in answer.json()["detail"]
+
+
+def test_writes_that_wait_for_a_slow_database_are_bounded(tmp_path, monkeypatch):
+    service = api_service(tmp_path, max_queue=2)
+    held, append = threading.Event(), service._events.append
+
+    def slow(events):
+        held.wait(60)
+        return append(events)
+
+    monkeypatch.setattr(service._events, "append", slow)
+    with api_client(service) as client, ThreadPoolExecutor(3) as senders:
+        waiting = [senders.submit(send, client, f"i{n}") for n in range(2)]
+        while service._writes[service._database] < 2:
+            time.sleep(0.01)
+        refused = send(client, "i9")
+        assert (refused.status_code, refused.json()["error"], refused.headers["retry-after"]) == (
+            503,
+            "queue_full",
+            "1",
+        )
+        held.set()
+        assert [one.result().status_code for one in waiting] == [200, 200]
+        assert send(client, "i3").status_code == 200
+    assert sorted(kept(tmp_path)) == ["i0", "i1", "i3"]

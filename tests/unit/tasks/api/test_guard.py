@@ -147,3 +147,22 @@ def test_no_json_whatever_gets_a_5xx(client, request):
 @given(path=st.sampled_from([*FIELDS]), body=st.binary(max_size=60))
 def test_no_bytes_whatever_get_a_5xx(client, path, body):
     assert 400 <= client.post(path, content=body).status_code < 500
+
+
+def test_a_body_that_never_ends_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr("tasks.api.guard._BODY_S", 0.05)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async def ask() -> httpx.Response:
+        service = api_service(tmp_path)
+        async with service.running():
+            transport = httpx.ASGITransport(build_app(service))
+            async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=HEADERS) as client:
+                return await client.post("/v1/recommend", content=body())
+
+    answer = asyncio.run(ask())
+    assert (answer.status_code, answer.json()["error"]) == (408, "slow_body")
+    assert answer.headers["connection"] == "close"

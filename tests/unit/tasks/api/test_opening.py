@@ -26,6 +26,6 @@ def test_the_environment_can_give_the_token(tmp_path, monkeypatch):
 
 def test_a_store_without_a_model_is_refused_with_the_command_that_trains_one(tmp_path):
     for store in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(GenrecError, match=f"python -m flows run --config conf/demo.yaml --store {store}"):
+        with pytest.raises(GenrecError, match=f"python -m flows run --config conf/demo.yaml --store {store}$"):
             resolved(Place(str(store)))
     assert not (tmp_path / "nowhere").exists()
