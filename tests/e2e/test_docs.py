@@ -78,8 +78,9 @@ def _asks_an_endpoint(command: str) -> None:
 
 
 def _benchmarks_exist(command: str) -> None:
-    for name in shlex.split(command)[3:]:
-        assert importlib.util.find_spec(f"tests.bench.bench_{name}"), name
+    module, *names = shlex.split(command)[2:]
+    for wanted in [f"{module}.bench_{name}" for name in names] if module == "tests.bench" else [module]:
+        assert importlib.util.find_spec(wanted), wanted
 
 
 NOT_RUN: dict[str, tuple[str, Callable[[str], None]]] = {
