@@ -93,7 +93,7 @@ def test_retrain_is_started_through_its_form_and_its_results_are_opened(ui, serv
     _shoot(ui, "form")
     for i, setting in enumerate([*tiny_settings(), "rl.kl_coef=0.7"]):
         ui.get_by_role("button", name="Add item").click()
-        ui.locator("textarea").nth(i + 1).fill(setting)  # the first one is data_path
+        ui.locator("textarea").nth(i + 2).fill(setting)  # the first two are data_path and events
     _shoot(ui, "filled")
     ui.get_by_role("button", name="Submit").click()
     served.wait(lambda: set(_runs(served)) - before, "the run to be made")
