@@ -19,6 +19,7 @@ _FORMATS = {
     "error": "error {:.1e}",
     "same_items": "same items {:.1%}",
     "peak_gib": "peak {:.1f} GiB",
+    "plan_gib": "planned {:.1f} GiB",
 }
 _VERDICTS = {True: "right", False: "WRONG", None: "-"}
 
