@@ -6,7 +6,7 @@ several where the split is by time; what is kept apart for learning and scoring 
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -42,7 +42,7 @@ class Samples:
     label: NDArray[np.float32]
     tasks: Mapping[str, NDArray[np.float32]]
     weight: NDArray[np.float32]
-    query: NDArray[np.int64] = field(default=None)  # type: ignore[assignment]
+    query: NDArray[np.int64] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         if self.query is None:
