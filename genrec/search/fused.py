@@ -82,13 +82,16 @@ class FusedSiblings:
         turns = torch.polar(torch.ones_like(angles), angles)
         self._turns = turns.repeat(1, self._num_queries + self._num_keys)  # complex64[T, (H + V) * d / 2], by position
         shape = (len(self._layers), 2, num_rows, self._num_keys, self._used + capacity, self._dim)
-        self._cache = embeds.new_empty(shape)  # keys and values
+        self._cache = embeds.new_empty(shape)  # keys and values; those of padding are masked, but have to be finite
         self._ancestors = self._lengths.new_empty(num_rows, 1, 0)  # columns of the cache
         distinct, words = ids.unique(return_inverse=True)
         example = words.new_empty(len(distinct)).scatter_(0, words.flatten(), torch.arange(words.numel()))
         first = self._first_states(embeds.flatten(0, 1)[example])
         self.last_hidden = torch.cat(
-            [self._read(embeds[rows], words[rows], first, rows) for rows in self._slices(self._used)]
+            [
+                self._read(embeds[rows, columns], words[rows, columns], first, rows, columns)
+                for rows, columns in self._blocks()
+            ]
         )
 
     @torch.autocast("cpu", enabled=False)
@@ -140,8 +143,26 @@ class FusedSiblings:
             self._cache[:, :, rows, :, start + width : self._used] = 0.0  # masked, but what is there must be finite
             if width:
                 ids = token_ids[rows, :width]
-                found = self._extend(ids, table[ids - first], mask[rows, :width, : start + width], turns[rows], rows, start)
+                found = self._extend(
+                    ids, table[ids - first], mask[rows, :width, : start + width], turns[rows], rows, start
+                )
                 hidden[rows].scatter_(1, order[rows, :width].unsqueeze(-1).expand_as(found), found)
+
+    def _blocks(self) -> Iterator[tuple[slice, slice]]:
+        """Rows of the prompts and the columns that hold all they have, about `_TOKENS` together.
+
+        Neighbours that are alike in length share little padding: `rank_users` puts them side by side.
+        """
+        lengths, width = self._lengths.squeeze(1).tolist(), self._real.shape[1]
+        padded_left = bool(self._real[:, -1].all())
+        start = 0
+        while start < len(lengths):
+            end, longest = start + 1, lengths[start]
+            while end < len(lengths) and (end + 1 - start) * max(longest, lengths[end]) <= _TOKENS:
+                longest = max(longest, lengths[end])
+                end += 1
+            yield slice(start, end), slice(width - longest, width) if padded_left else slice(0, longest)
+            start = end
 
     def _slices(self, tokens: int) -> Iterator[slice]:
         """Rows that hold about `_TOKENS` tokens, at `tokens` a row."""
@@ -157,9 +178,15 @@ class FusedSiblings:
         return self._product(self._normed(embeds), self._layers[0].qkv, self._layers[0].bias)
 
     @torch.autocast("cpu", enabled=False)
-    def _read(self, embeds: torch.Tensor, words: torch.Tensor, first: torch.Tensor, rows: slice) -> torch.Tensor:
-        """Final states of some prompts; `words` int64[b, P] are their rows in the table `first` of `_first_states`."""
-        real, width = self._real[rows], embeds.shape[1]
+    def _read(
+        self, embeds: torch.Tensor, words: torch.Tensor, first: torch.Tensor, rows: slice, columns: slice
+    ) -> torch.Tensor:
+        """Final states of some prompts, whose other columns are padding; `words` int64[b, P] are their rows in the table
+        `first` of `_first_states`.
+        """
+        real, width = self._real[rows, columns], embeds.shape[1]
+        self._cache[:, :, rows, :, : columns.start] = 0.0
+        self._cache[:, :, rows, :, columns.stop : self._used] = 0.0
         whole = bool(real.all())
         mask = None if whole else prompt_mask(real)
         turns = self._turns[None, :width] if whole else self._turns[position_ids(real)]
@@ -186,7 +213,7 @@ class FusedSiblings:
                 mask, causal = None if whole else real[:, None, None], False
             self._turned(queries, query_turns)
             self._turned(kept, turns[..., split // 2 :])
-            keys, values = self._keep(kept, index, rows, 0)
+            keys, values = (t[:, :, columns] for t in self._keep(kept, index, rows, columns.start))
             mixed = functional.scaled_dot_product_attention(
                 self._heads(queries).transpose(1, 2),
                 *(keys, values),
