@@ -59,11 +59,14 @@ class Together(logging.Handler):
 
     def flush(self) -> None:
         """Write all that waits."""
-        with self.lock:
+        self.acquire()
+        try:
             lines, self._lines = self._lines, []
             if lines:
                 self._stream.write("\n".join(lines) + "\n")
                 self._stream.flush()
+        finally:
+            self.release()
 
     def _write_in_time(self) -> None:
         while self._some.wait():
