@@ -8,12 +8,16 @@ A query is a history to recommend for, a number from 0. Its candidates are cut t
   where the channel that ranks it best has it, and channels named first go first.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from genrec.recall.parts.channel import Channel
+from genrec.recall.parts.scorer import History
 
 Rule = Literal["reciprocal_rank", "round_robin"]
 Lists = tuple[NDArray[np.integer], NDArray[np.float32]]  # items [U, n], -1 = none, and scores [U, n]
@@ -129,7 +133,7 @@ def figures(
             name: {
                 "recall": _share(hit),
                 "adds": _share(hit & (times == 1)),
-                "queries": _share((lists[name][0] >= 0).any(axis=1)),
+                "queries": _share(lists[name][0].max(axis=1, initial=-1) >= 0),
             }
             for name, hit in found.items()
         },
@@ -144,8 +148,10 @@ def _share(mask: NDArray[np.bool_]) -> float:
     return round(float(mask.mean()), _DIGITS) if len(mask) else 0.0
 
 
-def listed_by(
-    channels: Mapping[str, Any], histories: Sequence[Any], n: int, banned: Sequence[Any] | None
-) -> dict[str, Lists]:
-    """The n best items of every channel (`top`) for the histories."""
-    return {name: channel.top(histories, n, banned) for name, channel in channels.items()}
+def rescored(candidates: Candidates, channels: Mapping[str, Channel], histories: Sequence[History]) -> Candidates:
+    """With the score by each of `channels` of every candidate it has a signal for, whether it listed the item or not."""
+    scores = candidates.scores.copy()
+    for place, name in enumerate(candidates.channels):
+        if name in channels:
+            scores[:, place] = channels[name].pairs(histories, candidates.query, candidates.item)
+    return dataclasses.replace(candidates, scores=scores)

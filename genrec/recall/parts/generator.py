@@ -83,50 +83,83 @@ class Generator:
         found = self.search(histories, n, banned)
         return found.items, found.scores
 
-    @property
-    def has_dense_head(self) -> bool:
-        """Whether `dense` knows anything."""
-        return self.policy.dense_weight is not None and self.policy.items is not None
-
     @torch.no_grad()
-    def dense(
+    def steps(
         self,
+        found: Generated,
         histories: Sequence[History],
         rows: NDArray[np.integer],
         items: NDArray[np.integer],
         batch_size: int = 128,
-    ) -> NDArray[np.float32]:
-        """float32 [R, L]: the dense head's log-probability of each code of item `items[r]` for history `rows[r]`
-        (ascending), whether the search met it or not; their sum is that of the item. NaN without such a head or history.
-        """
-        found = np.full((len(rows), self.num_levels), np.nan, dtype=np.float32)
-        if not self.has_dense_head:
-            return found
-        lengths = np.fromiter((len(h) for h in histories), dtype=np.int64, count=len(histories))
-        starts = np.searchsorted(rows, np.arange(len(histories) + 1))
-        asked = np.flatnonzero((lengths > 0) & (np.diff(starts) > 0))
-        asked = asked[np.argsort(np.minimum(lengths[asked], self.policy.max_history), kind="stable")]
-        with self.policy.inference():
-            for start in range(0, len(asked), batch_size):
-                self._dense_of(histories, asked[start : start + batch_size], starts, items, found)
-        return found
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Log-probabilities of the codes of items `items[r]` for histories `rows[r]` (ascending), both float32 [R, L].
 
-    def _dense_of(
-        self,
-        histories: Sequence[History],
-        users: NDArray[np.int64],
-        starts: NDArray[np.int64],
-        items: NDArray[np.integer],
-        found: NDArray[np.float32],
+        The first ones are those of the search: what it `found`, and the first code of any item. The second ones are the
+        dense head's alone, of any item; their sum is that of the item. NaN: not known, as for an empty history.
+        """
+        asked = _Asked(self, histories, rows, items)
+        asked.take_found(found)
+        with self.policy.inference():
+            scores = self._scores or self.policy.step_scores()
+            for start in range(0, len(asked.queries), batch_size):
+                asked.take_known(asked.queries[start : start + batch_size], scores)
+        return asked.steps, asked.dense
+
+
+class _Asked:
+    """Items asked about, `items[r]` for history `rows[r]`, and what is known of them."""
+
+    def __init__(
+        self, generator: Generator, histories: Sequence[History], rows: NDArray[np.integer], items: NDArray[np.integer]
     ) -> None:
-        """Fill the rows of some users, whose rows begin at `starts[user]`."""
-        policy = self.policy
-        prompts = policy.prompts([np.asarray(histories[user]) for user in users.tolist()], self.sids)
+        self.generator, self.histories, self.rows, self.items = generator, histories, rows, items
+        self.steps = np.full((len(rows), generator.num_levels), np.nan, dtype=np.float32)
+        self.dense = self.steps.copy()
+        self.starts = np.searchsorted(rows, np.arange(len(histories) + 1))
+        lengths = np.fromiter((len(h) for h in histories), dtype=np.int64, count=len(histories))
+        asked = np.flatnonzero((lengths > 0) & (np.diff(self.starts) > 0))
+        read = np.minimum(lengths[asked], generator.policy.max_history)
+        self.queries = asked[np.argsort(read, kind="stable")]  # like lengths together: little padding
+
+    def take_found(self, found: Generated) -> None:
+        """The steps of items that the search found."""
+        size = self.generator.num_items
+        query, place = np.nonzero(found.items >= 0)
+        keys = query * size + found.items[query, place]
+        order = np.argsort(keys)
+        wanted = self.rows * size + self.items
+        at = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(order) - 1)] if len(order) else order
+        if len(order):
+            known = keys[at] == wanted
+            self.steps[known] = found.steps[query[at[known]], place[at[known]]]
+
+    def take_known(self, queries: NDArray[np.int64], scores: StepScores) -> None:
+        """Of any item: the step of the first code, and those of the dense head where there is one."""
+        generator, policy = self.generator, self.generator.policy
+        prompts = policy.prompts([np.asarray(self.histories[query]) for query in queries.tolist()], generator.sids)
         embeds = policy.prompt_embeds(prompts)
         hidden = Siblings(policy.body, embeds, prompts.attention_mask, prompts.padded_left).last_hidden
-        prefixes = policy.dense_prefixes(hidden, prompts)
-        place = np.arange(int(np.max(starts[users + 1] - starts[users])))
-        inside = place < (starts[users + 1] - starts[users])[:, None]
-        at = np.where(inside, starts[users][:, None] + place, 0)
-        codes = torch.from_numpy(self.sids[np.where(inside, items[at], 0)].astype(np.int64)).to(policy.device)
-        found[at[inside]] = prefixes.path(codes).cpu().numpy()[inside]
+        root = torch.zeros(len(queries), 1, dtype=torch.int64, device=policy.device)
+        children = generator.trie.children(0, root)
+        first = scores(0, hidden.unsqueeze(1), hidden, children)
+        dense = policy.dense_prefixes(hidden, prompts) if policy.dense_weight and policy.items is not None else None
+        if dense is not None:
+            first = torch.lerp(first, dense.followers(0, root, children.states), policy.dense_weight or 0.0)
+        by_code = torch.full((len(queries), policy.vocab.num_codes), torch.nan, device=policy.device)
+        open_ = children.allowed[0, 0]  # the same for all, none is banned
+        by_code[:, children.codes[0, 0, open_]] = first[:, 0, open_]
+        rows, codes = self._codes(queries)
+        inside = (rows >= 0).cpu().numpy()
+        at = rows.cpu().numpy()[inside]
+        self.steps[at, 0] = by_code.gather(1, codes[..., 0]).cpu().numpy()[inside]
+        if dense is not None:
+            self.dense[at] = dense.path(codes).cpu().numpy()[inside]
+
+    def _codes(self, queries: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(rows [b, C], -1 behind the last; codes [b, C, L] of their items)."""
+        first, end = self.starts[queries][:, None], self.starts[queries + 1][:, None]
+        rows = first + np.arange(int((end - first).max()))
+        rows = np.where(rows < end, rows, -1)
+        codes = self.generator.sids[np.where(rows < 0, 0, self.items[rows])].astype(np.int64)
+        device = self.generator.policy.device
+        return torch.from_numpy(rows).to(device), torch.from_numpy(codes).to(device)
