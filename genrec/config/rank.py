@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from genrec import variants
+from genrec.config.rerank import RerankSteps
 from genrec.config.section import Chosen, Section, UnknownName, _named, _options
 
 GENERATOR = "generator"
@@ -86,6 +87,10 @@ class RankConfig(Section):
     )
     stopping_share: float = Field(
         0.1, gt=0, lt=0.5, description="Share of a model's training users that decide when its training stops."
+    )
+
+    rerank: RerankSteps = Field(
+        default_factory=list, description="Steps after the ranker, in order, tuned on validation; none: its order stands."
     )
 
     @model_validator(mode="after")
