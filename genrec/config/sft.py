@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from genrec.config.section import Chosen, Section, _named, _options, knob
+from genrec.config.section import Chosen, Section, Sharding, _named, _options, check_sharding, knob, sharding_choice
 
 
 class ViewConfig(Chosen):
@@ -184,4 +184,20 @@ class SftConfig(Section):
         description="Processes that share every batch (Ray Train); 1 trains in the stage's process. The gradients are "
         "those of one process up to rounding, but for dropout, which each draws for itself.",
     )
+    sharding: Sharding = sharding_choice("data_parallel")
     checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)
+
+    @model_validator(mode="after")
+    def _can_be_divided(self) -> "SftConfig":
+        check_sharding("sft", self.sharding, "data_parallel", self.data_parallel)
+        if self.sharding != "none" and self.optimizer == "paged_adamw_8bit":
+            raise ValueError(
+                f"sharding is {self.sharding}, but optimizer paged_adamw_8bit rounds its states in blocks of whole weights; set "
+                "sft.optimizer to adamw, or sft.sharding to none"
+            )
+        if self.sharding == "weights" and self.adapter == "qlora":
+            raise ValueError(
+                "sharding is weights, but packed 4-bit weights are not divided; set sft.sharding to gradients (4-bit weights "
+                "are a quarter already), or sft.adapter to lora"
+            )
+        return self

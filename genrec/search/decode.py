@@ -57,6 +57,8 @@ class SearchModel(Protocol):
 class StepScores(Protocol):
     """Scores the codes that may follow a prefix; a snapshot of weights that training may change later."""
 
+    only_child_certain: bool  # a prefix's children share its probability: where there is one, its log p is 0
+
     def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
         """log p of the children of W prefixes, float32[B, W, C], by the hidden states [B, W, D] that predict them and those
         of the prompts' last positions, `first` [B, D].
@@ -205,8 +207,10 @@ def _search(
                 hidden = siblings.last_hidden.unsqueeze(1)
                 dense = model.dense_prefixes(siblings.last_hidden, prompts) if model.dense_weight else None
             else:
+                # What is left of an id that no other item shares is certain, whatever the states.
+                unsure = trie.shared(level, state) if scores.only_child_certain else None
                 with half:
-                    hidden = siblings.extend(model.token_ids(sids[:, :, -1], level - 1), parent)
+                    hidden = siblings.extend(model.token_ids(sids[:, :, -1], level - 1), parent, unsure)
             children = trie.children(level, state, restriction)
             log_probs = scores(level, hidden, siblings.last_hidden, children)
             if dense is not None:

@@ -71,8 +71,9 @@ class Snapshot:
 class Live:
     """Keeps `snapshot` up to date. All methods are called in one thread; `snapshot` may be read in any."""
 
-    def __init__(self, source: ModelSource, journal: Journal, metrics: Metrics) -> None:
-        self._source, self._journal, self._metrics = source, journal, metrics
+    def __init__(self, source: ModelSource, journal: Journal, metrics: Metrics, role: str = "model in service") -> None:
+        """`role` is what the log calls the model."""
+        self._source, self._journal, self._metrics, self._role = source, journal, metrics, role
         self._failed: tuple[Hashable, float, float] | None = None  # version, next attempt, seconds until the one after
         self.problem = ""  # why the newest model does not answer; "" where it does
         self.snapshot = self._loaded()
@@ -155,7 +156,7 @@ class Live:
         snapshot = self.snapshot
         self._metrics.reloads.labels("ok").inc()
         self._metrics.model.info({"model_key": snapshot.model_key, "where": snapshot.loaded.where})
-        log(logging.INFO, "model in service", model_key=snapshot.model_key, where=snapshot.loaded.where)
+        log(logging.INFO, self._role, model_key=snapshot.model_key, where=snapshot.loaded.where)
 
     def _note_problem(self, problem: str) -> None:
         if problem != self.problem:

@@ -78,9 +78,10 @@ def train_sft(
         trainer = Trainer(policy, windows, table, config, seed, alignment if alignment and alignment.names else None)
         trainer.fit(validation, work, progress)
     state = trainer.state
+    state.restore_best(trainer.parameters, otherwise=state.average.tensors)
+    trainer.sharding.gather()
     if not trainer.group.first:
         return {}
-    state.restore_best(trainer.parameters, otherwise=state.average.tensors)
     if policy.items is not None:
         policy.items.forget_unseen(windows.items)
     if config.dense_head.successor_share != 0 and policy.items is not None:
