@@ -14,8 +14,8 @@ from typing import Any
 
 from tests.bench.gpu_check.table import lines
 
-LIMITS_S = {"device": 60, "correctness": 140, "beam": 80, "sft": 150, "grpo": 150, "embed": 50}  # of each part
-LIMIT_S = 470  # of all of them
+LIMITS_S = {"device": 60, "correctness": 140, "beam": 80, "sft": 150, "grpo": 150, "embed": 50, "serve": 60}
+LIMIT_S = 470  # of all parts; above, of each
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
     """One part; `result` holds what it reported so far, as a JSON list."""
     import torch
 
-    from tests.bench.gpu_check import correctness, figures, measure
+    from tests.bench.gpu_check import correctness, figures, measure, serve
     from tests.bench.gpu_check.models import SHAPES
 
     def device_itself(_: Any, device: torch.device, report: Callable[[dict[str, Any]], None]) -> None:
@@ -95,6 +95,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
         "sft": figures.sft,
         "grpo": figures.grpo,
         "embed": figures.embed,
+        "serve": serve.run,
     }
     cases: list[dict[str, Any]] = []
 
