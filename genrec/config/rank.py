@@ -90,7 +90,8 @@ class RankConfig(Section):
     )
 
     rerank: RerankSteps = Field(
-        default_factory=list, description="Steps after the ranker, in order, tuned on validation; none: its order stands."
+        default_factory=list,
+        description="Steps after the ranker, in order, tuned on validation; none: its order stands.",
     )
 
     @model_validator(mode="after")
