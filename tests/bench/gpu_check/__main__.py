@@ -21,6 +21,7 @@ LIMITS_S = {
     "sft": 150,
     "grpo": 150,
     "embed": 50,
+    "serve": 60,
     "plan": 75,
 }  # of each part
 LIMIT_S = 470  # of all of them
@@ -88,7 +89,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
     """One part; `result` holds what it reported so far, as a JSON list."""
     import torch
 
-    from tests.bench.gpu_check import correctness, figures, measure, plan
+    from tests.bench.gpu_check import correctness, figures, measure, plan, serve
     from tests.bench.gpu_check.models import SHAPES
 
     def device_itself(_: Any, device: torch.device, report: Callable[[dict[str, Any]], None]) -> None:
@@ -103,6 +104,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
         "sft": figures.sft,
         "grpo": figures.grpo,
         "embed": figures.embed,
+        "serve": serve.run,
         "plan": plan.run,
     }
     cases: list[dict[str, Any]] = []

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import distributed as dist
 
 from genrec.model import folder
 from genrec.model.item_vectors import ItemVectors
@@ -53,6 +54,8 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         "NF4 weights (bitsandbytes)": _nf4,
         "neighbours (faiss)": _faiss,
         "fine-tuning step, compiled": _compiled_sft,
+        "divided steps (FSDP2, one process)": _divided,
+        "divided steps, compiled": _compiled_divided,
     }
     for name, case in cases.items():
         try:
@@ -148,6 +151,34 @@ def _compiled_sft(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
         return {"passed": None, "failed": "compiles on a GPU alone"}
     return _sft(device, "bf16", compile_=True)
+
+
+def _divided(device: torch.device, compile_: bool = False) -> dict[str, Any]:
+    """Adapter weights after steps under every division, in a group of one process, beside the same steps without."""
+    sids, width = random_catalogue(SHAPE), SHAPE.history + 1
+    items = np.random.default_rng(0).integers(0, SHAPE.num_items, width * 16)
+    windows = make_windows(items, np.arange(0, len(items) + 1, width), SHAPE.history)
+
+    def trained(sharding: str) -> torch.Tensor:
+        config = settings.sft(micro_batch_size=8, gradient_checkpointing=True, compile=compile_, sharding=sharding)
+        trainer = Trainer(_pair(device, torch.bfloat16)[1], windows, sids, config, 0)
+        for _ in range(2):
+            trainer.step(np.arange(len(windows)), 1e-3)
+        return torch.cat([p.detach().flatten() for p in trainer.parameters.values()])
+
+    wanted = trained("none")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        stages = ["weights"] if compile_ else ["optimizer", "gradients", "weights"]
+        return _verdict(max(_error(trained(stage), wanted) for stage in stages), torch.float32)
+    finally:
+        dist.destroy_process_group()
+
+
+def _compiled_divided(device: torch.device) -> dict[str, Any]:
+    if device.type != "cuda":
+        return {"passed": None, "failed": "compiles on a GPU alone"}
+    return _divided(device, compile_=True)
 
 
 def _sft(device: torch.device, precision: str, compile_: bool = False) -> dict[str, Any]:
