@@ -60,6 +60,8 @@ class _AbsentGpu(TorchFunctionMode):
             result = func(*args, **kwargs)
             result.holds = _holds(args[0]) != (func == torch.Tensor.__invert__)
             return result
+        if there and func in _NONZERO:
+            return _places(*args, **kwargs)
         if there and func in _UNIQUE:
             return self._unique(*args, **kwargs)
         if there and func in self._kernels:
@@ -100,7 +102,9 @@ class _AbsentGpu(TorchFunctionMode):
             self._casts[id(value)] = (value, value.to(dtype))
         return self._casts[id(value)][1]
 
-    def _unique(self, values: torch.Tensor, *_: Any, return_inverse: bool = False, return_counts: bool = False) -> Any:
+    def _unique(
+        self, values: torch.Tensor, *, return_inverse: bool = False, return_counts: bool = False, **_: Any
+    ) -> Any:
         found = [values.new_empty(min(values.numel(), self._distinct))]
         found += [torch.empty_like(values, dtype=torch.int64)] if return_inverse else []
         found += [torch.empty_like(found[0], dtype=torch.int64)] if return_counts else []
@@ -124,11 +128,10 @@ def _dtype_of(args: Any, kwargs: dict[str, Any]) -> torch.dtype:
     return given[0] if given else args[0].dtype
 
 
-def _places(tensor: torch.Tensor) -> torch.Tensor:
-    """Of a vector, all."""
-    if tensor.dim() != 1:
-        raise NotImplementedError("places are looked for among more than one dimension of a device without numbers")
-    return torch.arange(len(tensor), device=_META).unsqueeze(1)
+def _places(tensor: torch.Tensor, as_tuple: bool = False) -> Any:
+    """Those of all elements."""
+    places = torch.empty(tensor.numel(), tensor.dim(), dtype=torch.int64, device=_META)
+    return places.unbind(1) if as_tuple else places
 
 
 def _holds(condition: torch.Tensor) -> bool:
@@ -141,6 +144,7 @@ def _host(tensor: torch.Tensor) -> torch.Tensor:
 
 _TO = {torch.Tensor.to, torch.Tensor.cpu}
 _CONDITIONS = {torch.Tensor.__invert__, torch.Tensor.any, torch.Tensor.all}
+_NONZERO = {torch.Tensor.nonzero, torch.nonzero}
 _UNIQUE = {torch.Tensor.unique, torch.unique}
 _ANSWERS: dict[Any, Any] = {
     torch.Tensor.device.__get__: lambda tensor: DEVICE,  # type: ignore[attr-defined]
@@ -151,7 +155,6 @@ _ANSWERS: dict[Any, Any] = {
     torch.Tensor.__float__: lambda tensor: 1.0,
     torch.Tensor.__int__: lambda tensor: 1,
     torch.Tensor.__bool__: _holds,
-    torch.Tensor.nonzero: _places,
 }
 _IN_LOWER_PRECISION = {  # under autocast, among what models call
     *(functional.linear, torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.Tensor.__rmatmul__),

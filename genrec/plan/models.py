@@ -10,12 +10,11 @@ import torch
 from torch import nn
 
 from genrec.errors import ConfigError
-from genrec.model import adapter
 from genrec.model.policy import Policy
 from genrec.model.vocab import SidVocabulary
 from genrec.plan.shapes import ModelShape
 from genrec.search.trie import Trie
-from genrec.train.sft.train import add_items
+from genrec.train.sft.train import add_items, attach_adapter
 
 if TYPE_CHECKING:
     from genrec.config import SftConfig
@@ -117,15 +116,7 @@ def policy(
     model = causal_model(shape.with_tokens(vocab.num_tokens), device, dtype, config.adapter == "qlora")
     if config.adapter != "full":
         with device:
-            model = adapter.attach(
-                model,
-                vocab,
-                rank=config.lora_rank,
-                alpha=config.lora_alpha,
-                dropout=config.lora_dropout,
-                seed=0,
-                targets=config.lora_targets,
-            ).eval()
+            model = attach_adapter(model, vocab, config, 0).eval()
     if use == "search":
         for parameter in model.parameters():
             parameter.requires_grad_(False)
@@ -135,6 +126,7 @@ def policy(
     made = Policy(model, vocab, max_history, meta, Path())
     options = dict(config.view.options)
     words = str(options.pop("instruction", ""))  # its tokenizer may not be at hand
+    options.pop("chat", None)
     plain = config.model_copy(update={"view": config.view.model_copy(update={"options": options})})
     add_items(made, sids, np.zeros((len(sids), text_width), np.float32), plain)
     if made.items is not None:

@@ -18,7 +18,7 @@ from genrec.plan import models, steps
 from genrec.plan.device import absent_gpu
 from genrec.plan.memory import Memory
 from genrec.plan.shapes import ModelShape, shape_of
-from genrec.plan.work import Words, Work, histories, semantic_ids
+from genrec.plan.work import Work, histories, semantic_ids, word_tokenizer
 from genrec.search.trie import Trie
 from genrec.train.rl import algorithms
 from genrec.train.rl.prompts import PromptSet
@@ -143,6 +143,9 @@ class Stages:
         micro = micro_batch or config.micro_batch_size
         mode = config.rollout.model_copy(update={"mode": "beam"})  # draws take the same tensors, and a generator
         changed = config.model_copy(update={"micro_batch_size": micro, "rollout": mode})
+        algorithm, options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
+        if algorithm.NEEDS_TEACHER:  # tables of what was counted in data
+            changed = changed.model_copy(update={"algorithm": "grpo", "options": {}})
         terms = build_terms(
             [RewardConfig(name="exact_hit")]
         )  # whatever they are, rewards are a few numbers a candidate
@@ -152,7 +155,6 @@ class Stages:
         with _counting(self.work.items) as (device, counted):
             policy = self._policy(device, compute, "training")
             policy.model.eval()
-            self._transitions(policy)
             made = steps.learner(counted, policy, self.sids, changed, terms, self._prompts(count))
             steps.update(counted, made, self._prompts(count))
             learner = Process("learner", counted.peak, _largest_layer(policy))
@@ -172,7 +174,6 @@ class Stages:
                 processes = [learner, Process("rollout", counted.peak)]
         num_prompts = config.num_steps * config.prompts_per_step
         num_users = (1 + config.num_steps // config.eval_every) * min(self.work.users, config.max_valid_users)
-        _, options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
         use = "compiled updates" if config.compile else "updates"
         parts = [
             Part("rollout", num_prompts * tokens, num_prompts * generated, config.precision, "search"),
@@ -180,6 +181,7 @@ class Stages:
             self._lists("validation", num_users, search, config.precision),
         ]
         notes = ["layers as they are: compiled ones keep less"] if config.compile else []
+        notes += [f"{config.algorithm} without its teacher"] if algorithm.NEEDS_TEACHER else []
         return Stage("rl", processes, parts, "rl.micro_batch_size", micro, notes)
 
     def evaluate(self, batch_size: int | None = None) -> Stage:
@@ -189,7 +191,6 @@ class Stages:
         with _counting(self.work.items) as (device, counted):
             compute = frozen_dtype(_TYPES[config.precision], device)
             policy = self._policy(device, compute, "search")
-            self._transitions(policy)
             trie = Trie.from_sids(self.sids, policy.vocab.num_codes, device)
             search = self._search(counted, policy, trie, config.beam_width, batch)
             process = Process("evaluate", counted.peak)
@@ -216,28 +217,11 @@ class Stages:
         if not config.total:
             return None
         texts = [" ".join(["word"] * config.max_text_tokens)] * len(self.sids)
-        return Alignment(policy, Words(), texts, texts, self.sids, config)
-
-    def _transitions(self, policy: Policy) -> None:
-        """The table that joins the dense head of a fine-tuned model."""
-        from genrec.model.transitions import Transitions
-
-        head, work = self.config.sft.dense_head, self.work
-        if policy.items is None or head.successor_share == 0:
-            return
-        items = np.concatenate(histories(work, work.users))
-        offsets = np.arange(work.users + 1) * (work.history + 1)
-        table = Transitions.count(
-            items, offsets, len(self.sids), window=head.successor_window, history_decay=head.successor_decay
-        )
-        policy.items.transitions = table.to(policy.device)
-        policy.transition_share = head.successor_share or 0.5
+        return Alignment(policy, word_tokenizer(), texts, texts, self.sids, config)
 
     def _prompts(self, count: int) -> PromptSet:
         rows = np.stack(histories(self.work, count))
-        following = np.full((count, self.config.sft.dense_head.successor_window), -1, dtype=np.int64)
-        following[:, 0] = rows[:, -1]
-        return PromptSet(np.arange(count), list(rows[:, :-1]), rows[:, -1], following=following)
+        return PromptSet(np.arange(count), list(rows[:, :-1]), rows[:, -1])
 
     def _search(
         self,
