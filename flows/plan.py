@@ -1,6 +1,7 @@
 """The command `plan`: what a config needs of a GPU, without one."""
 
 import json
+import warnings
 from typing import Any
 
 from rich.console import Console
@@ -40,6 +41,7 @@ def make(config: Config, sizes: dict[str, int | None], gpu: int, mfu: list[str])
     work = Work(**{**defaults, **{name: value for name, value in sizes.items() if value is not None}})
     from genrec.plan.report import plan  # after what is quick to check: it imports torch
 
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     return plan(config, work, device, shares)
 
 
@@ -79,7 +81,8 @@ def lines(made: dict[str, Any]) -> list[str]:
 def _stage(stage: dict[str, Any]) -> list[str]:
     text = [f"{stage['name']} ({stage['setting']} {stage['batch']:,})"]
     for process in stage["processes"]:
-        kinds = ", ".join(f"{kind} {size / _GIB:.2f}" for kind, size in process["kinds_bytes"].items())
+        shown = {kind: f"{size / _GIB:.2f}" for kind, size in process["kinds_bytes"].items()}
+        kinds = ", ".join(f"{kind} {size}" for kind, size in shown.items() if size != "0.00")
         text.append(f"  {process['name']}: {process['peak_bytes'] / _GIB:.1f} GiB ({kinds})")
     for part in stage["parts"]:
         text.append(

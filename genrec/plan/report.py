@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from genrec.plan.gpus import GIB, GPUS, Gpu, needed
-from genrec.plan.sharding import DIVIDED, PROCESSES, per_process
+from genrec.plan.sharding import PROCESSES, STAGES, per_process
 from genrec.plan.work import Work
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ def _told(stage: "Stage", config: "Config", gpu: Gpu, shares: Mapping[str, float
         }
         for part in stage.parts
     ]
-    sharding = getattr(getattr(config, stage.name, None), "sharding", "none")
+    sharding = getattr(getattr(config, stage.name), "sharding", "none")
+    modes = STAGES[STAGES.index(sharding) :]
+    if config.sft.adapter == "qlora":
+        modes = [mode for mode in modes if mode != "weights"]  # packed weights are not divided
     return {
         "name": stage.name,
         "setting": stage.setting,
@@ -82,22 +85,21 @@ def _told(stage: "Stage", config: "Config", gpu: Gpu, shares: Mapping[str, float
             for p in stage.processes
         ],
         "parts": parts,
-        "fits": {size: _fit(stage, other, sharding) for size, other in GPUS.items()},
+        "fits": {size: _fit(stage, other, modes) for size, other in GPUS.items()},
         "notes": stage.notes,
     }
 
 
-def _fit(stage: "Stage", gpu: Gpu, sharding: str) -> dict[str, Any]:
-    """Whether one process fits, and the fewest that do, by the configured sharding or the least that helps."""
+def _fit(stage: "Stage", gpu: Gpu, modes: Sequence[str]) -> dict[str, Any]:
+    """Whether one process fits, and the fewest that do, by the first of the modes of sharding that helps."""
     if fits(stage.processes, gpu):
-        return {"processes": 1, "sharding": sharding}
+        return {"processes": 1}
     if stage.name not in ("sft", "rl"):
         return {"processes": None}
     first, *others = stage.processes
-    modes = list(DIVIDED)[list(DIVIDED).index(sharding) :]
     for mode in modes:
         for count in PROCESSES[1:]:
-            share = per_process(first.kinds, mode, count, first.layer)
+            share = per_process(first.kinds, mode, count, first.layers, stage.batch, stage.shared)
             if needed(share, *(p.peak for p in others)) <= gpu.memory_bytes:
                 return {"processes": count, "sharding": mode}
     return {"processes": None}

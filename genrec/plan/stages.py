@@ -18,6 +18,7 @@ from genrec.plan import models, steps
 from genrec.plan.device import absent_gpu
 from genrec.plan.memory import Memory
 from genrec.plan.shapes import ModelShape, shape_of
+from genrec.plan.sharding import Layers
 from genrec.plan.work import Work, histories, semantic_ids, word_tokenizer
 from genrec.search.trie import Trie
 from genrec.train.rl import algorithms
@@ -34,11 +35,11 @@ _LSA_WIDTH = 256  # of text vectors that no transformer makes, about
 
 @dataclass(frozen=True)
 class Process:
-    """One process on the device: bytes by kind at its peak. Of `layer` bytes is the largest layer."""
+    """One process on the device: bytes by kind at its peak."""
 
     name: str
     kinds: dict[str, int]
-    layer: int = 0
+    layers: Layers = Layers()  # noqa: RUF009  frozen
 
     @property
     def peak(self) -> int:
@@ -58,13 +59,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Stage:
-    """`setting` is what its memory goes with, at the value `batch`."""
+    """`setting` is what its memory goes with, at the value `batch`; `shared` is what several processes share a step of."""
 
     name: str
     processes: list[Process]
     parts: list[Part]
     setting: str
     batch: int
+    shared: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -122,11 +124,11 @@ class Stages:
             made = steps.trainer(counted, policy, windows, self.sids, changed, self._alignment(policy))
             first = counted.operations
             steps.train(counted, made, np.arange(rows))
-            process = Process("training", counted.peak, _largest_layer(policy))
+            process = Process("training", counted.peak, _layers(policy))
             each = (counted.operations - first) / max(1, rows - 1)
             step = counted.operations + each * (config.batch_size - rows)
             search = self._search(counted, policy, Trie.from_sids(self.sids, policy.vocab.num_codes, device))
-            process = max(process, Process("validation", counted.peak, process.layer), key=lambda p: p.peak)
+            process = max(process, Process("validation", counted.peak, process.layers), key=lambda p: p.peak)
             num_steps, tokens = made.total_steps, len(policy.opening) + self._positions(policy, work.history + 1) - 1
         num_users = min(work.users, config.max_valid_users)
         use = "compiled training" if config.compile else "training"
@@ -135,7 +137,7 @@ class Stages:
             self._lists("validation", config.epochs * num_users, search, config.precision),
         ]
         notes = ["layers as they are: compiled ones keep less"] if config.compile else []
-        return Stage("sft", [process], parts, "sft.micro_batch_size", micro, notes)
+        return Stage("sft", [process], parts, "sft.micro_batch_size", micro, config.batch_size, notes)
 
     def rl(self, micro_batch: int | None = None) -> Stage:
         """An update and the search of a validation in one process, the candidates of a chunk in another or the same."""
@@ -157,14 +159,14 @@ class Stages:
             policy.model.eval()
             made = steps.learner(counted, policy, self.sids, changed, terms, self._prompts(count))
             steps.update(counted, made, self._prompts(count))
-            learner = Process("learner", counted.peak, _largest_layer(policy))
+            learner = Process("learner", counted.peak, _layers(policy))
             update = counted.operations / count
             trie = Trie.from_sids(self.sids, policy.vocab.num_codes, device)
             search = self._search(counted, policy, trie)
-            learner = max(learner, Process("learner", counted.peak, learner.layer), key=lambda p: p.peak)
+            learner = max(learner, Process("learner", counted.peak, learner.layers), key=lambda p: p.peak)
             steps.rollout(counted, policy, trie, self.sids, changed, self._prompts(chunk))
             generated = counted.operations / chunk
-            processes = [max(learner, Process("learner", counted.peak, learner.layer), key=lambda p: p.peak)]
+            processes = [max(learner, Process("learner", counted.peak, learner.layers), key=lambda p: p.peak)]
             tokens = self._prompt_tokens(policy) + config.group_size * (self.sids.shape[1] - 1)
         if apart:
             with _counting(self.work.items) as (device, counted):
@@ -182,7 +184,7 @@ class Stages:
         ]
         notes = ["layers as they are: compiled ones keep less"] if config.compile else []
         notes += [f"{config.algorithm} without its teacher"] if algorithm.NEEDS_TEACHER else []
-        return Stage("rl", processes, parts, "rl.micro_batch_size", micro, notes)
+        return Stage("rl", processes, parts, "rl.micro_batch_size", micro, config.prompts_per_step, notes)
 
     def evaluate(self, batch_size: int | None = None) -> Stage:
         """Lists of sft and of rl, with the seen items dropped and kept."""
@@ -255,7 +257,9 @@ def _counting(distinct: int) -> Iterator[tuple[torch.device, Memory]]:
     gc.collect()
 
 
-def _largest_layer(policy: Policy) -> int:
-    """Bytes of the largest of the parts that are gathered one by one where weights are divided."""
-    parts = [*policy.body.layers, policy.causal_model.get_input_embeddings()]
-    return max(sum(p.numel() * p.element_size() for p in part.parameters()) for part in parts)
+def _layers(policy: Policy) -> Layers:
+    def size(module: torch.nn.Module) -> int:
+        return sum(p.numel() * p.element_size() for p in module.parameters())
+
+    every = [size(layer) for layer in policy.body.layers]
+    return Layers(max(every), size(policy.model) - sum(every))
