@@ -73,7 +73,7 @@ def _told(stage: "Stage", config: "Config", gpu: Gpu, shares: Mapping[str, float
         for part in stage.parts
     ]
     sharding = getattr(getattr(config, stage.name), "sharding", "none")
-    modes = STAGES[STAGES.index(sharding) :]
+    modes = list(STAGES[STAGES.index(sharding) :])
     if config.sft.adapter == "qlora":
         modes = [mode for mode in modes if mode != "weights"]  # packed weights are not divided
     return {
