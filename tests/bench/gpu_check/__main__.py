@@ -15,13 +15,13 @@ from typing import Any
 from tests.bench.gpu_check.table import lines
 
 LIMITS_S = {  # of each part
-    "device": 60,
-    "attention": 90,
-    "correctness": 140,
-    "beam": 130,
-    "sft": 150,
-    "grpo": 150,
-    "embed": 50,
+    "device": 40,
+    "correctness": 110,
+    "attention": 70,
+    "beam": 125,
+    "sft": 125,
+    "grpo": 100,
+    "embed": 40,
 }
 LIMIT_S = 470  # of all of them
 
