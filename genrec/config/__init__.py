@@ -8,7 +8,7 @@ the result (a worker count, the batch size of inference) is declared with `knob`
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from genrec.config.api import ApiConfig
 from genrec.config.data import DataConfig, PrepareConfig
@@ -100,3 +100,19 @@ class Config(Section):
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,60}", name):
             raise ValueError("1 to 60 letters, digits and the signs . _ - are meant")
         return name
+
+    @model_validator(mode="after")
+    def _can_be_divided(self) -> "Config":
+        if self.rl.sharding == "weights" and self.sft.adapter == "qlora":
+            raise ValueError(
+                "rl.sharding is weights, but sft.adapter is qlora, and packed 4-bit weights are not divided; set rl.sharding to "
+                "gradients (4-bit weights are a quarter already), or sft.adapter to lora"
+            )
+        for stage in ("sft", "rl"):
+            kind, share = getattr(self, stage).sharding, getattr(self.resources, stage).num_gpus
+            if kind != "none" and 0 < share < 1:
+                raise ValueError(
+                    f"{stage}.sharding is {kind}, but resources.{stage}.num_gpus is {share:g}: processes on one GPU have nothing "
+                    f"to gain from a division; set resources.{stage}.num_gpus to 1, or {stage}.sharding to none"
+                )
+        return self

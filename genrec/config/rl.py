@@ -2,9 +2,18 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from genrec.config.section import Chosen, Section, _options, _rewards_from_names, knob
+from genrec.config.section import (
+    Chosen,
+    Section,
+    Sharding,
+    _options,
+    _rewards_from_names,
+    check_sharding,
+    knob,
+    sharding_choice,
+)
 
 
 class RewardConfig(Chosen):
@@ -142,6 +151,7 @@ class RlConfig(Chosen):
         description="Processes that share the updates (Ray Train, data parallel); 1 updates in the stage's process. The "
         "gradients are those of one process up to rounding.",
     )
+    sharding: Sharding = sharding_choice("num_learners")
     options: dict[str, Any] = _options()
     compile: bool = Field(
         False,
@@ -155,3 +165,8 @@ class RlConfig(Chosen):
 
     variant_package: ClassVar[str] = "genrec.train.rl.algorithms"
     variant_field: ClassVar[str] = "algorithm"
+
+    @model_validator(mode="after")
+    def _can_be_divided(self) -> "RlConfig":
+        check_sharding("rl", self.sharding, "num_learners", self.num_learners)
+        return self

@@ -206,10 +206,14 @@ class Siblings:
         self._body = _Body(body) if padded_left else _AnyBody(body)
         self.last_hidden = self._body.read(embeds, attention_mask)
 
-    def extend(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
+    def extend(
+        self, token_ids: torch.Tensor, parents: torch.Tensor, needed: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Append one token to each of W beams; hidden states [B, W, D].
 
-        `token_ids` int64[B, W]; `parents` int64[B, W] are the beams of the step before that these continue.
+        `token_ids` int64[B, W]; `parents` int64[B, W] are the beams of the step before that these continue. Where
+        `needed` bool[B, W] is not set, nobody reads the state of a beam or of what continues it: it may be anything finite.
+        Here they are computed all the same, for shapes that a device need not be asked for.
         """
         num_rows, width = token_ids.shape
         ancestors = self._gather_ancestors(parents)

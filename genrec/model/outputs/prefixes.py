@@ -114,6 +114,8 @@ def _by_code(logits: torch.Tensor, codes: torch.Tensor, num_codes: int) -> torch
 class _Nodes:
     """The vectors of all nodes, computed once."""
 
+    only_child_certain = True
+
     def __init__(self, items: "ItemVectors", rows: torch.Tensor, adds_history: bool) -> None:
         self._adds_history = adds_history
         self._levels = [items.node_vectors(level, None, rows[level]) for level in range(items.trie.num_levels)]

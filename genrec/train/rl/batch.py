@@ -24,6 +24,7 @@ class Batch(NamedTuple):
     prompts: PromptBatch
     sids: torch.Tensor  # int64[b, g, L]
     rows: torch.Tensor  # int64[b], places of the prompts in the step
+    counts: bool  # see `genrec.train.sharding.Turn`
 
     def halves(self) -> list["Batch"]:
         """The same prompts in two, or in one where there is but one."""
@@ -33,7 +34,8 @@ class Batch(NamedTuple):
             PromptBatch(*fields, padded_left=left)
             for fields in zip(halves(ids), halves(mask), halves(histories), later, strict=False)
         ]
-        return [Batch(*fields) for fields in zip(prompts, halves(self.sids), halves(self.rows), strict=True)]
+        parts = zip(prompts, halves(self.sids), halves(self.rows), strict=True)
+        return [Batch(*fields, self.counts) for fields in parts]
 
 
 def halves(rows: torch.Tensor) -> list[torch.Tensor]:

@@ -1,6 +1,7 @@
 """The training loop of supervised fine-tuning: epochs, optimizer steps, accumulated gradients, checkpoints."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from genrec.train.sft.forwards import Forward, cut, cut_evenly, pack
 from genrec.train.sft.optim import learning_rate, make_optimizer
 from genrec.train.sft.state import SftState
 from genrec.train.sft.windows import Windows, shuffled_batches
+from genrec.train.sharding import divide
 from genrec.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ class Trainer:
             recompute_activations(policy.model, policy.precision)
         if config.compile and policy.device.type == "cuda":
             compile_layers(policy.body)
-        self.parameters = policy.trainable_parameters()
+        self.sharding = divide(policy, self.group, config.sharding)
+        self.parameters = self.sharding.parameters
         self.packed = policy.can_pack  # forwards without padding
         self.micro_batch = MicroBatch(config.micro_batch_size, "sft.micro_batch_size")
         self._memory = memory_of(policy.device)
@@ -86,7 +89,7 @@ class Trainer:
 
     def fit(self, validation: Validation, work: Path, progress: Progress = silent) -> None:
         """Train to the last epoch or until validation stops improving, from the checkpoint in `work` if there is one."""
-        self.state = state = SftState.resume(work, self.parameters, self.optimizer) or SftState()
+        self.state = state = SftState.resume(work, self.parameters, self.optimizer, self.sharding) or SftState()
         if self.config.ema_decay and not state.average.tensors:
             state.average = WeightAverage.of(self.parameters)
         if not len(state.window_losses):
@@ -105,18 +108,18 @@ class Trainer:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
                 progress(state.step, self.total_steps, note, loss=float(parts.sum()), **ndcg)
-                if state.batch < self.steps_per_epoch and self.group.first and clock.is_due():
-                    clock.run(lambda: state.save(work, self.parameters, self.optimizer))
+                if state.batch < self.steps_per_epoch and self.sharding.saves(clock.is_due()):
+                    clock.run(lambda: state.save(work, self.parameters, self.optimizer, self.sharding))
             state.epoch, state.batch = state.epoch + 1, 0
             if state.epoch == self.config.epochs:
                 state.stop_reason = "epochs"
             if len(validation):
-                with state.average.applied(self.parameters):
+                with self.sharding.holding(state.average.tensors), self.sharding.gathered():
                     hr, value = validation.in_group(self.group, self.policy)
                     state.validated(float(state.epoch), hr, value, self.parameters, self.config.patience)
                 ndcg = {"ndcg": value}
-            if self.group.first:
-                clock.run(lambda: state.save(work, self.parameters, self.optimizer))
+            if self.sharding.saves(True):
+                clock.run(lambda: state.save(work, self.parameters, self.optimizer, self.sharding))
 
     def _remaining_batches(self) -> Iterator[np.ndarray]:
         """Windows of the steps that this epoch still has: the first pass, then the sampler's second pass."""
@@ -139,12 +142,13 @@ class Trainer:
             torch.manual_seed(int(self._rng(_DROPOUT, self.group.rank).integers(2**62)))
         parts = self.accumulate(rows, self._rng(_AUGMENT))
         if self.alignment is not None:
-            aligned = self.alignment.losses(self._rng(_ALIGN)) / self.group.size  # all read the same batch of texts
-            aligned.sum().backward()
+            aligned = self.sharding.forward(partial(self.alignment.losses, self._rng(_ALIGN)))
+            aligned = aligned / self.group.size  # all read the same batch of texts
+            self.sharding.backward(aligned.sum())
             parts = torch.cat([parts, aligned.detach()])
-        self.group.sum_gradients(self.parameters.values())
+        self.sharding.sum_gradients()
         self.group.sum_(parts)
-        norm = torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.max_grad_norm)
+        norm = self.sharding.clip(self.parameters.values(), self.config.max_grad_norm)
         if not (torch.isfinite(parts).all() and torch.isfinite(norm)):
             self.optimizer.zero_grad()
             raise TrainingError(
@@ -155,6 +159,7 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.sharding.refresh()
         return parts
 
     def accumulate(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> torch.Tensor:
@@ -170,7 +175,6 @@ class Trainer:
         weights = [self._target_weights[f.items[f.targets]] for f in forwards]
         # Windows whose targets were all left out may leave a batch with nothing to learn.
         total_weight = max(sum(float(w.sum()) for w in weights), torch.finfo(torch.float32).tiny)
-        forwards = self.group.share(forwards)
         while True:
             try:
                 return self._add_gradients(rows, forwards, total_weight)
@@ -198,12 +202,13 @@ class Trainer:
         total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=device)
         share = 1 - (0.0 if self.alignment is None else self.alignment.total)
         notes = torch.zeros(len(self.windows) if self._notes_losses() else 0)
-        for part, items, targets in forwards:
-            values = self._losses(items, targets)
-            self._note_losses(notes, part, values.detach(), targets)
-            weights = self._target_weights[items[targets]].to(device, non_blocking=True)
+        for (part, items, targets), counts, last in self.sharding.turns(forwards):
+            values = self.sharding.forward(partial(self._losses, items, targets))
+            if counts:
+                self._note_losses(notes, part, values.detach(), targets)
+            weights = self._target_weights[items[targets]].to(device, non_blocking=True) * counts
             weighted = (values * weights.unsqueeze(1)).sum(0) / total_weight
-            (share * weighted.sum()).backward()
+            self.sharding.backward(share * weighted.sum(), last and self.alignment is None)
             total += weighted.detach()
         if len(notes):
             noted = torch.from_numpy(rows)
@@ -231,7 +236,8 @@ class Trainer:
 
         def run(size: int) -> None:
             items, targets = (torch.from_numpy(a) for a in self.windows.gather(np.full(size, longest)))
-            self._losses(items, targets).sum().backward()
+            loss = self.sharding.forward(partial(self._losses, items, targets)).sum()
+            self.sharding.backward(loss)
 
         was_training = self.policy.model.training
         self.policy.model.train()
@@ -239,6 +245,7 @@ class Trainer:
         with torch.random.fork_rng(gpus):
             trained = sum(p.numel() * p.element_size() for p in self.parameters.values())
             size = largest_forward(run, most, memory, reserve=2 * trained)
+        self.sharding.sum_gradients()
         self.optimizer.zero_grad()
         self.policy.model.train(was_training)
         return size

@@ -21,6 +21,7 @@ LIMITS_S = {  # of each part
     "beam": 125,
     "sft": 125,
     "grpo": 100,
+    "serve": 60,
     "embed": 40,
 }
 LIMIT_S = 470  # of all of them
@@ -88,7 +89,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
     """One part; `result` holds what it reported so far, as a JSON list."""
     import torch
 
-    from tests.bench.gpu_check import attention, correctness, figures, measure, searching
+    from tests.bench.gpu_check import attention, correctness, figures, measure, searching, serve
     from tests.bench.gpu_check.models import SHAPES
 
     def device_itself(_: Any, device: torch.device, report: Callable[[dict[str, Any]], None]) -> None:
@@ -104,6 +105,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
         "sft": figures.sft,
         "grpo": figures.grpo,
         "embed": figures.embed,
+        "serve": serve.run,
     }
     cases: list[dict[str, Any]] = []
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import distributed as dist
 
 from genrec.model import folder
 from genrec.model.item_vectors import ItemVectors
@@ -57,6 +58,8 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         "neighbours (faiss)": _faiss,
         "search, compiled": gpu_ways.compiled_search,
         "fine-tuning step, compiled": _compiled_sft,
+        "divided steps (FSDP2, one process)": _divided,
+        "divided steps, compiled": _compiled_divided,
     }
     for name, case in cases.items():
         try:
@@ -159,6 +162,32 @@ def uneven_windows() -> Windows:
     lengths = np.arange(32) % (SHAPE.history + 1) + 1
     items = np.random.default_rng(0).integers(0, SHAPE.num_items, lengths.sum())
     return make_windows(items, np.concatenate([[0], np.cumsum(lengths)]), SHAPE.history)
+
+
+def _divided(device: torch.device, compile_: bool = False) -> dict[str, Any]:
+    """Adapter weights after steps under every division, in a group of one process, beside the same steps without."""
+    sids, windows = random_catalogue(SHAPE), uneven_windows()
+
+    def trained(sharding: str) -> torch.Tensor:
+        config = settings.sft(micro_batch_size=8, gradient_checkpointing=True, compile=compile_, sharding=sharding)
+        trainer = Trainer(pair(device, torch.bfloat16)[1], windows, sids, config, 0)
+        for _ in range(2):
+            trainer.step(np.arange(len(windows)), 1e-3)
+        return torch.cat([p.detach().flatten() for p in trainer.parameters.values()])
+
+    wanted = trained("none")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        stages = ["weights"] if compile_ else ["optimizer", "gradients", "weights"]
+        return verdict_of(max(error_of(trained(stage), wanted) for stage in stages), torch.float32)
+    finally:
+        dist.destroy_process_group()
+
+
+def _compiled_divided(device: torch.device) -> dict[str, Any]:
+    if device.type != "cuda":
+        return {"passed": None, "failed": "compiles on a GPU alone"}
+    return _divided(device, compile_=True)
 
 
 def _sft(device: torch.device, precision: str, compile_: bool = False) -> dict[str, Any]:

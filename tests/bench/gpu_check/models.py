@@ -45,6 +45,8 @@ class Shape:
     text_tokens: int = 128
     num_texts: int = 4096
     embed_batch_tokens: int = 65536  # as conf/a100.yaml has it
+    serve_batches: tuple[int, ...] = (1, 8, 32, 128)
+    generate_batches: tuple[int, ...] = (1, 8)
     repeats: int = 3
 
 
@@ -65,6 +67,8 @@ SHAPES = {
         text_tokens=12,
         num_texts=16,
         embed_batch_tokens=64,
+        serve_batches=(1, 4),
+        generate_batches=(2,),
         repeats=1,
     ),
 }
