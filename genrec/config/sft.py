@@ -141,13 +141,25 @@ class SftConfig(Section):
         "the item vectors, each code as the mean of what the levels before it left over of its items.",
     )
 
-    adapter: Literal["full", "lora", "qlora"] = Field("full", description="What is trained: all weights or an adapter.")
+    adapter: Literal["full", "lora", "qlora", "ptuning_v2"] = Field(
+        "full", description="What is trained: all weights or an adapter."
+    )
     lora_rank: int = Field(64, ge=1, le=1024, description="Rank of the LoRA matrices.")
     lora_alpha: int = Field(128, ge=1, le=4096, description="LoRA scale (alpha / rank multiplies the update).")
     lora_dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the LoRA input.")
     lora_targets: list[str] = Field(
         default_factory=list,
         description="Linear layers that LoRA adapts, by name (q_proj, v_proj, ...); empty: all of the body.",
+    )
+    prefix_tokens: int = Field(
+        64, ge=1, le=4096, description="Positions of learned keys and values before every layer (ptuning_v2)."
+    )
+    prefix_projection: int | None = Field(
+        None,
+        ge=1,
+        le=65536,
+        description="Width of a network that gives those keys and values while fine-tuning; null: they are trained "
+        "themselves, from what the base computes for common words.",
     )
     optimizer: Literal["adamw", "paged_adamw_8bit"] = Field(
         "adamw",

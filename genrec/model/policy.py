@@ -12,7 +12,7 @@ from torch import nn
 
 from genrec import variants
 from genrec.errors import DataError
-from genrec.model import folder, outputs, precision, views
+from genrec.model import folder, opening, outputs, precision, views
 from genrec.model.history_view import HistoryView
 from genrec.model.item_vectors import ItemVectors
 from genrec.model.language_model import LanguageModel
@@ -38,7 +38,7 @@ class Policy(LanguageModel):
 
     view: HistoryView
     output: Output  # what a step of an id is chosen by
-    opening: np.ndarray  # int64[O], the tokens every prompt starts with: BOS and the view's instruction
+    opening: np.ndarray  # int64[O], the tokens every prompt starts with (`genrec.model.opening`)
     items: ItemVectors | None
     dense_weight: float | None  # None: no dense head
     transition_share: float = 0.0  # of the transition table in the dense head's distribution
@@ -114,11 +114,12 @@ class Policy(LanguageModel):
         self.output = written.Output(output_settings)
         module, settings = variants.build(views.PACKAGE, name, options or {})
         self.view = module.View(settings)
-        words = folder.text_token_ids(self._tokenizer_files, settings.instruction)
-        self.opening = np.array([self.vocab.bos_token_id, *words], dtype=np.int64)
+        asked = {"name": name, "options": options or {}}
+        kept = self._meta.get("opening") if self._meta.get("view") == asked else None
+        self.opening = np.array(kept or opening.token_ids(self._tokenizer_files, self.vocab, settings), dtype=np.int64)
         self.items = None if items is None else items.to(self.device)
         self.dense_weight = dense_weight
-        chosen = {"view": {"name": name, "options": options or {}}, "output": output, "items": items is not None}
+        chosen = {"view": asked, "opening": self.opening.tolist(), "output": output, "items": items is not None}
         self._meta = {**self._meta, **chosen}
 
     def trainable_parameters(self) -> dict[str, nn.Parameter]:

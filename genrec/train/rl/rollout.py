@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from genrec.errors import ConfigError, DataError
-from genrec.model import folder
+from genrec.model import adapter, folder
 from genrec.model.policy import Policy
 from genrec.model.precision import compile_layers, compute_dtype, default_device
 from genrec.search.decode import Candidates, beam_search, sample, sample_distinct
@@ -214,12 +214,10 @@ def gather(
 
 
 def get_weights(parameters: dict[str, torch.nn.Parameter], compute: torch.dtype = torch.float32) -> Weights:
-    """Copies on the CPU: the matrices of an adapter in `compute`, all else in float32.
-
-    Every product with an adapter's matrix is taken in the type of the forward, so that a worker which has it in that type
-    gets what the learner would, bit by bit, for half the bytes. Embeddings and heads are used as they are.
+    """Copies on the CPU: in `compute` what an adapter's forward rounds to it (`adapter.is_rounded_in_use`), all else in
+    float32. A worker which has it in that type gets what the learner would, bit by bit, for half the bytes.
     """
-    halved = {name for name in parameters if ".lora_" in name and compute == torch.bfloat16}
+    halved = {name for name in parameters if adapter.is_rounded_in_use(name) and compute == torch.bfloat16}
     return {
         name: p.detach().to(torch.bfloat16, copy=True).cpu().view(torch.int16).numpy()
         if name in halved
