@@ -31,8 +31,6 @@ def test_sparse_lists_are_the_positive_ones_of_dense_ranking(dense, n, data):
 @settings(max_examples=40, deadline=None)
 @given(DENSE, st.data())
 def test_entries_are_those_of_the_dense_matrix(dense, data):
-    places = st.lists(
-        st.tuples(st.integers(0, dense.shape[0] - 1), st.integers(0, dense.shape[1] - 1)), max_size=9
-    )
+    places = st.lists(st.tuples(st.integers(0, dense.shape[0] - 1), st.integers(0, dense.shape[1] - 1)), max_size=9)
     rows, columns = np.array(data.draw(places), dtype=np.int64).reshape(-1, 2).T
     np.testing.assert_array_equal(entries(sp.csr_array(dense), rows, columns), dense[rows, columns])
