@@ -92,13 +92,26 @@ def beam_search(
     `allowed[b]`, unless None, limits a row to those items (none of them: an empty list), see `Trie.restrict`. `scores` is
     `model.step_scores()`, for a caller who searches more than once with the same weights.
     """
+    return restricted_beam(model, prompts, trie, width, trie.restrict(banned, allowed), scores)
+
+
+@torch.no_grad()
+def restricted_beam(
+    model: SearchModel,
+    prompts: PromptBatch,
+    trie: Trie,
+    width: int,
+    restriction: Restriction | None,
+    scores: StepScores | None = None,
+) -> Candidates:
+    """`beam_search` under a restriction that is on the device already: nothing here waits for one or reads from the host."""
 
     def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
         totals = (scores.unsqueeze(-1) + log_probs).masked_fill_(~allowed, -torch.inf).flatten(1)
         best, flat = totals.topk(min(width, totals.shape[1]), dim=1)
         return flat // log_probs.shape[-1], flat % log_probs.shape[-1], best == -torch.inf
 
-    return _search(model, prompts, trie, width, trie.restrict(banned, allowed), choose, scores)
+    return _search(model, prompts, trie, width, restriction, choose, scores)
 
 
 @torch.no_grad()
