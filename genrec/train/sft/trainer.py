@@ -182,7 +182,7 @@ class Trainer:
                 if not self.micro_batch.may_halve(self.group):
                     raise
             self.optimizer.zero_grad()
-            self.micro_batch.halve()
+            self.micro_batch.halve(max(len(forward.rows) for forward in forwards))
             forwards = [half for forward in forwards for half in forward.halves()]
 
     def _cut(self, rows: np.ndarray, rng: np.random.Generator | None) -> list[Forward]:
