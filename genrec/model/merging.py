@@ -6,7 +6,7 @@ they cost nothing. The sum of two matrices is rounded once more where weights ar
 there; in float32 the scores stay the same to the last digits.
 
 NF4 weights stay as they are, with their adapter beside them: a sum would have to be rounded to 4 bits again, which is
-another model. So do adapters that are no change of a weight (prefix tuning).
+another model. Of P-Tuning v2 the rows of the embedding are merged; the prefix is no change of a weight and stays.
 """
 
 from typing import Any
@@ -18,14 +18,12 @@ def merge_adapter(policy: Policy) -> bool:
     """Merge the adapter of a policy into its weights, in place; whether there was one that can be. It is not to be trained or
     saved afterwards.
     """
-    if not policy.has_adapter or not _is_mergeable(policy.model):
+    if not policy.has_adapter or _is_quantized(policy.model):
         return False
     policy.model = policy.model.merge_and_unload()  # type: ignore[operator]
     policy.model.eval()
     return True
 
 
-def _is_mergeable(model: Any) -> bool:
-    if any(config.is_prompt_learning for config in model.peft_config.values()):
-        return False
-    return not any(type(parameter).__name__ == "Params4bit" for parameter in model.parameters())
+def _is_quantized(model: Any) -> bool:
+    return any(type(parameter).__name__ == "Params4bit" for parameter in model.parameters())

@@ -56,7 +56,7 @@ def _bytes_of(folder_: Path, itemsize: float, layer_itemsize: float) -> int:
     from safetensors import safe_open
 
     total = 0.0
-    for path in sorted(folder_.glob("*.safetensors")):
+    for path in sorted(folder_.rglob("*.safetensors")):
         with safe_open(path, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118 (no mapping)
                 shape = tensors.get_slice(name).get_shape()

@@ -41,6 +41,8 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
     for number in shape.serve_batches:
         report(_case(f"{number} together", engine, number, device, shape))
     report(_bounded(policy, sids, shape, device))
+    alone = _queries(shape, 1)
+    report({"case": "profile, 1 together", "profile": measure.kernels(lambda: engine.answer(alone), device)})
     for number in shape.generate_batches:
         report(_beside(policy, engine, sids, shape, number, device))
 

@@ -18,9 +18,10 @@ def _lists(policy):
     return rank_users(policy, histories, sids, Trie.from_sids(sids, NUM_CODES), 10)
 
 
+@pytest.mark.parametrize("mode", ["lora", "ptuning_v2"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied head", "own head"])
-def test_lists_and_scores_are_those_of_the_adapter(tied):
-    policy = tiny_policy(4, tied=tied, lora=True)
+def test_lists_and_scores_are_those_of_the_adapter(tied, mode):
+    policy = tiny_policy(4, tied=tied, mode=mode)
     items, scores = _lists(policy)
     assert merge_adapter(policy)
     merged_items, merged_scores = _lists(policy)
@@ -29,7 +30,7 @@ def test_lists_and_scores_are_those_of_the_adapter(tied):
 
 
 def test_nothing_of_the_adapter_is_left():
-    policy = tiny_policy(4, lora=True)
+    policy = tiny_policy(4, mode="lora")
     merge_adapter(policy)
     assert not policy.has_adapter
     assert {type(module).__name__ for module in policy.body.modules()} == {
@@ -38,8 +39,8 @@ def test_nothing_of_the_adapter_is_left():
 
 
 def test_bfloat16_weights_are_merged_within_their_rounding():
-    exact = tiny_policy(4, lora=True)
-    halved = tiny_policy(4, lora=True)
+    exact = tiny_policy(4, mode="lora")
+    halved = tiny_policy(4, mode="lora")
     halved.model.to(torch.bfloat16)
     merge_adapter(exact)
     merge_adapter(halved)
@@ -57,7 +58,7 @@ def test_a_model_without_an_adapter_stays_as_it_is():
 
 def test_an_adapter_on_4_bit_weights_stays_beside_them(tmp_path):
     tiny_policy(4).save(tmp_path)
-    policy = attach(tmp_path, quantize=True)
+    policy = attach(tmp_path, mode="qlora")
     perturb(policy)
     items, scores = _lists(policy)
     assert not merge_adapter(policy)

@@ -36,9 +36,9 @@ def test_batches_hold_all_rows_in_their_order_and_none_more_than_it_may(position
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 @pytest.mark.parametrize("weights", [torch.float32, torch.bfloat16], ids=["fp32 weights", "bf16 weights"])
-@pytest.mark.parametrize("lora", [False, True], ids=["plain", "adapter"])
-def test_a_position_takes_the_bytes_that_a_search_holds(lora, weights, dtype):
-    policy, sids = tiny_policy(lora=lora), random_sids(60, seed=1)
+@pytest.mark.parametrize("mode", ["full", "lora", "ptuning_v2"])
+def test_a_position_takes_the_bytes_that_a_search_holds(mode, weights, dtype):
+    policy, sids = tiny_policy(mode=mode), random_sids(60, seed=1)
     policy.model.to(weights)
     policy.search_dtype = dtype
     prompts = policy.prompts(random_histories([MAX_HISTORY, 2, 1], 60, seed=2), sids)

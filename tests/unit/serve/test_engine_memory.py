@@ -21,9 +21,9 @@ def _engine(policy, held_bytes: float) -> Engine:
     return Engine(policy, serve_tiny.catalogue(), "tiny", beam_width=6, max_kv_gib=held_bytes / GIB)
 
 
-@pytest.mark.parametrize("lora", [False, True], ids=["fused", "stock layers"])
-def test_a_bound_splits_a_batch_and_changes_no_list(lora):
-    policy = tiny_policy(3, lora=lora)
+@pytest.mark.parametrize("mode", ["full", "lora"], ids=["fused", "stock layers"])
+def test_a_bound_splits_a_batch_and_changes_no_list(mode):
+    policy = tiny_policy(3, mode=mode)
     with kv_held() as held:
         whole = _engine(policy, GIB).answer(QUERIES)
     bound = sum(held) / 4

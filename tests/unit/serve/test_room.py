@@ -27,7 +27,7 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module", params=["lora", "qlora"])
 def adapted(request, base, tmp_path_factory):
     """The files of an adapter on the base."""
-    policy = attach(base, quantize=request.param == "qlora")
+    policy = attach(base, request.param)
     perturb(policy)
     files = write_files(tmp_path_factory.mktemp(request.param), policy)
     return dataclasses.replace(files, base=base)
