@@ -79,7 +79,7 @@ def rl_numbers(stage: str = "none", kind: str = "full", **settings) -> tuple[dic
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("kind", ["full", "items", "lora"])
+@pytest.mark.parametrize("kind", ["items", "lora"])
 def test_fine_tuning_has_the_gradients_and_weights_of_one_process(tmp_path, kind, stage):
     expected = sft_numbers(kind)
 
