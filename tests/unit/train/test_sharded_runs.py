@@ -8,11 +8,13 @@ import torch
 
 from genrec.model.policy import Policy
 from genrec.train import checkpoint
+from genrec.train.learner_group import LearnerGroup
+from genrec.train.rl.rollout import RolloutWorker
 from genrec.train.rl.train import train_rl
 from tests.support.lm_tiny import tiny_policy as tiny_lora
 from tests.support.processes import in_processes
 from tests.support.rl_runs import contents, log_values, make_config
-from tests.support.rl_tiny import tiny_policy
+from tests.support.rl_tiny import MAX_HISTORY, tiny_policy
 from tests.support.sft_runs import CONFIG, distance, train, weights
 
 pytestmark = pytest.mark.slow
@@ -38,10 +40,22 @@ def fine_tune(files, stage, name, *, killed_at=0, adapter="full", dropout=0.0):
     return lambda: train(files, config, name=f"{name}/out", work=f"{name}/work", progress=power_cut(killed_at))
 
 
-def reinforce(shop, folder, stage, *, killed_at=0, config=RL):
+def reinforce(shop, folder, stage, *, killed_at=0, config=RL, remote=False):
     def body():
         divided = config.model_copy(update={"sharding": stage})
-        train_rl(config=divided, **shop, work=folder / "work", out=folder / "out", progress=power_cut(killed_at))
+        rollouts = None
+        if remote and LearnerGroup().first:  # as with actors: the weights leave the first process alone
+            places = {k: shop[k] for k in ("sft", "base", "sids")}
+            worker = RolloutWorker.load(**places, config=config, max_history=MAX_HISTORY, seed=0)
+
+            def rollouts(step, prompts, weights):
+                worker.set_weights(weights())
+                return worker.generate(step, prompts)
+
+        train_rl(
+            config=divided, **shop, work=folder / "work", out=folder / "out", progress=power_cut(killed_at),
+            rollouts=rollouts, rollouts_elsewhere=remote,
+        )  # fmt: skip
 
     return body
 
@@ -87,7 +101,7 @@ def test_reinforcement_learning_goes_on_at_another_number_of_processes_or_divisi
 
 @pytest.mark.parametrize("stage", ["optimizer", "gradients", "weights"])
 def test_processes_that_were_killed_resume_bit_by_bit(files, stage):
-    tiny_lora(lora=True)  # imports PEFT, for all processes that are forked
+    tiny_lora(mode="lora")  # imports PEFT, for all processes that are forked
     whole = fine_tune(files, stage, "whole", adapter="lora", dropout=0.2)
     assert in_processes(files / "m1", whole) == [0, 0]
     cut = fine_tune(files, stage, "cut", killed_at=7, adapter="lora", dropout=0.2)
@@ -110,7 +124,7 @@ def test_the_model_of_divided_processes_is_a_folder_as_ever(files, shop, tmp_pat
     alone, both = (best(files / name, files / "base") for name in ("alone", "both"))
     assert distance(*both) == 0
     assert distance(alone[0], both[0]) < 1e-4
-    assert in_processes(tmp_path / "m2", reinforce(shop, tmp_path, "weights", config=IMPROVING)) == [0, 0]
+    assert in_processes(tmp_path / "m2", reinforce(shop, tmp_path, "weights", config=IMPROVING, remote=True)) == [0, 0]
     assert distance(*best(tmp_path)) == 0
     assert distance(best(tmp_path)[0], {n: p.detach() for n, p in tiny_policy().trainable_parameters().items()}) > 5e-3
     assert {"model.safetensors", "config.json", "genrec.json"} <= contents(tmp_path / "out").keys()
