@@ -82,35 +82,87 @@ class FusedSiblings:
         turns = torch.polar(torch.ones_like(angles), angles)
         self._turns = turns.repeat(1, self._num_queries + self._num_keys)  # complex64[T, (H + V) * d / 2], by position
         shape = (len(self._layers), 2, num_rows, self._num_keys, self._used + capacity, self._dim)
-        self._cache = embeds.new_empty(shape)  # keys and values
+        self._cache = embeds.new_empty(shape)  # keys and values; those of padding are masked, but have to be finite
         self._ancestors = self._lengths.new_empty(num_rows, 1, 0)  # columns of the cache
         distinct, words = ids.unique(return_inverse=True)
         example = words.new_empty(len(distinct)).scatter_(0, words.flatten(), torch.arange(words.numel()))
         first = self._first_states(embeds.flatten(0, 1)[example])
         self.last_hidden = torch.cat(
-            [self._read(embeds[rows], words[rows], first, rows) for rows in self._slices(self._used)]
+            [
+                self._read(embeds[rows, columns], words[rows, columns], first, rows, columns)
+                for rows, columns in self._blocks()
+            ]
         )
 
     @torch.autocast("cpu", enabled=False)
-    def extend(self, token_ids: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
-        """Append one token to each of W beams; hidden states [B, W, D], as `Siblings.extend`."""
+    def extend(
+        self, token_ids: torch.Tensor, parents: torch.Tensor, needed: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Append one token to each of W beams; hidden states [B, W, D], as `Siblings.extend`.
+
+        Of those that are not `needed`, only what fills a row up to the longest of its slice is computed; the others are zero.
+        """
         num_rows, width = token_ids.shape
         depth = self._ancestors.shape[2]
         ancestors = self._ancestors.gather(1, parents.unsqueeze(-1).expand(-1, -1, depth))
-        own = torch.arange(self._used, self._used + width)[None, :, None].expand(num_rows, -1, 1)
-        self._ancestors = torch.cat([ancestors, own], dim=2)
-        self._used += width
-        mask = torch.full((num_rows, width, self._used), -torch.inf)
+        beams = torch.arange(width).expand(num_rows, -1)
+        order = beams if needed is None else needed.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+        counts = torch.full((num_rows,), width) if needed is None else needed.sum(1)
+        kept = int(counts.max())  # beams of a row, at most
+        places = torch.empty_like(beams).scatter_(1, order, beams).clamp_max_(max(0, kept - 1))
+        start, self._used = self._used, self._used + kept
+        self._ancestors = torch.cat([ancestors, (start + places).unsqueeze(-1)], dim=2)
+        hidden = self._embedding.new_zeros(num_rows, width, self._embedding.shape[1])
+        if kept:
+            order = order[:, :kept]
+            seen = self._ancestors.gather(1, order.unsqueeze(-1).expand(-1, -1, depth + 1))
+            self._append(token_ids.gather(1, order), seen, counts, order, start, hidden)
+        return hidden
+
+    def _append(
+        self,
+        token_ids: torch.Tensor,
+        seen: torch.Tensor,
+        counts: torch.Tensor,
+        order: torch.Tensor,
+        start: int,
+        hidden: torch.Tensor,
+    ) -> None:
+        """Compute the beams `order` int64[B, W'], of a row the first `counts` int64[B], into `hidden` [B, W, D].
+
+        `seen` int64[B, W', depth] are the columns from `start` on, or before, that a beam sees beside its prompt.
+        """
+        mask = torch.full((*token_ids.shape, self._used), -torch.inf)
         mask[:, :, : self._real.shape[1]].masked_fill_(self._real.unsqueeze(1), 0.0)
-        mask.scatter_(2, self._ancestors, 0.0)
-        turns = self._turns[self._lengths + depth]
+        mask.scatter_(2, seen, 0.0)
+        turns = self._turns[self._lengths + seen.shape[2] - 1]
         first, last = int(token_ids.min()), int(token_ids.max())
         table = self._first_states(self._embedding[first : last + 1])
-        parts = [
-            self._extend(token_ids[rows], table[token_ids[rows] - first], mask[rows], turns[rows], rows)
-            for rows in self._slices(width)
-        ]
-        return torch.cat(parts)
+        for rows in self._slices(token_ids.shape[1]):
+            width = int(counts[rows].max())
+            self._cache[:, :, rows, :, start + width : self._used] = 0.0  # masked, but what is there must be finite
+            if width:
+                ids = token_ids[rows, :width]
+                found = self._extend(
+                    ids, table[ids - first], mask[rows, :width, : start + width], turns[rows], rows, start
+                )
+                hidden[rows].scatter_(1, order[rows, :width].unsqueeze(-1).expand_as(found), found)
+
+    def _blocks(self) -> Iterator[tuple[slice, slice]]:
+        """Rows of the prompts and the columns that hold all they have, about `_TOKENS` together.
+
+        Neighbours that are alike in length share little padding: `rank_users` puts them side by side.
+        """
+        lengths, width = self._lengths.squeeze(1).tolist(), self._real.shape[1]
+        padded_left = bool(self._real[:, -1].all())
+        start = 0
+        while start < len(lengths):
+            end, longest = start + 1, lengths[start]
+            while end < len(lengths) and (end + 1 - start) * max(longest, lengths[end]) <= _TOKENS:
+                longest = max(longest, lengths[end])
+                end += 1
+            yield slice(start, end), slice(width - longest, width) if padded_left else slice(0, longest)
+            start = end
 
     def _slices(self, tokens: int) -> Iterator[slice]:
         """Rows that hold about `_TOKENS` tokens, at `tokens` a row."""
@@ -126,9 +178,15 @@ class FusedSiblings:
         return self._product(self._normed(embeds), self._layers[0].qkv, self._layers[0].bias)
 
     @torch.autocast("cpu", enabled=False)
-    def _read(self, embeds: torch.Tensor, words: torch.Tensor, first: torch.Tensor, rows: slice) -> torch.Tensor:
-        """Final states of some prompts; `words` int64[b, P] are their rows in the table `first` of `_first_states`."""
-        real, width = self._real[rows], embeds.shape[1]
+    def _read(
+        self, embeds: torch.Tensor, words: torch.Tensor, first: torch.Tensor, rows: slice, columns: slice
+    ) -> torch.Tensor:
+        """Final states of some prompts, whose other columns are padding; `words` int64[b, P] are their rows in the table
+        `first` of `_first_states`.
+        """
+        real, width = self._real[rows, columns], embeds.shape[1]
+        self._cache[:, :, rows, :, : columns.start] = 0.0
+        self._cache[:, :, rows, :, columns.stop : self._used] = 0.0
         whole = bool(real.all())
         mask = None if whole else prompt_mask(real)
         turns = self._turns[None, :width] if whole else self._turns[position_ids(real)]
@@ -155,7 +213,7 @@ class FusedSiblings:
                 mask, causal = None if whole else real[:, None, None], False
             self._turned(queries, query_turns)
             self._turned(kept, turns[..., split // 2 :])
-            keys, values = self._keep(kept, index, rows, 0)
+            keys, values = (t[:, :, columns] for t in self._keep(kept, index, rows, columns.start))
             mixed = functional.scaled_dot_product_attention(
                 self._heads(queries).transpose(1, 2),
                 *(keys, values),
@@ -168,9 +226,17 @@ class FusedSiblings:
         return self._normed(hidden[:, 0]) * self._final
 
     def _extend(
-        self, token_ids: torch.Tensor, states: torch.Tensor, mask: torch.Tensor, turns: torch.Tensor, rows: slice
+        self,
+        token_ids: torch.Tensor,
+        states: torch.Tensor,
+        mask: torch.Tensor,
+        turns: torch.Tensor,
+        rows: slice,
+        start: int,
     ) -> torch.Tensor:
-        """`extend` for some rows; `states` [b, W, (H + 2V) * d] are the first layer's queries, keys and values."""
+        """`extend` for some rows, into the cache's columns from `start` on; `states` [b, W, (H + 2V) * d] are the first
+        layer's queries, keys and values, `mask` [b, W, start + W] is added to their weights.
+        """
         num_rows, width = token_ids.shape
         hidden = functional.embedding(token_ids, self._embedding)
         split = self._num_queries * self._dim
@@ -178,11 +244,11 @@ class FusedSiblings:
             if index:
                 states = self._product(self._normed(hidden), layer.qkv, layer.bias)
             self._turned(states, turns)
-            keys, values = (t.flatten(0, 1) for t in self._keep(states[..., split:], index, rows, self._used - width))
+            keys, values = (t.flatten(0, 1) for t in self._keep(states[..., split:], index, rows, start))
             # Query heads that share a key head are more queries of it: no key is repeated.
             queries = self._heads(states[..., :split]).transpose(1, 2).reshape(len(keys), -1, self._dim)
             weights = torch.bmm(queries, keys.transpose(1, 2))
-            weights.view(num_rows, -1, width, self._used).add_(mask.unsqueeze(1))
+            weights.view(num_rows, -1, width, keys.shape[1]).add_(mask.unsqueeze(1))
             mixed = torch.bmm(weights.softmax(-1), values).view(num_rows, -1, width, self._dim)
             self._finish(layer, hidden, mixed.transpose(1, 2))
         return self._normed(hidden) * self._final

@@ -28,6 +28,7 @@ class _Level:
     codes: torch.Tensor  # int64[S_next], the code alone
     starts: torch.Tensor  # int64[S + 1], run of `keys` of each state
     table: torch.Tensor | None  # int32[S, K], next state or -1
+    shared: torch.Tensor  # bool[S]: more than one item has the prefix
     max_children: int
 
 
@@ -77,7 +78,8 @@ class Trie:
             states[:, level + 1] = np.cumsum(is_new)
             first = np.flatnonzero(np.concatenate([[True], is_new[1:]]))
             keys = states[first, level] * num_codes + ranked[first, level]
-            levels.append(_build_level(keys, int(states[-1, level]) + 1, num_codes, dense_entries, device))
+            below = np.bincount(states[:, level])
+            levels.append(_build_level(keys, below, num_codes, dense_entries, device))
         if int(states[-1, -1]) + 1 != num_items:
             twin = int(np.flatnonzero(~is_new[1:])[0])
             a, b = sorted((int(order[twin]), int(order[twin + 1])))
@@ -131,6 +133,7 @@ class Trie:
                 lv.codes.to(device),
                 lv.starts.to(device),
                 None if lv.table is None else lv.table.to(device),
+                lv.shared.to(device),
                 lv.max_children,
             )
             for lv in self._levels
@@ -169,6 +172,13 @@ class Trie:
             there = restriction.open(level, first, count, reached, there)
         return Children(codes, reached, there)
 
+    def shared(self, level: int, state: torch.Tensor) -> torch.Tensor:
+        """Whether more than one item has the prefix, bool as `state` int64[...] of `level` codes; of a dead state, False.
+
+        Closed items count: they keep their share of what may follow.
+        """
+        return self._levels[level].shared[state.clamp_min(0)] & (state >= 0)
+
     def codes(self, level: int) -> torch.Tensor:
         """The last code of every state of `level` + 1 codes, int64[S]."""
         return self._levels[level].codes
@@ -198,7 +208,9 @@ class Trie:
         return self._paths.restrict(banned, allowed, self.device)
 
 
-def _build_level(keys: np.ndarray, num_states: int, num_codes: int, dense_entries: int, device) -> _Level:
+def _build_level(keys: np.ndarray, below: np.ndarray, num_codes: int, dense_entries: int, device) -> _Level:
+    """`keys` int64[S_next]; `below` int64[S], items with the prefix of every state."""
+    num_states = len(below)
     starts = np.searchsorted(keys, np.arange(num_states + 1) * num_codes)
     table = None
     if num_states * num_codes <= dense_entries:
@@ -210,5 +222,6 @@ def _build_level(keys: np.ndarray, num_states: int, num_codes: int, dense_entrie
         torch.from_numpy(keys % num_codes).to(device),
         torch.from_numpy(starts).to(device),
         table,
+        torch.from_numpy(below > 1).to(device),
         int(np.diff(starts).max()),
     )

@@ -31,7 +31,7 @@ class Tastes:
     brand: np.ndarray  # float [users, brands], log weights
     tier: np.ndarray  # float [users], preferred price tier
 
-    def affinities(self, users: slice, goods: Assortment) -> np.ndarray:
+    def affinities(self, users: slice | np.ndarray, goods: Assortment) -> np.ndarray:
         """float32 [users, items], log weight of every item by brand and price tier."""
         tier_gap = np.abs(self.tier[users, None] - goods.tier[None, :])
         return (self.brand[users][:, goods.brand] - 0.8 * tier_gap).astype(np.float32)
@@ -73,11 +73,7 @@ def _simulate_chunk(
     starts: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, ...]:
-    affinity = tastes.affinities(users, goods)
-    department = tastes.department[users][:, goods.department].astype(np.float32)
-    own = np.exp(affinity + department) * goods.popularity.astype(np.float32)
-    # A need decides the category; taste and popularity only tilt the choice within it.
-    tilt = np.exp(0.5 * affinity) * (goods.popularity.astype(np.float32) * len(goods.popularity)) ** 0.5
+    affinity, own, tilt = choice_weights(goods, tastes, users)
     numbers = np.arange(users.start, users.stop)
     open_items = np.ones(own.shape, dtype=bool)  # not taken yet
     day = starts[users].copy()
@@ -96,6 +92,23 @@ def _simulate_chunk(
         previous[alive], last[alive] = last[alive], item
         day[alive] += rng.exponential(8.0, len(alive)) + 0.01
     return tuple(np.concatenate(column) for column in zip(*events, strict=True))
+
+
+def choice_weights(
+    goods: Assortment, tastes: Tastes, users: slice | np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Affinity, weight of a free choice and weight within a need of every item, each float32 [users, items]."""
+    affinity = tastes.affinities(users, goods)
+    department = tastes.department[users][:, goods.department].astype(np.float32)
+    own = np.exp(affinity + department) * goods.popularity.astype(np.float32)
+    # A need decides the category; taste and popularity only tilt the choice within it.
+    tilt = np.exp(0.5 * affinity) * (goods.popularity.astype(np.float32) * len(goods.popularity)) ** 0.5
+    return affinity, own, tilt
+
+
+def purchase_chances(affinity: np.ndarray) -> np.ndarray:
+    """The chance that a visit of an item of this affinity is a purchase; else it is a click."""
+    return 1 / (1 + np.exp(-(0.6 + affinity)))
 
 
 def next_item_chances(

@@ -51,7 +51,7 @@ def _review_rows(
 ) -> list[dict[str, Any]]:
     """Review records by time: every visit is a purchase or a click; some purchases are preceded by a click."""
     number = len(visits.user)
-    bought = rng.random(number) < 1 / (1 + np.exp(-(0.6 + visits.affinity)))
+    bought = rng.random(number) < customers.purchase_chances(visits.affinity)
     looked_first = bought & (rng.random(number) < 0.15)
     times = OPENING_MS + (visits.day * DAY_MS).astype(np.int64)
     ratings = np.clip(np.rint(4.1 + 0.6 * visits.affinity + rng.standard_normal(number)), 1, 5)

@@ -33,6 +33,8 @@ class Output:
 
 
 class _Rows:
+    only_child_certain = False  # a code competes with all codes of its level
+
     def __init__(self, model: "OutputModel") -> None:
         self._model, self._rows = model, model.head_rows()
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
 from genrec.search import decode
 from genrec.search.decode import beam_search
@@ -42,6 +43,16 @@ def dense_policy(seed: int = 0, num_layers: int = 2, num_kv_heads: int = 2, tied
     return Policy(model, VOCAB, MAX_HISTORY, {"kind": "base", "adapter": "full"}, Path())
 
 
+def some_prompts(policy: Policy, lengths: list[int], side: str, seed: int) -> PromptBatch:
+    """Random histories, padded on a side."""
+    prompts = policy.prompts(random_histories(lengths, NUM_ITEMS, seed), SIDS)
+    if side == "left":
+        return prompts
+    shift = prompts.attention_mask.sum(1, keepdim=True)
+    order = (torch.arange(prompts.input_ids.shape[1]) - shift) % prompts.input_ids.shape[1]
+    return PromptBatch(*(t.gather(1, order) for t in prompts[:2]), prompts.histories)
+
+
 @pytest.fixture
 def reads(monkeypatch) -> list:
     """The classes that read a search's prompts, in order."""
@@ -70,11 +81,7 @@ def reads(monkeypatch) -> list:
 def test_hidden_states_are_those_of_the_stock_modules(seed, num_layers, num_kv_heads, tied, lengths, side, tokens):
     policy = dense_policy(seed, num_layers, num_kv_heads, tied)
     assert fits(policy.body)
-    prompts = policy.prompts(random_histories(lengths, NUM_ITEMS, seed), SIDS)
-    if side == "right":
-        shift = prompts.attention_mask.sum(1, keepdim=True)
-        order = (torch.arange(prompts.input_ids.shape[1]) - shift) % prompts.input_ids.shape[1]
-        prompts = PromptBatch(*(t.gather(1, order) for t in prompts[:2]), prompts.histories)
+    prompts = some_prompts(policy, lengths, side, seed)
     embeds = policy.prompt_embeds(prompts)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genrec.search.fused._TOKENS", tokens)  # slices of one row, of some and of all
@@ -88,6 +95,51 @@ def test_hidden_states_are_those_of_the_stock_modules(seed, num_layers, num_kv_h
             torch.testing.assert_close(
                 fused.extend(tokens_, parents), stock.extend(tokens_, parents), atol=ROUNDING, rtol=0
             )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    lengths=st.lists(st.integers(0, MAX_HISTORY), min_size=1, max_size=5),
+    side=st.sampled_from(["left", "right"]),
+    tokens=st.sampled_from([1, 20, 2048]),
+    share=st.sampled_from([0.0, 0.2, 0.8, 1.0]),
+)
+@torch.no_grad()
+def test_states_that_are_needed_do_not_depend_on_those_that_are_left_out(seed, lengths, side, tokens, share):
+    policy = dense_policy(seed)
+    prompts = some_prompts(policy, lengths, side, seed)
+    embeds = policy.prompt_embeds(prompts)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genrec.search.fused._TOKENS", tokens)
+        fused = FusedSiblings(policy.body, prompts.input_ids, embeds, prompts.attention_mask, 19, torch.float32)
+        stock = Siblings(policy.body, embeds, prompts.attention_mask)
+        generator = torch.Generator().manual_seed(seed)
+        needed = torch.ones(len(lengths), 1, dtype=torch.bool)
+        for level, (before, width) in enumerate([(1, 5), (5, 7), (7, 7)]):
+            codes = torch.randint(NUM_CODES, (len(lengths), width), generator=generator)
+            parents = torch.randint(before, (len(lengths), width), generator=generator)
+            # What continues a state that was left out is left out as well.
+            needed = needed.gather(1, parents) & (torch.rand(codes.shape, generator=generator) < share)
+            found, wanted = (way.extend(policy.token_ids(codes, level % 3), parents, needed) for way in (fused, stock))
+            torch.testing.assert_close(found[needed], wanted[needed], atol=ROUNDING, rtol=0)
+            assert found.isfinite().all()
+
+
+def test_ids_that_no_other_item_shares_are_certain_without_a_forward(monkeypatch):
+    """Every item has a first code of its own: after it nothing is open, and no beam is computed."""
+    sids = np.array([[code, code % 3, code % 2] for code in range(NUM_CODES)])
+    policy = dense_policy()
+    text = np.random.default_rng(0).normal(size=(len(sids), 4)).astype(np.float32)
+    policy.use_items(
+        ItemVectors(sids, NUM_CODES, 16, text, ids=True, nodes=True), output={"name": "prefixes", "options": {}}
+    )
+    appended = []
+    monkeypatch.setattr(FusedSiblings, "_append", lambda *arguments: appended.append(arguments))
+    found = beam_search(policy, policy.prompts([np.array([3])], sids), Trie.from_sids(sids, NUM_CODES), NUM_CODES)
+    assert not appended
+    assert (found.log_probs[..., 1:] == 0).all()
+    torch.testing.assert_close(found.log_probs[..., 0].exp().sum(), torch.tensor(1.0))
 
 
 def test_plain_models_are_searched_this_way(reads):
@@ -117,7 +169,11 @@ def hooked_type_policy() -> Policy:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: tiny_policy(lora=True), llama_policy, half_precision_policy, hooked_type_policy]
+    "make",
+    [
+        *(lambda: tiny_policy(mode="lora"), lambda: tiny_policy(mode="ptuning_v2")),
+        *(llama_policy, half_precision_policy, hooked_type_policy),
+    ],
 )
 def test_other_models_are_searched_through_their_own_modules(make, reads):
     policy = make()
@@ -161,7 +217,9 @@ def test_a_search_repeats_to_the_bit_and_leaves_the_model_as_it_was():
     assert all(torch.equal(p, before[name]) for name, p in policy.model.state_dict().items())
 
 
-@pytest.mark.parametrize("make", [lambda: dense_policy(4), lambda: tiny_policy(4, lora=True)])
+@pytest.mark.parametrize(
+    "make", [lambda: dense_policy(4), lambda: tiny_policy(4, mode="lora"), lambda: tiny_policy(4, mode="ptuning_v2")]
+)
 @pytest.mark.parametrize("parts", [["search_dtype"], ["search_dtype", "forward_dtype"]])
 def test_bfloat16_leaves_scores_near_and_in_float32(make, parts):
     policy = make()

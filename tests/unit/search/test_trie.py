@@ -53,6 +53,17 @@ def test_allowed_codes_are_those_that_continue_some_item(sids, dense):
 
 @settings(max_examples=40, deadline=None)
 @given(sids=CATALOGUES, dense=st.booleans())
+def test_a_prefix_is_shared_where_more_than_one_item_has_it(sids, dense):
+    trie = Trie.from_sids(sids, 3, dense_entries=10**6 if dense else 0)
+    for row in sids.tolist():
+        for level in range(3):
+            items = sum(other[:level] == row[:level] for other in sids.tolist())
+            assert trie.shared(level, walk(trie, row[:level])).item() == (items > 1)
+    assert not trie.shared(1, torch.tensor([-1])).item()
+
+
+@settings(max_examples=40, deadline=None)
+@given(sids=CATALOGUES, dense=st.booleans())
 def test_every_code_sequence_ends_in_its_item_or_nowhere(sids, dense):
     trie = Trie.from_sids(sids, 3, dense_entries=10**6 if dense else 0)
     index = {tuple(row): item for item, row in enumerate(sids.tolist())}

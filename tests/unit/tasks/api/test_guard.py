@@ -1,8 +1,10 @@
 """Limits before anything is read, unexpected errors, and what the log holds."""
 
 import asyncio
+import io
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 
 import httpx
@@ -11,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.api.app import build_app
-from tasks.api.logs import JsonLines
+from tasks.api.logs import JsonLines, Together
 from tests.support.api_tiny import TOKEN, api_client, api_service
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
@@ -166,3 +168,43 @@ def test_a_body_that_never_ends_is_given_up(tmp_path, monkeypatch):
     answer = asyncio.run(ask())
     assert (answer.status_code, answer.json()["error"]) == (408, "slow_body")
     assert answer.headers["connection"] == "close"
+
+
+def _logger(stream: io.StringIO, wait_s: float) -> logging.Logger:
+    logger = logging.Logger("lines")
+    handler = Together(stream, wait_s)
+    handler.setFormatter(JsonLines())
+    logger.addHandler(handler)
+    return logger
+
+
+def _messages(stream: io.StringIO) -> list[str]:
+    return [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+
+
+def test_lines_of_the_log_are_written_in_time_and_a_problem_at_once_with_what_came_before():
+    stream = io.StringIO()
+    logger = _logger(stream, wait_s=3600)
+    logger.info("one")
+    logger.info("two")
+    assert _messages(stream) == []
+    logger.warning("a problem")
+    assert _messages(stream) == ["one", "two", "a problem"]
+
+    stream = io.StringIO()
+    logger = _logger(stream, wait_s=0.01)
+    for number in range(3):
+        logger.info("line %d", number)
+        patience = time.monotonic() + 30
+        while len(_messages(stream)) <= number and time.monotonic() < patience:
+            time.sleep(0.005)
+    assert _messages(stream) == ["line 0", "line 1", "line 2"]
+
+
+def test_what_cannot_be_logged_fails_no_request(capsys):
+    stream = io.StringIO()
+    logger = _logger(stream, wait_s=3600)
+    logger.info("%d", "no number")
+    logger.warning("after it")
+    assert _messages(stream) == ["after it"]
+    assert "no number" in capsys.readouterr().err

@@ -1,0 +1,80 @@
+"""Lists from ranked candidates, one row a pair of user and item."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrec.rank.rerank.parts.lists import Floats, Ints, ItemFacts, Lists
+
+
+def lists_of(
+    users: Ints,
+    user: Ints,
+    item: Ints,
+    score: Floats,
+    facts: ItemFacts,
+    *,
+    aims: Mapping[str, Floats],
+    item_aims: Mapping[str, NDArray],
+    limit: int,
+    features: Floats | None = None,
+    segment: Ints | None = None,
+    target: Ints | None = None,
+    bought: NDArray[np.bool_] | None = None,
+) -> Lists:
+    """The best `limit` candidates of each user by score, as Lists.
+
+    Args:
+        users: int64 [U], ascending: a list each, empty where there is no candidate.
+        user, item, score: [R] candidates, every user one of `users`; a score that is NaN is the lowest.
+        aims: float32 [R] each, of a candidate (the chances of click and purchase).
+        item_aims: [N] each, of an item (price, margin, new, novelty); NaN = unknown.
+        features, segment: [U, F] and [U] of the users.
+        target, bought: [U], the item that came next (-1 = none) and whether it was bought: they make `outcome`.
+    """
+    ranked = np.where(np.isnan(score), -np.inf, score)
+    order = np.lexsort((-ranked, user))
+    row = np.searchsorted(users, user[order])
+    column = np.arange(len(row)) - np.searchsorted(row, row)
+    kept = column < limit
+    order, row, column = order[kept], row[kept], column[kept]
+    shape = (len(users), int(column.max()) + 1 if len(column) else 0)
+    items = np.full(shape, -1, dtype=np.int64)
+    items[row, column] = item[order]
+
+    def placed(values: NDArray, empty: float) -> Floats:
+        matrix = np.full(shape, empty, dtype=np.float32)
+        matrix[row, column] = values[order]
+        return matrix
+
+    by_item = {
+        name: np.where(items >= 0, values[np.maximum(items, 0)], np.nan).astype(np.float32)
+        for name, values in item_aims.items()
+    }
+    return Lists(
+        item=items,
+        score=_never_rising(placed(ranked, np.nan)),
+        aims={name: placed(values, np.nan) for name, values in aims.items()} | by_item,
+        facts=facts,
+        user=features,
+        segment=segment,
+        outcome=None if target is None else logged(items, target, bought),
+    )
+
+
+def logged(items: Ints, target: Ints, bought: NDArray[np.bool_] | None) -> dict[str, Floats]:
+    """Outcome [U, C] of logged events: 1 for the item that came next, and for `purchase` where it was bought."""
+    taken = (items == target[:, None]) & (items >= 0)
+    paid = taken if bought is None else taken & bought[:, None]
+    return {"next": taken.astype(np.float32), "purchase": paid.astype(np.float32)}
+
+
+def _never_rising(score: Floats) -> Floats:
+    """Scores [U, C] that fall from left to right, with finite ones where they are infinite or there is no item."""
+    finite = np.where(np.isfinite(score), score, np.nan)
+    known = np.isfinite(finite).any(axis=1)
+    lowest = np.zeros(len(score), dtype=np.float32)
+    if known.any():
+        lowest[known] = np.nanmin(finite[known], axis=1)
+    return np.where(np.isfinite(finite), finite, lowest[:, None]).astype(np.float32)

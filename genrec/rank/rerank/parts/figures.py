@@ -1,0 +1,148 @@
+"""What lists are worth: figures of each list, and a table of what steps gain and cost, with paired intervals over users."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genrec.bootstrap import interval, ratio, resampled_sums
+from genrec.rank.rerank.parts.lists import Floats, Ints, Lists
+from genrec.rank.rerank.parts.similarity import unit_vectors
+
+PURCHASES_AMONG_HITS = "purchases_among_hits"
+
+
+def discounts(k: int) -> NDArray[np.float64]:
+    """1 / log2(place + 2) of the places from 0, the gain of NDCG. [k]"""
+    return 1 / np.log2(np.arange(k) + 2.0)
+
+
+def of_lists(lists: Lists, shown: Ints) -> dict[str, NDArray[np.float64]]:
+    """Figures of each list, float64 [U], by name; NaN where a list has none.
+
+    shown: int64 [U, k] columns, -1 = none (`genrec.rank.rerank.parts.lists.shown`). With an outcome: `ndcg@k`, `hr@k`
+    (chance that the next item is listed), `purchases@k` (that it is and is bought) and, for each of price and margin that
+    the lists have, `earned_price@k` (of purchases; the mean of the list's candidates where it is unknown). Always:
+    `diversity@k` (mean over the pairs of 1 - cosine similarity), `categories@k` (different ones), and the mean over the
+    items of each aim that is known of them (`novelty@k` in bits, `new@k`, `price@k`, ...), the chances by the ranker aside.
+    """
+    k = shown.shape[1]
+    listed = shown >= 0
+    figures: dict[str, NDArray[np.float64]] = {}
+    if lists.outcome is not None:
+        coming, bought = (_at(lists.outcome[name], shown, 0) for name in ("next", "purchase"))
+        figures[f"ndcg@{k}"] = coming @ discounts(k)
+        figures[f"hr@{k}"], figures[f"purchases@{k}"] = coming.sum(axis=1), bought.sum(axis=1)
+        for name in ("price", "margin"):
+            if name in lists.aims:
+                figures[f"earned_{name}@{k}"] = (bought * _at(filled(lists, name), shown, 0)).sum(axis=1)
+    figures[f"diversity@{k}"] = _diversity(lists, shown)
+    figures[f"categories@{k}"] = _num_categories(lists, shown)
+    for name in sorted(lists.aims):
+        if name not in ("click", "purchase"):
+            values = _at(lists.aims[name], shown, np.nan)
+            known = listed & np.isfinite(values)
+            total = np.where(known, values, 0).sum(axis=1)
+            figures[f"{name}@{k}"] = np.where(known.any(axis=1), total / np.maximum(known.sum(axis=1), 1), np.nan)
+    return figures
+
+
+def filled(lists: Lists, name: str) -> Floats:
+    """An aim [U, C] with the mean of the list's candidates where it is unknown, and the mean of all where none is known."""
+    values = lists.aims[name]
+    known = lists.present & np.isfinite(values)
+    overall = float(values[known].mean()) if known.any() else 0.0
+    count = known.sum(axis=1)
+    mean = np.where(count > 0, np.where(known, values, 0).sum(axis=1) / np.maximum(count, 1), overall)
+    return np.where(known, values, mean[:, None]).astype(np.float32)
+
+
+def table(
+    lists: Lists,
+    steps: Sequence[tuple[str, Ints]],
+    *,
+    confidence: float = 0.95,
+    num_bootstrap: int = 1000,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """What each step gains and costs, one row a step and figure.
+
+    steps: names with the columns shown after them, int64 [U, k] of the same `lists`, the first one what the others
+    started from. Rows: {step, figure, before, after, difference, ci}; `before` is of the step before, `ci` the paired
+    percentile interval of the difference over users (null where no list has the figure). `purchases_among_hits` is the
+    share of the hits that were bought, a ratio of sums.
+    """
+    measured = [(name, of_lists(lists, shown)) for name, shown in steps]
+    rows = []
+    for (_, before), (name, after) in itertools.pairwise(measured):
+        for figure in after:
+            means = before[figure], after[figure]
+            known = np.isfinite(means[0]) & np.isfinite(means[1])
+            parts = np.column_stack([means[0][known], np.ones(int(known.sum())), means[1][known]])
+            rows.append(
+                {"step": name, "figure": figure, **_compared(parts, (0, 1), (2, 1), confidence, num_bootstrap, seed)}
+            )
+        if lists.outcome is not None:
+            k = steps[0][1].shape[1]
+            parts = np.column_stack([side[f"{part}@{k}"] for side in (before, after) for part in ("purchases", "hr")])
+            found = _compared(parts, (0, 1), (2, 3), confidence, num_bootstrap, seed)
+            rows.append({"step": name, "figure": PURCHASES_AMONG_HITS, **found})
+    return rows
+
+
+def _compared(
+    parts: NDArray[np.float64],
+    before: tuple[int, int],
+    after: tuple[int, int],
+    confidence: float,
+    num_bootstrap: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Two ratios of column sums over the same users, and the interval of their difference."""
+    sums = parts.sum(axis=0)
+    if not len(parts) or sums[before[1]] == 0 or sums[after[1]] == 0:
+        return {"before": None, "after": None, "difference": None, "ci": None}
+    first, second = (float(sums[a] / sums[b]) for a, b in (before, after))
+    drawn = resampled_sums(parts, num_bootstrap, seed)
+    changes = ratio(drawn[:, after[0]], drawn[:, after[1]]) - ratio(drawn[:, before[0]], drawn[:, before[1]])
+    found = list(interval(changes, confidence)) if np.isfinite(changes).any() else None
+    return {"before": first, "after": second, "difference": second - first, "ci": found}
+
+
+def as_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table in plain text, a line a step and figure."""
+    lines = [f"{'step':14}{'figure':24}{'before':>10}{'after':>10}{'difference':>12}  interval"]
+    for row in rows:
+        if row["difference"] is not None:
+            span = "" if row["ci"] is None else "  {:+.4f} to {:+.4f}".format(*row["ci"])
+            lines.append(
+                f"{row['step']:14}{row['figure']:24}{row['before']:10.4f}{row['after']:10.4f}{row['difference']:+12.4f}{span}"
+            )
+    return "\n".join(lines)
+
+
+def _at(matrix: Floats, shown: Ints, missing: float) -> NDArray[np.float64]:
+    """Values [U, C] of the columns shown [U, k]; `missing` where nothing is."""
+    return np.where(shown >= 0, np.take_along_axis(matrix, np.maximum(shown, 0), axis=1), missing).astype(np.float64)
+
+
+def _diversity(lists: Lists, shown: Ints) -> NDArray[np.float64]:
+    """Mean over the pairs of a list of 1 - cosine similarity, float64 [U]; NaN for fewer than two items.
+
+    The sum over the pairs is (|sum of the unit vectors|^2 - the sum of |unit vector|^2) / 2.
+    """
+    result = np.full(len(lists), np.nan)
+    for rows, vectors in unit_vectors(lists, shown):
+        count = (shown[rows] >= 0).sum(axis=1)
+        pairs = count * (count - 1) / 2
+        similar = ((vectors.sum(axis=1) ** 2).sum(axis=1) - (vectors**2).sum(axis=(1, 2))) / 2
+        result[rows] = np.where(pairs > 0, 1 - similar / np.maximum(pairs, 1), np.nan)
+    return result
+
+
+def _num_categories(lists: Lists, shown: Ints) -> NDArray[np.float64]:
+    category = np.sort(_at(lists.of_items(lists.facts.category, -1), shown, -1), axis=1)
+    first = np.diff(category, axis=1, prepend=-1) != 0
+    return (first & (category >= 0)).sum(axis=1).astype(np.float64)
