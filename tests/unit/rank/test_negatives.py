@@ -14,10 +14,15 @@ LISTS = samples(
 )
 
 
-def test_hard_negatives_are_those_that_some_channel_ranks_best():
+def test_hard_takes_the_rows_that_some_channel_ranks_best():
     np.testing.assert_array_equal(best_rank(LISTS)[:5], [1, 2, np.inf, 4, 5])
-    np.testing.assert_array_equal(training_rows(LISTS, "hard", 2, seed=0), [0, 1, 2])
-    np.testing.assert_array_equal(training_rows(LISTS, "hard", 2, seed=0, only_with_target=False), [0, 1, 2, 5, 6])
+    np.testing.assert_array_equal(training_rows(LISTS, "hard", 2, seed=0, only_with_target=False), [0, 1, 5, 6])
+
+
+def test_a_target_behind_the_hard_rows_is_no_sample_or_a_poor_rank_would_mean_positive():
+    assert len(training_rows(LISTS, "hard", 2, seed=0)) == 0
+    better = samples(LISTS.features, np.array([0, 1, *[0] * 8]), per_list=5, names=LISTS.names)
+    np.testing.assert_array_equal(training_rows(better, "hard", 2, seed=0), [0, 1])
 
 
 def test_all_takes_every_row_of_the_lists_with_a_target():
@@ -41,7 +46,7 @@ def test_uniform_draws_each_negative_as_often_and_always_keeps_the_target():
     np.testing.assert_array_equal(training_rows(LISTS, "uniform", 2, 7), training_rows(LISTS, "uniform", 2, 7))
 
 
-def test_without_ranks_hard_is_uniform_and_without_rows_nothing_is_taken():
+def test_without_ranks_hard_is_random_and_without_rows_nothing_is_taken():
     unranked = samples(LISTS.features, LISTS.label, per_list=5)
-    assert len(training_rows(unranked, "hard", 2, seed=0)) == 3
+    assert len(training_rows(unranked, "hard", 2, seed=0, only_with_target=False)) == 4
     assert len(training_rows(LISTS.take(np.zeros(10, dtype=bool)), "hard", 2, seed=0)) == 0
