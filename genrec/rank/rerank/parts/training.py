@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from genrec.errors import GenrecError
-from genrec.rank.rerank.parts.evaluator import NDCG
+from genrec.rank.rerank.parts.fused import weights_of
 from genrec.rank.rerank.parts.goal import Goal
 from genrec.rank.rerank.parts.lists import Floats
 from genrec.rank.rerank.parts.policy import Layers
-from genrec.rank.rerank.parts.rewards import ListFigures
+from genrec.rank.rerank.parts.rewards import ListFigures, rewards
 from genrec.seeding import seeded
 
 try:
@@ -42,6 +42,8 @@ class Options(Protocol):
     @property
     def at_once(self) -> int: ...
     @property
+    def updates(self) -> int: ...
+    @property
     def learning_rate(self) -> float: ...
     @property
     def noise(self) -> float: ...
@@ -64,7 +66,7 @@ def train(state: Floats, figures: ListFigures, goal: Goal, options: Options, see
             batch_size=BATCH,
             gamma=0.0,  # an episode is one list
             train_freq=(1, "step"),
-            gradient_steps=1,
+            gradient_steps=options.updates,
             action_noise=VectorizedActionNoise(noise, environment.num_envs),
             policy_kwargs={"net_arch": [options.hidden, options.hidden]},
             device="cpu",
@@ -99,22 +101,11 @@ class ListEnvironment(VecEnv):
 
     def step_wait(self) -> tuple[Floats, Floats, NDArray[np.bool_], list[dict[str, Any]]]:
         """Rewards of the lists under the actions, and the states of the next lists."""
-        weights = np.column_stack([np.ones(len(self._actions)), self._actions * self._settings.bound])
-        reward = self._reward(weights)
+        weights = weights_of(self._actions, self._settings.bound)
+        reward = rewards(self._figures, self._goal, self._settings.ndcg_weight, self._rows, weights).astype(np.float32)
         ended = [{"terminal_observation": state} for state in self._state[self._rows]]
         self._rows = self._drawn()
         return self._state[self._rows], reward, np.ones(self.num_envs, dtype=bool), ended
-
-    def _reward(self, weights: NDArray[np.float64]) -> Floats:
-        now, total = self._figures(self._rows, weights), np.zeros(len(weights))
-        for figure, importance in {**self._goal.wanted, NDCG: self._ndcg_importance()}.items():
-            change = now[figure] - self._figures.unchanged[figure][self._rows]
-            mean = self._goal.before[figure]
-            total += importance * change / (abs(mean) if mean else 1.0)
-        return total.astype(np.float32)
-
-    def _ndcg_importance(self) -> float:
-        return self._goal.wanted.get(NDCG, 0.0) + self._settings.ndcg_weight
 
     def _drawn(self) -> NDArray[np.int64]:
         if len(self._waiting) < self.num_envs:
