@@ -184,7 +184,12 @@ def cem_on_lists(part: Lists, seed: int, budget: int, at_once: int = 100, popula
 
     start = np.zeros(len(names) - 1)
     found = search("cem", score, start, bound=1.0, budget=budget // at_once - 1, seed=seed, population=population)
-    scale = shrunk(measured, goal, lambda scale: np.tile(weights_of(found[None], BOUND * scale), (len(part), 1)))
+    scale = shrunk(
+        measured,
+        goal,
+        np.arange(len(part)),
+        lambda scale: np.tile(weights_of(found[None], BOUND * scale), (len(part), 1)),
+    )
     return fusion.Fusion(names, {fusion.GLOBAL: weights_of(found[None], BOUND * scale)[0]})
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from genrec.rank.rerank.parts import aims
 from genrec.rank.rerank.parts.evaluator import NDCG, Evaluator
 from genrec.rank.rerank.parts.fused import by_weights, choices_of, weights_of
-from genrec.rank.rerank.parts.goal import Goal, figures_wanted, not_dominated
+from genrec.rank.rerank.parts.goal import Aim, Goal, figures_wanted, not_dominated
 from genrec.rank.rerank.parts.lists import Lists, Reordered
 from genrec.rank.rerank.parts.search import search
 from genrec.variants import setting
@@ -31,9 +31,9 @@ MAX_FRONT = 200
 class Config:
     """Weighted fusion."""
 
-    aims: dict[str, float] = setting(  # noqa: RUF009 (a field)
+    aims: dict[Aim, float] = setting(  # noqa: RUF009 (a field)
         {"purchase": 1.0},
-        "What is to be gained and how much a share of it is worth: click (hits), purchase (hits that are bought), price or "
+        "What is to be gained and what a share of it is worth: click (hits), purchase (hits that are bought), price or "
         "margin (of purchases), new, novelty, diversity.",
     )
     max_ndcg_loss: float = setting(0.01, "Share of NDCG on validation that the gain may cost.", ge=0, lt=1)

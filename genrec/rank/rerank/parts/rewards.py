@@ -55,12 +55,17 @@ def rewards(
     return total
 
 
-def shrunk(figures: ListFigures, goal: Goal, weights: Callable[[float], NDArray[np.floating]]) -> float:
-    """Of `SHRINKING`, the scale whose weights(scale) [U, A] gain most within the bound of NDCG; 0 where none gains."""
-    everyone = np.arange(len(figures.lists))
+def shrunk(figures: ListFigures, goal: Goal, rows: Ints, weights: Callable[[float], NDArray[np.floating]]) -> float:
+    """Of `SHRINKING`, the scale whose weights(scale) [B, A] gain most on lists `rows` [B] within the bound of NDCG there; 0
+    where none gains.
+    """
+    if not len(rows):
+        return 0.0
+    before = {name: float(values[rows].mean()) for name, values in figures.unchanged.items()}
+    goal = Goal(goal.importance, before, goal.max_loss)
     best, best_value = 0.0, 0.0
     for scale in SHRINKING:
-        means = {name: values.mean(keepdims=True) for name, values in figures(everyone, weights(scale)).items()}
+        means = {name: values.mean(keepdims=True) for name, values in figures(rows, weights(scale)).items()}
         value = float(goal.value(means)[0])
         if float(goal.excess(means)[0]) <= 0 and value > best_value:
             best, best_value = scale, value

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from genrec.errors import GenrecError
 from genrec.rank.rerank.parts.fused import weights_of
 from genrec.rank.rerank.parts.goal import Goal
-from genrec.rank.rerank.parts.lists import Floats
+from genrec.rank.rerank.parts.lists import Floats, Ints
 from genrec.rank.rerank.parts.policy import Layers
 from genrec.rank.rerank.parts.rewards import ListFigures, rewards
 from genrec.seeding import seeded
@@ -51,9 +51,9 @@ class Options(Protocol):
     def hidden(self) -> int: ...
 
 
-def train(state: Floats, figures: ListFigures, goal: Goal, options: Options, seed: int) -> Layers:
-    """The layers of the actor after `options.lists` lists. state: float32 [U, F]."""
-    environment = ListEnvironment(state, figures, goal, options, seed)
+def train(state: Floats, rows: Ints, figures: ListFigures, goal: Goal, options: Options, seed: int) -> Layers:
+    """The layers of the actor after `options.lists` lists. state: float32 [U, F]. rows: the lists to learn from."""
+    environment = ListEnvironment(state, rows, figures, goal, options, seed)
     num_actions = figures.columns.shape[2] - 1
     noise = NormalActionNoise(np.zeros(num_actions), np.full(num_actions, options.noise))
     with _seeded_everywhere(seed):
@@ -80,15 +80,17 @@ def train(state: Floats, figures: ListFigures, goal: Goal, options: Options, see
 class ListEnvironment(VecEnv):
     """`at_once` lists a step, drawn without replacement until all have come; each is an episode of its own."""
 
-    def __init__(self, state: Floats, figures: ListFigures, goal: Goal, options: Options, seed: int) -> None:
-        self._state, self._figures, self._goal, self._settings = state, figures, goal, options
+    def __init__(
+        self, state: Floats, rows: Ints, figures: ListFigures, goal: Goal, options: Options, seed: int
+    ) -> None:
+        self._state, self._lists, self._figures, self._goal, self._settings = state, rows, figures, goal, options
         self._generator = np.random.default_rng(seed)
         self._waiting = np.empty(0, dtype=np.int64)
         observation = spaces.Box(-np.inf, np.inf, (state.shape[1],), np.float32)
         action = spaces.Box(-1.0, 1.0, (figures.columns.shape[2] - 1,), np.float32)
         action.seed(seed)  # the first actions are drawn from the space
         self.render_mode = None
-        super().__init__(min(options.at_once, len(state)), observation, action)
+        super().__init__(min(options.at_once, len(rows)), observation, action)
 
     def reset(self) -> Floats:
         """The states of the first lists."""
@@ -109,7 +111,7 @@ class ListEnvironment(VecEnv):
 
     def _drawn(self) -> NDArray[np.int64]:
         if len(self._waiting) < self.num_envs:
-            self._waiting = np.concatenate([self._waiting, self._generator.permutation(len(self._state))])
+            self._waiting = np.concatenate([self._waiting, self._generator.permutation(self._lists)])
         rows, self._waiting = self._waiting[: self.num_envs], self._waiting[self.num_envs :]
         return rows
 
