@@ -8,13 +8,14 @@ the result (a worker count, the batch size of inference) is declared with `knob`
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from genrec.config.api import ApiConfig
 from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
 from genrec.config.model import BaseConfig, ScratchConfig
+from genrec.config.rank import RankConfig, RankerConfig
 from genrec.config.recommend import RecommendConfig
 from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
@@ -49,6 +50,8 @@ __all__ = [
     "LossConfig",
     "OptionsError",
     "PrepareConfig",
+    "RankConfig",
+    "RankerConfig",
     "RecallConfig",
     "RecommendConfig",
     "ReportedConfig",
@@ -87,6 +90,7 @@ class Config(Section):
     base: BaseConfig = Field(default_factory=BaseConfig, description="Base model.")
     sft: SftConfig = Field(default_factory=SftConfig, description="Supervised fine-tuning.")
     rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
+    rank: RankConfig = Field(default_factory=RankConfig, description="Ranking of candidates.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
     recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Lists for every customer.")
@@ -100,3 +104,19 @@ class Config(Section):
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,60}", name):
             raise ValueError("1 to 60 letters, digits and the signs . _ - are meant")
         return name
+
+    @model_validator(mode="after")
+    def _can_be_divided(self) -> "Config":
+        if self.rl.sharding == "weights" and self.sft.adapter == "qlora":
+            raise ValueError(
+                "rl.sharding is weights, but sft.adapter is qlora, and packed 4-bit weights are not divided; set rl.sharding to "
+                "gradients (4-bit weights are a quarter already), or sft.adapter to lora"
+            )
+        for stage in ("sft", "rl"):
+            kind, share = getattr(self, stage).sharding, getattr(self.resources, stage).num_gpus
+            if kind != "none" and 0 < share < 1:
+                raise ValueError(
+                    f"{stage}.sharding is {kind}, but resources.{stage}.num_gpus is {share:g}: processes on one GPU have nothing "
+                    f"to gain from a division; set resources.{stage}.num_gpus to 1, or {stage}.sharding to none"
+                )
+        return self

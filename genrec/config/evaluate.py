@@ -36,7 +36,7 @@ class EvaluateConfig(Section):
     )
     baselines: Annotated[list[RecallConfig], BeforeValidator(_rewards_from_names)] = Field(
         default_factory=lambda: [RecallConfig(name=name) for name in _BASELINES],
-        description="Baselines fitted on the same split and ranked beside the models; by default all there are.",
+        description="Baselines fitted on the same split and ranked beside the models.",
     )
     choice_users: int = Field(
         4000,

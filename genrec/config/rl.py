@@ -2,9 +2,18 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from genrec.config.section import Chosen, Section, _options, _rewards_from_names, knob
+from genrec.config.section import (
+    Chosen,
+    Section,
+    Sharding,
+    _options,
+    _rewards_from_names,
+    check_sharding,
+    knob,
+    sharding_choice,
+)
 
 
 class RewardConfig(Chosen):
@@ -85,7 +94,11 @@ class RlConfig(Chosen):
     )
     num_steps: int = Field(240, ge=0, le=1_000_000, description="Updates, at most; 0 returns the SFT model.")
     prompts_per_step: int = Field(128, ge=1, description="Prompts of an update.")
-    micro_batch_size: int = Field(64, ge=1, description="Prompts in one forward of the learner.")
+    micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        64,
+        description="Prompts in one forward of the learner. auto: as many as the memory of the GPU allows (measured at the "
+        "start; halved when it runs out), 64 on a CPU.",
+    )
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     ema_decay: float = Field(
@@ -138,6 +151,7 @@ class RlConfig(Chosen):
         description="Processes that share the updates (Ray Train, data parallel); 1 updates in the stage's process. The "
         "gradients are those of one process up to rounding.",
     )
+    sharding: Sharding = sharding_choice("num_learners")
     options: dict[str, Any] = _options()
     compile: bool = Field(
         False,
@@ -151,3 +165,8 @@ class RlConfig(Chosen):
 
     variant_package: ClassVar[str] = "genrec.train.rl.algorithms"
     variant_field: ClassVar[str] = "algorithm"
+
+    @model_validator(mode="after")
+    def _can_be_divided(self) -> "RlConfig":
+        check_sharding("rl", self.sharding, "num_learners", self.num_learners)
+        return self

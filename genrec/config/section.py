@@ -129,6 +129,27 @@ class UnknownName(ValueError):
         super().__init__(f"{field}: there is no {name!r}; known: {', '.join(known)}")
 
 
+Sharding = Literal["none", "optimizer", "gradients", "weights"]
+
+
+def sharding_choice(processes: str) -> Any:
+    """The field `sharding` of a stage whose setting `processes` says how many train."""
+    return knob(
+        "none",
+        f"What the processes of {processes} divide between them, by PyTorch's FSDP2. optimizer: the optimizer's states. "
+        "gradients: also the gradients. weights: also the weights, frozen ones too.",
+    )
+
+
+def check_sharding(stage: str, kind: Sharding, processes: str, number: int) -> None:
+    """Raises ValueError where there is nobody to divide with."""
+    if kind != "none" and number < 2:
+        raise ValueError(
+            f"sharding is {kind}, but {stage}.{processes} is {number}: nothing can be divided; set {stage}.{processes} to "
+            f"the number of GPUs, or {stage}.sharding to none"
+        )
+
+
 def _options() -> Any:
     return Field(default_factory=dict, description="Settings of the chosen variant (see its own table).")
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from genrec.config.section import Chosen, Section, _named, _options, knob
+from genrec.config.section import Chosen, Section, Sharding, _named, _options, check_sharding, knob, sharding_choice
 
 
 class ViewConfig(Chosen):
@@ -141,13 +141,25 @@ class SftConfig(Section):
         "the item vectors, each code as the mean of what the levels before it left over of its items.",
     )
 
-    adapter: Literal["full", "lora", "qlora"] = Field("full", description="What is trained: all weights or an adapter.")
+    adapter: Literal["full", "lora", "qlora", "ptuning_v2"] = Field(
+        "full", description="What is trained: all weights or an adapter."
+    )
     lora_rank: int = Field(64, ge=1, le=1024, description="Rank of the LoRA matrices.")
     lora_alpha: int = Field(128, ge=1, le=4096, description="LoRA scale (alpha / rank multiplies the update).")
     lora_dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the LoRA input.")
     lora_targets: list[str] = Field(
         default_factory=list,
         description="Linear layers that LoRA adapts, by name (q_proj, v_proj, ...); empty: all of the body.",
+    )
+    prefix_tokens: int = Field(
+        64, ge=1, le=4096, description="Positions of learned keys and values before every layer (ptuning_v2)."
+    )
+    prefix_projection: int | None = Field(
+        None,
+        ge=1,
+        le=65536,
+        description="Width of a network that gives those keys and values while fine-tuning; null: they are trained "
+        "themselves, from what the base computes for common words.",
     )
     optimizer: Literal["adamw", "paged_adamw_8bit"] = Field(
         "adamw",
@@ -159,8 +171,10 @@ class SftConfig(Section):
     min_learning_rate: float = Field(1e-5, ge=0, le=1, description="Learning rate at the end of the cosine.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of all steps with rising learning rate.")
     batch_size: int = Field(64, ge=1, description="Training windows of an optimizer step (effective batch).")
-    micro_batch_size: int = Field(
-        64, ge=1, description="Windows in one forward at most; gradients add up to batch_size."
+    micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        64,
+        description="Windows in one forward at most; gradients add up to batch_size. auto: as many as the memory of the GPU "
+        "allows (measured at the start; halved when it runs out), 64 on a CPU.",
     )
     weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay (matrices only).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
@@ -173,7 +187,11 @@ class SftConfig(Section):
         description="Compile the model's layers where it trains on a GPU: a minute at the start, then faster steps. "
         "Rounds elsewhere, and draws another dropout.",
     )
-    gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
+    gradient_checkpointing: bool | Literal["auto"] = knob(
+        False,
+        "Recompute activations in the backward pass: less memory, slower. auto: where the memory of the GPU leaves "
+        "too small a forward otherwise.",
+    )
     max_valid_users: int = Field(
         4000, ge=1, description="Validation users decoded after an epoch (a fixed random sample, same for all models)."
     )
@@ -184,4 +202,20 @@ class SftConfig(Section):
         description="Processes that share every batch (Ray Train); 1 trains in the stage's process. The gradients are "
         "those of one process up to rounding, but for dropout, which each draws for itself.",
     )
+    sharding: Sharding = sharding_choice("data_parallel")
     checkpoint_every_s: float = knob(20.0, "Seconds between checkpoints inside the stage.", ge=0)
+
+    @model_validator(mode="after")
+    def _can_be_divided(self) -> "SftConfig":
+        check_sharding("sft", self.sharding, "data_parallel", self.data_parallel)
+        if self.sharding != "none" and self.optimizer == "paged_adamw_8bit":
+            raise ValueError(
+                f"sharding is {self.sharding}, but optimizer paged_adamw_8bit rounds its states in blocks of whole weights; set "
+                "sft.optimizer to adamw, or sft.sharding to none"
+            )
+        if self.sharding == "weights" and self.adapter == "qlora":
+            raise ValueError(
+                "sharding is weights, but packed 4-bit weights are not divided; set sft.sharding to gradients (4-bit weights "
+                "are a quarter already), or sft.adapter to lora"
+            )
+        return self

@@ -21,6 +21,7 @@ from genrec.progress import Progress, silent
 from genrec.recall.parts.choice import Choice, choose
 from genrec.recall.parts.ranking import rank
 from genrec.recall.parts.scorer import Held, Training
+from genrec.recall.parts.side import side_of
 from genrec.tables import ragged
 
 
@@ -104,11 +105,13 @@ def read_training(prepared: Path, vectors: Path | None, seed: int, progress: Pro
     """The training sequences with their times, validation rows and text vectors, as baselines take them."""
     table = tables.TRAIN_FILE.read(prepared, ["items", "timestamps"])
     valid = read_rows(prepared, "valid")
+    catalogue = tables.CATALOGUE_FILE.read(prepared, ["brand", "categories"])
     return Training(
         sequences=ragged(table["items"]),
-        num_items=len(tables.CATALOGUE_FILE.read(prepared, ["item"])),
+        num_items=len(catalogue),
         timestamps=ragged(table["timestamps"]),
         vectors=read_item_vectors(vectors) if vectors is not None else None,
+        side=side_of(catalogue),
         validation=Held(valid.histories, valid.targets) if len(valid) else None,
         seed=seed,
         progress=progress,

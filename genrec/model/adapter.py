@@ -1,6 +1,7 @@
 """LoRA and QLoRA adapters that also train the semantic-id rows of the embedding and of the output head."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -54,6 +55,14 @@ def attach(
         return read_in_place(get_peft_model(model, config))
 
 
+@contextlib.contextmanager
+def tied_rows() -> Iterator[None]:
+    """Meanwhile PEFT does not warn that rows of a tied embedding are trained: it ties the head's to them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
+        yield
+
+
 def casting_layers(model: Any) -> list[Any]:
     """The layers of an adapter that cast their input to the type of its weights."""
     return [module for module in model.modules() if hasattr(module, "cast_input_dtype_enabled")]
@@ -78,12 +87,26 @@ def token_rows(module: Any, first: int, end: int) -> torch.Tensor:
     When an adapter trains exactly these rows it holds them itself, in order; asking the wrapped module for its weight
     would copy the whole matrix first.
     """
-    tokens = getattr(module, "token_adapter", None)
-    if tokens is None:
+    tokens = getattr(module, "token_adapter", module)
+    if not hasattr(tokens, "trainable_tokens_delta"):
         return module.weight[first:end]
     if tokens.disable_adapters or not tokens.active_adapters:
         return tokens.get_base_layer().weight[first:end]
     return tokens.trainable_tokens_delta[tokens.active_adapters[0]]
+
+
+def is_part(name: str) -> bool:
+    """Whether a parameter of this name is an adapter's own."""
+    return any(
+        mark in name for mark in ("lora_", "trainable_tokens_delta", "modules_to_save", ".prefix.", "prefix_trunk.")
+    )
+
+
+def is_rounded_in_use(name: str) -> bool:
+    """Whether a forward takes an adapter's parameter of this name in the type it computes in: matrices of LoRA, keys and values
+    of a prefix. Embeddings and rows of heads are used as they are.
+    """
+    return ".lora_" in name or name.endswith(".prefix.weight")
 
 
 def weight_bytes(model: Any) -> int:

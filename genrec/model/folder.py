@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from genrec.errors import DataError
+from genrec.model.adapter import tied_rows
 from genrec.model.vocab import SidVocabulary
 
 META_FILE = "genrec.json"
@@ -68,24 +69,26 @@ def load_model(
     if not (folder / "adapter_model.safetensors").is_file():
         raise DataError(f"{folder}: no adapter_model.safetensors there; recompute the stage")
     base = load_causal_model(base_folder, device, dtype, quantize=mode == "qlora")
-    model = PeftModel.from_pretrained(
-        base,
-        str(folder),
-        is_trainable=trainable,
-        torch_device=str(device),
-        autocast_adapter_dtype=trainable,  # float32 where it is trained, else as the base
-    )
+    with tied_rows():
+        model = PeftModel.from_pretrained(
+            base,
+            str(folder),
+            is_trainable=trainable,
+            torch_device=str(device),
+            autocast_adapter_dtype=trainable,  # float32 where it is trained, else as the base
+        )
+    if mode == "ptuning_v2":
+        from genrec.model import prefix_tuning
+
+        prefix_tuning.load(folder / prefix_tuning.FOLDER, model.get_base_model(), dtype, trainable)
     return read_in_place(model)
 
 
-def text_token_ids(folder: Path, text: str) -> list[int]:
-    """Token ids of a text by the tokenizer in a model's folder; no text needs no tokenizer."""
-    if not text:
-        return []
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a model's folder."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
 
 
 def quiet() -> None:
@@ -152,12 +155,20 @@ def save_model(folder: Path, model: Any, tokenizer_files: Path | None = None) ->
         model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)
         _settle_adapter_config(folder / "adapter_config.json")
+        _save_prefix(folder, model.get_base_model())
     else:
         model.save_pretrained(str(folder), safe_serialization=True)
     if tokenizer_files is not None:
         for name in _TOKENIZER_FILES:
             if (tokenizer_files / name).is_file() and tokenizer_files != folder:
                 shutil.copyfile(tokenizer_files / name, folder / name)
+
+
+def _save_prefix(folder: Path, causal_model: Any) -> None:
+    from genrec.model import prefix_tuning
+
+    if prefix_tuning.parts_of(causal_model):
+        prefix_tuning.save(folder / prefix_tuning.FOLDER, causal_model)
 
 
 def _settle_adapter_config(path: Path) -> None:

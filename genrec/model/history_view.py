@@ -15,7 +15,7 @@ class ViewedModel(Protocol):
     """What a view needs of the model whose input it makes."""
 
     vocab: SidVocabulary
-    opening: np.ndarray  # int64[O], the tokens every prompt starts with: BOS and the view's instruction
+    opening: np.ndarray  # int64[O], the tokens every prompt starts with: see `HistoryView`
 
     @property
     def body(self) -> Any:
@@ -32,9 +32,10 @@ class ViewedModel(Protocol):
 
 
 class HistoryView(Protocol):
-    """Stateless. Every view has the setting `instruction`: the prompt's wording in one place, the same in training, search
-    and reinforcement learning. A prompt opens with BOS and those words (`ViewedModel.opening`) and ends at a position
-    whose hidden state predicts level 0; candidates follow it as semantic-id tokens (`genrec.search.layout`).
+    """Stateless. Every view has the settings `instruction` and `chat`: the prompt's wording in one place, the same in
+    training, search and reinforcement learning. A prompt opens with BOS and those words, or with what the chat template makes of
+    them (`ViewedModel.opening`), and ends at a position whose hidden state predicts level 0; candidates follow it as
+    semantic-id tokens (`genrec.search.layout`).
     """
 
     def prompt_ids(

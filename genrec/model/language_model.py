@@ -22,12 +22,16 @@ class LanguageModel:
 
     def __init__(self, model: nn.Module, vocab: SidVocabulary) -> None:
         """`model` may be a PEFT model."""
-        self.model = model
+        self.use_model(model)
         self.vocab = vocab
         self._dropout: Dropout | None = None
         self._dropout_rate = 0.0
-        self._casting_layers = adapter.casting_layers(model) if self.has_adapter else []
         self._offsets = torch.from_numpy(vocab.level_offsets()).to(self.device)
+
+    def use_model(self, model: nn.Module) -> None:
+        """Compute with this model from now on: the first one, or a copy of it."""
+        self.model = model
+        self._casting_layers = adapter.casting_layers(model) if self.has_adapter else []
 
     @property
     def device(self) -> torch.device:

@@ -76,6 +76,11 @@ def compile_layers(body: Any) -> None:
         layer.compile(dynamic=True)
 
 
+def are_compiled(body: Any) -> bool:
+    """Whether `compile_layers` was called for these layers; a copy of a module is not compiled."""
+    return any(layer._compiled_call_impl is not None for layer in body.layers)
+
+
 def recompute_activations(model: Any, precision: Callable[[], AbstractContextManager[None]]) -> None:
     """From now on a backward pass computes the activations of the layers again (gradient checkpointing).
 

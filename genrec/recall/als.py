@@ -5,7 +5,7 @@ fitted to preference 1 with confidence 1 + alpha where there was an event, prefe
 user's factors are solved again from the history at prediction time (section 4), so later events count.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from genrec.recall.parts.scorer import History, Training, ZeroScorer, history_weights, incidence, rank_unknown_last
+from genrec.recall.parts.channel import Channel, ZeroScorer
+from genrec.recall.parts.index_files import State
+from genrec.recall.parts.scorer import History, Training, history_weights, incidence, rank_unknown_last
 from genrec.variants import setting
 
 
@@ -40,8 +42,10 @@ CHOICES = {
 RANKING = ("history_decay",)
 
 
-class Factors:
+class Factors(Channel):
     """Scorer by inner products."""
+
+    known: NDArray[np.bool_]
 
     def __init__(self, model: Any, known: NDArray[np.bool_], decay: float) -> None:
         self.model, self.known, self.decay = model, known, decay
@@ -61,22 +65,43 @@ class Factors:
         """The same factors with the decay of the options."""
         return Factors(self.model, self.known, options.history_decay)
 
+    def state(self) -> State:
+        """The items' factors, and what solves for a user's."""
+        model = self.model
+        solver = {name: getattr(model, name) for name in ("factors", "regularization", "alpha")}
+        arrays = {"item_factors": model.item_factors, "known": self.known}
+        return arrays, {"decay": self.decay, **solver}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "Factors":
+        """The channel that has this state."""
+        model = _model(**{name: settings[name] for name in ("factors", "regularization", "alpha")})
+        model.item_factors = arrays["item_factors"]
+        return cls(model, arrays["known"], float(settings["decay"]))
+
+
+load = Factors.load
+
+
+def _model(**options: Any) -> Any:
+    with threadpool_limits(1, "blas"):  # many tiny solves: the library warns where BLAS threads compete with its own
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        return AlternatingLeastSquares(num_threads=1, **options)
+
 
 def fit(data: Training, options: Config) -> Factors | ZeroScorer:
     """Factorize the training events."""
     users_items = incidence(data.sequences, data.num_items)
     if not users_items.nnz:
         return ZeroScorer(data.num_items)
-    with threadpool_limits(1, "blas"):  # many tiny solves: the library warns where BLAS threads compete with its own
-        from implicit.cpu.als import AlternatingLeastSquares
-
-        model = AlternatingLeastSquares(
-            factors=options.factors,
-            regularization=options.regularization,
-            alpha=options.alpha,
-            iterations=options.iterations,
-            num_threads=1,
-            random_state=data.seed,
-        )
+    model = _model(
+        factors=options.factors,
+        regularization=options.regularization,
+        alpha=options.alpha,
+        iterations=options.iterations,
+        random_state=data.seed,
+    )
+    with threadpool_limits(1, "blas"):
         model.fit(sp.csr_matrix(users_items), show_progress=False)
     return Factors(model, users_items.sum(axis=0) > 0, options.history_decay)

@@ -10,7 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from genrec.errors import DataError
-from genrec.recall.parts.scorer import ItemGraph, Training, flatten, unit_rows
+from genrec.recall.parts.item_graph import ItemGraph
+from genrec.recall.parts.scorer import Training, flatten, unit_rows
 from genrec.sid.nearest import nearest
 from genrec.variants import setting
 
@@ -25,6 +26,7 @@ class Config:
 
 CHOICES = {"history_decay": (0.2, 0.4, 0.7), "num_neighbours": (30, 50, 100)}
 RANKING = ("history_decay",)
+load = ItemGraph.load
 
 
 def fit(data: Training, options: Config) -> ItemGraph:

@@ -5,16 +5,18 @@ than for words (Caselles-Dupré et al., "Word2vec applied to recommendation: hyp
 score of a candidate is the cosine of its vector and the weighted mean of the history's vectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genrec.recall.parts.channel import Channel, ZeroScorer
+from genrec.recall.parts.index_files import State
 from genrec.recall.parts.scorer import (
     History,
     Training,
-    ZeroScorer,
     flatten,
     history_weights,
     rank_unknown_last,
@@ -42,8 +44,10 @@ CHOICES = {"history_decay": (0.4, 0.6, 0.8), "negatives_exponent": (0.75, 0.0)}
 RANKING = ("history_decay",)
 
 
-class Vectors:
+class Vectors(Channel):
     """Scorer by cosine."""
+
+    known: NDArray[np.bool_]
 
     def __init__(self, vectors: NDArray[np.float32], known: NDArray[np.bool_], decay: float) -> None:
         self.vectors = vectors  # float32 [num_items, dim], unit rows; zeros where unknown
@@ -58,6 +62,18 @@ class Vectors:
     def with_options(self, options: Config) -> "Vectors":
         """The same vectors with the decay of the options."""
         return Vectors(self.vectors, self.known, options.history_decay)
+
+    def state(self) -> State:
+        """The vectors, which items have one, and the decay."""
+        return {"vectors": self.vectors, "known": self.known}, {"decay": self.decay}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "Vectors":
+        """The channel that has this state."""
+        return cls(arrays["vectors"], arrays["known"], float(settings["decay"]))
+
+
+load = Vectors.load
 
 
 def fit(data: Training, options: Config) -> Vectors | ZeroScorer:

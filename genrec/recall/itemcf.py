@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from genrec.recall.parts.scorer import History, ItemGraph, Training, incidence
+from genrec.recall.parts.item_graph import ItemGraph
+from genrec.recall.parts.scorer import History, Training, incidence
 from genrec.variants import setting
 
 
@@ -30,6 +31,7 @@ class Config:
 
 CHOICES = {"history_decay": (1.0, 0.8, 0.6, 0.4), "popularity_exponent": (0.5, 0.25, 0.0)}
 RANKING = ("history_decay",)
+load = ItemGraph.load
 
 
 def shared_users(sequences: Sequence[History], num_items: int, popularity_exponent: float = 0.5) -> sp.csr_array:

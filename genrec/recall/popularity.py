@@ -1,11 +1,14 @@
 """Popularity: every user gets the items with the most training events."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from genrec.recall.parts.channel import Channel
+from genrec.recall.parts.index_files import State
 from genrec.recall.parts.scorer import History, Training, flatten
 
 
@@ -14,16 +17,30 @@ class Config:
     """Popularity has no settings."""
 
 
-class Popularity:
+class Popularity(Channel):
     """Scores are training counts, the same for every history."""
+
+    needs_history = False
 
     def __init__(self, counts: NDArray[np.float32]) -> None:
         self.counts = counts  # float32 [num_items]
-        self.num_items = len(counts)
+        self.num_items, self.known = len(counts), counts > 0
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items]: training events of each item."""
         return np.repeat(self.counts[None], len(histories), axis=0)
+
+    def state(self) -> State:
+        """The counts."""
+        return {"counts": self.counts}, {}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "Popularity":
+        """The channel that has this state."""
+        return cls(arrays["counts"])
+
+
+load = Popularity.load
 
 
 def fit(data: Training, options: Config) -> Popularity:

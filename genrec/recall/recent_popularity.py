@@ -25,6 +25,7 @@ class Config:
 
 
 CHOICES = {"half_life": (0.03, 0.1, 0.3, 1.0)}
+load = Popularity.load
 
 
 def fit(data: Training, options: Config) -> Popularity:

@@ -8,12 +8,14 @@ of the best epoch are kept.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genrec.errors import ConfigError, DataError
-from genrec.recall.parts.scorer import Training, ZeroScorer, flatten, unit_rows
+from genrec.recall.parts.channel import ZeroScorer
+from genrec.recall.parts.scorer import Training, flatten, unit_rows
 from genrec.variants import setting
 
 if TYPE_CHECKING:
@@ -84,6 +86,13 @@ def fit(data: Training, options: Config) -> "TrainedSasRec | ZeroScorer":
         scorer = TrainedSasRec(model, np.ones_like(known) if options.text else known, options.max_history)
         train(scorer, data, options)
     return scorer
+
+
+def load(folder: Path) -> "TrainedSasRec | ZeroScorer":
+    """The trained network that was saved there."""
+    from genrec.recall.parts.sasrec_training import TrainedSasRec
+
+    return TrainedSasRec.load(folder)
 
 
 def _text(data: Training) -> np.ndarray:

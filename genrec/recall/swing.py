@@ -15,7 +15,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from genrec.recall.parts.scorer import ItemGraph, Training, incidence
+from genrec.recall.parts.item_graph import ItemGraph
+from genrec.recall.parts.scorer import Training, incidence
 from genrec.variants import setting
 
 _BLOCK_EVENTS = 4096  # training events of the users compared with all others at once: bounds memory
@@ -33,6 +34,7 @@ class Config:
 
 CHOICES = {"history_decay": (0.4, 0.6, 0.8, 1.0), "alpha": (1.0, 10.0), "exponent": (0.0, 0.5)}
 RANKING = ("history_decay",)
+load = ItemGraph.load
 
 
 def swing_similarity(users_items: sp.csr_array, alpha: float, user_weight: NDArray[np.float64]) -> sp.csr_array:

@@ -12,14 +12,17 @@ its similarity to the last item (the paper fills a short list so, or at random).
 budget, so that a list without them is as long as the budgets say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from genrec.errors import ConfigError, DataError
+from genrec.recall.parts.channel import Channel
+from genrec.recall.parts.index_files import State
 from genrec.recall.parts.ranking import top_k
 from genrec.recall.parts.scorer import History, Training, flatten, unit_rows
 from genrec.recall.transitions import transition_weights
@@ -42,7 +45,7 @@ CHOICES = {"budgets": (((7, 2, 1),), ((5, 1), (3, 1)), ((10,),)), "edge_weight":
 RANKING = ("budgets", "edge_weight")
 
 
-class Rings:
+class Rings(Channel):
     """Scorer over the graph.
 
     Args:
@@ -83,9 +86,26 @@ class Rings:
         filled = np.array([len(history) > 0 for history in histories], dtype=bool)[:, None]
         return np.where(filled, 2 * num_slots - slot + np.clip(part, 0, 1), 0).astype(np.float32)
 
+    def signals(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """`scores`, with -inf outside of the rings: there the similarity of texts alone ranks, below 1."""
+        scores = super().signals(histories)
+        scores[scores < 1] = -np.inf
+        return scores
+
     def with_options(self, options: Config) -> "Rings":
         """The same graph with the budgets and the edge weight of the options."""
         return Rings(self.edges, self.vectors, options)
+
+    def state(self) -> State:
+        """The graph, the texts, and the options of the ranking."""
+        settings = {"budgets": [list(budget) for budget in self.budgets], "edge_weight": self.edge_weight}
+        return {"edges": self.edges, "vectors": self.vectors}, settings
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "Rings":
+        """The channel that has this state."""
+        budgets = tuple(tuple(int(places) for places in budget) for budget in settings["budgets"])
+        return cls(arrays["edges"], arrays["vectors"], Config(budgets, float(settings["edge_weight"])))
 
     def _rings(self, sources: NDArray[np.int64], count: int) -> list[NDArray[np.bool_]]:
         """bool [b, num_items] by ring: what is reached by that many edges from each source, and by no fewer."""
@@ -119,6 +139,9 @@ def _fill(
     slot[taken], slot[left] = number, num_slots + number
     changed = taken | left
     within[changed] = value[changed]
+
+
+load = Rings.load
 
 
 def fit(data: Training, options: Config) -> Rings:

@@ -13,7 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from genrec.recall.itemcf import shared_users
-from genrec.recall.parts.scorer import History, ItemGraph, Training, flatten
+from genrec.recall.parts.item_graph import ItemGraph
+from genrec.recall.parts.scorer import History, Training, flatten
 from genrec.transitions import weighted_pairs
 from genrec.variants import setting
 
@@ -41,6 +42,7 @@ CHOICES = {
     "window": (1, 5),
 }
 RANKING = ("history_decay",)
+load = ItemGraph.load
 
 
 def transition_weights(sequences: Sequence[History], num_items: int, window: int) -> sp.csr_array:

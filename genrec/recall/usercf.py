@@ -6,13 +6,15 @@ predictive algorithms for collaborative filtering", UAI 1998, section 2.2.3). Th
 similarities of the nearest users who had it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from genrec.recall.parts.channel import SparseChannel
+from genrec.recall.parts.index_files import State
 from genrec.recall.parts.scorer import History, Training, history_weights, incidence
 from genrec.variants import setting
 
@@ -31,7 +33,7 @@ CHOICES = {"history_decay": (0.5, 0.7, 0.85), "num_neighbours": (50, 100, 200)}
 RANKING = ("history_decay", "num_neighbours")
 
 
-class UserNeighbours:
+class UserNeighbours(SparseChannel):
     """Scorer over the training users."""
 
     def __init__(self, users_items: sp.csr_array, num_neighbours: int, decay: float) -> None:
@@ -43,16 +45,28 @@ class UserNeighbours:
         weighted = users_items @ sp.diags_array(self.idf)
         self.items_users = sp.csr_array(_unit(weighted).T)  # float32 [num_items, U]
 
-    def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
+    def sparse_scores(self, histories: Sequence[History]) -> sp.csr_array:
         """float32 [b, num_items]: summed similarities of the nearest users who had the item."""
         weights = history_weights(histories, self.num_items, self.decay)
         profile = _unit(weights @ sp.diags_array(self.idf))
         similarity = keep_largest(sp.csr_array(profile @ self.items_users), self.num_neighbours)
-        return (similarity @ self.users_items).toarray().astype(np.float32, copy=False)
+        return sp.csr_array(similarity @ self.users_items)
 
     def with_options(self, options: Config) -> "UserNeighbours":
         """The same users with the neighbours and the decay of the options."""
         return UserNeighbours(self.users_items, options.num_neighbours, options.history_decay)
+
+    def state(self) -> State:
+        """The training users' items, and the options of the ranking."""
+        return {"users_items": self.users_items}, {"num_neighbours": self.num_neighbours, "decay": self.decay}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "UserNeighbours":
+        """The channel that has this state."""
+        return cls(arrays["users_items"], int(settings["num_neighbours"]), float(settings["decay"]))
+
+
+load = UserNeighbours.load
 
 
 def _unit(matrix: sp.sparray) -> sp.csr_array:

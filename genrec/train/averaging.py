@@ -2,8 +2,7 @@
 (Tarvainen and Valpola 2017, Mean teachers, arXiv 1703.01780, section 2).
 """
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -29,15 +28,3 @@ class WeightAverage:
         decay = min(decay, step / (step + 10))
         for name, mean in self.tensors.items():
             mean.lerp_(parameters[name].to(mean.dtype), 1 - decay)
-
-    @contextlib.contextmanager
-    def applied(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
-        """Inside, the parameters hold the averaged weights, if there are any."""
-        current = {name: parameters[name].data for name in self.tensors}
-        try:
-            for name, mean in self.tensors.items():
-                parameters[name].data = mean
-            yield
-        finally:
-            for name, weights in current.items():
-                parameters[name].data = weights

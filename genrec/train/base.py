@@ -160,10 +160,8 @@ def add_sid_tokens(model: Any, tokenizer: Any, num_levels: int, num_codes: int, 
     from tokenizers import AddedToken
 
     first = len(tokenizer)
-    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    bos = first_token(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else bos
-    if bos is None:
-        raise ConfigError("base.model: its tokenizer has neither a BOS nor an EOS token to start a prompt with")
     vocab = SidVocabulary(num_levels, num_codes, first, int(bos), int(pad))
     added = tokenizer.add_tokens([AddedToken(s, normalized=False, special=False) for s in vocab.token_strings()])
     if added != vocab.num_tokens or tokenizer.convert_tokens_to_ids(f"<sid_{num_levels - 1}_{num_codes - 1}>") != (
@@ -180,6 +178,20 @@ def add_sid_tokens(model: Any, tokenizer: Any, num_levels: int, num_codes: int, 
         for weight in matrices.values():
             _initialise_rows(weight, first, vocab.end_token_id, generator)
     return vocab
+
+
+def first_token(model: Any, tokenizer: Any) -> int:
+    """The token that prompts start with: the tokenizer's BOS, or the model's, or else the end of a text, after which another
+    one starts.
+
+    Qwen2.5 has no BOS in its tokenizer and names <|endoftext|> in its config; an Instruct model's EOS is <|im_end|>, after
+    which nothing starts. Raises ConfigError where there is none.
+    """
+    named = (tokenizer.bos_token_id, model.config.bos_token_id, tokenizer.eos_token_id)
+    for token in named:
+        if isinstance(token, int) and 0 <= token < len(tokenizer):
+            return token
+    raise ConfigError("base.model: its tokenizer has neither a BOS nor an EOS token to start a prompt with")
 
 
 @torch.no_grad()

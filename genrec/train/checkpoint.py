@@ -22,10 +22,26 @@ _FILE = "checkpoint.safetensors"
 _STATE = "state"
 
 
-def save(work: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) -> None:
-    """Replace the checkpoint in `work`; a reader, or a crash at any moment, sees the old one or the new one."""
+def save(
+    work: Path,
+    tensors: dict[str, torch.Tensor],
+    state: dict[str, Any],
+    join: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
+    writes: bool = True,
+) -> None:
+    """Replace the checkpoint in `work`; a reader, or a crash at any moment, sees the old one or the new one.
+
+    `join` makes a tensor whole by its name where several processes hold rows of it: then all of them call this, and
+    `writes` is true in one.
+    """
+    host = {}
+    for name, tensor in tensors.items():  # one by one: a GPU has room for one whole tensor, not for all
+        joined = tensor.detach() if join is None else join(name, tensor.detach())
+        if writes:
+            host[name] = joined.to("cpu", copy=True).contiguous()
+    if not writes:
+        return
     work.mkdir(parents=True, exist_ok=True)
-    host = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
     partial = work / f"{_FILE}.{os.getpid()}.partial"
     save_file(host, str(partial), metadata={_STATE: json.dumps(state, sort_keys=True)})
     with partial.open("rb") as file:
@@ -33,17 +49,30 @@ def save(work: Path, tensors: dict[str, torch.Tensor], state: dict[str, Any]) ->
     os.replace(partial, work / _FILE)
 
 
-def load(work: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
-    """Tensors (on the CPU) and state of the checkpoint in `work`; None when there is none yet."""
+def load(
+    work: Path, rows: Callable[[str, tuple[int, ...]], slice] | None = None
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+    """Tensors (on the CPU) and state of the checkpoint in `work`; None when there is none yet.
+
+    `rows` tells by name and shape which rows of a tensor are read; none of the others are.
+    """
     path = work / _FILE
     if not path.is_file():
         return None
     try:
         with safe_open(str(path), framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            tensors = {name: _read(file, name, rows) for name in file.keys()}  # noqa: SIM118 (not a dict)
             return tensors, json.loads(file.metadata()[_STATE])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: not a readable checkpoint ({error}); delete it to start over") from error
+
+
+def _read(file: Any, name: str, rows: Callable[[str, tuple[int, ...]], slice] | None) -> torch.Tensor:
+    part = file.get_slice(name)
+    shape = tuple(part.get_shape())
+    if rows is None or not shape or (wanted := rows(name, shape)) == slice(None):
+        return file.get_tensor(name)
+    return part[wanted]
 
 
 def subset(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ from genrec.errors import DataError
 from genrec.tables import TRAINING_LOG, TRAINING_LOG_FILE
 from genrec.train import checkpoint
 from genrec.train.averaging import WeightAverage
+from genrec.train.sharding import Sharding
 
 _WEIGHTS = ("best_weights", "average")  # fields that hold a tensor for every parameter
 
@@ -80,8 +81,23 @@ class State:
         table = pa.table(columns, names=TRAINING_LOG.names) if columns else TRAINING_LOG.empty_table()
         TRAINING_LOG_FILE.write(table, folder)
 
-    def save(self, work: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-        """Write everything a bit-exact resumption needs to the checkpoint in `work`."""
+    def save(
+        self,
+        work: Path,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        sharding: Sharding | None = None,
+    ) -> None:
+        """Write everything a bit-exact resumption needs to the checkpoint in `work`.
+
+        Of `sharding`, all processes that divide the parameters call this, and the first one writes: a checkpoint is whole,
+        however many they are.
+        """
+
+        def join(key: str, tensor: torch.Tensor) -> torch.Tensor:
+            name = _parameter_of(key)
+            return tensor if sharding is None or name is None else sharding.whole(name, tensor)
+
         tensors: dict[str, torch.Tensor] = {f"weights/{name}": p for name, p in parameters.items()}
         tensors |= {f"best/{name}": t for name, t in self.best_weights.items()}
         tensors |= {f"average/{name}": t for name, t in self.average.tensors.items()}
@@ -90,16 +106,37 @@ class State:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _WEIGHTS}
         tensors |= {f"state/{name}": value for name, value in own.items() if isinstance(value, torch.Tensor)}
         plain = {name: value for name, value in own.items() if not isinstance(value, torch.Tensor)}
-        checkpoint.save(work, tensors, plain)
+        checkpoint.save(work, tensors, plain, join, writes=sharding is None or sharding.group.first)
 
     @classmethod
     @torch.no_grad()
-    def resume(cls, work: Path, parameters: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> Self | None:
+    def resume(
+        cls,
+        work: Path,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        sharding: Sharding | None = None,
+    ) -> Self | None:
         """Load the checkpoint in `work` into weights, optimizer and random states; None when there is none.
 
-        Raises DataError for a checkpoint of another model, or of another version of this class.
+        Of `sharding`, a process reads the rows that it holds. Raises DataError for a checkpoint of another model, or of
+        another version of this class.
         """
-        saved = checkpoint.load(work)
+        other = DataError(f"{work}: holds a checkpoint of another model or version; delete it to start over")
+
+        def rows(key: str, shape: tuple[int, ...]) -> slice:
+            name = _parameter_of(key)
+            if sharding is None or name is None:
+                return slice(None)
+            if name not in parameters:
+                raise other
+            if shape == sharding.shape(name):
+                return sharding.rows(name)
+            if not key.startswith("optimizer/"):  # an optimizer may keep other shapes beside those of its parameters
+                raise other
+            return slice(None)
+
+        saved = checkpoint.load(work, rows)
         if saved is None:
             return None
         tensors, plain = saved
@@ -107,7 +144,7 @@ class State:
         own: dict[str, Any] = {**plain, **checkpoint.subset(tensors, "state/")}
         same_model = {n: w.shape for n, w in weights.items()} == {n: p.shape for n, p in parameters.items()}
         if not same_model or own.keys() != {f.name for f in fields(cls)} - set(_WEIGHTS):
-            raise DataError(f"{work}: holds a checkpoint of another model or version; delete it to start over")
+            raise other
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
         checkpoint.load_optimizer(optimizer, parameters, checkpoint.subset(tensors, "optimizer/"))
@@ -115,3 +152,11 @@ class State:
         average = {n: t.to(parameters[n].device) for n, t in checkpoint.subset(tensors, "average/").items()}
         own["rows"] = [tuple(row) for row in own["rows"]]
         return cls(**own, best_weights=checkpoint.subset(tensors, "best/"), average=WeightAverage(average))
+
+
+def _parameter_of(key: str) -> str | None:
+    """The parameter that a tensor of a checkpoint belongs to, row by row where it has as many."""
+    kind, _, name = key.partition("/")
+    if kind == "optimizer":
+        return name.rpartition("/")[0]
+    return name if kind in ("weights", "best", "average") else None

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from genrec.errors import TrainingError
+from genrec.model.plain_text import encode_plain
 from genrec.progress import Progress, silent
 
 _BLOCK = 128  # tokens a row
@@ -23,7 +24,7 @@ def train_on_text(
 ) -> float:
     """Train on all texts, joined by the end-of-text token and cut into blocks; returns the last epoch's mean loss."""
     ids: list[int] = []
-    for encoded in tokenizer(texts)["input_ids"]:
+    for encoded in encode_plain(tokenizer, texts):
         ids.extend(encoded)
         ids.append(tokenizer.eos_token_id)
     num_blocks = max(1, len(ids) // _BLOCK)

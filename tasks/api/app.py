@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 
 from genrec.errors import DataError
@@ -35,7 +36,7 @@ def build_app(service: Service) -> FastAPI:
         async with service.running():
             yield
 
-    app = FastAPI(title="genrec", lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title="genrec", lifespan=lifespan, redoc_url=None, docs_url=None, swagger_ui_oauth2_redirect_url=None)
     app.state.service = service
     app.add_middleware(
         Guard, token=service.token, max_body_bytes=service.config.max_body_kb * 1024, metrics=service.metrics
@@ -43,6 +44,10 @@ def build_app(service: Service) -> FastAPI:
     _add_error_handlers(app, service)
     _add_routes(app, service)
     answer_directly(app, "/v1/recommend")
+    # FastAPI's own page of the schema loads its script from another host, which a machine without a way out cannot.
+    names = {"js": "swagger-ui-bundle.js", "css": "swagger-ui.css", "favicon": "favicon-32x32.png"}
+    own = {f"swagger_{kind}_url": f"/static/swagger/{name}" for kind, name in names.items()}
+    patch_fastapi(app, redirect_from_root_to_docs=False, **own)
     add_page(app, service)
     with_schemas(app)
     return app
@@ -87,6 +92,7 @@ def _add_routes(app: FastAPI, service: Service) -> None:
         done = await service.change_catalogue(Change(body.stock, [item.model_dump() for item in body.items]))
         return _json({**done, "request_id": request_id(request)})
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", response_class=Response)
     async def health() -> Response:
         """Whether it is ready, and which model answers since when; needs no token."""

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from genrec.errors import GenrecError
 from genrec.serve.new_items import NewItem, NewItemIds
-from genrec.serve.query import Query
 from tasks.api.errors import ApiError
 from tasks.api.histories import Histories, no_histories
 from tasks.api.journal import Change, Journal
@@ -72,8 +71,9 @@ class Snapshot:
 class Live:
     """Keeps `snapshot` up to date. All methods are called in one thread; `snapshot` may be read in any."""
 
-    def __init__(self, source: ModelSource, journal: Journal, metrics: Metrics) -> None:
-        self._source, self._journal, self._metrics = source, journal, metrics
+    def __init__(self, source: ModelSource, journal: Journal, metrics: Metrics, role: str = "model in service") -> None:
+        """`role` is what the log calls the model."""
+        self._source, self._journal, self._metrics, self._role = source, journal, metrics, role
         self._failed: tuple[Hashable, float, float] | None = None  # version, next attempt, seconds until the one after
         self.problem = ""  # why the newest model does not answer; "" where it does
         self.snapshot = self._loaded()
@@ -139,7 +139,7 @@ class Live:
         loaded = self._source.load()
         number, change = self._journal.after(0)
         engine = _taken_over(loaded, loaded.engine, change)
-        warm(engine)
+        engine.warm_up()
         return Snapshot(loaded, engine, number, time.time())
 
     def _catch_up(self) -> None:
@@ -156,7 +156,7 @@ class Live:
         snapshot = self.snapshot
         self._metrics.reloads.labels("ok").inc()
         self._metrics.model.info({"model_key": snapshot.model_key, "where": snapshot.loaded.where})
-        log(logging.INFO, "model in service", model_key=snapshot.model_key, where=snapshot.loaded.where)
+        log(logging.INFO, self._role, model_key=snapshot.model_key, where=snapshot.loaded.where)
 
     def _note_problem(self, problem: str) -> None:
         if problem != self.problem:
@@ -205,9 +205,3 @@ def _refused(items: Sequence[NewItem], new_ids: NewItemIds, taken: Any) -> dict[
         half = len(items) // 2
         return _refused(items[:half], new_ids, taken) | _refused(items[half:], new_ids, taken)
     return {}
-
-
-def warm(engine: Any, sizes: Sequence[int] = (1, 8)) -> None:
-    """Search once in batches of these sizes. Raises what a model raises that cannot search."""
-    for size in sizes:
-        engine.answer([Query([engine.catalogue.item_ids[n % len(engine.catalogue)]]) for n in range(size)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -65,6 +66,7 @@ class Service:
         self.config, self.token = config, token
         self._source, self._events, self._journal, self._beside = source, events, journal, beside
         self._trial = trial
+        self._coins = secrets.token_hex(8)  # of interleaved lists: a client who names its requests must not choose them
         self.metrics = Metrics(lambda: len(self._batcher))
         self._search = ThreadPoolExecutor(1, "search")
         self._changes = ThreadPoolExecutor(1, "changes")
@@ -93,7 +95,9 @@ class Service:
             self.live = await self._in(self._changes, lambda: Live(self._source, self._journal, self.metrics))
             if (beside := self._beside) is not None:  # its reloads are not those of the model in service
                 unseen = Metrics(lambda: 0)
-                self.beside = await self._in(self._changes, lambda: Live(beside, self._journal, unseen))
+                self.beside = await self._in(
+                    self._changes, lambda: Live(beside, self._journal, unseen, "model beside it")
+                )
             self._batcher.start()
             watcher = asyncio.get_running_loop().create_task(self._watch())
             yield
@@ -123,7 +127,7 @@ class Service:
         trial = self._trial if model == SERVICE and user_id is not None else None
         if trial is not None:
             arm = trial.experiment.assign(str(user_id))
-        shown = await self._batcher.answer(Asked(query, arm, request_id))
+        shown = await self._batcher.answer(Asked(query, arm, self._coins + request_id))
         answer = shown.answer
         if trial is not None:
             ids = [item.item_id for item in answer.items]

@@ -13,6 +13,8 @@ from tests.support.recall_tiny import HISTORIES, PACKAGE, SMALL, TRAIN, VECTORS,
 NAMES = variants.names(PACKAGE)
 READS_TEXT = {"content", "sasrec", "transition_rings"}
 TEXT_ALONE = {"content", "transition_rings"}  # rank by text where there is no event
+LISTS_COLD = {"rules", *READS_TEXT}  # items without events may stand above others
+TRAINED = {"sasrec", "item2vec", "item2vec_side", "mind"}
 
 
 def test_the_baselines_are_found_by_listing_the_package():
@@ -26,7 +28,7 @@ def test_scores_are_finite_float32_rows_over_the_catalogue(name):
     assert scores.dtype == np.float32
     assert scores.shape == (len(HISTORIES), 6)
     assert np.isfinite(scores).all()
-    if name not in READS_TEXT:
+    if name not in LISTS_COLD:
         assert (scores[:, 5] <= scores.min(axis=1)).all(), "an item without training events cannot score above others"
 
 
@@ -84,7 +86,7 @@ def test_a_fit_ranked_by_other_options_is_that_of_these_options(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_test_and_validation_targets_are_no_part_of_what_is_learned(name):
     """Validation rows may end training early; with an epoch each way there is nothing to end."""
-    options = {"epochs": 1} if name in ("sasrec", "item2vec") else {}
+    options = {"epochs": 1} if name in TRAINED else {}
     scores = [
         fitted(
             name,
@@ -99,9 +101,69 @@ def test_test_and_validation_targets_are_no_part_of_what_is_learned(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_training_events_is_no_crash(name):
     empty = [np.empty(0, dtype=np.int32)]
-    if name not in TEXT_ALONE:
+    if name not in TEXT_ALONE | {"rules"}:
         assert not fitted(name, empty, 4).scores([np.array([1])]).any()
     assert fitted(name, [], 4).scores([]).shape == (0, 4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_top_lists_what_ranking_lists_as_far_as_there_is_a_signal(name):
+    channel = fitted(name)
+    items, values = channel.top(HISTORIES, 4, HISTORIES)
+    assert (items.dtype, values.dtype) == (np.int32, np.float32)
+    assert items.shape == values.shape == (len(HISTORIES), 4)
+    ranked, scores = rank(channel, HISTORIES, 6, drop_seen=True)
+    listed = items >= 0
+    assert (np.isneginf(values) == ~listed).all()
+    assert (np.diff(listed.astype(int), axis=1) <= 0).all(), "a list is filled from its start"
+    for row in range(len(HISTORIES)):
+        known = [place for place, item in enumerate(ranked[row]) if item in items[row, listed[row]]]
+        assert items[row, listed[row]].tolist() == ranked[row, known].tolist()
+        np.testing.assert_allclose(values[row, listed[row]], scores[row, known], rtol=1e-5)
+    assert listed.any()
+    assert listed[3].any() == (name in {"popularity", "recent_popularity", "rules"})  # the empty history
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_of_pairs_are_those_of_the_ranking_and_missing_without_a_signal(name):
+    channel = fitted(name)
+    rows, items = np.repeat(np.arange(len(HISTORIES)), 6), np.tile(np.arange(6), len(HISTORIES))
+    found = channel.pairs(HISTORIES, rows, items).reshape(-1, 6)
+    listed, _ = channel.top(HISTORIES, 6)
+    for row in range(len(HISTORIES)):
+        known = listed[row][listed[row] >= 0]
+        assert set(np.flatnonzero(~np.isnan(found[row]))) == set(known)
+        np.testing.assert_allclose(found[row, known], channel.scores(HISTORIES)[row, known], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_index_that_was_saved_gives_the_same_lists_and_the_same_bytes(name, tmp_path):
+    channel = fitted(name)
+    channel.save(tmp_path / "a")
+    loaded = variants.load(PACKAGE, name).load(tmp_path / "a")
+    loaded.save(tmp_path / "b")
+    for one, other in zip(channel.top(HISTORIES, 4), loaded.top(HISTORIES, 4), strict=True):
+        np.testing.assert_array_equal(one, other)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["index.json", "index.safetensors"]
+    for file in names:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_index_of_nothing_can_be_kept_and_lists_nothing_it_does_not_know(name, tmp_path):
+    channel = fitted(name, [np.empty(0, dtype=np.int32)], 4)
+    channel.save(tmp_path)
+    items, _ = variants.load(PACKAGE, name).load(tmp_path).top([np.array([1]), []], 3)
+    assert items.shape == (2, 3)
+    if name not in LISTS_COLD:
+        assert (items == -1).all()
+
+
+def test_an_index_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "index.json").write_text("{}")
+    with pytest.raises(DataError, match=f"{tmp_path}: holds no readable index"):
+        variants.load(PACKAGE, "itemcf").load(tmp_path)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,11 +172,15 @@ def test_an_item_outside_the_catalogue_is_named(name):
         fitted(name, [np.array([0, 9])])
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in {"popularity", "recent_popularity", *TEXT_ALONE}])
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if n not in {"popularity", "recent_popularity", "rules", *TEXT_ALONE}]
+)
 def test_items_of_a_users_own_camp_come_first(name):
     trained = {
         "als": {"factors": 2},
         "item2vec": {"epochs": 40, "negatives": 2},
+        "item2vec_side": {"epochs": 20, "batch_size": 64, "learning_rate": 0.02},
+        "mind": {"epochs": 8, "batch_size": 32, "learning_rate": 0.02, "interests": 2},
         "sasrec": {"epochs": 12, "text": False, "batch_size": 16},
     }
     scorer = fitted(name, two_camps(), 12, **trained.get(name, {}))

@@ -1,17 +1,19 @@
 """A random catalogue, a Qwen2 of a few thousand weights, and plain unbatched scoring to compare against."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from genrec.model import adapter, folder
+from genrec.model import adapter, folder, prefix_tuning
 from genrec.model.policy import Policy
 from genrec.model.vocab import SidVocabulary
 
 NUM_CODES = 6
 MAX_HISTORY = 5
+ADAPTERS = ["full", "lora", "ptuning_v2"]  # those that any base takes
 VOCAB = SidVocabulary(3, NUM_CODES, first_token_id=5, bos_token_id=0, pad_token_id=1)
 
 
@@ -25,8 +27,18 @@ def random_histories(lengths: list[int], num_items: int, seed: int) -> list[np.n
     return [rng.integers(0, num_items, length) for length in lengths]
 
 
-def tiny_policy(seed: int = 0, tied: bool = True, lora: bool = False, vocab: SidVocabulary = VOCAB) -> Policy:
-    """Random weights wide enough apart that scores differ; with `lora`, a trained-looking adapter on top."""
+def put_on(mode: str, model: Any, vocab: SidVocabulary, seed: int) -> Any:
+    """A model with a fresh adapter of the kind `mode`, with "full" none; "ptuning_v2 projected" has a projection."""
+    if mode == "full":
+        return model
+    if mode.startswith("ptuning_v2"):
+        projection = 7 if mode.endswith("projected") else None
+        return prefix_tuning.attach(model, vocab, positions=3, projection=projection, seed=seed)
+    return adapter.attach(model, vocab, rank=4, alpha=8, dropout=0.0, seed=seed)
+
+
+def tiny_policy(seed: int = 0, tied: bool = True, mode: str = "full", vocab: SidVocabulary = VOCAB) -> Policy:
+    """Random weights wide enough apart that scores differ, with a trained-looking adapter of the kind `mode` on top."""
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=vocab.end_token_id + 3,  # rows behind the semantic-id tokens, as resized models have
@@ -41,11 +53,8 @@ def tiny_policy(seed: int = 0, tied: bool = True, lora: bool = False, vocab: Sid
         eos_token_id=0,
         pad_token_id=1,
     )
-    model = Qwen2ForCausalLM(config).eval()
-    mode = "full"
-    if lora:
-        mode = "lora"
-        model = adapter.attach(model, vocab, rank=4, alpha=8, dropout=0.0, seed=seed).eval()
+    model = put_on(mode, Qwen2ForCausalLM(config), vocab, seed).eval()
+    if mode != "full":
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.requires_grad:
@@ -54,11 +63,11 @@ def tiny_policy(seed: int = 0, tied: bool = True, lora: bool = False, vocab: Sid
     return Policy(model, vocab, MAX_HISTORY, meta, Path())
 
 
-def attach(base: Path, quantize: bool = False) -> Policy:
-    """A fresh LoRA adapter on the base model in a folder."""
-    model = folder.load_causal_model(base, torch.device("cpu"), torch.float32, quantize)
-    model = adapter.attach(model, VOCAB, rank=4, alpha=8, dropout=0.0, seed=1).eval()
-    meta = {**folder.read_meta(base), "adapter": "qlora" if quantize else "lora"}
+def attach(base: Path, mode: str = "lora") -> Policy:
+    """A fresh adapter on the base model in a folder."""
+    model = folder.load_causal_model(base, torch.device("cpu"), torch.float32, quantize=mode == "qlora")
+    model = put_on(mode, model, VOCAB, seed=1).eval()
+    meta = {**folder.read_meta(base), "adapter": mode.split()[0]}
     return Policy(model, VOCAB, MAX_HISTORY, meta, base)
 
 

@@ -16,6 +16,8 @@ HISTORIES = [np.array(s, dtype=np.int32) for s in ([0], [0, 1], [4], [], [5], [2
 SMALL = {  # settings that make training a matter of milliseconds
     "als": {"factors": 8, "iterations": 3},
     "item2vec": {"dim": 8, "epochs": 2},
+    "item2vec_side": {"dim": 8, "epochs": 2, "batch_size": 4},
+    "mind": {"dim": 8, "epochs": 2},
     "sasrec": {"hidden_size": 8, "num_layers": 1, "num_heads": 1, "epochs": 2},
 }
 

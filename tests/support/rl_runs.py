@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from genrec.config import RlConfig
+from genrec.model.policy import Policy
 from genrec.tables import TRAINING_LOG_FILE
 from genrec.train.rl.groups import form_groups
 from genrec.train.rl.learner import Learner
@@ -15,7 +16,18 @@ from genrec.train.rl.reward_context import RewardContext
 from genrec.train.rl.rewarding import build_terms
 from genrec.train.rl.rollout import RolloutWorker
 from genrec.train.rl.train import train_rl
-from tests.support.rl_tiny import MAX_HISTORY, NUM_ITEMS, SIDS, tiny_policy, tiny_trie, write_prepared, write_sids
+from tests.support.lm_tiny import put_on
+from tests.support.rl_tiny import (
+    MAX_HISTORY,
+    META,
+    NUM_ITEMS,
+    SIDS,
+    VOCAB,
+    tiny_policy,
+    tiny_trie,
+    write_prepared,
+    write_sids,
+)
 
 CONTEXT = RewardContext(torch.from_numpy(SIDS).long(), torch.ones(NUM_ITEMS, dtype=torch.long))
 # A shop with a rule: item i is followed by i + 5 (modulo 24).
@@ -45,6 +57,15 @@ def write_shop(folder: Path) -> dict[str, Any]:
     }
 
 
+def save_base(folder: Path, model: Any) -> None:
+    Policy(model, VOCAB, MAX_HISTORY, META | {"kind": "base"}, folder).save(folder)
+
+
+def save_adapter(folder: Path, model: Any, mode: str = "lora") -> None:
+    adapted = put_on(mode, model, VOCAB, seed=0)
+    Policy(adapted, VOCAB, MAX_HISTORY, META | {"adapter": mode}, folder).save(folder)
+
+
 def make_config(**settings) -> RlConfig:
     defaults = {
         "group_size": 6,
@@ -68,7 +89,8 @@ def run(shop: dict[str, Any], folder: Path, config: RlConfig | None = None, **ch
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
+    """The files in a folder and those below it, by name."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def log_values(folder: Path, name: str) -> dict[int, float]:

@@ -19,10 +19,15 @@ class Config:
     instruction: str = setting(
         "", "Words before the history, for instruction-tuned bases; empty: none. Special tokens are read as such."
     )
+    chat: bool = setting(
+        False,
+        "The instruction is a user's message in the base's chat template, and the history the beginning of the answer. For "
+        "Instruct bases.",
+    )
 
 
 class View:
-    """BOS, the instruction, then one vector an item, oldest first. Ids are item numbers; -1 - t is the token t."""
+    """The opening, then one vector an item, oldest first. Ids are item numbers; -1 - t is the token t."""
 
     def __init__(self, options: Config) -> None:
         self.options = options

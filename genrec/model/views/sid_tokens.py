@@ -16,10 +16,15 @@ class Config:
     instruction: str = setting(
         "", "Words before the history, for instruction-tuned bases; empty: none. Special tokens are read as such."
     )
+    chat: bool = setting(
+        False,
+        "The instruction is a user's message in the base's chat template, and the history the beginning of the answer. For "
+        "Instruct bases.",
+    )
 
 
 class View:
-    """BOS, the instruction, then the semantic ids of the items, oldest first. Ids are token ids."""
+    """The opening, then the semantic ids of the items, oldest first. Ids are token ids."""
 
     def __init__(self, options: Config) -> None:
         self.options = options
@@ -44,3 +49,9 @@ class View:
 
         opening = torch.from_numpy(model.opening).to(codes.device)
         return sequence_hidden(model.body, model.token_ids(codes), opening)
+
+    def packed_hidden(self, model: ViewedModel, codes: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
+        from genrec.search.packed import packed_hidden
+
+        opening = torch.from_numpy(model.opening).to(codes.device)
+        return packed_hidden(model.body, model.token_ids(codes), lengths, opening)

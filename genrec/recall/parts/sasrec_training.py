@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from genrec.errors import TrainingError
+from genrec.recall.parts.channel import Channel
+from genrec.recall.parts.index_files import State
 from genrec.recall.parts.sasrec_network import SasRec
 from genrec.recall.parts.scorer import History, Training, flatten, rank_unknown_last
 from genrec.recall.parts.validation import sample, validate
@@ -41,7 +43,7 @@ class Settings(Protocol):
     def max_valid_users(self) -> int: ...
 
 
-class TrainedSasRec:
+class TrainedSasRec(Channel):
     """Scorer by the last hidden state against all item vectors.
 
     Args:
@@ -49,6 +51,8 @@ class TrainedSasRec:
         known: bool [num_items], items with a trained vector; the others rank last.
         max_history: most recent items that are read.
     """
+
+    known: NDArray[np.bool_]
 
     def __init__(self, model: SasRec, known: NDArray[np.bool_], max_history: int) -> None:
         self.model, self.known, self.max_history = model, known, max_history
@@ -68,6 +72,33 @@ class TrainedSasRec:
             hidden = self.model(items, vectors)[torch.arange(len(rows), device=vectors.device), last]
             out[rows] = (hidden @ vectors.T).float().cpu().numpy()
         return rank_unknown_last(out, self.known)
+
+    def state(self) -> State:
+        """The weights, the texts they project, and the sizes of the network."""
+        model = self.model
+        arrays = {f"model.{name}": value.cpu().numpy() for name, value in model.state_dict().items()}
+        if model.project is not None:
+            arrays["text"] = model.text.cpu().numpy()
+        layer = model.blocks.layers[0]
+        sizes = {"num_layers": len(model.blocks.layers), "num_heads": layer.self_attn.num_heads}
+        return arrays | {"known": self.known}, {**sizes, "max_history": self.max_history}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "TrainedSasRec":
+        """The channel that has this state, on the CPU."""
+        weights = {n.removeprefix("model."): torch.from_numpy(a) for n, a in arrays.items() if n.startswith("model.")}
+        num_items, hidden_size = weights["ids.weight"].shape
+        model = SasRec(
+            num_items,
+            torch.from_numpy(arrays["text"]) if "text" in arrays else None,
+            hidden_size=hidden_size,
+            num_layers=settings["num_layers"],
+            num_heads=settings["num_heads"],
+            max_history=settings["max_history"],
+            dropout=0.0,
+        )
+        model.load_state_dict(weights)
+        return cls(model.eval(), arrays["known"], settings["max_history"])
 
 
 def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:

@@ -2,7 +2,8 @@
 
 A channel is a module of `genrec.recall` with `Config` and
 
-    fit(data: Training, options: Config) -> Scorer
+    fit(data: Training, options: Config) -> Channel
+    load(folder: Path) -> Channel, what `Channel.save` wrote there
 
 where `data` holds the TRAINING items of each user. Test events are never passed to `fit`, validation events only for
 early stopping; they reach a scorer as the history of a later prediction. A channel may also declare which of its options
@@ -12,7 +13,7 @@ faiss) are imported inside `fit`, because checking a config imports every channe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
+from genrec.recall.parts.side import Side
 
-History = NDArray[np.int32] | Sequence[int]
+History = NDArray[np.integer] | Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Training:
     num_items: int
     timestamps: Sequence[NDArray[np.integer]] | None = None  # as `sequences`; only their order counts
     vectors: NDArray[np.float32] | None = None  # [num_items, V], the embed stage's
+    side: Side | None = None  # brands and categories of the items
     validation: Held | None = None  # to choose when to stop, never to learn from
     seed: int = 0
     progress: Progress = silent
@@ -104,36 +107,3 @@ def rank_unknown_last(scores: NDArray[np.float32], known: NDArray[np.bool_]) -> 
     if not known.all() and scores.size:
         scores[:, ~known] = np.minimum(scores[:, known].min(axis=1, keepdims=True, initial=0), 0)
     return scores
-
-
-class ZeroScorer:
-    """Scorer fitted on no usable event: every item scores zero."""
-
-    def __init__(self, num_items: int) -> None:
-        self.num_items = num_items
-
-    def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
-        """float32 [b, num_items] of zeros."""
-        return np.zeros((len(histories), self.num_items), dtype=np.float32)
-
-    def with_options(self, options: Any) -> "ZeroScorer":
-        """No option changes it."""
-        return self
-
-
-class ItemGraph:
-    """Scorer that adds up rows of an item-item matrix, weighted by how recent each history item is."""
-
-    def __init__(self, weights: sp.csr_array, decay: float) -> None:
-        self.weights = weights  # float32 [num_items, num_items]; row = history item, column = candidate
-        self.decay = decay
-        self.num_items = weights.shape[0]
-
-    def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
-        """float32 [b, num_items]: sum over the history of decay ** age * weights[item]."""
-        dense = (history_weights(histories, self.num_items, self.decay) @ self.weights).toarray()
-        return dense.astype(np.float32, copy=False)
-
-    def with_options(self, options: Any) -> "ItemGraph":
-        """The same matrix with the decay of the options."""
-        return ItemGraph(self.weights, options.history_decay)

@@ -3,20 +3,21 @@
 Letters: B prompts of a step, G candidates, L levels.
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
 from genrec import variants
 from genrec.errors import TrainingError
 from genrec.model.policy import Policy
-from genrec.search.layout import PromptBatch
 from genrec.train.learner_group import LearnerGroup
+from genrec.train.micro_batch import MicroBatch, largest_forward, memory_of
 from genrec.train.rl import algorithms
+from genrec.train.rl.batch import Batch, Frozen, halves
 from genrec.train.rl.groups import Groups
 from genrec.train.rl.objective import Estimates, Loss, Tokens
 from genrec.train.rl.prompts import PromptSet
@@ -24,26 +25,12 @@ from genrec.train.rl.reward_context import RewardContext
 from genrec.train.rl.rewarding import Term, mean_rewards, total_reward
 from genrec.train.rl.teacher import build_teacher
 from genrec.train.rl.value_head import ValueHead
+from genrec.train.sharding import divide
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig
 
 _KL_GAIN = 0.1  # how fast the coefficient follows the target (Ziegler et al. 2019, arXiv 1909.08593, section 2.2)
-
-
-class Frozen(NamedTuple):
-    """What the reference says of a micro-batch."""
-
-    log_probs: torch.Tensor  # float32[b, g, L]
-    teacher: torch.Tensor | None  # float32[b, G], of the algorithm's teacher, where it has one
-
-
-class Batch(NamedTuple):
-    """A micro-batch of kept groups, on the policy's device. b prompts; g = G, or G + 1 when the target is appended."""
-
-    prompts: PromptBatch
-    sids: torch.Tensor  # int64[b, g, L]
-    rows: torch.Tensor  # int64[b], places of the prompts in the step
 
 
 class Learner:
@@ -68,34 +55,28 @@ class Learner:
         self.sids = context.sids.cpu().numpy()
         self.algorithm, self.options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
         self.teacher = build_teacher(policy, config)
-        self.parameters = policy.trainable_parameters()
-        self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
         self.critic = None
         if self.algorithm.NEEDS_VALUES:
             self.critic = ValueHead(policy.causal_model.config.hidden_size).to(policy.device)
-        self.optimizer = torch.optim.AdamW(self.learned().values(), lr=config.learning_rate, weight_decay=0.0)
+        heads = {} if self.critic is None else {"value_head": self.critic}
+        self.sharding = divide(policy, self.group, config.sharding, heads)
+        self.parameters = self.sharding.parameters
+        self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.micro_batch = MicroBatch(config.micro_batch_size, "rl.micro_batch_size")
+        self._memory = memory_of(policy.device)
+        fused = policy.device.type == "cuda" or None  # None: as torch has it elsewhere
+        self.optimizer = torch.optim.AdamW(
+            self.learned().values(), lr=config.learning_rate, weight_decay=0.0, fused=fused
+        )
 
     def learned(self) -> dict[str, nn.Parameter]:
         """The policy's trainable weights and those of the value head, where there is one."""
-        critic = {} if self.critic is None else dict(self.critic.named_parameters())
-        return {**self.parameters, **{f"value_head.{name}": p for name, p in critic.items()}}
+        return {**self.parameters, **self.sharding.heads}
 
     def set_pace(self, share: float) -> None:
         """Take a share of the configured learning rate from now on."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * share
-
-    @contextlib.contextmanager
-    def weights(self, weights: dict[str, torch.Tensor]) -> Iterator[None]:
-        """Inside, the policy has these trainable weights. They alone are held twice, never the whole model."""
-        current = {name: p.data for name, p in self.parameters.items()}
-        try:
-            for name, parameter in self.parameters.items():
-                parameter.data = weights[name].to(parameter.device)
-            yield
-        finally:
-            for name, parameter in self.parameters.items():
-                parameter.data = current[name]
 
     def mean_rewards(self, prompts: PromptSet, items: torch.Tensor) -> dict[str, float]:
         """Mean rewards (see `rewarding`) of candidates int64[B, G] as they were generated: a repair would hide misses."""
@@ -119,7 +100,18 @@ class Learner:
         reference = self._judge(batches, groups)
         old: list[torch.Tensor] = []
         for inner in range(self.options.inner_steps):
-            figures |= self._optimizer_step(step, inner, batches, groups, judged, values, reference, old)
+            while True:
+                try:
+                    figures |= self._optimizer_step(step, inner, batches, groups, judged, values, reference, old)
+                    break
+                except torch.OutOfMemoryError:
+                    if not self.micro_batch.may_halve(self.group):
+                        raise
+                self.optimizer.zero_grad(set_to_none=True)
+                self.micro_batch.halve()
+                batches = [half for batch in batches for half in batch.halves()]
+                reference = [half for part in reference for half in part.halves()]
+                old = [half for part in old for half in halves(part)] if inner else []
         self._control_kl(figures["kl"])
         return figures | ({"kl_coef": self.kl_coef} if self.config.kl_target is not None else {})
 
@@ -145,41 +137,68 @@ class Learner:
         if self.config.target_anchor > 0:
             items = torch.cat([items, groups.target[:, None]], dim=1)
         kept = groups.kept.nonzero().squeeze(1)
-        size = self.group.at_most(self.config.micro_batch_size, len(kept))
+        self._fit_memory(items.shape[1])
+        size = self.group.at_most(self.micro_batch.size, len(kept))
         batches = []
-        for rows in self.group.share(list(kept.split(size))):
+        for rows, counts, _ in self.sharding.turns(kept.split(size)):
             histories = [prompts.histories[i] for i in rows.tolist()]
             following = None if prompts.following is None else prompts.following[rows.cpu().numpy()]
             batch = self.policy.prompts(histories, self.sids, following)
-            batches.append(Batch(batch, self.context.sids[items[rows]], rows))
+            batches.append(Batch(batch, self.context.sids[items[rows]], rows, counts))
         return batches
+
+    def _fit_memory(self, num_candidates: int) -> None:
+        """Once, where the config leaves it to the memory: how many prompts, at their longest, a forward has."""
+        memory, self._memory = self._memory, None
+        if memory is None or not self.micro_batch.is_auto:
+            return
+        history = np.zeros(self.policy.max_history, dtype=np.int64)
+
+        def run(size: int) -> None:
+            prompts = self.policy.prompts([history] * size, self.sids)
+            candidates = self.context.sids[:1].expand(size, num_candidates, -1)
+            scores = self.sharding.forward(partial(self.policy.candidate_scores, prompts, candidates))[0]
+            self.sharding.backward(scores.sum())
+
+        trained = sum(p.numel() * p.element_size() for p in self.parameters.values())
+        size = largest_forward(run, self.config.prompts_per_step, memory, reserve=2 * trained)
+        self.sharding.sum_gradients()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.micro_batch.measured(size, self.group, self.policy.device)
 
     @torch.no_grad()
     def _values(self, batches: list[Batch], groups: Groups) -> torch.Tensor | None:
         """The value head on every state of the step, float32[B, G, L] (0 for prompts left out); None without one."""
-        if self.critic is None:
+        critic = self.critic
+        if critic is None:
             return None
         num_prompts, num_candidates = groups.items.shape
         values = torch.zeros(num_prompts, num_candidates, self.context.sids.shape[1], device=groups.items.device)
-        for batch in batches:
+
+        def judge(batch: Batch) -> torch.Tensor:
             hidden = self.policy.candidate_scores(batch.prompts, batch.sids)[1]
-            values[batch.rows] = self.critic(hidden[:, :num_candidates])
+            return critic(hidden[:, :num_candidates])
+
+        for batch in batches:
+            judged = self.sharding.forward(partial(judge, batch))
+            if batch.counts:
+                values[batch.rows] = judged
         return self.group.sum_(values)
 
     @torch.no_grad()
     def _judge(self, batches: list[Batch], groups: Groups) -> list[Frozen]:
         """Micro-batches in the eyes of the reference, which the teacher is a part of."""
-        judged = []
-        with self.weights(self.reference):
-            for batch in batches:
-                log_probs, hidden = self.policy.candidate_scores(batch.prompts, batch.sids)
-                said = None
-                if self.teacher is not None:
-                    items = groups.items[batch.rows]
-                    own = log_probs[:, : items.shape[1]].sum(-1)
-                    said = self.teacher.log_probs(hidden[:, 0, 0], batch.prompts, items, own)
-                judged.append(Frozen(log_probs, said))
-        return judged
+
+        def judge(batch: Batch) -> Frozen:
+            log_probs, hidden = self.policy.candidate_scores(batch.prompts, batch.sids)
+            if self.teacher is None:
+                return Frozen(log_probs, None)
+            items = groups.items[batch.rows]
+            own = log_probs[:, : items.shape[1]].sum(-1)
+            return Frozen(log_probs, self.teacher.log_probs(hidden[:, 0, 0], batch.prompts, items, own))
+
+        with self.sharding.holding(self.reference):
+            return [self.sharding.forward(partial(judge, batch)) for batch in batches]
 
     def _optimizer_step(
         self,
@@ -203,7 +222,7 @@ class Learner:
         found: list[torch.Tensor] = []
         self.optimizer.zero_grad(set_to_none=True)
         for place, batch in enumerate(batches):
-            log_probs, hidden = self.policy.candidate_scores(batch.prompts, batch.sids)
+            log_probs, hidden = self.sharding.forward(partial(self.policy.candidate_scores, batch.prompts, batch.sids))
             if inner == 0:
                 old.append(log_probs.detach())
             rows = batch.rows
@@ -220,9 +239,10 @@ class Learner:
             )
             terms = self.algorithm.loss(tokens, self.options)
             value, parts = self._objective(terms, log_probs)
-            value = value / num_prompts
-            value.backward()
-            found.append(torch.stack([value.detach() * num_prompts, *(parts[name] for name in names[1:])]))
+            value = value * batch.counts / num_prompts
+            self.sharding.backward(value, last=place + 1 == len(batches))
+            figures = torch.stack([value.detach() * num_prompts, *(parts[name] for name in names[1:])])
+            found.append(figures * batch.counts)
         # Read together: a device is waited for once a step.
         for batch, values in zip(batches, torch.stack(found).tolist() if found else [], strict=True):
             if not math.isfinite(values[0]):
@@ -232,10 +252,11 @@ class Learner:
                 )
             for name, part in zip(names, values, strict=True):
                 sums[name] += part / num_prompts
-        self.group.sum_gradients(self.learned().values())
+        self.sharding.sum_gradients()
         totals = self.group.sum_floats(sums.values(), self.policy.device)
         norm = self._clip_gradients(step, inner)
         self.optimizer.step()
+        self.sharding.refresh()
         return {**dict(zip(sums, totals, strict=True)), "grad_norm": norm}
 
     def _new_values(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -258,9 +279,8 @@ class Learner:
     def _clip_gradients(self, step: int, inner: int) -> float:
         """Clip the policy's gradient and the value head's, each for itself; returns the policy's norm before."""
         limit = self.config.max_grad_norm
-        norms = [nn.utils.clip_grad_norm_(self.parameters.values(), limit).item()]
-        if self.critic is not None:
-            norms.append(nn.utils.clip_grad_norm_(self.critic.parameters(), limit).item())
+        learned = [self.parameters, *([self.sharding.heads] if self.sharding.heads else [])]
+        norms = [self.sharding.clip(parameters.values(), limit).item() for parameters in learned]
         if not all(math.isfinite(norm) for norm in norms):
             raise TrainingError(
                 f"rl: step {step}: the gradient's norm is {norms[0]} (inner step {inner}); no weight was changed by "

@@ -29,6 +29,7 @@ from genrec.train.rl.rollout import (
     Rollouts,
     RolloutWorker,
     SharedRollouts,
+    Weights,
     get_weights,
     load_policy,
 )
@@ -91,11 +92,12 @@ def train_rl(
     else:
         rollouts = SharedRollouts(rollouts, worker, group)
 
-    state = RlState.resume(work, learner.learned(), learner.optimizer)
+    state = RlState.resume(work, learner.learned(), learner.optimizer, learner.sharding)
     if state is None:
         state = RlState(kl_coef=config.kl_coef)
         if len(validation):
-            state.start(gate, *gate.start(policy))
+            with learner.sharding.gathered():
+                state.start(gate, *gate.start(policy))
         else:
             state.stop_reason = "no validation users"
     learner.kl_coef = state.kl_coef
@@ -103,12 +105,14 @@ def train_rl(
     if config.ema_decay and not state.average.tensors:
         state.average = WeightAverage.of(learner.parameters)
     _train(state, learner, source, rollouts, gate, config, work, progress)
-    if not group.first:
-        return {}
     compared = {}
     if len(validation):
         before_after = BeforeAfter(prepared, validation, rewards, drop_seen)
         compared = _compare(state, learner, before_after, config.gate.confidence)
+    state.restore_best(learner.parameters, otherwise=learner.reference)
+    learner.sharding.gather()
+    if not group.first:
+        return {}
     judged = gate.summary(state.looks)
     summary = {
         **_summary(state, config, source),
@@ -117,7 +121,6 @@ def train_rl(
         "before_after": compared or None,
         "reward_notes": reward_notes(notes(terms, context), rewards.labels, compared, state.best_step),
     }
-    state.restore_best(learner.parameters, otherwise=learner.reference)
     if policy.items is not None and state.best_step:
         policy.items.forget_unseen(source.items)
     policy.save(out, kind="rl")
@@ -140,11 +143,16 @@ def _train(
 ) -> None:
     sft_rows = None if state.sft_rows is None else state.sft_rows.numpy()
     clock = CheckpointClock(config.checkpoint_every_s)
+
+    def weights() -> Weights:
+        return get_weights(learner.policy.trainable_parameters(), learner.policy.forward_dtype)
+
     if state.stop_reason is None and state.step >= config.num_steps:
         state.stop_reason = "num_steps"
     while state.stop_reason is None:
         prompts = source.draw(state.step, config.prompts_per_step)
-        rollout = rollouts(state.step, prompts, lambda: get_weights(learner.parameters, learner.policy.forward_dtype))
+        with learner.sharding.gathered():
+            rollout = rollouts(state.step, prompts, weights)
         device = learner.policy.device
         items, target = (torch.from_numpy(a).to(device) for a in (rollout.items, prompts.target))
         groups = form_groups(items, target, config.empty_groups)
@@ -157,7 +165,7 @@ def _train(
         if figures.get("kl", 0.0) > config.max_kl:
             state.stop_reason = "max_kl"
         elif state.step % config.eval_every == 0 or state.step == config.num_steps:
-            with state.average.applied(learner.parameters):
+            with learner.sharding.holding(state.average.tensors), learner.sharding.gathered():
                 verdict = gate(learner.policy, sft_rows)
                 state.judged(epoch, gate, verdict, learner.parameters, config.patience)
             if config.gate.take_back and not verdict.guarded:
@@ -165,21 +173,26 @@ def _train(
                 learner.set_pace(state.pace)
             if state.step == config.num_steps:
                 state.stop_reason = state.stop_reason or "num_steps"
-        if learner.group.first and (clock.is_due() or state.stop_reason):
-            clock.run(lambda: state.save(work, learner.learned(), learner.optimizer))
+        if learner.sharding.saves(clock.is_due() or state.stop_reason is not None):
+            clock.run(lambda: state.save(work, learner.learned(), learner.optimizer, learner.sharding))
         shown = {k: figures[k] for k in SHOWN if k in figures}
         progress(state.step, config.num_steps, f"step {state.step}", **shown, ndcg=state.best_ndcg or 0.0)
 
 
 def _compare(state: RlState, learner: Learner, before_after: BeforeAfter, confidence: float) -> dict[str, Any]:
-    """The SFT model and, where there is one, the leading checkpoint on validation."""
-    with learner.weights(learner.reference):
-        before = before_after.measure(learner.policy)
+    """The SFT model and, where there is one, the leading checkpoint on validation; {} in all processes but the first."""
+
+    def measure(weights: dict[str, torch.Tensor]) -> Any:
+        with learner.sharding.holding(weights), learner.sharding.gathered():
+            return before_after.measure(learner.policy) if learner.group.first else None
+
+    before = measure(learner.reference)
+    after = measure(state.best_weights) if state.leading_step else None
+    if not learner.group.first:
+        return {}
     about = {"step": state.leading_step, "returned": state.best_step > 0, "rows": len(before_after.validation)}
-    if not state.leading_step:
+    if after is None:
         return {**about, "before": before_after.figures(before)}
-    with learner.weights(state.best_weights):
-        after = before_after.measure(learner.policy)
     return {**about, **before_after.compare(before, after, confidence)}
 
 

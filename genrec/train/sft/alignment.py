@@ -13,6 +13,8 @@ import torch
 from torch.nn import functional
 
 from genrec import tables
+from genrec.model import folder
+from genrec.model.plain_text import encode_plain
 from genrec.model.policy import Policy
 
 if TYPE_CHECKING:
@@ -59,17 +61,14 @@ class Alignment:
         self._end = int(tokenizer.eos_token_id)
         self._tokens: dict[str, list[list[int]]] = {}
         for name in self._weights:
-            tokens = tokenizer(texts[name], add_special_tokens=False)["input_ids"]
-            self._tokens[name] = [ids[: config.max_text_tokens] for ids in tokens]
+            self._tokens[name] = [ids[: config.max_text_tokens] for ids in encode_plain(tokenizer, texts[name])]
 
     @classmethod
     def load(
         cls, policy: Policy, base: Path, catalogue: Path, sids: np.ndarray, config: "AlignmentConfig"
     ) -> "Alignment":
         """From the base model's folder and catalogue.parquet."""
-        from transformers import AutoTokenizer
-
-        tokenizer = AutoTokenizer.from_pretrained(str(base), local_files_only=True, trust_remote_code=False)
+        tokenizer = folder.load_tokenizer(base)
         table = tables.read_table(catalogue, columns=["title", "description"])
         return cls(policy, tokenizer, table["title"].to_pylist(), table["description"].to_pylist(), sids, config)
 

@@ -13,7 +13,7 @@ import torch
 from genrec import tables, variants
 from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError
-from genrec.model import adapter, folder, outputs
+from genrec.model import adapter, folder, outputs, prefix_tuning
 from genrec.model.item_vectors import ItemVectors
 from genrec.model.output import Output
 from genrec.model.policy import Policy
@@ -78,9 +78,10 @@ def train_sft(
         trainer = Trainer(policy, windows, table, config, seed, alignment if alignment and alignment.names else None)
         trainer.fit(validation, work, progress)
     state = trainer.state
+    state.restore_best(trainer.parameters, otherwise=state.average.tensors)
+    trainer.sharding.gather()
     if not trainer.group.first:
         return {}
-    state.restore_best(trainer.parameters, otherwise=state.average.tensors)
     if policy.items is not None:
         policy.items.forget_unseen(windows.items)
     if config.dense_head.successor_share != 0 and policy.items is not None:
@@ -191,13 +192,18 @@ def load_policy(base: Path, config: "SftConfig", max_history: int, seed: int, de
     dtype = compute_dtype(config.precision, device, "sft.precision")
     frozen = folder.load_causal_model(base, device, dtype, quantize=config.adapter == "qlora")
     vocab = folder.vocabulary(meta)
-    model = adapter.attach(
-        frozen,
-        vocab,
-        rank=config.lora_rank,
-        alpha=config.lora_alpha,
-        dropout=config.lora_dropout,
-        seed=seed,
-        targets=config.lora_targets,
-    )
+    if config.adapter == "ptuning_v2":
+        model = prefix_tuning.attach(
+            frozen, vocab, positions=config.prefix_tokens, projection=config.prefix_projection, seed=seed
+        )
+    else:
+        model = adapter.attach(
+            frozen,
+            vocab,
+            rank=config.lora_rank,
+            alpha=config.lora_alpha,
+            dropout=config.lora_dropout,
+            seed=seed,
+            targets=config.lora_targets,
+        )
     return Policy(model, vocab, max_history, {**meta, "adapter": config.adapter}, base)

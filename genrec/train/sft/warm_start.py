@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import torch
 
 from genrec.errors import DataError
+from genrec.model import adapter
 from genrec.model.more_items import known_nodes
 from genrec.model.policy import Policy
 from genrec.tables import read_table
@@ -66,14 +67,10 @@ def load_weights(policy: Policy, start: WarmStart, catalogue: Path) -> float:
 def _weights(policy: Policy) -> dict[str, torch.Tensor]:
     """What training changes: the adapter where there is one, else all weights, and the weights of the item vectors."""
     parameters = policy.model.named_parameters()
-    weights = {name: p.data for name, p in parameters if not policy.has_adapter or _of_adapter(name)}
+    weights = {name: p.data for name, p in parameters if not policy.has_adapter or adapter.is_part(name)}
     if policy.items is not None:
         weights |= {f"items.{name}": p.data for name, p in policy.items.named_parameters()}
     return weights
-
-
-def _of_adapter(name: str) -> bool:
-    return any(mark in name for mark in ("lora_", "trainable_tokens_delta", "modules_to_save"))
 
 
 def _copy_node_rows(weight: torch.Tensor, source: torch.Tensor, policy: Policy, earlier: Policy) -> int:

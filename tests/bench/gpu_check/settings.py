@@ -31,6 +31,7 @@ SFT: dict[str, Any] = {
     "precision": "bf16",
     "gradient_checkpointing": False,
     "compile": False,
+    "sharding": "none",
 }
 RL: dict[str, Any] = {
     "algorithm": "grpo",
@@ -50,6 +51,7 @@ RL: dict[str, Any] = {
     ],
     "options": {},
     "compile": False,
+    "sharding": "none",
 }
 
 

@@ -15,6 +15,7 @@ from genrec.search.decode import beam_search
 from genrec.search.trie import Trie
 from genrec.train.base import train_tokenizer
 from tests.support.lm_tiny import (
+    ADAPTERS,
     MAX_HISTORY,
     NUM_CODES,
     VOCAB,
@@ -30,8 +31,8 @@ TEXT = np.random.default_rng(0).normal(size=(NUM_ITEMS, 5)).astype(np.float32)
 RAGGED = st.lists(st.integers(0, MAX_HISTORY + 3), min_size=1, max_size=4)
 
 
-def item_policy(seed: int = 0, view: str = "item_tokens", weight: float | None = None, lora: bool = False) -> Policy:
-    policy = tiny_policy(seed, lora=lora)
+def item_policy(seed: int = 0, view: str = "item_tokens", weight: float | None = None, mode: str = "full") -> Policy:
+    policy = tiny_policy(seed, mode=mode)
     items = ItemVectors(SIDS, NUM_CODES, WIDTH, TEXT, ids=True)
     with torch.no_grad():
         for parameter in items.parameters():
@@ -70,9 +71,9 @@ def plain_scores(policy: Policy, history: np.ndarray) -> tuple[torch.Tensor, tor
 
 
 @settings(max_examples=4, deadline=None)
-@given(seed=st.integers(0, 10**6), lengths=RAGGED, lora=st.booleans())
-def test_a_full_beam_over_items_ranks_as_plain_forwards_do(seed, lengths, lora):
-    policy = item_policy(seed, lora=lora)
+@given(seed=st.integers(0, 10**6), lengths=RAGGED, mode=st.sampled_from(ADAPTERS))
+def test_a_full_beam_over_items_ranks_as_plain_forwards_do(seed, lengths, mode):
+    policy = item_policy(seed, mode=mode)
     histories = random_histories(lengths, NUM_ITEMS, seed)
     prompts = policy.prompts(histories, SIDS)
     assert prompts.input_ids.shape[1] == 1 + min(max(lengths), MAX_HISTORY)
@@ -145,11 +146,11 @@ def test_training_over_items_sees_what_a_prompt_shows():
         torch.testing.assert_close(logits[:, place], shown[:, 0], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("lora", [False, True])
-def test_items_are_saved_with_the_model_and_come_back(tmp_path, lora):
-    policy = item_policy(6, weight=0.25, lora=lora)
+@pytest.mark.parametrize("mode", ADAPTERS)
+def test_items_are_saved_with_the_model_and_come_back(tmp_path, mode):
+    policy = item_policy(6, weight=0.25, mode=mode)
     base = None
-    if lora:
+    if mode != "full":
         base = tmp_path / "base"
         tiny_policy(6).save(base)
     for name in ("a", "b"):
@@ -159,7 +160,7 @@ def test_items_are_saved_with_the_model_and_come_back(tmp_path, lora):
     assert loaded.dense_weight == 0.25
     prompts = policy.prompts([np.array([1, 2])], SIDS)
     trie = Trie.from_sids(SIDS, NUM_CODES)
-    if not lora:
+    if mode == "full":
         torch.testing.assert_close(beam_search(loaded, prompts, trie, 5), beam_search(policy, prompts, trie, 5))
     loaded.save(tmp_path / "c")
     assert (tmp_path / "c/items.safetensors").read_bytes() == (tmp_path / "a/items.safetensors").read_bytes()

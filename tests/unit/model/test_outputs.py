@@ -13,7 +13,7 @@ from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
 from genrec.search.decode import beam_search, sample, sample_distinct
 from genrec.search.trie import Trie
-from tests.support.lm_tiny import MAX_HISTORY, NUM_CODES, VOCAB, random_histories, random_sids, tiny_policy
+from tests.support.lm_tiny import ADAPTERS, MAX_HISTORY, NUM_CODES, VOCAB, random_histories, random_sids, tiny_policy
 
 NUM_ITEMS, WIDTH = 40, 16
 SIDS = random_sids(NUM_ITEMS, seed=3)
@@ -24,13 +24,13 @@ PREFIXES = {"name": "prefixes", "options": {}}
 def prefix_policy(
     seed: int = 0,
     view: str = "item_tokens",
-    lora: bool = False,
+    mode: str = "full",
     text: bool = True,
     ids: bool = True,
     nodes: bool = True,
     history: bool = True,
 ) -> Policy:
-    policy = tiny_policy(seed, lora=lora)
+    policy = tiny_policy(seed, mode=mode)
     items = ItemVectors(SIDS, NUM_CODES, WIDTH, TEXT if text else None, ids, nodes)
     with torch.no_grad():
         for parameter in items.parameters():
@@ -78,11 +78,11 @@ def plain_log_probs(policy: Policy, history: np.ndarray, adds_history: bool = Tr
 @given(
     seed=st.integers(0, 10**6),
     view=st.sampled_from(["item_tokens", "sid_tokens"]),
-    lora=st.booleans(),
+    mode=st.sampled_from(ADAPTERS),
     parts=st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()),
 )
-def test_a_full_beam_by_prefixes_ranks_as_plain_softmaxes_over_siblings_do(seed, view, lora, parts):
-    policy = prefix_policy(seed, view, lora, *parts)
+def test_a_full_beam_by_prefixes_ranks_as_plain_softmaxes_over_siblings_do(seed, view, mode, parts):
+    policy = prefix_policy(seed, view, mode, *parts)
     histories = random_histories([3, 0], NUM_ITEMS, seed)
     found = beam_search(policy, policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
     for row, history in enumerate(histories):
@@ -131,9 +131,9 @@ def test_draws_follow_the_probabilities_of_the_items():
     np.testing.assert_allclose(share, expected, atol=0.015)
 
 
-@pytest.mark.parametrize("lora", [False, True])
-def test_gradients_are_those_of_plain_softmaxes(lora):
-    policy = prefix_policy(4, lora=lora)
+@pytest.mark.parametrize("mode", ADAPTERS)
+def test_gradients_are_those_of_plain_softmaxes(mode):
+    policy = prefix_policy(4, mode=mode)
     history = random_histories([4], NUM_ITEMS, 4)[0]
     parameters = policy.trainable_parameters()
     weights = torch.from_numpy(np.random.default_rng(0).normal(size=(NUM_ITEMS, 3)).astype(np.float32))

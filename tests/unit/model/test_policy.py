@@ -8,6 +8,7 @@ from genrec.model.item_vectors import ItemVectors
 from genrec.search.decode import beam_search
 from genrec.search.trie import Trie
 from tests.support.lm_tiny import (
+    ADAPTERS,
     MAX_HISTORY,
     NUM_CODES,
     VOCAB,
@@ -22,10 +23,10 @@ NUM_ITEMS = 90
 SIDS = random_sids(NUM_ITEMS, seed=7)
 
 
-@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("mode", [*ADAPTERS, "ptuning_v2 projected"])
 @pytest.mark.parametrize("tied", [False, True])
-def test_candidate_log_probs_and_gradients_are_those_of_plain_forwards(tied, lora):
-    policy = tiny_policy(3, tied, lora)
+def test_candidate_log_probs_and_gradients_are_those_of_plain_forwards(tied, mode):
+    policy = tiny_policy(3, tied, mode)
     histories = random_histories([0, 2, 8], NUM_ITEMS, 3)
     group = torch.from_numpy(SIDS[:7]).long()
     together = policy.candidate_log_probs(policy.prompts(histories, SIDS), group.expand(3, -1, -1))

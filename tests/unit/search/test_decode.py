@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from genrec.search.decode import beam_search, rank_users, sample, sample_distinct
 from genrec.search.trie import Trie
 from tests.support.lm_tiny import (
+    ADAPTERS,
     MAX_HISTORY,
     NUM_CODES,
     plain_beam,
@@ -21,9 +22,9 @@ RAGGED = st.lists(st.integers(0, MAX_HISTORY + 3), min_size=1, max_size=4)
 
 
 @settings(max_examples=8, deadline=None)
-@given(seed=st.integers(0, 10**6), lengths=RAGGED, tied=st.booleans(), lora=st.booleans())
-def test_beam_20_is_the_beam_of_brute_force_scores(seed, lengths, tied, lora):
-    policy = tiny_policy(seed, tied, lora)
+@given(seed=st.integers(0, 10**6), lengths=RAGGED, tied=st.booleans(), mode=st.sampled_from(ADAPTERS))
+def test_beam_20_is_the_beam_of_brute_force_scores(seed, lengths, tied, mode):
+    policy = tiny_policy(seed, tied, mode)
     histories = random_histories(lengths, NUM_ITEMS, seed)
     found = beam_search(policy, policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), 20)
     for row, history in enumerate(histories):
@@ -36,9 +37,9 @@ def test_beam_20_is_the_beam_of_brute_force_scores(seed, lengths, tied, lora):
 
 
 @settings(max_examples=6, deadline=None)
-@given(seed=st.integers(0, 10**6), lengths=RAGGED, lora=st.booleans())
-def test_a_beam_over_all_prefixes_ranks_the_whole_catalogue(seed, lengths, lora):
-    policy = tiny_policy(seed, lora=lora)
+@given(seed=st.integers(0, 10**6), lengths=RAGGED, mode=st.sampled_from(ADAPTERS))
+def test_a_beam_over_all_prefixes_ranks_the_whole_catalogue(seed, lengths, mode):
+    policy = tiny_policy(seed, mode=mode)
     histories = random_histories(lengths, NUM_ITEMS, seed)
     found = beam_search(policy, policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), NUM_ITEMS)
     for row, history in enumerate(histories):
@@ -154,9 +155,9 @@ def test_distinct_samples_respect_bans_and_leave_places_empty_when_items_run_out
 
 
 @settings(max_examples=8, deadline=None)
-@given(seed=st.integers(0, 10**6), lengths=RAGGED, lora=st.booleans())
-def test_padding_on_the_right_gives_the_same_scores(seed, lengths, lora):
-    policy, trie = tiny_policy(seed, lora=lora), Trie.from_sids(SIDS, NUM_CODES)
+@given(seed=st.integers(0, 10**6), lengths=RAGGED, mode=st.sampled_from(ADAPTERS))
+def test_padding_on_the_right_gives_the_same_scores(seed, lengths, mode):
+    policy, trie = tiny_policy(seed, mode=mode), Trie.from_sids(SIDS, NUM_CODES)
     left = policy.prompts(random_histories(lengths, NUM_ITEMS, seed), SIDS)
     shift = left.attention_mask.sum(1, keepdim=True)
     order = (torch.arange(left.input_ids.shape[1]) - shift) % left.input_ids.shape[1]

@@ -169,7 +169,11 @@ def hooked_type_policy() -> Policy:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: tiny_policy(lora=True), llama_policy, half_precision_policy, hooked_type_policy]
+    "make",
+    [
+        *(lambda: tiny_policy(mode="lora"), lambda: tiny_policy(mode="ptuning_v2")),
+        *(llama_policy, half_precision_policy, hooked_type_policy),
+    ],
 )
 def test_other_models_are_searched_through_their_own_modules(make, reads):
     policy = make()
@@ -213,7 +217,9 @@ def test_a_search_repeats_to_the_bit_and_leaves_the_model_as_it_was():
     assert all(torch.equal(p, before[name]) for name, p in policy.model.state_dict().items())
 
 
-@pytest.mark.parametrize("make", [lambda: dense_policy(4), lambda: tiny_policy(4, lora=True)])
+@pytest.mark.parametrize(
+    "make", [lambda: dense_policy(4), lambda: tiny_policy(4, mode="lora"), lambda: tiny_policy(4, mode="ptuning_v2")]
+)
 @pytest.mark.parametrize("parts", [["search_dtype"], ["search_dtype", "forward_dtype"]])
 def test_bfloat16_leaves_scores_near_and_in_float32(make, parts):
     policy = make()

@@ -120,8 +120,9 @@ def test_an_export_that_fails_leaves_the_older_one(files, copied, monkeypatch):
         assert [path.name for path in copied.parent.iterdir()] == ["copy"]
 
 
-def test_an_adapter_has_its_base_inside(tmp_path):
-    policy = tiny_policy(lora=True)
+@pytest.mark.parametrize("mode", ["lora", "ptuning_v2"])
+def test_an_adapter_has_its_base_inside(tmp_path, mode):
+    policy = tiny_policy(mode=mode)
     base = tiny_policy()
     files = serve_tiny.write_files(tmp_path / "artifacts", policy)
     base.save(tmp_path / "base")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from genrec.metrics import ndcg
-from genrec.recall.parts.scorer import Held, ZeroScorer
+from genrec.recall.parts.channel import ZeroScorer
+from genrec.recall.parts.scorer import Held
 from genrec.recall.parts.validation import sample, validate
 
 

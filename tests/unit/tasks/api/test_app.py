@@ -1,6 +1,7 @@
 """The routes: answers, refusals in one shape, ids of requests, the token, the schema."""
 
 import json
+import re
 
 import pytest
 
@@ -170,6 +171,20 @@ def test_without_a_token_only_pages_without_data_open(client):
         assert [client.get(path).status_code for path in ("/health", "/docs", "/openapi.json")] == [200] * 3
     finally:
         client.headers.update({**bare, "Authorization": "Bearer the-token-of-the-tests"})
+
+
+def test_the_page_of_the_schema_loads_nothing_from_another_host(client):
+    page = client.get("/docs").text
+    loaded = [*re.findall(r'(?:src|href)="([^"]+)"', page), *re.findall(r"url: '([^']+)'", page)]
+    assert len(loaded) == 4
+    for address in loaded:
+        assert address.startswith(("/", "http://testserver/", str(client.base_url))), address
+        assert client.get(address).status_code == 200
+
+
+def test_health_answers_a_probe_that_asks_for_no_body(client):
+    answer = client.head("/health")
+    assert (answer.status_code, answer.content) == (200, b"")
 
 
 def test_health_says_which_model_answers_since_when(client):

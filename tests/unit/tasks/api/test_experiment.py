@@ -52,6 +52,19 @@ def test_each_user_gets_the_list_of_the_users_arm_and_it_is_noted(tmp_path, mode
         assert (row["user_id"], row["arm"], row["items"], row["teams"], row["model_key"]) == shown[row["request_id"]]
 
 
+def test_clients_who_name_their_requests_do_not_choose_the_coins_of_interleaved_lists(tmp_path):
+    experiment = Experiment("try", "latest", 1.0, "interleave")
+    firsts = set()
+    for attempt in range(12):
+        root = tmp_path / str(attempt)
+        trial = Trial(experiment, ImpressionLog.open(root, experiment))
+        with api_client(api_service(root, beside=candidate(), trial=trial)) as client:
+            body = {"user_id": "user-1", "history": ["i1", "i2"], "k": 5}
+            answer = client.post("/v1/recommend", json=body, headers={"X-Request-Id": "mine"}).json()
+            firsts.add(answer["teams"][0])
+    assert firsts == {CONTROL, CANDIDATE}
+
+
 def test_a_request_may_ask_for_the_model_beside_and_for_no_other(tmp_path):
     body = {"history": ["i1"], "k": 5}
     with api_client(api_service(tmp_path, beside=candidate())) as client:

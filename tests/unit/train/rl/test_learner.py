@@ -79,7 +79,7 @@ def test_the_reference_stays_the_model_training_started_from():
     assert learner.update(0, prompts, make_groups(learner, prompts))["kl"] == pytest.approx(0, abs=1e-9)
     after = flat_weights(learner)
     assert learner.update(1, prompts, make_groups(learner, prompts))["kl"] > 1e-5
-    with learner.weights(learner.reference):
+    with learner.sharding.holding(learner.reference):
         assert torch.equal(flat_weights(learner), before)
     assert not torch.equal(after, before)
 

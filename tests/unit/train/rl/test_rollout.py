@@ -7,7 +7,7 @@ import torch
 from genrec.config import RlConfig
 from genrec.train.rl.prompts import PromptSet
 from genrec.train.rl.rollout import RolloutWorker, chunks, concatenate, get_weights
-from tests.support.lm_tiny import tiny_policy as lora_policy
+from tests.support.lm_tiny import tiny_policy as adapted_policy
 from tests.support.rl_tiny import NUM_ITEMS, SIDS, VOCAB, tiny_policy, tiny_trie
 
 MODES = ["beam", "sample", "gumbel"]
@@ -90,9 +90,10 @@ def test_a_worker_takes_the_learners_weights():
     assert all(np.array_equal(a, b) for a, b in zip(worker.generate(0, prompts), expected, strict=True))
 
 
-def test_an_adapter_travels_in_bfloat16_and_generates_what_the_learner_would():
+@pytest.mark.parametrize("mode", ["lora", "ptuning_v2"])
+def test_an_adapter_travels_in_bfloat16_and_generates_what_the_learner_would(mode):
     def worker(seed: int) -> RolloutWorker:
-        policy = lora_policy(seed, lora=True, vocab=VOCAB)
+        policy = adapted_policy(seed, mode=mode, vocab=VOCAB)
         policy.forward_dtype = policy.search_dtype = torch.bfloat16
         config = RlConfig(group_size=8, rollout={"mode": "beam", "chunk_size": 3})
         return RolloutWorker(policy, tiny_trie(), SIDS, config, 0)
@@ -102,8 +103,9 @@ def test_an_adapter_travels_in_bfloat16_and_generates_what_the_learner_would():
         for parameter in other.parameters.values():
             parameter.zero_()
     weights = get_weights(learner.parameters, torch.bfloat16)
-    assert {weights[name].dtype.name for name in weights if ".lora_" in name} == {"int16"}
-    assert {weights[name].dtype.name for name in weights if ".lora_" not in name} == {"float32"}
+    mark = {"lora": ".lora_", "ptuning_v2": ".prefix."}[mode]
+    assert {weights[name].dtype.name for name in weights if mark in name} == {"int16"}
+    assert {weights[name].dtype.name for name in weights if mark not in name} == {"float32"}
     other.set_weights(weights)
     expected = learner.generate(0, prompts)
     assert all(np.array_equal(a, b) for a, b in zip(other.generate(0, prompts), expected, strict=True))

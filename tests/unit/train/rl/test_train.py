@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from genrec.errors import ConfigError, DataError, TrainingError
-from genrec.model import adapter
 from genrec.model.policy import Policy
 from genrec.report.training import training_plots
 from genrec.train import checkpoint
@@ -16,18 +15,19 @@ from genrec.train.rl.learner import Learner
 from genrec.train.rl.rewards import exact_hit
 from genrec.train.rl.rollout import Rollout, RolloutWorker, chunks, concatenate
 from genrec.train.rl.train import rollout_figures
-from tests.support.rl_runs import PPO, REWARD_GATE, RING, VALID, contents, log_values, make_config, run
-from tests.support.rl_tiny import (
-    MAX_HISTORY,
-    META,
-    NUM_ITEMS,
-    SIDS,
-    VOCAB,
-    tiny_model,
-    tiny_policy,
-    write_prepared,
-    write_sids,
+from tests.support.rl_runs import (
+    PPO,
+    REWARD_GATE,
+    RING,
+    VALID,
+    contents,
+    log_values,
+    make_config,
+    run,
+    save_adapter,
+    save_base,
 )
+from tests.support.rl_tiny import NUM_ITEMS, SIDS, tiny_model, tiny_policy, write_prepared, write_sids
 from tests.support.targets import write_targets
 
 
@@ -142,7 +142,7 @@ def test_a_finished_work_folder_gives_the_same_result_again(shop, tmp_path):
 def test_remote_workers_change_no_byte(shop, tmp_path, mode):
     config = make_config(rollout={"mode": mode, "chunk_size": 8}, num_steps=5, prompts_per_step=20)
     places = {k: shop[k] for k in ("sft", "base", "sids")}
-    workers = [RolloutWorker.load(**places, config=config, max_history=MAX_HISTORY, seed=0) for _ in range(2)]
+    workers = [RolloutWorker.load(**places, config=config, max_history=shop["max_history"], seed=0) for _ in range(2)]
 
     def pool(step, prompts, weights):
         for worker in workers:
@@ -185,23 +185,20 @@ def test_bf16_on_a_device_that_only_emulates_it_is_refused(shop, tmp_path, monke
         run(shop, tmp_path, make_config(precision="bf16"))
 
 
-def test_an_adapter_is_trained_and_saved_as_an_adapter(shop, tmp_path):
+@pytest.mark.parametrize("mode", ["lora", "ptuning_v2"])
+def test_an_adapter_is_trained_and_saved_as_an_adapter(shop, tmp_path, mode):
     save_base(tmp_path / "base", tiny_model())
-    save_adapter(tmp_path / "adapter", tiny_model())
-    summary = run(shop, tmp_path, make_config(learning_rate=0.01), sft=tmp_path / "adapter", base=tmp_path / "base")
+    save_adapter(tmp_path / "adapter", tiny_model(), mode)
+    config = make_config(**{"lora": {"learning_rate": 0.01}, "ptuning_v2": {"num_steps": 24}}[mode])
+    summary = run(shop, tmp_path, config, sft=tmp_path / "adapter", base=tmp_path / "base")
     assert summary["improved"]
     assert "adapter_model.safetensors" in contents(tmp_path / "out")
     assert "model.safetensors" not in contents(tmp_path / "out")
-    Policy.load(tmp_path / "out", tmp_path / "base")
-
-
-def save_base(folder, model):
-    Policy(model, VOCAB, MAX_HISTORY, META | {"kind": "base"}, folder).save(folder)
-
-
-def save_adapter(folder, model):
-    lora = adapter.attach(model, VOCAB, rank=4, alpha=8, dropout=0.0, seed=0)
-    Policy(lora, VOCAB, MAX_HISTORY, META | {"adapter": "lora"}, folder).save(folder)
+    before, after = (Policy.load(tmp_path / name, tmp_path / "base").model.state_dict() for name in ("adapter", "out"))
+    marks = {"lora": ["lora_A", "lora_B"], "ptuning_v2": [".prefix.weight"]}[mode]
+    for name, weight in after.items():
+        trained = any(mark in name for mark in ("trainable_tokens_delta", *marks))
+        assert torch.equal(weight, before[name]) != trained, name
 
 
 def test_an_adapter_of_another_base_is_refused(shop, tmp_path):

@@ -51,9 +51,11 @@ def test_a_catalogue_without_text_is_trained_on_without_alignment_and_a_warning_
         assert file.read_bytes() == (files / "asked" / file.name).read_bytes(), file.name
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
+@pytest.mark.parametrize("adapter", [{}, {"adapter": "ptuning_v2", "prefix_tokens": 4, "prefix_projection": 6}])
+def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch, adapter):
     monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)  # after every step
-    whole = train(files, name="whole", work="work_whole")
+    config = CONFIG.model_copy(update=adapter)
+    whole = train(files, config, name="whole", work="work_whole")
     for kill_at in (5, 17):  # in the middle of two epochs
 
         def stop(done, total, note="", /, kill_at=kill_at, **values):
@@ -61,13 +63,12 @@ def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch):
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            train(files, name="resumed", progress=stop)
+            train(files, config, name="resumed", progress=stop)
     resumed_from = []
-    resumed = train(files, name="resumed", progress=lambda done, *_, **__: resumed_from.append(done))
+    resumed = train(files, config, name="resumed", progress=lambda done, *_, **__: resumed_from.append(done))
     assert resumed_from[0] == 17  # the checkpoint of step 16, in the middle of the second epoch
     assert resumed == whole
-    for file in sorted((files / "whole").iterdir()):
-        assert file.read_bytes() == (files / "resumed" / file.name).read_bytes(), file.name
+    assert contents(files / "whole") == contents(files / "resumed")
 
 
 def test_the_8_bit_optimizer_trains_and_resumes_to_the_same_bits(files, monkeypatch):
@@ -110,11 +111,10 @@ def test_the_log_follows_training(files):
     assert best["epoch"] == summary["best_epoch"]
 
 
-@pytest.mark.parametrize("mode", ["lora", "qlora"])
+@pytest.mark.parametrize("mode", ["lora", "qlora", "ptuning_v2"])
 def test_adapters_train_and_reload(files, mode):
-    config = CONFIG.model_copy(
-        update={"adapter": mode, "epochs": 3, "lora_rank": 4, "lora_alpha": 8, "micro_batch_size": 8}
-    )
+    size = {"lora_rank": 4, "lora_alpha": 8, "prefix_tokens": 4}
+    config = CONFIG.model_copy(update={"adapter": mode, "epochs": 3, "micro_batch_size": 8, **size})
     summary = train(files, config)
     assert 0 < summary["trainable_share"] < 1
     assert not (files / "out" / "model.safetensors").exists()
@@ -124,9 +124,11 @@ def test_adapters_train_and_reload(files, mode):
     assert Policy.load(files / "out", files / "base").has_adapter
 
 
-def test_bf16_and_recomputation_train_as_well(files, monkeypatch):
+@pytest.mark.parametrize("adapter", ["full", "ptuning_v2"])
+def test_bf16_and_recomputation_train_as_well(files, monkeypatch, adapter):
     monkeypatch.setattr("genrec.model.precision.computes_bf16", lambda device: True)  # a CPU may emulate it
-    config = CONFIG.model_copy(update={"precision": "bf16", "gradient_checkpointing": True, "micro_batch_size": 8})
+    changes = {"precision": "bf16", "gradient_checkpointing": True, "micro_batch_size": 8, "adapter": adapter}
+    config = CONFIG.model_copy(update=changes)
     train(files, config)
     log = tables.read_table(files / "out" / "training_log.parquet").to_pylist()
     losses = [row["value"] for row in log if row["name"] == "loss"]

@@ -79,9 +79,10 @@ _CATALOGUES = {
 }
 
 
-def test_an_adapter_goes_on_from_the_adapter_in_service(tmp_path):
+@pytest.mark.parametrize("mode", ["lora", "ptuning_v2"])
+def test_an_adapter_goes_on_from_the_adapter_in_service(tmp_path, mode):
     lm_tiny.tiny_policy().save(tmp_path / "base")
-    earlier, policy = attach(tmp_path / "base"), attach(tmp_path / "base")
+    earlier, policy = (attach(tmp_path / "base", mode) for _ in range(2))
     perturb(earlier)
     earlier.save(tmp_path / "old", kind="sft")
     catalogue = _catalogue(tmp_path / "c.parquet", ["a"])

@@ -1,0 +1,9 @@
+"""Features of candidates, in groups: each module is one, with
+
+    names(context) -> dict[str, str]      what each of its columns is, with its unit
+    columns(context, candidates) -> polars.DataFrame, float32, a row a candidate; NaN where a value is missing
+
+The same code computes them offline for all queries and in the endpoint for one. What is learned or counted comes from the
+training sequences alone (`parts.tables`), times are those before the moment of the recommendation. `parts.compute` puts
+the groups side by side. This package holds groups alone: its listing is what there is.
+"""

@@ -1,0 +1,56 @@
+"""What each channel says of a candidate, and how much they agree."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from genrec.rank.candidates import Candidates
+from genrec.rank.features.parts.context import Context
+
+_RRF = 60
+
+
+def names(context: Context) -> dict[str, str]:
+    """The columns with their meaning and unit."""
+    of_channels: dict[str, str] = {}
+    for channel in context.channels:
+        of_channels |= {
+            f"{channel}_score": f"score by {channel}, in its own unit; missing without a signal",
+            f"{channel}_rank": f"place in the list of {channel}, from 0; missing where it is not listed",
+            f"{channel}_share": f"score by {channel}, from 0 for the lowest of the query's candidates to 1 for the highest",
+        }
+    return {
+        **of_channels,
+        "num_channels": "channels that list the item, count",
+        "best_rank": "best place in a channel's list, from 0",
+        "fused": "reciprocal rank fusion: sum over channels of 1 / (60 + place from 1)",
+    }
+
+
+def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+    """float32, a row a candidate."""
+    found = {}
+    ranks = np.where(candidates.ranks < 0, np.nan, candidates.ranks).astype(np.float32)
+    for place, channel in enumerate(candidates.channels):
+        score = candidates.scores[:, place]
+        found[f"{channel}_score"] = score
+        found[f"{channel}_rank"] = ranks[:, place]
+        found[f"{channel}_share"] = share(score, candidates)
+    found["num_channels"] = (candidates.ranks >= 0).sum(axis=1).astype(np.float32)
+    found["best_rank"] = np.fmin.reduce(ranks, axis=1, initial=np.float32(np.nan))
+    found["fused"] = np.nansum(1 / (_RRF + 1 + ranks), axis=1).astype(np.float32)
+    return pl.DataFrame(found)
+
+
+def share(values: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float32]:
+    """float32 [R]: 0 for the lowest value [R] of the query's candidates, 1 for the highest; NaN where it is missing.
+
+    A value alone, or equal to all others, is the highest.
+    """
+    if not len(values):
+        return values
+    starts = np.unique(candidates.starts[:-1][np.diff(candidates.starts) > 0])
+    sizes = np.diff(np.append(starts, len(values)))
+    low, high = (np.repeat(edge.reduceat(values, starts), sizes) for edge in (np.fmin, np.fmax))
+    spread = high - low
+    return np.where(spread > 0, (values - low) / np.where(spread > 0, spread, 1), values * 0 + 1).astype(np.float32)

@@ -1,0 +1,1 @@
+"""What the groups of features share: tables of the training data, queries, blocks, and all groups side by side."""

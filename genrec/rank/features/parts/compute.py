@@ -1,0 +1,59 @@
+"""All groups of features side by side, offline for many queries and in the endpoint for one by the same code."""
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from genrec import variants
+from genrec.rank.candidates import Candidates
+from genrec.rank.features.parts.context import Context
+
+PACKAGE = "genrec.rank.features"
+
+
+def groups() -> dict[str, ModuleType]:
+    """The modules of the package by name."""
+    return {name: importlib.import_module(f"{PACKAGE}.{name}") for name in variants.names(PACKAGE)}
+
+
+def features(context: Context) -> dict[str, dict[str, str]]:
+    """By group, the columns that `compute` gives with their meaning and unit."""
+    return {name: module.names(context) for name, module in groups().items()}
+
+
+def compute(context: Context, candidates: Candidates) -> pl.DataFrame:
+    """All features, float32, a row a candidate, in the order of `features`."""
+    frames = [module.columns(context, candidates) for module in groups().values()]
+    names = [name for group in features(context).values() for name in group]
+    joined: dict[str, Any] = {name: frame[name] for frame in frames for name in frame.columns}
+    return pl.DataFrame({name: joined[name].cast(pl.Float32) for name in names})
+
+
+def as_table(
+    frame: pl.DataFrame,
+    candidates: Candidates,
+    users: NDArray[np.integer],
+    targets: NDArray[np.integer] | None = None,
+    events: NDArray[np.str_] | None = None,
+) -> pl.DataFrame:
+    """candidates.parquet: user [U], item, query, the labels where targets [U] are known, then the features.
+
+    label: the item came next. click, purchase: the same as tasks, where some of the events [U] is a purchase; an item that
+    was bought was clicked too.
+    """
+    label = None if targets is None else candidates.labels(targets)
+    first: dict[str, NDArray[Any]] = {
+        "user": np.asarray(users)[candidates.query].astype(np.int32),
+        "item": candidates.item.astype(np.int32),
+        "query": candidates.query.astype(np.int32),
+    }
+    if label is not None:
+        first["label"] = label
+        bought = None if events is None else events == "purchase"
+        if bought is not None and bought.any():
+            first |= {"click": label, "purchase": (label * bought[candidates.query]).astype(np.float32)}
+    return pl.DataFrame(first).hstack(frame)

@@ -1,0 +1,57 @@
+"""How often a candidate is bought, in all of the training and shortly before the moment."""
+
+import numpy as np
+import polars as pl
+
+from genrec.rank.candidates import Candidates
+from genrec.rank.features.parts.context import Context, empty
+from genrec.rank.features.parts.tables import Tables
+
+_DAY_MS = 86_400_000
+
+_NAMES = {
+    "popularity": "log(1 + training events of the item)",
+    "popularity_rank": "share of the catalogue with fewer training events, 0..1",
+    "is_head": "1 for the fifth of the catalogue with the most training events, else 0",
+    "popularity_over_history": "popularity less its mean over the history, in log units",
+    "events_30_days": "log(1 + training events of the item in the 30 days before the moment)",
+    "events_90_days": "log(1 + training events of the item in the 90 days before the moment)",
+    "trend": "log ratio of the events of the last 30 days to a third of those of the last 90, one added to both",
+}
+
+
+def names(context: Context) -> dict[str, str]:
+    """The columns with their meaning and unit."""
+    return _NAMES
+
+
+def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+    """float32, a row a candidate; the last three are missing where timestamps are no times."""
+    tables = context.tables
+    found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
+    popularity = np.log1p(tables.counts)
+    found["popularity"] = popularity[rows]
+    found["popularity_rank"] = tables.popularity_rank[rows]
+    known = rows < tables.num_items
+    found["is_head"] = np.where(known, tables.is_head[rows], np.nan).astype(np.float32)
+    for block in context.blocks(candidates):
+        if block.history.shape[1]:
+            usual = np.nanmean(_filled(popularity[block.history]), axis=1, keepdims=True)
+            block.put(found["popularity_over_history"], popularity[block.items] - usual)
+    if tables.has_times and context.queries.now is not None:
+        now = context.queries.now[candidates.query]
+        until = _before(tables, rows, now)
+        month, quarter = (until - _before(tables, rows, now - days * _DAY_MS) for days in (30, 90))
+        found["events_30_days"] = np.where(known, np.log1p(month), np.nan).astype(np.float32)
+        found["events_90_days"] = np.where(known, np.log1p(quarter), np.nan).astype(np.float32)
+        found["trend"] = np.where(known, np.log((month + 1) / (quarter / 3 + 1)), np.nan).astype(np.float32)
+    return pl.DataFrame(found)
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    """Rows that are missing altogether as zeros: of unknown items alone nothing is usual."""
+    return np.where(np.isnan(values).all(axis=1, keepdims=True), 0, values)
+
+
+def _before(tables: Tables, rows: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    return tables.events_before(rows, moments)[0]

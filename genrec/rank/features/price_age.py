@@ -1,0 +1,41 @@
+"""Price and age of a candidate, where they are known."""
+
+import numpy as np
+import polars as pl
+
+from genrec.rank.candidates import Candidates
+from genrec.rank.features.parts.context import Context, empty
+from genrec.rank.features.parts.tables import days
+
+_NAMES = {
+    "price": "log of the price in the shop's currency",
+    "price_over_history": "price less its mean over the history, in log units",
+    "price_rank": "share of the priced items of the category that are cheaper, 0..1",
+    "age_days": "days from the item's first training event to the moment",
+    "idle_days": "days from the item's last training event before the moment to the moment",
+}
+
+
+def names(context: Context) -> dict[str, str]:
+    """The columns with their meaning and unit."""
+    return _NAMES
+
+
+def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+    """float32, a row a candidate; missing without a price, without times, or before the item's first event."""
+    tables = context.tables
+    found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
+    found["price"], found["price_rank"] = tables.prices[rows], tables.price_rank[rows]
+    if not np.isnan(tables.prices).all():
+        for block in context.blocks(candidates):
+            of_history = tables.prices[block.history]
+            priced = ~np.isnan(of_history)
+            number = priced.sum(axis=1, keepdims=True)
+            mean = np.where(priced, of_history, 0).sum(axis=1, keepdims=True) / np.maximum(number, 1)
+            block.put(found["price_over_history"], np.where(number > 0, tables.prices[block.items] - mean, np.nan))
+    if tables.has_times and context.queries.now is not None:
+        now = context.queries.now[candidates.query]
+        number, oldest, newest = tables.events_before(rows, now)
+        found["age_days"] = np.where(number > 0, days(now - oldest), np.float32(np.nan))
+        found["idle_days"] = np.where(number > 0, days(now - newest), np.float32(np.nan))
+    return pl.DataFrame(found)

@@ -1,0 +1,48 @@
+"""How close the text of a candidate is to those of the history, by the embed stage's vectors."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from genrec.rank.candidates import Candidates
+from genrec.rank.features.parts.context import Context, empty
+from genrec.recall.parts.scorer import unit_rows
+
+_DECAY = 0.7  # weight of a history item of age a in its mean is _DECAY ** a
+
+_NAMES = {
+    "text_last": "cosine of the text vectors of the item and the last one, -1..1",
+    "text_second": "the same with the item before the last, -1..1",
+    "text_nearest": "largest such cosine over the history, -1..1",
+    "text_nearest_age": "place of the nearest history item, events from the newest, from 0",
+    "text_mean": "cosine with the mean of the history's vectors, an item of age a counting 0.7 ** a, -1..1",
+}
+
+
+def names(context: Context) -> dict[str, str]:
+    """The columns with their meaning and unit."""
+    return _NAMES
+
+
+def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+    """float32, a row a candidate; missing where an item has no text."""
+    found, vectors = empty(candidates, [*_NAMES]), context.tables.vectors
+    has_text: NDArray[np.bool_] = np.asarray(vectors.any(axis=1))
+    for block in context.blocks(candidates, width=vectors.shape[1]):
+        length = block.history.shape[1]
+        if not length:
+            continue
+        items, history = vectors[block.items], vectors[block.history]
+        both = np.logical_and(has_text[block.items][..., None], has_text[block.history][:, None, :])
+        closeness = np.where(both, items @ history.transpose(0, 2, 1), np.float32(np.nan))  # [u, C, H]
+        weight = np.float32(_DECAY) ** np.arange(length, dtype=np.float32)
+        mean = unit_rows((history * weight[:, None]).sum(axis=1))
+        any_text = both.any(axis=-1)
+        nearest = np.where(np.isnan(closeness), -np.inf, closeness).argmax(axis=-1)
+        block.put(found["text_last"], closeness[..., 0])
+        if length > 1:
+            block.put(found["text_second"], closeness[..., 1])
+        block.put(found["text_nearest"], np.fmax.reduce(closeness, axis=-1))
+        block.put(found["text_nearest_age"], np.where(any_text, nearest, np.nan))
+        block.put(found["text_mean"], np.where(any_text, (items @ mean[:, :, None])[..., 0], np.nan))
+    return pl.DataFrame(found)

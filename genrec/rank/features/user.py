@@ -1,0 +1,21 @@
+"""Who asks: the profile of the history, the same for all candidates of a query."""
+
+import numpy as np
+import polars as pl
+
+from genrec.rank.candidates import Candidates
+from genrec.rank.features.parts import profile
+from genrec.rank.features.parts.context import Context
+
+
+def names(context: Context) -> dict[str, str]:
+    """The columns with their meaning and unit."""
+    return profile.NAMES | {"user_segment": "number of the segment of users that the profile is nearest to, from 0"}
+
+
+def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+    """float32, a row a candidate."""
+    found = profile.profiles(context.tables, context.queries)
+    values = np.stack([*found.values()], axis=1)
+    found["user_segment"] = profile.segment(context.tables, values)
+    return pl.DataFrame({name: column[candidates.query] for name, column in found.items()})

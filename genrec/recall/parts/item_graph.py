@@ -1,0 +1,36 @@
+"""Channels that are an item-item matrix."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import scipy.sparse as sp
+
+from genrec.recall.parts.channel import SparseChannel
+from genrec.recall.parts.index_files import State
+from genrec.recall.parts.scorer import History, history_weights
+
+
+class ItemGraph(SparseChannel):
+    """Scorer that adds up rows of an item-item matrix, weighted by how recent each history item is."""
+
+    def __init__(self, weights: sp.csr_array, decay: float) -> None:
+        self.weights = weights  # float32 [num_items, num_items]; row = history item, column = candidate
+        self.decay = decay
+        self.num_items = weights.shape[0]
+
+    def sparse_scores(self, histories: Sequence[History]) -> sp.csr_array:
+        """float32 [b, num_items]: sum over the history of decay ** age * weights[item]."""
+        return sp.csr_array(history_weights(histories, self.num_items, self.decay) @ self.weights)
+
+    def with_options(self, options: Any) -> "ItemGraph":
+        """The same matrix with the decay of the options."""
+        return ItemGraph(self.weights, options.history_decay)
+
+    def state(self) -> State:
+        """The matrix and the decay."""
+        return {"weights": self.weights}, {"decay": self.decay}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "ItemGraph":
+        """The channel that has this state."""
+        return cls(arrays["weights"], float(settings["decay"]))
