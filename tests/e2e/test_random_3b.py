@@ -57,6 +57,7 @@ def base(tmp_path_factory):
     with torch.device("meta"):
         model = Qwen2ForCausalLM(config).to(torch.bfloat16)
     model = model.to_empty(device="cpu")
+    model.tie_weights()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.fill_(1.0) if "norm" in name else weight.normal_(std=0.02)
