@@ -15,6 +15,7 @@ from genrec.config.data import DataConfig, PrepareConfig
 from genrec.config.evaluate import EvaluateConfig, RecallConfig
 from genrec.config.ids import EmbedConfig, FusionConfig, SidConfig
 from genrec.config.model import BaseConfig, ScratchConfig
+from genrec.config.rank import RankConfig, RankerConfig
 from genrec.config.recommend import RecommendConfig
 from genrec.config.reported import ReportedConfig
 from genrec.config.resources import ResourcesConfig, StageResources
@@ -49,6 +50,8 @@ __all__ = [
     "LossConfig",
     "OptionsError",
     "PrepareConfig",
+    "RankConfig",
+    "RankerConfig",
     "RecallConfig",
     "RecommendConfig",
     "ReportedConfig",
@@ -87,6 +90,7 @@ class Config(Section):
     base: BaseConfig = Field(default_factory=BaseConfig, description="Base model.")
     sft: SftConfig = Field(default_factory=SftConfig, description="Supervised fine-tuning.")
     rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
+    rank: RankConfig = Field(default_factory=RankConfig, description="Ranking of candidates.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
     recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Lists for every customer.")

@@ -25,6 +25,16 @@ class ApiConfig(Section):
     )
     num_threads: int = knob(1, "Threads of torch in the search of a process; HTTP wants a core besides.", ge=1)
     max_batch: int = knob(256, "Requests that are searched together at most.", ge=1, le=4096)
+    max_kv_gib: float = knob(
+        2.0,
+        "GiB of keys and values that one search holds at most; requests that would take more are searched in several batches.",
+        gt=0,
+    )
+    compile: bool = knob(
+        False,
+        "On a GPU, run the model's layers compiled (torch.compile): fewer launches, for a minute more before the endpoint "
+        "is ready.",
+    )
     batch_wait_ms: float = knob(
         0.0, "How long the first request of a batch waits for others while nothing is searched.", ge=0, le=1000
     )

@@ -15,6 +15,15 @@ _CHANNELS = (
 )
 
 
+def _default_channels() -> dict[str, int]:
+    return {GENERATOR: 50, **dict.fromkeys(_CHANNELS, 50)}
+
+
+def _over_defaults(channels: Any) -> Any:
+    """What is written of the channels; the others have their defaults."""
+    return {**_default_channels(), **channels} if isinstance(channels, dict) else channels
+
+
 class RankerConfig(Chosen):
     """The model that orders the candidates."""
 
@@ -68,10 +77,10 @@ class RankConfig(Section):
         description="Use the ranking only where its NDCG@10 on validation users that it did not learn from is above that "
         "of the generator, with an interval of evaluate.confidence that excludes zero.",
     )
-    channels: dict[str, Annotated[int, Field(ge=0, le=1000)]] = Field(
-        default_factory=lambda: {GENERATOR: 50, **dict.fromkeys(_CHANNELS, 50)},
+    channels: Annotated[dict[str, Annotated[int, Field(ge=0, le=1000)]], BeforeValidator(_over_defaults)] = Field(
+        default_factory=_default_channels,
         description="Candidates of each channel (a module of genrec/recall, with the options of evaluate.baselines) and "
-        "of the generator; 0 leaves one out.",
+        "of the generator; 0 leaves one out, one that is not written keeps its default.",
     )
     max_candidates: int = Field(200, ge=1, le=5000, description="Of a list, after merging.")
     ranker: Annotated[RankerConfig, BeforeValidator(_named)] = Field(

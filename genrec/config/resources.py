@@ -30,6 +30,12 @@ class ResourcesConfig(Section):
         le=19,
     )
     num_cpus: int = knob(0, "Cores of a Ray that is started here; 0 takes all.", ge=0)
+    object_store_gib: float | None = knob(
+        None,
+        "GiB that the object store of a Ray that is started here may take of the shared memory; only what is stored takes "
+        "any. null: Ray's own bound, 30% of the memory.",
+        ge=0.1,
+    )
     retries: int = knob(0, "Times Prefect retries a failed stage.", ge=0, le=100)
     ingest: StageResources = _resources(1)
     prepare: StageResources = _resources(1)

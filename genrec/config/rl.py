@@ -94,7 +94,11 @@ class RlConfig(Chosen):
     )
     num_steps: int = Field(240, ge=0, le=1_000_000, description="Updates, at most; 0 returns the SFT model.")
     prompts_per_step: int = Field(128, ge=1, description="Prompts of an update.")
-    micro_batch_size: int = Field(64, ge=1, description="Prompts in one forward of the learner.")
+    micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        64,
+        description="Prompts in one forward of the learner. auto: as many as the memory of the GPU allows (measured at the "
+        "start; halved when it runs out), 64 on a CPU.",
+    )
     learning_rate: float = Field(3e-4, gt=0, le=1, description="Learning rate of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     ema_decay: float = Field(

@@ -171,8 +171,10 @@ class SftConfig(Section):
     min_learning_rate: float = Field(1e-5, ge=0, le=1, description="Learning rate at the end of the cosine.")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of all steps with rising learning rate.")
     batch_size: int = Field(64, ge=1, description="Training windows of an optimizer step (effective batch).")
-    micro_batch_size: int = Field(
-        64, ge=1, description="Windows in one forward at most; gradients add up to batch_size."
+    micro_batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        64,
+        description="Windows in one forward at most; gradients add up to batch_size. auto: as many as the memory of the GPU "
+        "allows (measured at the start; halved when it runs out), 64 on a CPU.",
     )
     weight_decay: float = Field(0.05, ge=0, description="AdamW weight decay (matrices only).")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
@@ -185,7 +187,11 @@ class SftConfig(Section):
         description="Compile the model's layers where it trains on a GPU: a minute at the start, then faster steps. "
         "Rounds elsewhere, and draws another dropout.",
     )
-    gradient_checkpointing: bool = knob(False, "Recompute activations in the backward pass: less memory, slower.")
+    gradient_checkpointing: bool | Literal["auto"] = knob(
+        False,
+        "Recompute activations in the backward pass: less memory, slower. auto: where the memory of the GPU leaves "
+        "too small a forward otherwise.",
+    )
     max_valid_users: int = Field(
         4000, ge=1, description="Validation users decoded after an epoch (a fixed random sample, same for all models)."
     )

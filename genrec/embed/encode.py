@@ -10,6 +10,8 @@ A method that brings vectors by item id (`ready`) takes one: summary = write_rea
 
 from __future__ import annotations
 
+import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,10 +60,17 @@ def encode_shard(
 def encode_into(file: Path, encode: Callable[..., np.ndarray], progress: Progress = silent, **call: Any) -> Path:
     """Write the array that `encode(**call, progress=progress)` returns to `file`, as .npy; returns the file.
 
-    Vectors of a large catalogue are gigabytes: a worker on any machine leaves them where all see them.
+    Vectors of a large catalogue are gigabytes: a worker on any machine leaves them where all see them, and only the name of
+    the file goes through Ray. The file is there whole or not at all, also after a loss of power: an attempt that comes later
+    takes it as it is.
     """
-    with file.open("wb") as opened:
-        np.save(opened, encode(**call, progress=progress), allow_pickle=False)
+    vectors = encode(**call, progress=progress)
+    partial = file.with_suffix(f".{uuid.uuid4().hex}.partial")  # a worker that was given up may still write its own
+    with partial.open("wb") as opened:
+        np.save(opened, vectors, allow_pickle=False)
+        opened.flush()
+        os.fsync(opened.fileno())
+    os.replace(partial, file)
     return file
 
 
@@ -73,7 +82,7 @@ def write_vectors(
     Args:
         catalogue_path: the file `split_texts` read.
         config: the same settings.
-        vectors: float32 [n_k, d], one array a shard, in the order of `split_texts`.
+        vectors: float32 [n_k, d], one array a shard, in the order of `split_texts`; they may be mapped from files.
         out: existing folder.
         reused: the same as for `split_texts`.
 

@@ -12,10 +12,11 @@ from genrec.tables import read_table, vectors_schema, write_table
 def write_item_vectors(vectors: np.ndarray, path: Path) -> None:
     """Write float32 [num_items, d] as an artifact of `vectors_schema`."""
     dim = vectors.shape[1]
+    flat = np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1)  # gigabytes: copied only where they must be
     table = pa.table(
         {
             "item": pa.array(np.arange(len(vectors), dtype=np.int32)),
-            "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1).astype(np.float32)), dim),
+            "vector": pa.FixedSizeListArray.from_arrays(pa.array(flat), dim),
         }
     )
     write_table(table, path, vectors_schema(dim))

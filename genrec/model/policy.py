@@ -19,8 +19,10 @@ from genrec.model.language_model import LanguageModel
 from genrec.model.output import Output
 from genrec.model.vocab import SidVocabulary
 from genrec.search import layout
+from genrec.search.attention import pack_heads
 from genrec.search.decode import StepScores
 from genrec.search.layout import PromptBatch
+from genrec.search.packed import can_pack
 from genrec.search.prefixes import PrefixLogProbs
 
 
@@ -47,6 +49,8 @@ class Policy(LanguageModel):
         self, model: nn.Module, vocab: SidVocabulary, max_history: int, meta: dict[str, Any], tokenizer_files: Path
     ) -> None:
         super().__init__(model, vocab)
+        if self.device.type == "cuda":
+            pack_heads(self.body)
         self.max_history = max_history
         self._meta = meta
         self._tokenizer_files = tokenizer_files
@@ -187,6 +191,26 @@ class Policy(LanguageModel):
         """
         with self.precision():
             return self.view.sequence_hidden(self, codes, items)
+
+    @property
+    def can_pack(self) -> bool:
+        """Whether `packed_hidden` is there: on a GPU in bfloat16, for a view that has it, where nothing precedes a prompt and
+        no attention weight is dropped.
+        """
+        half = self.forward_dtype == torch.bfloat16 and not self._dropout_rate
+        return half and hasattr(self.view, "packed_hidden") and can_pack(self.body) and not self._has_virtual_tokens
+
+    @property
+    def _has_virtual_tokens(self) -> bool:
+        configs: dict[str, Any] = getattr(self.model, "peft_config", {})
+        return any(config.is_prompt_learning for config in configs.values())
+
+    def packed_hidden(self, codes: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
+        """`sequence_hidden` without padding: hidden states [N, L, D] that predict every level of every item of histories that
+        stand one after the other, `codes` int64[N, L], `lengths` int64[B] items each.
+        """
+        with self.precision():
+            return self.view.packed_hidden(self, codes, lengths)  # type: ignore[attr-defined]
 
     def candidate_logits(self, prompts: PromptBatch, sids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits float32[B, G, L, K] and hidden states [B, G, L, D] at each level of given candidates.

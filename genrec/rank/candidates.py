@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrec.recall.parts.channel import Channel
+from genrec.recall.parts.ranking import top_k
 from genrec.recall.parts.scorer import History
 
 Rule = Literal["reciprocal_rank", "round_robin"]
 Lists = tuple[NDArray[np.integer], NDArray[np.float32]]  # items [U, n], -1 = none, and scores [U, n]
 _RRF = 60
+_CELLS = 1 << 22  # queries times items that are merged at once: bounds memory
 _MAX_RANK = np.iinfo(np.int16).max
 _DIGITS = 6
 
@@ -70,47 +72,75 @@ class Candidates:
 def merge(
     lists: Mapping[str, Lists], limit: int, rule: Rule = "reciprocal_rank", allowed: NDArray[np.bool_] | None = None
 ) -> Candidates:
-    """The `limit` best candidates of each query by `rule`; equal ones in order of the first channel, then by item.
+    """The `limit` best candidates of each query by `rule`; equal ones by item.
 
     `lists` are best first and hold no item twice. `allowed` bool [num_items] leaves the other items out. A channel that
     has nothing for a query is no obstacle; where all are filtered a query has no row.
     """
     channels = tuple(lists)
     num_queries = max((len(items) for items, _ in lists.values()), default=0)
-    parts = [_flat(number, *of_channel, allowed) for number, of_channel in enumerate(lists.values())]
-    query, item, rank, channel, score = (
-        np.concatenate([part[column] for part in parts]) if parts else np.empty(0, dtype=np.int64)
-        for column in range(5)
+    num_items = 1 + max((int(items.max(initial=0)) for items, _ in lists.values()), default=0)
+    rows_at_once = max(1, _CELLS // num_items)
+    parts = [
+        _merged(
+            {name: (items[first : first + rows_at_once], scores[first : first + rows_at_once])
+             for name, (items, scores) in lists.items()},
+            num_items, limit, rule, allowed,
+        )
+        for first in range(0, num_queries, rows_at_once)
+    ]  # fmt: skip
+    offsets = np.arange(0, num_queries, rows_at_once)
+    query = [part[0] + offset for part, offset in zip(parts, offsets.tolist(), strict=True)]
+    shape = (0, len(channels))
+    return Candidates(
+        np.concatenate([np.empty(0, np.int64), *query]),
+        np.concatenate([np.empty(0, np.int64), *(part[1] for part in parts)]),
+        channels,
+        np.concatenate([np.empty(shape, np.float32), *(part[2] for part in parts)]),
+        np.concatenate([np.empty(shape, np.int16), *(part[3] for part in parts)]),
+        num_queries,
     )
-    size = int(item.max(initial=0)) + 1
-    keys, row = np.unique(query * size + item, return_inverse=True)
-    ranks = np.full((len(keys), len(channels)), -1, dtype=np.int16)
-    scores = np.full(ranks.shape, np.nan, dtype=np.float32)
-    ranks[row, channel], scores[row, channel] = rank, score
-    first = np.where(ranks < 0, _MAX_RANK, ranks)
+
+
+def _merged(
+    lists: Mapping[str, Lists], num_items: int, limit: int, rule: Rule, allowed: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int16]]:
+    """(query, item, scores, ranks) of some queries, numbered from 0."""
+    found = [_flat(*of_channel, allowed) for of_channel in lists.values()]
+    num_queries = max(len(items) for items, _ in lists.values())
+    worth = np.full((num_queries, num_items), 0 if rule == "reciprocal_rank" else -np.inf, dtype=np.float32)
+    for number, (query, item, rank, _) in enumerate(found):
+        if rule == "reciprocal_rank":
+            worth[query, item] += 1 / (_RRF + 1 + rank)
+        else:
+            worth[query, item] = np.maximum(worth[query, item], -np.float32(rank * len(found) + number))
     if rule == "reciprocal_rank":
-        worth = np.where(ranks < 0, 0.0, 1 / (_RRF + 1.0 + first)).sum(axis=1)
-    else:
-        worth = -first.min(axis=1, initial=_MAX_RANK).astype(np.float64)
-    leading = first.argmin(axis=1) if len(channels) else first[:, 0]
-    order = np.lexsort((keys, leading, -worth, keys // size))
-    of_query = keys[order] // size
-    place = np.arange(len(order)) - np.searchsorted(of_query, of_query)
-    kept = order[place < limit]
-    return Candidates(keys[kept] // size, keys[kept] % size, channels, scores[kept], ranks[kept], num_queries)
+        worth[worth == 0] = -np.inf
+    chosen, _ = top_k(worth, limit)
+    of_row, place = np.nonzero(chosen >= 0)
+    item = chosen[of_row, place].astype(np.int64)
+    row_of = np.full(worth.shape, -1, dtype=np.int32)
+    row_of[of_row, item] = np.arange(len(item))
+    scores = np.full((len(item), len(found)), np.nan, dtype=np.float32)
+    ranks = np.full(scores.shape, -1, dtype=np.int16)
+    for number, (query, listed, rank, score) in enumerate(found):
+        row = row_of[query, listed]
+        kept = row >= 0
+        scores[row[kept], number], ranks[row[kept], number] = score[kept], rank[kept]
+    return of_row.astype(np.int64), item, scores, ranks
 
 
 def _flat(
-    number: int, items: NDArray[np.integer], scores: NDArray[np.float32], allowed: NDArray[np.bool_] | None
-) -> tuple[NDArray, ...]:
-    """(query, item, rank, channel, score) of a channel's lists."""
+    items: NDArray[np.integer], scores: NDArray[np.float32], allowed: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """(query, item, rank, score) of a channel's lists."""
     listed = items >= 0
     if allowed is not None:
         listed &= allowed[np.maximum(items, 0)]
     query, rank = np.nonzero(listed)
     if rank.max(initial=0) >= _MAX_RANK:
         raise ValueError(f"a channel lists more than {_MAX_RANK} items for a query; ask it for fewer")
-    return query, items[listed].astype(np.int64), rank, np.full(len(query), number), scores[listed]
+    return query, items[listed].astype(np.int64), rank, scores[listed]
 
 
 def figures(

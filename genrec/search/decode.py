@@ -6,7 +6,7 @@ whole items) takes its share of each step.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -92,13 +92,26 @@ def beam_search(
     `allowed[b]`, unless None, limits a row to those items (none of them: an empty list), see `Trie.restrict`. `scores` is
     `model.step_scores()`, for a caller who searches more than once with the same weights.
     """
+    return restricted_beam(model, prompts, trie, width, trie.restrict(banned, allowed), scores)
+
+
+@torch.no_grad()
+def restricted_beam(
+    model: SearchModel,
+    prompts: PromptBatch,
+    trie: Trie,
+    width: int,
+    restriction: Restriction | None,
+    scores: StepScores | None = None,
+) -> Candidates:
+    """`beam_search` under a restriction that is on the device already: nothing here waits for one or reads from the host."""
 
     def choose(log_probs: torch.Tensor, allowed: torch.Tensor, scores: torch.Tensor):
         totals = (scores.unsqueeze(-1) + log_probs).masked_fill_(~allowed, -torch.inf).flatten(1)
         best, flat = totals.topk(min(width, totals.shape[1]), dim=1)
         return flat // log_probs.shape[-1], flat % log_probs.shape[-1], best == -torch.inf
 
-    return _search(model, prompts, trie, width, trie.restrict(banned, allowed), choose, scores)
+    return _search(model, prompts, trie, width, restriction, choose, scores)
 
 
 @torch.no_grad()
@@ -258,35 +271,41 @@ def rank_users(
     allowed: Sequence[Allowed] | None = None,
     scores: StepScores | None = None,
     batch_size: int = 256,
+    split: Callable[[np.ndarray], Iterable[slice]] | None = None,
     on_batch: Callable[[np.ndarray, Candidates], None] | None = None,
     progress: Progress = silent,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Beam search for any number of users: items int64[U, W] (-1 = none) and scores float32[U, W], best first.
 
     Users of like history length share a batch, so that little of it is padding; rows come back in the given order.
-    `banned`, `allowed` and `scores` as in `beam_search`. `on_batch` gets the rows int64[B] of every batch and what was
-    found for them.
+    `banned`, `allowed` and `scores` as in `beam_search`. `split` cuts the users into batches in place of `batch_size`, by
+    the items of their histories that are read, int64[U], ascending. `on_batch` gets the rows int64[B] of every batch and
+    what was found for them.
     """
     items = np.full((len(histories), width), -1, dtype=np.int64)
     totals = np.full((len(histories), width), -np.inf, dtype=np.float32)
-    order = np.argsort([min(len(h), model.max_history) for h in histories], kind="stable")
+    lengths = np.array([min(len(h), model.max_history) for h in histories], dtype=np.int64)
+    order = np.argsort(lengths, kind="stable")
+    parts: Iterable[slice] = (slice(start, start + batch_size) for start in range(0, len(order), batch_size))
+    if split is not None:
+        parts = split(lengths[order])
     started: list[tuple[np.ndarray, Candidates]] = []
     if scores is None:
         with model.inference():
             scores = model.step_scores()
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for part in parts:
+        rows = order[part]
         prompts = model.prompts([histories[r] for r in rows], sids)
         left_out = None if banned is None else [banned[r] for r in rows]
         only = None if allowed is None else [allowed[r] for r in rows]
         best = beam_search(model, prompts, trie, width, left_out, only, scores)
         started.append((rows, best))
         # To read waits for a GPU: one batch late, it has the next one to work on meanwhile.
-        last = start + batch_size >= len(order)
+        last = part.stop >= len(order)
         for rows, best in started if last else started[:-1]:
             items[rows], totals[rows] = best.items.cpu().numpy(), best.scores.cpu().numpy()
             if on_batch is not None:
                 on_batch(rows, best)
         started = started[-1:]
-        progress(min(start + batch_size, len(order)), len(order), "decode")
+        progress(min(part.stop, len(order)), len(order), "decode")
     return items, totals

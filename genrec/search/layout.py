@@ -14,6 +14,8 @@ from torch import nn
 from transformers import DynamicCache
 from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
+from genrec.search.attention import layer_mask
+
 
 class PromptBatch(NamedTuple):
     """B prompts padded to P positions, on the left (as `Policy.prompts` does) or on the right.
@@ -112,7 +114,7 @@ class _Body:
         """
         body, places, mask = self._body, position_ids(attention_mask), prompt_mask(attention_mask)
         cos, sin = body.rotary_emb(embeds, places)
-        hidden = self._run(body.layers[:-1], embeds, mask, places, (cos, sin))
+        hidden = self._run(body.layers[:-1], embeds, layer_mask(body, mask, embeds.dtype), places, (cos, sin))
         last, cache = body.layers[-1], self._caches[-1]
         if hidden.shape[1] > 1:
             attention = last.self_attn
@@ -125,13 +127,15 @@ class _Body:
             cache.update(keys, values)
         turns = (cos[:, -1:], sin[:, -1:])
         # Its `forward` itself: for one position a row a layer is not worth a compilation.
-        state = _layer(last.forward, hidden[:, -1:], mask[:, :, -1:], places[:, -1:], turns, cache)
+        mask = layer_mask(body, mask[:, :, -1:], embeds.dtype)
+        state = _layer(last.forward, hidden[:, -1:], mask, places[:, -1:], turns, cache)
         return body.norm(state)[:, 0]
 
     def append(self, token_ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         """Hidden states [B, W, D] of W tokens more; `mask` bool[B, 1, W, T] over all positions so far."""
         body = self._body
         embeds = body.get_input_embeddings()(token_ids)
+        mask = layer_mask(body, mask, embeds.dtype)
         return body.norm(self._run(body.layers, embeds, mask, places, body.rotary_emb(embeds, places)))
 
     def _run(self, layers: Any, hidden: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, turns: Any) -> Any:
@@ -162,7 +166,7 @@ class _AnyBody:
     def read(self, embeds: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         hidden = self._body(
             inputs_embeds=embeds,
-            attention_mask=prompt_mask(attention_mask),
+            attention_mask=layer_mask(self._body, prompt_mask(attention_mask), embeds.dtype),
             position_ids=position_ids(attention_mask),
             past_key_values=self._cache,
             use_cache=True,
@@ -172,7 +176,7 @@ class _AnyBody:
     def append(self, token_ids: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         return self._body(
             input_ids=token_ids,
-            attention_mask=mask,
+            attention_mask=layer_mask(self._body, mask, self._body.dtype),
             position_ids=places,
             past_key_values=self._cache,
             use_cache=True,
@@ -227,8 +231,7 @@ class Siblings:
         return hidden
 
     def _gather_ancestors(self, parents: torch.Tensor) -> torch.Tensor:
-        depth = self._ancestors.shape[2]
-        return self._ancestors.gather(1, parents.unsqueeze(-1).expand(-1, -1, depth))
+        return self._ancestors.gather(1, parents.unsqueeze(-1).expand(-1, -1, self._ancestors.shape[2]))
 
 
 def candidate_hidden(
@@ -241,21 +244,19 @@ def candidate_hidden(
     the prompt.
     """
     num_rows, group, num_levels = token_ids.shape
-    width = embeds.shape[1]
-    device = token_ids.device
+    width, device = embeds.shape[1], token_ids.device
     depth = num_levels - 1
     tokens = token_ids[:, :, :depth].transpose(1, 2).reshape(num_rows, -1)
     inputs = torch.cat([embeds, body.get_input_embeddings()(tokens)], dim=1)  # type: ignore[operator]
     candidate = torch.arange(group, device=device).repeat(depth)
     level = torch.arange(depth, device=device).repeat_interleave(group)
     own_branch = (candidate[:, None] == candidate[None, :]) & (level[:, None] >= level[None, :])
-    total = width + depth * group
-    mask = torch.zeros(num_rows, 1, total, total, dtype=torch.bool, device=device)
+    mask = torch.zeros(num_rows, 1, *[width + depth * group] * 2, dtype=torch.bool, device=device)
     mask[:, :, :width, :width] = prompt_mask(attention_mask)
     mask[:, :, width:, :width] = attention_mask.bool()[:, None, None, :]
     mask[:, :, width:, width:] = own_branch
     positions = torch.cat([position_ids(attention_mask), attention_mask.sum(1, keepdim=True) + level], dim=1)
-    hidden = body(inputs_embeds=inputs, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+    hidden = _states(body, inputs, mask, positions)
     first = last_real(hidden, attention_mask)[:, None, None].expand(-1, group, -1, -1)
     if not depth:
         return first
@@ -278,14 +279,16 @@ def branched_hidden(body: nn.Module, history: torch.Tensor, siblings: torch.Tens
     level = torch.cat([torch.zeros_like(place), torch.arange(1, depth + 1, device=inputs.device).repeat(num_items)])
     in_history = (level == 0)[None, :] & (end[None, :] <= end[:, None])
     own_branch = (end[:, None] == end[None, :]) & (level[None, :] > 0) & (level[None, :] <= level[:, None])
-    hidden = body(
-        inputs_embeds=inputs,
-        attention_mask=(in_history | own_branch)[None, None].expand(num_rows, 1, -1, -1),
-        position_ids=(end + level)[None],
-        use_cache=False,
-    ).last_hidden_state
+    mask = (in_history | own_branch)[None, None].expand(num_rows, 1, -1, -1)
+    hidden = _states(body, inputs, mask, (end + level)[None])
     first = hidden[:, lead : len(place), None]
     return torch.cat([first, hidden[:, len(place) :].reshape(num_rows, num_items, depth, -1)], dim=2)
+
+
+def _states(body: nn.Module, embeds: torch.Tensor, mask: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """The final states of inputs [B, T, D] under a mask bool[B, 1, T, T]."""
+    mask = layer_mask(body, mask, embeds.dtype)
+    return body(inputs_embeds=embeds, attention_mask=mask, position_ids=places, use_cache=False).last_hidden_state
 
 
 def sequence_hidden(body: nn.Module, token_ids: torch.Tensor, opening: torch.Tensor) -> torch.Tensor:

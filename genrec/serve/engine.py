@@ -8,25 +8,33 @@ the same answers; which queries are searched together moves scores by rounding a
 
 An engine never changes, so any number of threads may ask it; a changed catalogue makes another engine around the same
 model.
+
+What a search holds grows with its queries, the length of their histories and the length of the lists. Queries that come
+together are searched together as long as their keys and values fit a bound, and in several batches where they do not.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from genrec.errors import DataError
+from genrec.errors import ConfigError, DataError
 from genrec.model.more_items import with_more_items
 from genrec.model.policy import Policy
+from genrec.search import kv_memory
 from genrec.search.decode import StepScores, rank_users
 from genrec.search.restriction import Allowed, Subset
 from genrec.search.trie import Trie
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.query import Answer, Filter, Query, Recommended
 
-_CELLS = 1 << 14  # beams searched at once, at most: bounds the memory of a search for long lists
+GIB = 1 << 30
+MAX_KV_GIB = 2.0  # 700 queries of Qwen2.5-3B with histories of 11 items, more than a search gains from
+_CELLS = 1 << 14  # beams searched at once, at most: bounds the memory of the scores of long lists
 _POPULAR = 1 << 10  # popular items looked at at a time
+_WARM = 8  # queries of the second search of a warm-up
 _FEW = 1 << 10  # items of a filter that is searched by their numbers; larger ones by a subset of the trie
 _CATEGORY_SETS = 16  # subsets kept for the next queries
 
@@ -39,8 +47,10 @@ class Engine:
         catalogue: its items.
         model_key: key of the model's artifact, for answers.
         beam_width: beams of a search; longer lists take wider ones. That of the evaluation gives its lists.
-        batch_size: queries searched at once.
+        batch_size: queries searched at once, at most.
         scores: `policy.step_scores()`, where they are known.
+        max_kv_gib: GiB of keys and values that a search of several queries holds at most; more are searched in several
+            batches. One query is searched whatever it takes: see `check_room`.
     """
 
     def __init__(
@@ -52,9 +62,12 @@ class Engine:
         beam_width: int = 20,
         batch_size: int = 256,
         scores: StepScores | None = None,
+        max_kv_gib: float = MAX_KV_GIB,
     ) -> None:
         self.policy, self.catalogue, self.model_key = policy, catalogue, model_key
-        self.beam_width, self.batch_size = beam_width, batch_size
+        self.beam_width, self.batch_size, self.max_kv_gib = beam_width, batch_size, max_kv_gib
+        self._kv_bytes = kv_memory.bytes_a_position(policy)
+        self._prompt_positions = _prompt_positions(policy, catalogue)
         self._trie = catalogue.trie.to(policy.device)
         if scores is None:
             with policy.inference():
@@ -81,8 +94,47 @@ class Engine:
             added = None if catalogue.added is None else catalogue.added[-number:]
             policy, scores = with_more_items(policy, catalogue.sids[known:], added), None
         return Engine(
-            policy, catalogue, self.model_key, beam_width=self.beam_width, batch_size=self.batch_size, scores=scores
+            policy,
+            catalogue,
+            self.model_key,
+            beam_width=self.beam_width,
+            batch_size=self.batch_size,
+            scores=scores,
+            max_kv_gib=self.max_kv_gib,
         )
+
+    def check_room(self, k: int) -> None:
+        """Raises ConfigError where the keys and values of one query for k items, with the longest history that the model
+        reads, are more than the bound: such a query could not be searched within it.
+        """
+        needed = self._kv_bytes * int(self._positions(np.array([len(self._prompt_positions) - 1]), self._width(k))[0])
+        if needed > self.max_kv_gib * GIB:
+            raise ConfigError(
+                f"api.max_kv_gib is {self.max_kv_gib:g}, but the keys and values of one search for {k} items take "
+                f"{needed / GIB:.3g} GiB with the model {self.model_key}; raise api.max_kv_gib, or lower api.max_k"
+            )
+
+    def warm_up(self) -> None:
+        """Search as the first customers will: one query, a few, and on a GPU a full batch, with the longest histories that
+        the model reads. What the first searches load, compile and allocate is there afterwards.
+
+        Raises ConfigError where the device has too little memory for a full batch, else what a model raises that cannot
+        search.
+        """
+        ids = self.catalogue.item_ids
+        longest = len(self._prompt_positions) - 1
+        sizes = [1, _WARM] + ([self.batch_size] if self.policy.device.type == "cuda" else [])
+        for size in sizes:
+            queries = [
+                Query([ids[(n + place) % len(ids)] for place in range(longest)], keep_seen=True) for n in range(size)
+            ]
+            try:
+                self.answer(queries)
+            except torch.OutOfMemoryError as error:
+                raise ConfigError(
+                    f"{self.policy.device}: too little memory to search {size} requests together ({error}); lower "
+                    "api.max_batch or api.max_kv_gib"
+                ) from None
 
     def rank(
         self,
@@ -99,12 +151,21 @@ class Engine:
         without an item that may is followed, so a search of k beams ends in k items.
         """
         width = self._width(k)
+
+        def split(lengths: NDArray[np.int64]) -> Iterator[slice]:
+            most = int(self.max_kv_gib * GIB) // self._kv_bytes
+            rows = max(1, min(self.batch_size, _CELLS // width))
+            return kv_memory.batches(self._positions(lengths, width), rows, most)
+
         items, scores = rank_users(
             self.policy, histories, self.catalogue.sids, self._trie, width,
-            banned=banned, allowed=allowed, scores=self.scores,
-            batch_size=max(1, min(self.batch_size, _CELLS // width)),
+            banned=banned, allowed=allowed, scores=self.scores, split=split,
         )  # fmt: skip
         return items[:, :k], scores[:, :k]
+
+    def _positions(self, lengths: NDArray[np.int64], width: int) -> NDArray[np.int64]:
+        """int64[U]: positions of searches of `width` beams behind histories of so many items."""
+        return self._prompt_positions[lengths] + width * (self._trie.num_levels - 1)
 
     def answer(self, queries: Sequence[Query]) -> list[Answer]:
         """An answer to each query, in their order; queries are searched together.
@@ -179,6 +240,12 @@ class Engine:
             Recommended(catalogue.item_ids[item], catalogue.titles[item], score, tuple(sid))
             for item, score, sid in zip(items.tolist(), scores.tolist(), sids, strict=True)
         ]
+
+
+def _prompt_positions(policy: Policy, catalogue: Catalogue) -> NDArray[np.int64]:
+    """int64[max_history + 1]: positions of the prompt of a history, by its number of items."""
+    histories = (np.zeros(length, dtype=np.int64) for length in range(policy.max_history + 1))
+    return np.array([policy.view.prompt_ids(policy, [h], catalogue.sids)[0].shape[1] for h in histories])
 
 
 def _subset_of_categories(catalogue: Catalogue, trie: Trie, categories: frozenset[str]) -> Subset:

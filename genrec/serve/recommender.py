@@ -9,6 +9,7 @@ for item in recommender.recommend(["B01", "B07"], k=5):
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, overload
@@ -16,14 +17,33 @@ from typing import Any, overload
 import torch
 
 from genrec.errors import DataError
+from genrec.model.merging import merge_adapter
 from genrec.model.policy import Policy
-from genrec.model.precision import compute_dtype, default_device, frozen_dtype
+from genrec.model.precision import compile_layers, compute_dtype, default_device, frozen_dtype
 from genrec.serve import bundle
 from genrec.serve.catalogue import Catalogue
-from genrec.serve.engine import Engine
+from genrec.serve.engine import MAX_KV_GIB, Engine
 from genrec.serve.model_files import ModelFiles, in_store_at
 from genrec.serve.new_items import NewItem, NewItemIds
 from genrec.serve.query import Answer, Filter, Query, Recommended
+from genrec.serve.room import check_room
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What an engine may take of its device.
+
+    Args:
+        max_batch: queries searched at once, at most.
+        max_kv_gib: GiB of keys and values of a search, at most.
+        compile: run the model's layers compiled, on a GPU.
+        max_k: the longest list that will be asked for: loading fails where one such search takes more than `max_kv_gib`.
+    """
+
+    max_batch: int = 256
+    max_kv_gib: float = MAX_KV_GIB
+    compile: bool = False
+    max_k: int = 0
 
 
 class Recommender:
@@ -112,19 +132,35 @@ def find_files(path: str | Path, run: str | None = None, name: str | None = None
     return bundle.read(folder)
 
 
-def load_engine(files: ModelFiles, device: str | None = None) -> Engine:
-    """The engine of a model's files, on a device.
+def load_engine(files: ModelFiles, device: str | None = None, limits: Limits | None = None) -> Engine:
+    """The engine of a model's files, on a device. An adapter is merged into the weights where it can be.
 
-    Raises DataError where the model and the semantic ids do not fit.
+    Raises DataError where the model and the semantic ids do not fit each other, ConfigError where the model does not fit
+    the device or the limits.
     """
+    limits = limits or Limits()
     where = torch.device(device) if device is not None else default_device()
     compute = compute_dtype("bf16" if files.precision == "bf16" else "fp32", where, "evaluate.precision")
-    policy = Policy.load(files.model, files.base, device=where, dtype=frozen_dtype(compute, where))
+    dtype = frozen_dtype(compute, where)
+    check_room(files, where, dtype, limits.max_kv_gib)
+    policy = Policy.load(files.model, files.base, device=where, dtype=dtype)
     policy.search_dtype = compute
+    merge_adapter(policy)
+    if limits.compile and where.type == "cuda":
+        compile_layers(policy.body)
     catalogue = Catalogue.read(files.catalogue, files.sids, policy.vocab.num_codes)
     if policy.items is not None and len(policy.items) != len(catalogue):
         raise DataError(f"{files.model}: trained on {len(policy.items)} items, {files.sids} has {len(catalogue)}")
-    return Engine(policy, catalogue, files.model_key, beam_width=files.beam_width)
+    engine = Engine(
+        policy,
+        catalogue,
+        files.model_key,
+        beam_width=files.beam_width,
+        batch_size=limits.max_batch,
+        max_kv_gib=limits.max_kv_gib,
+    )
+    engine.check_room(min(limits.max_k, len(catalogue)))
+    return engine
 
 
-__all__ = ["Answer", "Filter", "NewItem", "Query", "Recommended", "Recommender", "load_engine"]
+__all__ = ["Answer", "Filter", "Limits", "NewItem", "Query", "Recommended", "Recommender", "load_engine"]

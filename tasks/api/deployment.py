@@ -53,8 +53,10 @@ class _Endpoint:
         from tasks.api.app import build_app
         from tasks.api.logs import set_up
         from tasks.api.opening import open_service
+        from tasks.ray.gpus import check_reserved_gpu
 
         set_up()
+        check_reserved_gpu("api.num_gpus")
         return build_app(open_service(*self._opened))
 
 

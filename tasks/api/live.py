@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from genrec.errors import GenrecError
 from genrec.serve.new_items import NewItem, NewItemIds
-from genrec.serve.query import Query
 from tasks.api.errors import ApiError
 from tasks.api.histories import Histories, no_histories
 from tasks.api.journal import Change, Journal
@@ -140,7 +139,7 @@ class Live:
         loaded = self._source.load()
         number, change = self._journal.after(0)
         engine = _taken_over(loaded, loaded.engine, change)
-        warm(engine)
+        engine.warm_up()
         return Snapshot(loaded, engine, number, time.time())
 
     def _catch_up(self) -> None:
@@ -206,9 +205,3 @@ def _refused(items: Sequence[NewItem], new_ids: NewItemIds, taken: Any) -> dict[
         half = len(items) // 2
         return _refused(items[:half], new_ids, taken) | _refused(items[half:], new_ids, taken)
     return {}
-
-
-def warm(engine: Any, sizes: Sequence[int] = (1, 8)) -> None:
-    """Search once in batches of these sizes. Raises what a model raises that cannot search."""
-    for size in sizes:
-        engine.answer([Query([engine.catalogue.item_ids[n % len(engine.catalogue)]]) for n in range(size)])

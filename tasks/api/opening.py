@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from genrec.config import ApiConfig
 from genrec.errors import GenrecError
@@ -20,6 +20,9 @@ from genrec.store.secret_file import secret_in
 from tasks.api.journal import Journal
 from tasks.api.live import ModelSource
 from tasks.api.service import Service, Trial
+
+if TYPE_CHECKING:
+    from genrec.serve.recommender import Limits
 
 TOKEN = "GENREC_API_TOKEN"  # variable with the token of the endpoints of a cluster
 _BUSY_TIMEOUT_S = 1.0  # a request waits no longer for another writer of the event log
@@ -65,25 +68,36 @@ def resolved(place: Place) -> Place:
     return place._replace(name=_name(place, open_store(place.store)))
 
 
-def source_of(place: Place) -> ModelSource:
+def source_of(place: Place, config: ApiConfig) -> ModelSource:
     """Where the model of a place comes from. Raises what `resolved` raises."""
+    place = resolved(place)
     from tasks.api.sources import Exported, InStore  # torch: slow to import, and the messages of `resolved` need none
 
-    place = resolved(place)
-    return Exported(Path(place.export)) if place.export else InStore(open_store(place.store), place.name)
+    limits = _limits(config)
+    if place.export:
+        return Exported(Path(place.export), limits=limits)
+    return InStore(open_store(place.store), place.name, limits=limits)
 
 
-def beside_of(place: Place) -> ModelSource | None:
+def _limits(config: ApiConfig) -> Limits:
+    """What the settings let an engine take of its device."""
+    from genrec.serve.recommender import Limits
+
+    return Limits(config.max_batch, config.max_kv_gib, config.compile, config.max_k)
+
+
+def beside_of(place: Place, config: ApiConfig) -> ModelSource | None:
     """Where the model beside comes from; None for a place without one. Raises GenrecError where it is not there."""
     from tasks.api.sources import Exported, OfRun
 
     if not place.beside:
         return None
+    limits = _limits(config)
     if Path(place.beside).is_dir():
-        return Exported(Path(place.beside))
+        return Exported(Path(place.beside), limits=limits)
     if place.export and not local_root(place.store).is_dir():
         raise GenrecError(f"--beside {place.beside}: no such folder, and there is no store whose run it could be")
-    return OfRun(open_store(place.store), place.beside)
+    return OfRun(open_store(place.store), place.beside, limits=limits)
 
 
 def _name(place: Place, store: Store) -> str:
@@ -114,10 +128,10 @@ def _nothing(place: Place) -> str:
 
 def open_service(place: Place, config: ApiConfig, experiment: Experiment | None = None) -> Service:
     """The service of a place; its model is loaded when it starts to run. Raises GenrecError that says what is missing."""
-    source = source_of(place)
+    source = source_of(place, config)
     if experiment is not None:
         place = place._replace(beside=experiment.candidate)
-    beside = beside_of(place)
+    beside = beside_of(place, config)
     where = config.events or str(log_of_store(local_root(place.store)))
     events = open_log(where, busy_timeout_s=_BUSY_TIMEOUT_S)
     journal = Journal(Database(where, True, _BUSY_TIMEOUT_S))

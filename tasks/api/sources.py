@@ -11,7 +11,7 @@ from genrec.in_service.registry import CURRENT
 from genrec.serve import bundle, model_files
 from genrec.serve.model_files import ModelFiles
 from genrec.serve.new_items import NewItemIds
-from genrec.serve.recommender import load_engine
+from genrec.serve.recommender import Limits, load_engine
 from genrec.store.local import Store
 from genrec.tables import USERS_FILE
 from tasks.api.histories import UserHistories, no_histories
@@ -21,8 +21,8 @@ from tasks.api.live import Loaded
 class InStore:
     """The model in service under a name; while there is none, the latest finished run."""
 
-    def __init__(self, store: Store, name: str, device: str | None = None) -> None:
-        self._store, self._name, self._device = store, name, device
+    def __init__(self, store: Store, name: str, device: str | None = None, limits: Limits | None = None) -> None:
+        self._store, self._name, self._device, self._limits = store, name, device, limits
 
     def version(self) -> Hashable:
         """Number of the change that put it in service; None while nothing is."""
@@ -39,7 +39,7 @@ class InStore:
         prepared = files.catalogue.parent
         kept = files.report.get("config", {}).get("prepare", {}).get("events")
         return Loaded(
-            load_engine(files, self._device),
+            load_engine(files, self._device, self._limits),
             new_ids(files),
             files.where + (", the latest; nothing is in service" if version is None else ""),
             version,
@@ -51,8 +51,8 @@ class InStore:
 class Exported:
     """The model of an exported folder, which never changes."""
 
-    def __init__(self, folder: Path, device: str | None = None) -> None:
-        self._folder, self._device = folder, device
+    def __init__(self, folder: Path, device: str | None = None, limits: Limits | None = None) -> None:
+        self._folder, self._device, self._limits = folder, device, limits
 
     def version(self) -> Hashable:
         """Always the same."""
@@ -61,15 +61,15 @@ class Exported:
     def load(self) -> Loaded:
         """The model. Raises GenrecError for a folder that is none, or is damaged."""
         files = bundle.read(self._folder)
-        return Loaded(load_engine(files, self._device), new_ids(files), files.where, 0)
+        return Loaded(load_engine(files, self._device, self._limits), new_ids(files), files.where, 0)
 
 
 class OfRun:
     """The model of a run of a store, which never changes."""
 
-    def __init__(self, store: Store, run: str, device: str | None = None) -> None:
+    def __init__(self, store: Store, run: str, device: str | None = None, limits: Limits | None = None) -> None:
         """Raises GenrecError for a run that the store does not have, naming those it has."""
-        self._files, self._device = model_files.in_store(store, run), device
+        self._files, self._device, self._limits = model_files.in_store(store, run), device, limits
 
     def version(self) -> Hashable:
         """Always the same."""
@@ -77,7 +77,8 @@ class OfRun:
 
     def load(self) -> Loaded:
         """The model. Raises GenrecError for files that are missing or damaged."""
-        return Loaded(load_engine(self._files, self._device), new_ids(self._files), self._files.where, 0)
+        engine = load_engine(self._files, self._device, self._limits)
+        return Loaded(engine, new_ids(self._files), self._files.where, 0)
 
 
 def new_ids(files: ModelFiles) -> NewItemIds:

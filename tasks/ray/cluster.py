@@ -27,7 +27,6 @@ from tasks.ray.watch import watcher
 from tasks.ray.worker_log import LogReader, log_to
 from tasks.stop import POLL_S, stopping
 
-_OBJECT_STORE_BYTES = 1 << 30
 _START_ATTEMPTS = 3
 _CANCEL_PATIENCE_S = 10.0  # below the time that `serve` gives a run that it stops
 _lock = threading.RLock()  # of the two below, and of starting and ending Ray: runs in threads share one
@@ -63,12 +62,23 @@ def _connect(resources: ResourcesConfig) -> None:
             if address:
                 ray.init(address=address, **common)
             else:
-                _start(num_cpus=resources.num_cpus or os.cpu_count(), **common)
+                store = object_store_bytes(resources)
+                _start(num_cpus=resources.num_cpus or os.cpu_count(), object_store_memory=store, **common)
     except ConnectionError as error:
         raise GenrecError(
             f"Ray cluster {address}: cannot be reached ({error}); unset RAY_ADDRESS to run here"
         ) from None
     _started_here = True
+
+
+def object_store_bytes(resources: ResourcesConfig) -> int | None:
+    """The bound of the object store that is given to Ray; None: its own.
+
+    A bound costs nothing: pages are taken when something is stored. What goes through it are arguments of tasks (the
+    texts of embedding shards are the largest) and the trained weights of each step of reinforcement learning, which two
+    steps may hold at a time. Vectors and whatever else is large go through files.
+    """
+    return None if resources.object_store_gib is None else int(resources.object_store_gib * (1 << 30))
 
 
 def _start(**options: Any) -> None:
@@ -81,7 +91,6 @@ def _start(**options: Any) -> None:
             started: Any = _starter.submit(
                 ray.init,
                 include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
                 _node_ip_address="127.0.0.1",
                 **options,
             ).result()

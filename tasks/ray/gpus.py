@@ -55,7 +55,7 @@ def gpus_of_this_machine(store: Store, config: Config, stage: str) -> Iterator[N
         yield
 
 
-def check_reserved_gpu() -> None:
+def check_reserved_gpu(setting: str = "num_gpus of the stage's resources") -> None:
     """In a Ray worker: GenrecError where Ray reserved a GPU for the task and torch finds none.
 
     It would compute on the CPU without a word, for days. Tasks that reserve none see none: Ray hides them
@@ -74,7 +74,7 @@ def check_reserved_gpu() -> None:
     found = driver.read_text().splitlines()[0].strip() if driver.is_file() else "no NVIDIA driver is loaded"
     raise GenrecError(
         f"a GPU is reserved for this task but torch {torch.__version__} cannot use one: it {build}, and {found}. Run "
-        "`make setup EXTRA=gpu`, or set num_gpus of the stage's resources to 0"
+        f"`make setup EXTRA=gpu`, or set {setting} to 0"
     )
 
 

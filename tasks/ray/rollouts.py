@@ -75,7 +75,12 @@ class RayRollouts:
     def __call__(self, step: int, prompts: PromptSet, weights: Callable[[], Weights]) -> Rollout:
         import ray
 
-        shared = ray.put(weights())
+        current = weights()
+        if not self.version:
+            shipped = sum(weight.nbytes for weight in current.values())
+            _LOG.info("a step ships %.1f MB of trained weights to %d actors", shipped / 1e6, len(self.actors))
+        shared = ray.put(current)
+        del current  # a copy of its own
         self.version += 1
         parts = chunks(prompts, self.chunk_size)
         found: dict[int, Rollout] = {}

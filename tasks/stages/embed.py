@@ -57,11 +57,15 @@ def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
         function = reuse.fit_encoder if reused is None else reuse.fold_in
         place = {"out": job.out} if reused is None else {"encoder": reused.encoder}
         calls = [{**call, **place} for call in calls]
-    with job.scratch() as folder:
-        calls = [{**call, "encode": function, "file": folder / f"{i}.npy"} for i, call in enumerate(calls)]
-        files = job.ray_tasks(encode_into, calls, reports_progress=True, rows="texts") if calls else []
-        vectors = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
-        summary = write_vectors(catalogue, config, vectors, job.out, reused)
+    # In the folder that outlives a killed attempt: the next one encodes what is missing. An encoder that is fitted
+    # is saved beside the artifact by its one task, which has to run again.
+    files = [job.work / f"vectors-{i}-of-{len(calls)}.npy" for i in range(len(calls))]
+    missing = [i for i, file in enumerate(files) if reuse.is_fitted(config) or not file.is_file()]
+    calls = [{**calls[i], "encode": function, "file": files[i]} for i in missing]
+    if calls:
+        job.ray_tasks(encode_into, calls, reports_progress=True, rows="texts")
+    vectors = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
+    summary = write_vectors(catalogue, config, vectors, job.out, reused)
     if reused is not None:
         reuse.keep_encoder(reused, config, job.out)
     return {**summary, "taken_over": reused is not None, **({"why": known} if job.previous and not reused else {})}

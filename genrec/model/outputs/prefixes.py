@@ -25,7 +25,9 @@ if TYPE_CHECKING:  # they import transformers, which a config check can do witho
     from genrec.model.item_vectors import ItemVectors
     from genrec.model.output import OutputModel
 
-_DENSE_FACTOR = 16  # a matrix product takes this many columns in the time of one gathered vector, about
+# A matrix product takes this many columns in the time of one gathered vector, about.
+_DENSE_FACTOR, _DENSE_FACTOR_ON_GPU = 16, 128
+_MOST_GATHERED = 1 << 28  # numbers that a search on a GPU gathers at a time: 1 GiB
 _BEAMS = 256  # whose children are gathered at a time on the CPU: they stay in the cache of a core
 _NUMBERS_A_CALL = 1 << 14  # that are gathered and read in the time of one more matrix product, about
 
@@ -79,13 +81,22 @@ def _items(model: "OutputModel") -> "ItemVectors":
     return model.items
 
 
+def _on_gpu(tensor: torch.Tensor) -> bool:
+    return tensor.device.type != "cpu"
+
+
 def _children_logits(
     items: "ItemVectors", level: int, hidden: torch.Tensor, states: torch.Tensor, rows: torch.Tensor
 ) -> torch.Tensor:
     """float32[T, C] of hidden [T, D] against the nodes `states` int64[T, C] (-1: anything), `rows` [K, D] being the codes'."""
-    distinct, place = states.clamp_min(0).unique(return_inverse=True)
+    num_nodes, on_gpu = items.trie.num_states(level + 1), _on_gpu(hidden)
+    if on_gpu and num_nodes <= states.numel():  # to look for those in use would wait for the device
+        distinct, place = None, states.clamp_min(0)
+    else:
+        distinct, place = states.clamp_min(0).unique(return_inverse=True)
+        num_nodes = len(distinct)
     vectors = items.node_vectors(level, distinct, rows)
-    if len(distinct) <= _DENSE_FACTOR * states.shape[1]:
+    if num_nodes <= (_DENSE_FACTOR_ON_GPU if on_gpu else _DENSE_FACTOR) * states.shape[1]:
         return products(hidden, vectors).gather(1, place)
     with in_float32(hidden.device):
         gathered = functional.embedding(place, vectors)
@@ -126,9 +137,9 @@ def _children_products(hidden: torch.Tensor, vectors: torch.Tensor, states: torc
     """float32[B, W, C] of hidden [B, W, D] against the rows `states` int64[B, W, C] of `vectors` [S, D]; -1, always last of
     a prefix, gives anything.
     """
-    if states.device.type != "cpu":
-        return torch.matmul(functional.embedding(states.clamp_min(0), vectors), hidden.unsqueeze(-1)).squeeze(-1)
     flat, beams = states.flatten(0, 1), hidden.flatten(0, 1)
+    if _on_gpu(states):
+        return _without_waiting(beams, vectors, flat.clamp_min(0)).view(states.shape)
     counts = (flat >= 0).sum(1)
     first, place, sizes = flat[:, 0].unique(return_inverse=True, return_counts=True)
     if int(counts.sum()) * vectors.shape[1] >= len(first) * _NUMBERS_A_CALL:
@@ -142,6 +153,15 @@ def _children_products(hidden: torch.Tensor, vectors: torch.Tensor, states: torc
         gathered = functional.embedding(flat[rows, :width].clamp_min(0), vectors)
         found[rows, :width] = torch.bmm(gathered, beams[rows].unsqueeze(2)).squeeze(2)
     return found.view(states.shape)
+
+
+def _without_waiting(beams: torch.Tensor, vectors: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+    """float32[n, C] of `beams` [n, D] against the rows `states` int64[n, C] of `vectors` [S, D]; the host reads nothing."""
+    if len(vectors) <= _DENSE_FACTOR_ON_GPU * states.shape[1]:
+        return (beams @ vectors.T).gather(1, states)
+    rows = max(1, _MOST_GATHERED // (states.shape[1] * vectors.shape[1]))
+    parts = zip(beams.split(rows), states.split(rows), strict=True)
+    return torch.cat([torch.bmm(functional.embedding(s, vectors), b.unsqueeze(2)).squeeze(2) for b, s in parts])
 
 
 def _by_prefix(

@@ -49,3 +49,9 @@ class View:
 
         opening = torch.from_numpy(model.opening).to(codes.device)
         return sequence_hidden(model.body, model.token_ids(codes), opening)
+
+    def packed_hidden(self, model: ViewedModel, codes: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
+        from genrec.search.packed import packed_hidden
+
+        opening = torch.from_numpy(model.opening).to(codes.device)
+        return packed_hidden(model.body, model.token_ids(codes), lengths, opening)

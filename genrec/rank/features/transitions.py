@@ -70,14 +70,20 @@ def _put_ages(found: dict[str, NDArray[np.float32]], block: Block, follow: NDArr
 
 
 def _looked_up(matrix: sp.csr_array, block: Block, known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """float32 [u, C, H]: the entries from history items to candidates; NaN where the history item is not `known`."""
+    """float32 [u, C, H]: the entries from history items to candidates; NaN where the history item is not `known`, or the
+    candidate is not in the tables."""
     history = np.broadcast_to(block.history[:, None, :], (*block.items.shape, block.history.shape[1]))
     values = entries(matrix, history, np.broadcast_to(block.items[..., None], history.shape))
-    return np.where(known[history], values, np.float32(np.nan))
+    return np.where(known[history] & _in_tables(matrix, block)[..., None], values, np.float32(np.nan))
+
+
+def _in_tables(matrix: sp.csr_array, block: Block) -> NDArray[np.bool_]:
+    return block.items < matrix.shape[0] - 1
 
 
 def _count(tables: Tables, block: Block, last: NDArray[np.int64], leaving: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return np.where(leaving[last], np.log1p(entries(tables.follow_counts, last, block.items)), np.float32(np.nan))
+    known = leaving[last] & _in_tables(tables.follow_counts, block)
+    return np.where(known, np.log1p(entries(tables.follow_counts, last, block.items)), np.float32(np.nan))
 
 
 def _largest(values: NDArray[np.float32]) -> NDArray[np.float32]:

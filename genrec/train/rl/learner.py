@@ -5,17 +5,19 @@ Letters: B prompts of a step, G candidates, L levels.
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import nn
 
 from genrec import variants
 from genrec.errors import TrainingError
 from genrec.model.policy import Policy
-from genrec.search.layout import PromptBatch
 from genrec.train.learner_group import LearnerGroup
+from genrec.train.micro_batch import MicroBatch, largest_forward, memory_of
 from genrec.train.rl import algorithms
+from genrec.train.rl.batch import Batch, Frozen, halves
 from genrec.train.rl.groups import Groups
 from genrec.train.rl.objective import Estimates, Loss, Tokens
 from genrec.train.rl.prompts import PromptSet
@@ -29,22 +31,6 @@ if TYPE_CHECKING:
     from genrec.config import RlConfig
 
 _KL_GAIN = 0.1  # how fast the coefficient follows the target (Ziegler et al. 2019, arXiv 1909.08593, section 2.2)
-
-
-class Frozen(NamedTuple):
-    """What the reference says of a micro-batch."""
-
-    log_probs: torch.Tensor  # float32[b, g, L]
-    teacher: torch.Tensor | None  # float32[b, G], of the algorithm's teacher, where it has one
-
-
-class Batch(NamedTuple):
-    """A micro-batch of kept groups, on the policy's device. b prompts; g = G, or G + 1 when the target is appended."""
-
-    prompts: PromptBatch
-    sids: torch.Tensor  # int64[b, g, L]
-    rows: torch.Tensor  # int64[b], places of the prompts in the step
-    counts: bool  # see `genrec.train.sharding.Turn`
 
 
 class Learner:
@@ -76,7 +62,12 @@ class Learner:
         self.sharding = divide(policy, self.group, config.sharding, heads)
         self.parameters = self.sharding.parameters
         self.reference = {name: p.detach().clone() for name, p in self.parameters.items()}
-        self.optimizer = torch.optim.AdamW(self.learned().values(), lr=config.learning_rate, weight_decay=0.0)
+        self.micro_batch = MicroBatch(config.micro_batch_size, "rl.micro_batch_size")
+        self._memory = memory_of(policy.device)
+        fused = policy.device.type == "cuda" or None  # None: as torch has it elsewhere
+        self.optimizer = torch.optim.AdamW(
+            self.learned().values(), lr=config.learning_rate, weight_decay=0.0, fused=fused
+        )
 
     def learned(self) -> dict[str, nn.Parameter]:
         """The policy's trainable weights and those of the value head, where there is one."""
@@ -109,7 +100,18 @@ class Learner:
         reference = self._judge(batches, groups)
         old: list[torch.Tensor] = []
         for inner in range(self.options.inner_steps):
-            figures |= self._optimizer_step(step, inner, batches, groups, judged, values, reference, old)
+            while True:
+                try:
+                    figures |= self._optimizer_step(step, inner, batches, groups, judged, values, reference, old)
+                    break
+                except torch.OutOfMemoryError:
+                    if not self.micro_batch.may_halve(self.group):
+                        raise
+                self.optimizer.zero_grad(set_to_none=True)
+                self.micro_batch.halve()
+                batches = [half for batch in batches for half in batch.halves()]
+                reference = [half for part in reference for half in part.halves()]
+                old = [half for part in old for half in halves(part)] if inner else []
         self._control_kl(figures["kl"])
         return figures | ({"kl_coef": self.kl_coef} if self.config.kl_target is not None else {})
 
@@ -135,7 +137,8 @@ class Learner:
         if self.config.target_anchor > 0:
             items = torch.cat([items, groups.target[:, None]], dim=1)
         kept = groups.kept.nonzero().squeeze(1)
-        size = self.group.at_most(self.config.micro_batch_size, len(kept))
+        self._fit_memory(items.shape[1])
+        size = self.group.at_most(self.micro_batch.size, len(kept))
         batches = []
         for rows, counts, _ in self.sharding.turns(kept.split(size)):
             histories = [prompts.histories[i] for i in rows.tolist()]
@@ -143,6 +146,25 @@ class Learner:
             batch = self.policy.prompts(histories, self.sids, following)
             batches.append(Batch(batch, self.context.sids[items[rows]], rows, counts))
         return batches
+
+    def _fit_memory(self, num_candidates: int) -> None:
+        """Once, where the config leaves it to the memory: how many prompts, at their longest, a forward has."""
+        memory, self._memory = self._memory, None
+        if memory is None or not self.micro_batch.is_auto:
+            return
+        history = np.zeros(self.policy.max_history, dtype=np.int64)
+
+        def run(size: int) -> None:
+            prompts = self.policy.prompts([history] * size, self.sids)
+            candidates = self.context.sids[:1].expand(size, num_candidates, -1)
+            scores = self.sharding.forward(partial(self.policy.candidate_scores, prompts, candidates))[0]
+            self.sharding.backward(scores.sum())
+
+        trained = sum(p.numel() * p.element_size() for p in self.parameters.values())
+        size = largest_forward(run, self.config.prompts_per_step, memory, reserve=2 * trained)
+        self.sharding.sum_gradients()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.micro_batch.measured(size, self.group, self.policy.device)
 
     @torch.no_grad()
     def _values(self, batches: list[Batch], groups: Groups) -> torch.Tensor | None:

@@ -18,7 +18,8 @@ from genrec.errors import ConfigError, DataError
 from genrec.model import adapter, folder
 from genrec.model.policy import Policy
 from genrec.model.precision import compile_layers, compute_dtype, default_device
-from genrec.search.decode import Candidates, beam_search, sample, sample_distinct
+from genrec.search.decode import Candidates, sample, sample_distinct
+from genrec.search.graphs import SearchGraphs
 from genrec.search.trie import Trie
 from genrec.tables import read_sids
 from genrec.train.learner_group import LearnerGroup
@@ -90,18 +91,20 @@ def generate(
     prompts: PromptSet,
     config: "RlConfig",
     generator: torch.Generator | None = None,
+    graphs: SearchGraphs | None = None,
 ) -> Rollout:
     """`config.group_size` candidates a prompt under the trie, best first by the policy's log-probability.
 
     sids: int[N, L]. Modes of `config.rollout`: beam takes the top of a beam search, gumbel draws different items
     (Gumbel top-k), sample draws with replacement; draws come from `generator`. Log-probabilities are the policy's own,
-    at temperature 1, in every mode.
+    at temperature 1, in every mode. `graphs` are those of `beam_search` for this policy, trie and group size.
     """
     rollout = config.rollout
     batch = policy.prompts(prompts.histories, sids, prompts.following)
     banned = prompts.banned() if rollout.seen_items == "drop" else None
     if rollout.mode == "beam":
-        best = beam_search(policy, batch, trie, config.group_size, banned)
+        found = graphs or SearchGraphs(policy, trie, config.group_size, policy.trainable_parameters().values)
+        best = found(batch, banned)
     else:
         draw = sample_distinct if rollout.mode == "gumbel" else sample
         best = _sorted(draw(policy, batch, trie, config.group_size, rollout.temperature, generator, banned))
@@ -136,6 +139,7 @@ class RolloutWorker:
     def __init__(self, policy: Policy, trie: Trie, sids: np.ndarray, config: "RlConfig", seed: int) -> None:
         self.policy, self.trie, self.sids, self.config, self.seed = policy, trie, sids, config, seed
         self.parameters = policy.trainable_parameters()
+        self.graphs = SearchGraphs(policy, trie, config.group_size, self.parameters.values)
 
     @classmethod
     def load(
@@ -164,7 +168,7 @@ class RolloutWorker:
         if self.config.rollout.mode != "beam":
             stream = np.random.SeedSequence([self.seed, step, int(prompts.position[0])]).generate_state(1, np.uint64)[0]
             generator = torch.Generator(self.policy.device).manual_seed(int(stream >> 1))
-        return generate(self.policy, self.trie, self.sids, prompts, self.config, generator)
+        return generate(self.policy, self.trie, self.sids, prompts, self.config, generator, self.graphs)
 
 
 class LocalRollouts:

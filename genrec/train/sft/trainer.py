@@ -17,11 +17,13 @@ from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
 from genrec.train.checkpoint import CheckpointClock
 from genrec.train.learner_group import LearnerGroup
+from genrec.train.micro_batch import Memory, MicroBatch, largest_forward, memory_of
 from genrec.train.sft import losses, samplers
 from genrec.train.sft.alignment import Alignment
+from genrec.train.sft.forwards import Forward, cut, cut_evenly, pack
 from genrec.train.sft.optim import learning_rate, make_optimizer
 from genrec.train.sft.state import SftState
-from genrec.train.sft.windows import Windows, micro_batches, shuffled_batches
+from genrec.train.sft.windows import Windows, shuffled_batches
 from genrec.train.sharding import divide
 from genrec.train.validation import Validation
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 _LOG_POINTS = 500  # rows of each training figure in the log, about
+_EFFICIENT = 2048  # positions of a forward; where fewer fit, computing them twice costs less than having so few
 _SECOND_PASS, _AUGMENT, _ALIGN, _DROPOUT, _REPEATS = 1, 2, 3, 4, 5  # streams of an epoch beside that of its order
 
 
@@ -68,12 +71,15 @@ class Trainer:
             self.windows = windows.with_repeats(wanted)
         policy.forward_dtype = policy.search_dtype = compute_dtype(config.precision, policy.device, "sft.precision")
         policy.set_dropout(config.dropout)
-        if config.gradient_checkpointing:
+        if config.gradient_checkpointing is True:
             recompute_activations(policy.model, policy.precision)
         if config.compile and policy.device.type == "cuda":
             compile_layers(policy.body)
         self.sharding = divide(policy, self.group, config.sharding)
         self.parameters = self.sharding.parameters
+        self.packed = policy.can_pack  # forwards without padding
+        self.micro_batch = MicroBatch(config.micro_batch_size, "sft.micro_batch_size")
+        self._memory = memory_of(policy.device)
         self.optimizer = make_optimizer(self.parameters, config)
         num_extra = self._sampler.num_extra(len(windows), self._sampler_options)
         self._first_pass = len(windows) + round(times * self.windows.num_repeats)  # windows
@@ -165,24 +171,42 @@ class Trainer:
         forward; of several processes, each adds its share of it. `rng` draws which windows are reversed and which items
         left out; None leaves all as they are.
         """
-        device = self.policy.device
-        forwards = []
-        size = self.group.at_most(self.config.micro_batch_size, len(rows))
-        for part in micro_batches(rows, self.windows.lengths[rows], size):
-            reverse = None if rng is None else rng.random(len(part)) < self.config.reverse_share
-            arrays = self.windows.gather(part, reverse, 1 - self.config.item_dropout, self.config.crop_share, rng)
-            items, targets = (torch.from_numpy(a) for a in arrays)
-            forwards.append((part, items, targets, self._target_weights[items[targets]]))
+        forwards = self._cut(rows, rng)
+        weights = [self._target_weights[f.items[f.targets]] for f in forwards]
         # Windows whose targets were all left out may leave a batch with nothing to learn.
-        total_weight = max(sum(float(weights.sum()) for *_, weights in forwards), torch.finfo(torch.float32).tiny)
+        total_weight = max(sum(float(w.sum()) for w in weights), torch.finfo(torch.float32).tiny)
+        while True:
+            try:
+                return self._add_gradients(rows, forwards, total_weight)
+            except torch.OutOfMemoryError:
+                if not self.micro_batch.may_halve(self.group):
+                    raise
+            self.optimizer.zero_grad()
+            self.micro_batch.halve()
+            forwards = [half for forward in forwards for half in forward.halves()]
+
+    def _cut(self, rows: np.ndarray, rng: np.random.Generator | None) -> list[Forward]:
+        """The forwards of a batch, of all processes."""
+        self._fit_memory()
+        if not (self.packed or self.micro_batch.is_auto):
+            size = self.group.at_most(self.micro_batch.size, len(rows))
+            return cut(self.windows, rows, self.config, rng, size)
+        size = self.group.at_most(len(rows) if self.micro_batch.is_auto else self.micro_batch.size, len(rows))
+        longest = int(self.windows.lengths.max())
+        most = self.micro_batch.size * longest if self.micro_batch.is_auto else None
+        return cut_evenly(self.windows, rows, self.config, rng, size, most, self.packed)
+
+    def _add_gradients(self, rows: np.ndarray, forwards: list[Forward], total_weight: float) -> torch.Tensor:
+        """Forwards and backwards of this process's share of a batch; returns its share of the mean losses."""
+        device = self.policy.device
         total = torch.zeros(self.codes.shape[1] + (self.config.dense_head.loss_weight > 0), device=device)
         share = 1 - (0.0 if self.alignment is None else self.alignment.total)
         notes = torch.zeros(len(self.windows) if self._notes_losses() else 0)
-        for (part, items, targets, weights), counts, last in self.sharding.turns(forwards):
+        for (part, items, targets), counts, last in self.sharding.turns(forwards):
             values = self.sharding.forward(partial(self._losses, items, targets))
             if counts:
                 self._note_losses(notes, part, values.detach(), targets)
-            weights = weights.to(device, non_blocking=True) * counts
+            weights = self._target_weights[items[targets]].to(device, non_blocking=True) * counts
             weighted = (values * weights.unsqueeze(1)).sum(0) / total_weight
             self.sharding.backward(share * weighted.sum(), last and self.alignment is None)
             total += weighted.detach()
@@ -191,15 +215,44 @@ class Trainer:
             self.state.window_losses[noted] = self.group.sum_(notes[noted].to(total.device)).cpu()
         return total
 
-    def _losses(self, items: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """float32[T, L] or [T, L + 1] of the targets, bool[B, M], among items int64[B, M], both on the CPU.
+    def _fit_memory(self) -> None:
+        """Once, where the config leaves it to the memory: how many windows a forward has, and whether to recompute."""
+        memory, config = self._memory, self.config
+        self._memory = None
+        if memory is None or not (self.micro_batch.is_auto or config.gradient_checkpointing == "auto"):
+            return
+        most = config.batch_size if self.micro_batch.is_auto else min(self.micro_batch.size, config.batch_size)
+        size = self._largest_forward(most, memory)
+        width = int(self.windows.lengths.max()) * self.codes.shape[1]
+        if config.gradient_checkpointing == "auto" and size < most and size * width < _EFFICIENT:
+            recompute_activations(self.policy.model, self.policy.precision)
+            size = self._largest_forward(most, memory)
+        if self.micro_batch.is_auto:
+            self.micro_batch.measured(size, self.group, self.policy.device)
 
-        Where the targets are is known there: a device would have to be waited for.
-        """
-        places = targets.flatten().nonzero().squeeze(1).to(self.codes.device)
-        items = items.to(self.codes.device)
-        codes, wanted = self.codes[items], items.flatten()[places]
-        hidden = self.policy.sequence_hidden(codes, items).flatten(0, 1)[places]
+    def _largest_forward(self, most: int, memory: Memory) -> int:
+        """Of the longest window, as many as there is memory for."""
+        longest = int(self.windows.lengths.argmax())
+
+        def run(size: int) -> None:
+            items, targets = (torch.from_numpy(a) for a in self.windows.gather(np.full(size, longest)))
+            loss = self.sharding.forward(partial(self._losses, items, targets)).sum()
+            self.sharding.backward(loss)
+
+        was_training = self.policy.model.training
+        self.policy.model.train()
+        gpus = [self.policy.device] if self.policy.device.type == "cuda" else []
+        with torch.random.fork_rng(gpus):
+            trained = sum(p.numel() * p.element_size() for p in self.parameters.values())
+            size = largest_forward(run, most, memory, reserve=2 * trained)
+        self.sharding.sum_gradients()
+        self.optimizer.zero_grad()
+        self.policy.model.train(was_training)
+        return size
+
+    def _losses(self, items: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """float32[T, L] or [T, L + 1] of the targets, bool[B, M], among items int64[B, M], both on the CPU."""
+        hidden, wanted = self._hidden(items, targets)
         with self.policy.precision():
             logits = self.policy.code_logits(hidden, self.codes[wanted])
         parts = self._loss.loss(logits, self.codes[wanted], self._loss_options)
@@ -209,6 +262,18 @@ class Trainer:
         logits = self.policy.item_logits(hidden[:, 0])
         dense = functional.cross_entropy(logits, wanted, reduction="none")
         return torch.cat([parts, weight * dense.unsqueeze(1)], dim=1)
+
+    def _hidden(self, items: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The states [T, L, D] that predict the targets' codes, and the targets int64[T], on the policy's device."""
+        device = self.codes.device
+        if self.packed:
+            packed = pack(items, targets)
+            chosen, places = (t.to(device, non_blocking=True) for t in (packed.items, packed.places))
+            return self.policy.packed_hidden(self.codes[chosen], packed.lengths)[places], chosen[places]
+        places = targets.flatten().nonzero().squeeze(1).to(device)
+        items = items.to(device)
+        wanted = items.flatten()[places]
+        return self.policy.sequence_hidden(self.codes[items], items).flatten(0, 1)[places], wanted
 
     def _notes_losses(self) -> bool:
         """Whether the sampler will want the losses of this batch: it reads again, and this is the first pass."""

@@ -113,17 +113,25 @@ def shuffled_batches(rows: np.ndarray, batch_size: int, rng: np.random.Generator
     return np.split(order, np.arange(batch_size, len(order), batch_size)) if len(order) else []
 
 
-def micro_batches(rows: np.ndarray, lengths: np.ndarray, max_rows: int) -> Iterator[np.ndarray]:
+def micro_batches(
+    rows: np.ndarray, lengths: np.ndarray, max_rows: int, max_items: int | None = None, packed: bool = False
+) -> Iterator[np.ndarray]:
     """Cut a batch into forwards of at most `max_rows` windows of like length (at most a quarter padding).
 
-    `lengths[i]` belongs to `rows[i]`. The longest come first, so that memory peaks at once or never.
+    `lengths[i]` belongs to `rows[i]`. The longest come first, so that memory peaks at once or never. A forward has at most
+    `max_items` items, padding included, but one window at least. `packed`: there is no padding, whatever the lengths.
     """
     order = np.argsort(-lengths, kind="stable")
     rows, lengths = rows[order], lengths[order]
     start = 0
     while start < len(rows):
         block = lengths[start : start + max_rows]
-        padding = 1 - np.cumsum(block) / (block[0] * np.arange(1, len(block) + 1))
-        size = int(np.searchsorted(padding > _MAX_PADDING, True))  # padding only grows along the block
+        total = np.cumsum(block)
+        slots = total if packed else block[0] * np.arange(1, len(block) + 1)
+        too_much = 1 - total / slots > _MAX_PADDING  # padding only grows along the block
+        if max_items is not None:
+            too_much |= slots > max_items
+        too_much[0] = False
+        size = int(np.searchsorted(too_much, True))
         yield rows[start : start + size]
         start += size

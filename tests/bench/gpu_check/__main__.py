@@ -14,7 +14,16 @@ from typing import Any
 
 from tests.bench.gpu_check.table import lines
 
-LIMITS_S = {"device": 60, "correctness": 140, "beam": 80, "sft": 150, "grpo": 150, "embed": 50}  # of each part
+LIMITS_S = {  # of each part
+    "device": 40,
+    "correctness": 110,
+    "attention": 70,
+    "beam": 125,
+    "sft": 125,
+    "grpo": 100,
+    "serve": 60,
+    "embed": 40,
+}
 LIMIT_S = 470  # of all of them
 
 
@@ -80,7 +89,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
     """One part; `result` holds what it reported so far, as a JSON list."""
     import torch
 
-    from tests.bench.gpu_check import correctness, figures, measure
+    from tests.bench.gpu_check import attention, correctness, figures, measure, searching, serve
     from tests.bench.gpu_check.models import SHAPES
 
     def device_itself(_: Any, device: torch.device, report: Callable[[dict[str, Any]], None]) -> None:
@@ -90,11 +99,13 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
 
     runs = {
         "device": device_itself,
+        "attention": attention.run,
         "correctness": correctness.run,
-        "beam": figures.beam,
+        "beam": searching.run,
         "sft": figures.sft,
         "grpo": figures.grpo,
         "embed": figures.embed,
+        "serve": serve.run,
     }
     cases: list[dict[str, Any]] = []
 

@@ -27,7 +27,7 @@ from genrec.train.rl.reward_context import RewardContext
 from genrec.train.rl.rewarding import build_terms
 from genrec.train.rl.rollout import LocalRollouts, RolloutWorker
 from genrec.train.sft.trainer import Trainer
-from genrec.train.sft.windows import make_windows
+from genrec.train.sft.windows import Windows, make_windows
 from tests.bench.gpu_check import settings
 from tests.bench.gpu_check.models import NUM_CODES, Shape, random_catalogue, random_policy, random_prompts
 
@@ -41,6 +41,8 @@ Report = Callable[[dict[str, Any]], None]
 
 def run(shape: Shape, device: torch.device, report: Report) -> None:
     """All cases; one that raises is reported as failed, and the next goes on. They have a size of their own."""
+    from tests.bench.gpu_check import gpu_ways
+
     cases: dict[str, Callable[[torch.device], dict[str, Any]]] = {
         "forward, fp32": lambda device: _forward(device, torch.float32),
         "forward, bf16": lambda device: _forward(device, torch.bfloat16),
@@ -51,8 +53,10 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         "fine-tuning step, bf16": lambda device: _sft(device, "bf16"),
         "GRPO step, fp32": lambda device: _grpo(device, "fp32"),
         "GRPO step, bf16": lambda device: _grpo(device, "bf16"),
+        **gpu_ways.CASES,
         "NF4 weights (bitsandbytes)": _nf4,
         "neighbours (faiss)": _faiss,
+        "search, compiled": gpu_ways.compiled_search,
         "fine-tuning step, compiled": _compiled_sft,
         "divided steps (FSDP2, one process)": _divided,
         "divided steps, compiled": _compiled_divided,
@@ -65,7 +69,7 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         report({"case": name, **found})
 
 
-def _pair(device: torch.device, dtype: torch.dtype, lora: bool = True) -> tuple[Policy, Policy]:
+def pair(device: torch.device, dtype: torch.dtype, lora: bool = True) -> tuple[Policy, Policy]:
     """A float32 policy on the CPU and the same on the device; there its frozen weights are of `dtype`."""
     on_cpu = random_policy(SHAPE, CPU, torch.float32, lora, SPREAD)
     torch.manual_seed(1)
@@ -88,12 +92,12 @@ def _pair(device: torch.device, dtype: torch.dtype, lora: bool = True) -> tuple[
     return on_cpu, there
 
 
-def _error(found: torch.Tensor, wanted: torch.Tensor) -> float:
+def error_of(found: torch.Tensor, wanted: torch.Tensor) -> float:
     found, wanted = found.detach().double().cpu(), wanted.detach().double().cpu()
     return float((found - wanted).norm() / wanted.norm().clamp_min(1e-30))
 
 
-def _verdict(error: float, dtype: torch.dtype, **more: Any) -> dict[str, Any]:
+def verdict_of(error: float, dtype: torch.dtype, **more: Any) -> dict[str, Any]:
     bound = BF16 if dtype == torch.bfloat16 else FP32
     return {"passed": bool(error < bound), "error": error, "bound": bound, **more}
 
@@ -105,10 +109,10 @@ def _forward(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     candidates = torch.from_numpy(sids[np.random.default_rng(0).integers(0, len(sids), (NUM_PROMPTS, 16))])
     with torch.no_grad():
         wanted, found = (
-            p.candidate_logits(p.prompts(histories, sids), candidates.to(p.device))[0] for p in _pair(device, dtype)
+            p.candidate_logits(p.prompts(histories, sids), candidates.to(p.device))[0] for p in pair(device, dtype)
         )
     chosen_among = wanted.isfinite()
-    return _verdict(_error(found.cpu()[chosen_among], wanted[chosen_among]), dtype)
+    return verdict_of(error_of(found.cpu()[chosen_among], wanted[chosen_among]), dtype)
 
 
 def _beam(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
@@ -118,10 +122,10 @@ def _beam(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         beam_search(
             p, p.prompts(prompts.histories, sids), Trie.from_sids(sids, NUM_CODES, p.device), WIDTH, prompts.histories
         )
-        for p in _pair(device, dtype)
+        for p in pair(device, dtype)
     )
     same = float((found.items.cpu() == wanted.items).float().mean())
-    verdict = _verdict(_error(found.scores, wanted.scores), dtype, same_items=same)
+    verdict = verdict_of(error_of(found.scores, wanted.scores), dtype, same_items=same)
     if dtype == torch.float32:
         verdict["passed"] = verdict["passed"] and same > 0.99
     return verdict
@@ -132,7 +136,7 @@ def _search_without_waiting(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
         return {"passed": None, "failed": "there is nothing to wait for on a CPU"}
     sids, prompts = random_catalogue(SHAPE), random_prompts(SHAPE, NUM_PROMPTS)
-    policy = _pair(device, torch.bfloat16)[1]
+    policy = pair(device, torch.bfloat16)[1]
     trie = Trie.from_sids(sids, NUM_CODES, device)
 
     def search() -> None:
@@ -153,15 +157,20 @@ def _compiled_sft(device: torch.device) -> dict[str, Any]:
     return _sft(device, "bf16", compile_=True)
 
 
+def uneven_windows() -> Windows:
+    """Windows of 1 to `SHAPE.history` + 1 items."""
+    lengths = np.arange(32) % (SHAPE.history + 1) + 1
+    items = np.random.default_rng(0).integers(0, SHAPE.num_items, lengths.sum())
+    return make_windows(items, np.concatenate([[0], np.cumsum(lengths)]), SHAPE.history)
+
+
 def _divided(device: torch.device, compile_: bool = False) -> dict[str, Any]:
     """Adapter weights after steps under every division, in a group of one process, beside the same steps without."""
-    sids, width = random_catalogue(SHAPE), SHAPE.history + 1
-    items = np.random.default_rng(0).integers(0, SHAPE.num_items, width * 16)
-    windows = make_windows(items, np.arange(0, len(items) + 1, width), SHAPE.history)
+    sids, windows = random_catalogue(SHAPE), uneven_windows()
 
     def trained(sharding: str) -> torch.Tensor:
         config = settings.sft(micro_batch_size=8, gradient_checkpointing=True, compile=compile_, sharding=sharding)
-        trainer = Trainer(_pair(device, torch.bfloat16)[1], windows, sids, config, 0)
+        trainer = Trainer(pair(device, torch.bfloat16)[1], windows, sids, config, 0)
         for _ in range(2):
             trainer.step(np.arange(len(windows)), 1e-3)
         return torch.cat([p.detach().flatten() for p in trainer.parameters.values()])
@@ -170,7 +179,7 @@ def _divided(device: torch.device, compile_: bool = False) -> dict[str, Any]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
         stages = ["weights"] if compile_ else ["optimizer", "gradients", "weights"]
-        return _verdict(max(_error(trained(stage), wanted) for stage in stages), torch.float32)
+        return verdict_of(max(error_of(trained(stage), wanted) for stage in stages), torch.float32)
     finally:
         dist.destroy_process_group()
 
@@ -184,16 +193,15 @@ def _compiled_divided(device: torch.device) -> dict[str, Any]:
 def _sft(device: torch.device, precision: str, compile_: bool = False) -> dict[str, Any]:
     """The gradients of a batch, without dropout; then a whole step, which raises where one is not finite."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    sids, width = random_catalogue(SHAPE), SHAPE.history + 1
-    items = np.random.default_rng(0).integers(0, SHAPE.num_items, width * 16)
-    windows = make_windows(items, np.arange(0, len(items) + 1, width), SHAPE.history)
+    sids = random_catalogue(SHAPE)
+    windows = uneven_windows()
     gradients = []
-    for policy, used in zip(_pair(device, dtype), ("fp32", precision), strict=True):
+    for policy, used in zip(pair(device, dtype), ("fp32", precision), strict=True):
         trainer = Trainer(policy, windows, sids, settings.sft(precision=used, micro_batch_size=8, compile=compile_), 0)
         trainer.accumulate(np.arange(len(windows)))
-        gradients.append(_flat_gradients(policy))
+        gradients.append(flat_gradients(policy))
         trainer.step(np.arange(len(windows)), 1e-4)
-    return _verdict(_error(gradients[1], gradients[0]), dtype)
+    return verdict_of(error_of(gradients[1], gradients[0]), dtype)
 
 
 def _grpo(device: torch.device, precision: str) -> dict[str, Any]:
@@ -203,14 +211,14 @@ def _grpo(device: torch.device, precision: str) -> dict[str, Any]:
     config = settings.rl(precision=precision)
     items: np.ndarray | None = None
     gradients, losses = [], []
-    for policy in _pair(device, dtype):
+    for policy in pair(device, dtype):
         learner = _learner(policy, sids, config)
         if items is None:
             items = _candidates(policy, sids, prompts, config)
         there, target = (torch.from_numpy(a).to(policy.device) for a in (items, prompts.target))
         losses.append(learner.update(0, prompts, form_groups(there, target, "repair"))["loss"])
-        gradients.append(_flat_gradients(policy))
-    return _verdict(_error(gradients[1], gradients[0]), dtype, losses=losses)
+        gradients.append(flat_gradients(policy))
+    return verdict_of(error_of(gradients[1], gradients[0]), dtype, losses=losses)
 
 
 def _learner(policy: Policy, sids: np.ndarray, config: Any) -> Learner:
@@ -224,7 +232,7 @@ def _candidates(policy: Policy, sids: np.ndarray, prompts: PromptSet, config: An
     return LocalRollouts(worker, LearnerGroup())(0, prompts, dict).items
 
 
-def _flat_gradients(policy: Policy) -> torch.Tensor:
+def flat_gradients(policy: Policy) -> torch.Tensor:
     parameters = policy.trainable_parameters().values()
     return torch.cat([torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters])
 
@@ -248,7 +256,7 @@ def _nf4(device: torch.device) -> dict[str, Any]:
             folder.load_causal_model(Path(name), there, torch.float32, quantize=True)(tokens.to(there)).logits
             for there in (CPU, device)
         )
-    rounding, error = _error(wanted, exact), _error(found, wanted)
+    rounding, error = error_of(wanted, exact), error_of(found, wanted)
     return {"passed": error < rounding / 20, "error": error, "bound": rounding / 20, "rounding": rounding}
 
 

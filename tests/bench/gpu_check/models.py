@@ -9,12 +9,15 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 from genrec.model import adapter
+from genrec.model.item_vectors import ItemVectors
 from genrec.model.policy import Policy
 from genrec.model.vocab import SidVocabulary
 from genrec.train.rl.prompts import PromptSet
 from tests.bench.random_ids import random_ids
 
 NUM_LEVELS, NUM_CODES = 3, 256
+# Of training sequences, as in Amazon 2014 Industrial and Scientific: twentieths, the mean 5.
+SEQUENCE_LENGTHS = (3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 5, 5, 6, 6, 7, 9, 17)
 LORA: dict[str, Any] = {"rank": 64, "alpha": 128, "dropout": 0.05, "seed": 0}  # as conf/recipes have it
 
 
@@ -30,18 +33,20 @@ class Shape:
     num_kv_heads: int
     num_items: int = 4344
     history: int = 11  # items in a history: with BOS and one word of an instruction 35 positions
+    long_history: int = 20  # 62 positions
     num_users: int = 4533  # to search for
-    search_batches: tuple[int, ...] = (128, 256, 512)
+    search_batches: tuple[int, ...] = (128, 512)
+    recorded_batches: tuple[int, ...] = (1, 16, 128)  # searches as CUDA graphs
     windows_per_step: int = 256
-    micro_batches: tuple[int, ...] = (128,)
-    compiled_micro_batches: tuple[int, ...] = (128, 256)
+    micro_batches: tuple[int, ...] = (128, 256)
     prompts_per_step: int = 128
     rollout_chunk: int = 128
-    rl_micro_batch: int = 64
-    compiled_rl_micro_batch: int = 128
+    rl_micro_batch: int = 128
     text_tokens: int = 128
     num_texts: int = 4096
     embed_batch_tokens: int = 65536  # as conf/a100.yaml has it
+    serve_batches: tuple[int, ...] = (1, 8, 32, 128)
+    generate_batches: tuple[int, ...] = (1, 8)
     repeats: int = 3
 
 
@@ -51,17 +56,19 @@ SHAPES = {
         *(300, 32, 48, 2, 4, 2),
         num_items=300,
         num_users=24,
+        long_history=14,
         search_batches=(16,),
+        recorded_batches=(1, 8),
         windows_per_step=8,
         micro_batches=(4,),
-        compiled_micro_batches=(4,),
         prompts_per_step=8,
         rollout_chunk=8,
         rl_micro_batch=4,
-        compiled_rl_micro_batch=4,
         text_tokens=12,
         num_texts=16,
         embed_batch_tokens=64,
+        serve_batches=(1, 4),
+        generate_batches=(2,),
         repeats=1,
     ),
 }
@@ -101,6 +108,14 @@ def random_policy(shape: Shape, device: torch.device, dtype: torch.dtype, lora: 
     meta = {"kind": "base", "adapter": mode, "vocabulary": vars(vocab), "max_history": shape.history}
     policy = Policy(model, vocab, shape.history, meta, Path())
     policy.opening = np.array([vocab.bos_token_id, 2])  # what an instruction of one word leaves
+    return policy
+
+
+def add_items(policy: Policy, shape: Shape) -> Policy:
+    """The same policy with the default output, `prefixes`, over items with text vectors as wide as the model."""
+    text = np.random.default_rng(3).normal(size=(shape.num_items, shape.hidden_size)).astype(np.float32)
+    items = ItemVectors(random_catalogue(shape), NUM_CODES, shape.hidden_size, text, ids=True, nodes=True)
+    policy.use_items(items, output={"name": "prefixes", "options": {}})
     return policy
 
 

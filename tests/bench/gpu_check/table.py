@@ -10,6 +10,9 @@ TARGETS = {
 _FORMATS = {
     "seconds": "{:.2f} s",
     "users_per_s": "{:.0f} users/s",
+    "latency_ms": "{:.1f} ms",
+    "requests_per_s": "{:.1f} requests/s",
+    "ratio": "{:.1f} times the time of ours",
     "tokens_per_s": "{:.0f} tokens/s",
     "ms_per_prompt": "{:.2f} ms a prompt",
     "mfu": "MFU {:.1%}",
@@ -18,7 +21,10 @@ _FORMATS = {
     "gb_per_s": "{:.0f} GB/s",
     "error": "error {:.1e}",
     "same_items": "same items {:.1%}",
+    "shared_items": "in both {:.1%}",
     "peak_gib": "peak {:.1f} GiB",
+    "search_gib": "of the search {:.2f} GiB",
+    "kv_gib": "keys and values at most {:.2f} GiB",
 }
 _VERDICTS = {True: "right", False: "WRONG", None: "-"}
 

@@ -6,17 +6,20 @@ import torch
 
 from genrec.config import RlConfig, SftConfig
 from tests.bench.gpu_check import __main__ as command
-from tests.bench.gpu_check import correctness, figures, settings
+from tests.bench.gpu_check import attention, correctness, figures, searching, settings
 from tests.bench.gpu_check.models import SHAPES
 from tests.bench.gpu_check.table import lines
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("part", ["beam", "sft", "grpo", "embed"])
+PARTS = {"beam": searching.run, "sft": figures.sft, "grpo": figures.grpo, "embed": figures.embed}
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_figure_is_measured_and_profiled_on_a_small_shape(part):
     cases = []
-    getattr(figures, part)(SHAPES["tiny"], CPU, cases.append)
+    PARTS[part](SHAPES["tiny"], CPU, cases.append)
     measured = [case for case in cases if "profile" not in case]
     assert [case["case"] for case in measured if case["seconds"] <= 0] == []
     assert all(case["profile"]["top"] for case in cases if "profile" in case)
@@ -33,6 +36,13 @@ def test_the_cpu_equals_itself_in_float32_and_bfloat16_is_within_its_rounding():
     assert exact == [0.0] * 4
     rounded = [case["error"] for case in cases if case["case"].endswith("bf16")]
     assert min(rounded) > 0
+
+
+def test_every_way_to_attend_gives_what_a_plain_softmax_does():
+    cases = []
+    attention.run(SHAPES["tiny"], CPU, cases.append)
+    assert {case["case"] for case in cases if case.get("failed") or not case["error"] < 1e-5} == set()
+    assert len(cases) == 4 * len(attention.WAYS) - 2
 
 
 def test_the_measured_settings_are_those_of_the_typed_config():

@@ -48,6 +48,7 @@ OWNERS = {
     "base": {"base"},
     "sft": {"sft"},
     "rl": {"rl"},
+    "rank": set(),
     "evaluate": {"evaluate"},
 }
 
@@ -96,6 +97,8 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "evaluate.ks": ([1], {}),
     "service.keep": (["vectors"], {}),
     "recommend.bought_events": (["order"], {}),
+    "sft.sharding": ("weights", {"sft.data_parallel": 2}),
+    "rl.sharding": ("weights", {"rl.num_learners": 2}),
     "api.min_replicas": (2, {"api.max_replicas": 3}),
     "service.experiment": ({"name": "new-loss"}, {}),
 }
@@ -133,6 +136,8 @@ def _leaves(model: type[BaseModel], values: BaseModel, at: str = "") -> Iterator
         is_knob = bool(isinstance(extra, dict) and extra.get("knob"))
         if isinstance(value, Section):
             yield from _leaves(type(value), value, f"{path}.")
+        elif isinstance(value, dict) and value and name not in chosen:
+            yield from (Leaf(f"{path}.{key}", _other(type(entry), entry), is_knob) for key, entry in value.items())
         elif path in OTHERS:
             other, given = OTHERS[path]
             yield Leaf(path, other, is_knob, given)

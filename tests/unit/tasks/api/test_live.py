@@ -18,6 +18,9 @@ class Scripted:
     def __init__(self, model_key: str) -> None:
         self.model_key, self.catalogue = model_key, api_catalogue()
 
+    def warm_up(self) -> None:
+        pass
+
     def answer(self, queries):
         return [
             Answer([Recommended(f"{self.model_key}:{i}", "", 0.0, (0, 0, 0)) for i in q.history], [], "model", self.model_key)

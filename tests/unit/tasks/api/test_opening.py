@@ -2,8 +2,10 @@
 
 import pytest
 
-from genrec.errors import GenrecError
-from tasks.api.opening import TOKEN, Place, resolved, token_file, token_of
+from genrec.config import ApiConfig
+from genrec.errors import ConfigError, GenrecError
+from tasks.api.opening import TOKEN, Place, resolved, source_of, token_file, token_of
+from tests.support import serve_tiny
 
 
 def test_the_token_is_made_once_and_only_its_owner_reads_it(tmp_path, monkeypatch):
@@ -29,3 +31,12 @@ def test_a_store_without_a_model_is_refused_with_the_command_that_trains_one(tmp
         with pytest.raises(GenrecError, match=f"python -m flows run --config conf/demo.yaml --store {store}$"):
             resolved(Place(str(store)))
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_the_settings_bound_what_the_model_in_service_takes(tmp_path):
+    store = serve_tiny.write_store(tmp_path / "store", "20261126-first")
+    place = Place(str(store.root))
+    loaded = source_of(place, ApiConfig(max_batch=5, max_kv_gib=0.25)).load()
+    assert (loaded.engine.batch_size, loaded.engine.max_kv_gib) == (5, 0.25)
+    with pytest.raises(ConfigError, match=r"api\.max_kv_gib is 1e-06, but .* search for 30 items"):
+        source_of(place, ApiConfig(max_kv_gib=1e-6)).load()

@@ -8,10 +8,12 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import ray
 
 from genrec.config import ResourcesConfig, StageResources
+from genrec.embed.encode import encode_into
 from genrec.errors import GenrecError
 from tasks.ray import cluster
 from tasks.ray.cluster import run_tasks
@@ -149,3 +151,34 @@ def test_a_cluster_that_is_gone_is_no_second_error_and_any_other_error_shows(mon
     cluster._cancel("sid", ["gone"])
     with pytest.raises(AttributeError, match="no such attribute"):
         cluster._cancel("sid", ["bug"])
+
+
+def vectors(progress=None) -> np.ndarray:
+    """16 MiB, as a shard of 2,048 texts with a 3B model's vectors."""
+    return np.ones((2048, 2048), dtype=np.float32)
+
+
+@pytest.mark.slow
+def test_vectors_go_by_files_and_none_through_the_object_store(ray_cluster, tmp_path):
+    from ray._private.internal_api import get_memory_info_reply, get_state_from_address
+
+    def stored(function, calls) -> int:
+        """Bytes in the object store when all calls have ended, while their results are held."""
+        used = []
+        state = get_state_from_address(ray.get_runtime_context().gcs_address)
+        run_tasks(
+            "embed", function, calls, ResourcesConfig(num_cpus=2), tmp_path, use=SMALL,
+            on_done=lambda call, error: used.append(get_memory_info_reply(state).store_stats.object_store_bytes_used),
+        )  # fmt: skip
+        return max(used)
+
+    files = [tmp_path / f"{i}.npy" for i in range(3)]
+    assert stored(vectors, [{}] * 3) > 32 << 20  # what it would take
+    before = stored(nice_level, [{}])
+    assert stored(encode_into, [{"file": file, "encode": vectors} for file in files]) <= before + (1 << 20)
+    assert all(np.load(file, mmap_mode="r").shape == (2048, 2048) for file in files)
+
+
+def test_the_object_store_is_bounded_by_the_setting_or_by_ray():
+    assert cluster.object_store_bytes(ResourcesConfig()) is None
+    assert cluster.object_store_bytes(ResourcesConfig(object_store_gib=2.5)) == 5 << 29
