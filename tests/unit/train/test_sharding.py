@@ -14,7 +14,7 @@ from genrec.train.sft.train import add_items
 from genrec.train.sft.trainer import Trainer
 from genrec.train.sft.windows import make_windows
 from genrec.train.sharding import Sharding, divide
-from tests.support.lm_tiny import attach, random_sids
+from tests.support.lm_tiny import ADAPTERS, attach, random_sids
 from tests.support.lm_tiny import tiny_policy as other_policy
 from tests.support.processes import in_processes
 from tests.support.rl_runs import PPO, make_groups, make_learner, make_prompts
@@ -32,10 +32,10 @@ ROWS = [np.array(rows) for rows in ([0, 5, 9, 14, 20], [1, 2, 30], [7])]  # the 
 
 
 def make_trainer(kind: str, stage: str = "none", **settings) -> Trainer:
-    """A trainer of all weights (`full`, with `items` also of item vectors) or of an adapter (`lora`)."""
+    """A trainer of all weights (`full`, with `items` also of item vectors) or of an adapter."""
     settings = {"dropout": 0.0, "micro_batch_size": 2, **(ITEMS if kind == "items" else {}), **settings}
     config = SftConfig.model_validate({**CONFIG.model_dump(), **settings})
-    policy = other_policy(lora=True, vocab=VOCAB) if kind == "lora" else tiny_policy()
+    policy = other_policy(vocab=VOCAB, mode=kind) if kind in ADAPTERS[1:] else tiny_policy()
     text = np.random.default_rng(0).standard_normal((NUM_ITEMS, 5)).astype(np.float32)
     add_items(policy, SIDS, text if kind == "items" else None, config)
     items = np.concatenate(CYCLES)
@@ -65,7 +65,7 @@ def sft_numbers(kind: str, stage: str = "none") -> tuple[dict[str, torch.Tensor]
 
 def rl_numbers(stage: str = "none", kind: str = "full", **settings) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """The weights after a few updates, and the figures of the last."""
-    policy = other_policy(lora=True, vocab=VOCAB) if kind == "lora" else tiny_policy()
+    policy = other_policy(vocab=VOCAB, mode=kind) if kind in ADAPTERS[1:] else tiny_policy()
     learner = make_learner(policy, learning_rate=1e-2, micro_batch_size=2, **settings)
     learner = type(learner)(
         policy, learner.config.model_copy(update={"sharding": stage}), learner.terms, learner.context, LearnerGroup()
@@ -79,7 +79,7 @@ def rl_numbers(stage: str = "none", kind: str = "full", **settings) -> tuple[dic
 
 
 @pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("kind", ["full", "items", "lora"])
+@pytest.mark.parametrize("kind", ["full", "items", "lora", "ptuning_v2"])
 def test_fine_tuning_has_the_gradients_and_weights_of_one_process(tmp_path, kind, stage):
     expected = sft_numbers(kind)
 
@@ -96,8 +96,8 @@ def test_fine_tuning_has_the_gradients_and_weights_of_one_process(tmp_path, kind
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(
     ("kind", "settings"),
-    [("full", {"kl_coef": 0.1}), ("lora", {"kl_coef": 0.1}), ("full", PPO)],
-    ids=["full", "lora", "ppo"],
+    [("full", {"kl_coef": 0.1}), ("lora", {"kl_coef": 0.1}), ("ptuning_v2", {"kl_coef": 0.1}), ("full", PPO)],
+    ids=["full", "lora", "prefix", "ppo"],
 )
 def test_updates_of_the_policy_have_the_weights_and_figures_of_one_process(tmp_path, kind, settings, stage):
     expected = rl_numbers(kind=kind, **settings)
