@@ -106,10 +106,10 @@ def assert_real_items_come_out(policy: Policy) -> torch.Tensor:
     return found.scores
 
 
-@torch.no_grad()
 def logits(policy: Policy) -> torch.Tensor:
     candidates = torch.from_numpy(SIDS[:4].astype(np.int64)).expand(len(HISTORIES), -1, -1)
-    return policy.candidate_logits(policy.prompts(HISTORIES, SIDS), candidates)[0]
+    with policy.inference():
+        return policy.candidate_logits(policy.prompts(HISTORIES, SIDS), candidates)[0]
 
 
 @pytest.mark.parametrize("mode", ["lora", "qlora"])
