@@ -24,6 +24,7 @@ _FORMATS = {
     "shared_items": "in both {:.1%}",
     "peak_gib": "peak {:.1f} GiB",
     "search_gib": "of the search {:.2f} GiB",
+    "held_gib": "holds {:.2f} GiB",
     "kv_gib": "keys and values at most {:.2f} GiB",
 }
 _VERDICTS = {True: "right", False: "WRONG", None: "-"}
