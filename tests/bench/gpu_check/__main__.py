@@ -21,6 +21,7 @@ LIMITS_S = {  # of each part, in the order they run
     "sft": 125,
     "grpo": 110,
     "serve": 60,
+    "plan": 60,
     "attention": 50,
     "compiled": 120,
     "embed": 40,
@@ -90,7 +91,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
     """One part; `result` holds what it reported so far, as a JSON list."""
     import torch
 
-    from tests.bench.gpu_check import attention, correctness, figures, measure, searching, serve
+    from tests.bench.gpu_check import attention, correctness, figures, measure, plan, searching, serve
     from tests.bench.gpu_check.models import SHAPES
 
     def device_itself(_: Any, device: torch.device, report: Callable[[dict[str, Any]], None]) -> None:
@@ -108,6 +109,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
         "grpo": figures.grpo,
         "embed": figures.embed,
         "serve": serve.run,
+        "plan": plan.run,
     }
     cases: list[dict[str, Any]] = []
 
