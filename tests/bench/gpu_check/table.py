@@ -26,7 +26,6 @@ _FORMATS = {
     "peak_gib": "peak {:.1f} GiB",
     "search_gib": "of the search {:.2f} GiB",
     "micro_batch": "micro-batch {}",
-
     "held_gib": "holds {:.2f} GiB",
     "kv_gib": "keys and values at most {:.2f} GiB",
 }
