@@ -9,7 +9,7 @@ A query is a history to recommend for, a number from 0. Its candidates are cut t
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,12 +70,17 @@ class Candidates:
 
 
 def merge(
-    lists: Mapping[str, Lists], limit: int, rule: Rule = "reciprocal_rank", allowed: NDArray[np.bool_] | None = None
+    lists: Mapping[str, Lists],
+    limit: int,
+    rule: Rule = "reciprocal_rank",
+    allowed: NDArray[np.bool_] | None = None,
+    voters: Collection[str] | None = None,
 ) -> Candidates:
     """The `limit` best candidates of each query by `rule`; equal ones by item.
 
     `lists` are best first and hold no item twice. `allowed` bool [num_items] leaves the other items out. A channel that
-    has nothing for a query is no obstacle; where all are filtered a query has no row.
+    has nothing for a query is no obstacle; where all are filtered a query has no row. With `voters`, only those channels
+    say what is a candidate; the others keep their scores and ranks of it.
     """
     channels = tuple(lists)
     num_queries = max((len(items) for items, _ in lists.values()), default=0)
@@ -85,7 +90,7 @@ def merge(
         _merged(
             {name: (items[first : first + rows_at_once], scores[first : first + rows_at_once])
              for name, (items, scores) in lists.items()},
-            num_items, limit, rule, allowed,
+            num_items, limit, rule, allowed, channels if voters is None else voters,
         )
         for first in range(0, num_queries, rows_at_once)
     ]  # fmt: skip
@@ -103,13 +108,20 @@ def merge(
 
 
 def _merged(
-    lists: Mapping[str, Lists], num_items: int, limit: int, rule: Rule, allowed: NDArray[np.bool_] | None
+    lists: Mapping[str, Lists],
+    num_items: int,
+    limit: int,
+    rule: Rule,
+    allowed: NDArray[np.bool_] | None,
+    voters: Collection[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int16]]:
     """(query, item, scores, ranks) of some queries, numbered from 0."""
     found = [_flat(*of_channel, allowed) for of_channel in lists.values()]
     num_queries = max(len(items) for items, _ in lists.values())
     worth = np.full((num_queries, num_items), 0 if rule == "reciprocal_rank" else -np.inf, dtype=np.float32)
-    for number, (query, item, rank, _) in enumerate(found):
+    for number, (name, (query, item, rank, _)) in enumerate(zip(lists, found, strict=True)):
+        if name not in voters:
+            continue
         if rule == "reciprocal_rank":
             worth[query, item] += 1 / (_RRF + 1 + rank)
         else:

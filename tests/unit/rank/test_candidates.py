@@ -123,3 +123,11 @@ def test_every_candidate_gets_the_score_of_every_channel_that_knows_it():
     np.testing.assert_array_equal(full.ranks, found.ranks)
     partial = rescored(found, {"als": channels["als"]}, HISTORIES)  # a generator has no scores of pairs
     np.testing.assert_array_equal(partial.scores[:, :2], found.scores[:, :2])
+
+
+def test_a_channel_without_a_vote_keeps_its_scores_of_what_others_list():
+    both = {"a": lists([5, 3]), "b": lists([3, 7])}
+    found = merge(both, 10, voters=["a"])
+    assert of(found, 0) == [5, 3]
+    assert found.ranks.tolist() == [[0, -1], [1, 0]]
+    assert of(merge(both, 10, voters=[]), 0) == []
