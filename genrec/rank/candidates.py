@@ -61,7 +61,7 @@ class Candidates:
 
     @property
     def num_empty(self) -> int:
-        """Queries without any candidate: their list is what `genrec.rank` falls back to."""
+        """Queries without any candidate; see `with_fallback`."""
         return int((np.diff(self.starts) == 0).sum())
 
     def labels(self, targets: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -153,6 +153,31 @@ def _flat(
     if rank.max(initial=0) >= _MAX_RANK:
         raise ValueError(f"a channel lists more than {_MAX_RANK} items for a query; ask it for fewer")
     return query, items[listed].astype(np.int64), rank, scores[listed]
+
+
+def with_fallback(
+    candidates: Candidates, items: NDArray[np.integer], count: int, banned: Sequence[History] | None = None
+) -> tuple[Candidates, int]:
+    """Queries without a candidate get the first `count` of `items` (such as those in stock, most popular first), their own
+    `banned` ones left out; no channel says anything of these. Also how many queries that were.
+    """
+    empty = np.flatnonzero(np.diff(candidates.starts) == 0)
+    given = [
+        items[~np.isin(items, [] if banned is None else np.asarray(banned[query]))][:count] for query in empty.tolist()
+    ]
+    number = sum(len(listed) for listed in given)
+    query = np.concatenate([candidates.query, np.repeat(empty, [len(listed) for listed in given])])
+    order = np.argsort(query, kind="stable")
+    nothing = (number, len(candidates.channels))
+    filled = Candidates(
+        query[order],
+        np.concatenate([candidates.item, *given]).astype(np.int64)[order],
+        candidates.channels,
+        np.concatenate([candidates.scores, np.full(nothing, np.nan, dtype=np.float32)])[order],
+        np.concatenate([candidates.ranks, np.full(nothing, -1, dtype=np.int16)])[order],
+        candidates.num_queries,
+    )
+    return filled, len(empty)
 
 
 def figures(

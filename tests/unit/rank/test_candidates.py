@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.rank.candidates import figures, merge, rescored
+from genrec.rank.candidates import figures, merge, rescored, with_fallback
 from tests.support.recall_tiny import HISTORIES, fitted
 
 
@@ -131,3 +131,17 @@ def test_a_channel_without_a_vote_keeps_its_scores_of_what_others_list():
     assert of(found, 0) == [5, 3]
     assert found.ranks.tolist() == [[0, -1], [1, 0]]
     assert of(merge(both, 10, voters=[]), 0) == []
+
+
+def test_a_query_whose_candidates_are_all_filtered_gets_popular_items_and_is_counted():
+    allowed = np.zeros(9, dtype=bool)
+    allowed[[3, 7, 8]] = True
+    cut = merge({"a": lists([5, 1], [3], [])}, 5, allowed=allowed)
+    found, number = with_fallback(cut, np.array([8, 7, 3]), 2, [[8], [], []])
+    assert number == 2
+    assert [of(found, query) for query in range(3)] == [[7, 3], [3], [8, 7]]
+    assert np.isnan(found.scores[found.query != 1]).all()
+    assert (found.ranks[found.query != 1] == -1).all()
+    assert found.scores[found.query == 1].tolist() == [[10]]
+    same, none = with_fallback(merge({"a": lists([5])}, 5), np.array([8]), 2)
+    assert (none, of(same, 0)) == (0, [5])
