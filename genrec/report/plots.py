@@ -133,6 +133,38 @@ def interval_plot(
         return Plot(title, _svg(figure, name), note)
 
 
+def front_plot(
+    name: str,
+    title: str,
+    note: str,
+    front: tuple[ArrayLike, ArrayLike],
+    marks: Mapping[str, tuple[float, float]],
+    labels: tuple[str, str],
+    bound: float | None = None,
+) -> Plot:
+    """A Pareto front (x, y) as a line of small points, named points with their own markers, and `bound` as a vertical line.
+
+    The first of `marks` is the chosen point: it stands out.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _figure(_HEIGHT_IN)
+        x, y = (np.asarray(values, float) for values in front)
+        axes.plot(x, y, color=MUTED, linewidth=1.0, marker=".", markersize=4, label="Pareto front")
+        for i, (label, point) in enumerate(marks.items()):
+            size = 9 if i == 0 else 6.5
+            axes.plot(*point, _MARKERS[i], color=SERIES[i], markersize=size, linestyle="none", label=label, zorder=3)
+        if bound is not None:
+            axes.axvline(bound, color=INK, linewidth=1, linestyle=_DASHES[1])
+        axes.grid()
+        axes.margins(0.08)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, borderaxespad=0.3)
+        return Plot(title, _svg(figure, name), note)
+
+
 def bar_plot(name: str, title: str, note: str, bars: Mapping[str, float], x_label: str) -> Plot:
     """Horizontal bars {label: value}, first on top, with the value written at the end."""
     with matplotlib.rc_context(_STYLE):

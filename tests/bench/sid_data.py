@@ -33,7 +33,7 @@ def prepared(name: str, folder: Path, data: DataConfig | None = None) -> Path:
         ingest.read_shard(shard, config.data, parts)
     ingest.merge(parts, config.data, read)
     prepare.index(read, config.prepare, indexed)
-    prepare.build_shard(indexed, config.prepare, 0, 1, slices)
+    prepare.build_shard(indexed, 0, 1, slices)
     prepare.merge_shards(indexed, slices, ready)
     texts = split_texts(ready / "catalogue.parquet", config.embed, 1)
     write_vectors(ready / "catalogue.parquet", config.embed, [encode_shard(texts[0], config.embed)], ready)

@@ -1,12 +1,12 @@
 """Caps: at most so many items of a category and of a brand in the list, and repeats that stand apart.
 
 Places go to the first candidate that the caps still allow. Where this leaves places empty although another choice would
-fill them (an item that uses up a category and a brand at once), the choice is the one of an integer program: as many
-items as the caps allow, and of these choices the one whose items stood first. Repeats of a category are then spread: a
-place goes to the first chosen item whose category is not among the `spread` items above it.
+fill them (an item that uses up a category and a brand at once), items are exchanged along shortest augmenting paths, which
+gives as many as the caps allow. Repeats of a category are then spread: a place goes to the first chosen item whose category
+is not among the `spread` items above it.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ class Caps:
         chosen = _first_allowed(groups, present, k)
         wanted = np.minimum(present.sum(axis=1), k)
         for row in np.flatnonzero(chosen.sum(axis=1) < wanted) if len(groups) == 2 else ():
-            chosen[row] = _most([(codes[row], cap) for codes, cap in groups], present[row], int(wanted[row]))
+            _filled([(codes[row], cap) for codes, cap in groups], present[row], chosen[row], int(wanted[row]))
         place = np.where(chosen, chosen.cumsum(axis=1) - 1, -1)
         if unfilled := int((chosen.sum(axis=1) < wanted).sum()):
             warnings["caps cannot hold"] += unfilled
@@ -89,24 +89,50 @@ def _first_allowed(groups: list[tuple[Ints, int]], present: NDArray[np.bool_], k
     return chosen
 
 
-def _most(groups: list[tuple[Ints, int]], present: NDArray[np.bool_], wanted: int) -> NDArray[np.bool_]:
-    """As many candidates of one list as its caps allow, at most `wanted`; of these choices the first in order. bool [C]"""
-    from scipy.optimize import Bounds, LinearConstraint, milp
+def _filled(groups: list[tuple[Ints, int]], present: NDArray[np.bool_], chosen: NDArray[np.bool_], wanted: int) -> None:
+    """Exchange and add candidates of one list until `wanted` are chosen [C] or the two caps allow no more.
 
+    Items are edges between their category and their brand, chosen ones carry flow: a shortest augmenting path (Edmonds and
+    Karp, JACM 1972) from a category with room to a brand with room adds one item.
+    """
     width = len(present)
-    rows, limits = [np.ones(width)], [wanted]
-    for codes, cap in groups:
-        for code in np.unique(codes[present & (codes >= 0)]):
-            rows.append((codes == code).astype(float))
-            limits.append(cap)
-    worth = width * wanted + width - np.arange(width)  # one item more outweighs every place
-    solved = milp(
-        -worth.astype(float),
-        constraints=LinearConstraint(np.array(rows), -np.inf, limits),
-        integrality=np.ones(width),
-        bounds=Bounds(0, present.astype(float)),
-    )
-    return np.rint(solved.x) > 0
+    # An item without a code is in a group of its own, which never fills up.
+    nodes = [np.where(codes < 0, codes.max(initial=0) + 1 + np.arange(width), codes).tolist() for codes, _ in groups]
+    items = np.flatnonzero(present).tolist()
+    while chosen.sum() < wanted:
+        path = _path(nodes, [cap for _, cap in groups], items, chosen)
+        if not path:
+            return
+        chosen[path] = ~chosen[path]
+
+
+def _path(nodes: list[list[int]], caps: list[int], items: list[int], chosen: NDArray[np.bool_]) -> list[int]:
+    """The items along a shortest path: not chosen, chosen, not chosen, ...; empty where there is none."""
+    room = [Counter(dict.fromkeys(side, cap)) for side, cap in zip(nodes, caps, strict=True)]
+    edges: dict[tuple[int, int], list[int]] = {}  # (side, node) -> items that lead away from it
+    for item in items:
+        if chosen[item]:
+            for side in (0, 1):
+                room[side][nodes[side][item]] -= 1
+        side = int(chosen[item])
+        edges.setdefault((side, nodes[side][item]), []).append(item)
+    came: dict[tuple[int, int], int] = {(0, node): -1 for node, left in room[0].items() if left > 0}
+    waiting = deque(came)
+    while waiting:
+        at = waiting.popleft()
+        if at[0] == 1 and room[1][at[1]] > 0:
+            path = []
+            while came[at] >= 0:
+                item = came[at]
+                path.append(item)
+                at = (1 - at[0], nodes[1 - at[0]][item])
+            return path
+        for item in edges.get(at, ()):
+            to = (1 - at[0], nodes[1 - at[0]][item])
+            if to not in came:
+                came[to] = item
+                waiting.append(to)
+    return []
 
 
 def _spread(category: Ints, chosen: NDArray[np.bool_], gap: int) -> tuple[Ints, int]:

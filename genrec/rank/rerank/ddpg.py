@@ -5,11 +5,12 @@ what is known of the user and of the list, the action the weights of the aims, t
 over the list as it came, in shares of the mean: the wanted figures by importance, and NDCG by `ndcg_weight`. An episode is
 one list: the next state does not depend on the weights, so that the critic learns the reward itself. What customers do
 is the outcome of the lists: events that were logged, or the customer of the synthetic shop
-(`genrec.rank.rerank.parts.simulated`). Actions are then shrunk towards the list as it came until NDCG holds its bound.
+(`genrec.rank.rerank.parts.simulated`). Weights are then shrunk until NDCG holds its bound on lists that training did not
+see: a policy can learn its users by heart.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,28 +18,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genrec.rank.rerank.parts import aims
-from genrec.rank.rerank.parts.fused import by_weights
-from genrec.rank.rerank.parts.goal import Goal, figures_wanted
-from genrec.rank.rerank.parts.lists import Floats, Lists, Reordered
+from genrec.rank.rerank.parts.fused import by_weights, weights_of
+from genrec.rank.rerank.parts.goal import Aim, Goal, figures_wanted
+from genrec.rank.rerank.parts.lists import Ints, Lists, Reordered
 from genrec.rank.rerank.parts.policy import Inputs, Policy
-from genrec.rank.rerank.parts.rewards import ListFigures
+from genrec.rank.rerank.parts.rewards import ListFigures, shrunk
 from genrec.variants import setting
-
-SHRINKING = (1.0, 0.75, 0.5, 0.25, 0.1, 0.0)
 
 
 @dataclass(frozen=True)
 class Config:
     """DDPG."""
 
-    aims: dict[str, float] = setting({"purchase": 1.0}, "As those of fusion.")  # noqa: RUF009 (a field)
+    aims: dict[Aim, float] = setting({"purchase": 1.0}, "As those of fusion.")  # noqa: RUF009 (a field)
     max_ndcg_loss: float = setting(0.01, "Share of NDCG on validation that the gain may cost.", ge=0, lt=1)
     ndcg_weight: float = setting(1.0, "What a share of NDCG is worth in the reward.", ge=0)
-    bound: float = setting(2.0, "Weights lie within -bound..bound; relevance has weight 1.", gt=0)
+    bound: float = setting(1.0, "Weights lie within -bound..bound; relevance has weight 1.", gt=0)
     lists: int = setting(60_000, "Lists that are sorted and rewarded in training.", ge=1)
-    at_once: int = setting(64, "Lists of one step; an update of the networks follows each.", ge=1)
+    at_once: int = setting(32, "Lists of one step.", ge=1)
+    updates: int = setting(2, "Updates of actor and critic after each step.", ge=1)
     learning_rate: float = setting(1e-3, "Of actor and critic.", gt=0)
-    noise: float = setting(0.3, "Standard deviation of the exploration, in shares of `bound`.", ge=0)
+    noise: float = setting(0.3, "Standard deviation of the exploration, of actions in -1..1.", ge=0)
+    held_out: float = setting(
+        0.3, "Share of the lists that training does not see: they decide how far the weights are shrunk.", gt=0, lt=1
+    )
     hidden: int = setting(64, "Width of the two hidden layers of actor and critic.", ge=1)
 
 
@@ -49,14 +52,16 @@ def tune(lists: Lists, options: Config, k: int, seed: int) -> "Ddpg":
     before = figures.unchanged
     goal = Goal(options.aims, {name: float(np.mean(values)) for name, values in before.items()}, options.max_ndcg_loss)
     warnings = figures.warnings + Counter({f"nothing to gain in {name}": 1 for name in goal.without})
-    inputs = Inputs.of(lists)
+    learned, held = _parted(len(lists), options.held_out, seed)
+    inputs = Inputs.of(lists.rows(learned))
     policy = Policy.unchanged(len(names) - 1, inputs)
     if goal.wanted and len(lists):
         from genrec.rank.rerank.parts.training import train
 
-        policy = Policy(train(inputs(lists), figures, goal, options, seed), inputs)
+        policy = Policy(train(inputs(lists), learned, figures, goal, options, seed), inputs)
     ddpg = Ddpg(names, policy, options.bound)
-    ddpg.scale = _shrunk(ddpg, lists, figures, goal)
+    judges = lists.rows(held)
+    ddpg.scale = shrunk(figures, goal, held, lambda scale: ddpg.with_scale(scale).weights(judges))
     ddpg.warnings = warnings
     return ddpg
 
@@ -70,14 +75,17 @@ class Ddpg:
     """A re-ranker."""
 
     def __init__(self, names: Sequence[str], policy: Policy, bound: float, scale: float = 1.0) -> None:
-        """names: aims [A], relevance first. scale: what the actions are multiplied by; 0 leaves the lists as they are."""
+        """names: aims [A], relevance first. scale: what the weights are multiplied by; 0 leaves the lists as they are."""
         self.names, self.policy, self.bound, self.scale = tuple(names), policy, bound, scale
         self.warnings = Counter[str]()  # of the training
 
+    def with_scale(self, scale: float) -> "Ddpg":
+        """The same policy with its weights scaled."""
+        return Ddpg(self.names, self.policy, self.bound, scale)
+
     def weights(self, lists: Lists) -> NDArray[np.float64]:
         """Of each list, float64 [U, A]: 1 for relevance, the policy's for the other aims."""
-        actions = self.policy(lists) * (self.bound * self.scale)
-        return np.column_stack([np.ones(len(lists)), actions])
+        return weights_of(self.policy(lists), self.bound * self.scale)
 
     def rerank(self, lists: Lists, k: int) -> Reordered:
         """Sort by the weighted sum; equal sums keep their order."""
@@ -89,16 +97,8 @@ class Ddpg:
         return {"names": list(self.names), "policy": self.policy.state(), "scale": self.scale}
 
 
-def _shrunk(ddpg: Ddpg, lists: Lists, figures: ListFigures, goal: Goal) -> float:
-    """The scale of the actions that gains most within the bound of NDCG; 0 where none gains."""
-    best, best_value = 0.0, 0.0
-    for scale in SHRINKING:
-        ddpg.scale = scale
-        means = _means(figures(np.arange(len(lists)), ddpg.weights(lists)))
-        if float(goal.excess(means)[0]) <= 0 and float(goal.value(means)[0]) > best_value:
-            best, best_value = scale, float(goal.value(means)[0])
-    return best
-
-
-def _means(figures: Mapping[str, Floats | NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-    return {name: np.array([float(np.mean(values))]) for name, values in figures.items()}
+def _parted(num_lists: int, held_out: float, seed: int) -> tuple[Ints, Ints]:
+    """Numbers of the lists to learn from and of those held out, at least one of each where there are two."""
+    order = np.random.default_rng(seed).permutation(num_lists)
+    num_held = min(max(1, round(held_out * num_lists)), max(num_lists - 1, 0))
+    return np.sort(order[num_held:]), np.sort(order[:num_held])

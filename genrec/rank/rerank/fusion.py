@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from genrec.rank.rerank.parts import aims
 from genrec.rank.rerank.parts.evaluator import NDCG, Evaluator
-from genrec.rank.rerank.parts.fused import by_weights
-from genrec.rank.rerank.parts.goal import Goal, figures_wanted, not_dominated
+from genrec.rank.rerank.parts.fused import by_weights, choices_of, weights_of
+from genrec.rank.rerank.parts.goal import Aim, Goal, figures_wanted, not_dominated
 from genrec.rank.rerank.parts.lists import Lists, Reordered
 from genrec.rank.rerank.parts.search import search
 from genrec.variants import setting
@@ -31,9 +31,9 @@ MAX_FRONT = 200
 class Config:
     """Weighted fusion."""
 
-    aims: dict[str, float] = setting(  # noqa: RUF009 (a field)
+    aims: dict[Aim, float] = setting(  # noqa: RUF009 (a field)
         {"purchase": 1.0},
-        "What is to be gained and how much a share of it is worth: click (hits), purchase (hits that are bought), price or "
+        "What is to be gained and what a share of it is worth: click (hits), purchase (hits that are bought), price or "
         "margin (of purchases), new, novelty, diversity.",
     )
     max_ndcg_loss: float = setting(0.01, "Share of NDCG on validation that the gain may cost.", ge=0, lt=1)
@@ -42,10 +42,10 @@ class Config:
         "Cross-entropy method, particle swarm, (1+1)-ES, or the first two and then the third from the better.",
     )
     evaluations: int = setting(2000, "Weight vectors that are tried.", ge=1)
-    bound: float = setting(2.0, "Weights lie within -bound..bound; relevance has weight 1.", gt=0)
+    bound: float = setting(1.0, "Weights lie within -bound..bound; relevance has weight 1.", gt=0)
     by_segment: bool = setting(False, "Weights of their own for every segment of users with enough lists.")
     min_segment: int = setting(500, "Lists that a segment needs for weights of its own.", ge=1)
-    sample: int = setting(1000, "Lists behind figures of whole lists (diversity, novelty, new) in the search.", ge=1)
+    sample: int = setting(500, "Lists behind figures of whole lists (diversity, novelty, new) in the search.", ge=1)
 
 
 def tune(lists: Lists, options: Config, k: int, seed: int) -> "Fusion":
@@ -118,7 +118,7 @@ class _Search:
         seed: int,
         start: NDArray[np.float64] | None = None,
     ) -> None:
-        self.figures = figures_wanted(options.aims, names)
+        self.bound, self.figures = options.bound, figures_wanted(options.aims, names)
         self.evaluate = Evaluator(lists, names, self.figures, k, sample=options.sample, seed=seed)
         unchanged = np.eye(1, len(names))[0]
         self.before = {name: float(values[0]) for name, values in self.evaluate(unchanged[None]).items()}
@@ -130,10 +130,8 @@ class _Search:
         )
         self._look(np.stack([unchanged, np.ones(len(names))]))
         if self.goal.wanted and len(lists):
-            first = (unchanged if start is None else start)[1:]
-            search(
-                options.search, self._score, first, bound=options.bound, budget=options.evaluations, seed=seed,
-            )  # fmt: skip
+            first = choices_of(unchanged if start is None else start, options.bound)
+            search(options.search, self._score, first, bound=1.0, budget=options.evaluations, seed=seed)
         self._choose(unchanged)
 
     def _look(self, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -143,7 +141,7 @@ class _Search:
         return figures
 
     def _score(self, free: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.goal.score(self._look(np.column_stack([np.ones(len(free)), free])))
+        return self.goal.score(self._look(weights_of(free, self.bound)))
 
     def _choose(self, unchanged: NDArray[np.float64]) -> None:
         self.all_weights = np.concatenate(self.tried)
@@ -157,15 +155,17 @@ class _Search:
     def front(self) -> dict[str, Any]:
         """The Pareto front of NDCG and the wanted figures among what was looked at, as plain JSON.
 
-        {figures, weights, points, chosen, before, equal}: rows of `points` have the columns `figures`, those of `weights`
-        the aims; `before` are the lists as they came, `equal` all aims weighted alike.
+        {k, max_ndcg_loss, figures, weights, points, chosen, before, equal}: rows of `points` have the columns `figures`,
+        those of `weights` the aims; `before` are the lists as they came, `equal` all aims weighted alike.
         """
         figures = [NDCG, *(f for f in self.goal.wanted if f != NDCG)]
         points = np.column_stack([self.all_figures[f] for f in figures])
         front = np.flatnonzero(not_dominated(points))
         front = front[np.argsort(-points[front, 0], kind="stable")]
-        front = front[np.unique(np.linspace(0, len(front) - 1, min(len(front), MAX_FRONT)).round().astype(int))]
+        front = front[_thinned(points[front], MAX_FRONT) | (front == self.chosen)]
         return {
+            "k": self.evaluate.k,
+            "max_ndcg_loss": self.goal.max_loss,
             "figures": figures,
             "weights": self.all_weights[front].tolist(),
             "points": points[front].tolist(),
@@ -173,3 +173,14 @@ class _Search:
             "before": points[0].tolist(),
             "equal": points[1].tolist(),
         }
+
+
+def _thinned(points: NDArray[np.float64], most: int) -> NDArray[np.bool_]:
+    """Which points [n, D] of a front to keep, bool [n]: those not dominated in the first column and one other, and so many
+    evenly spaced ones.
+    """
+    kept = np.zeros(len(points), dtype=bool)
+    kept[np.linspace(0, len(points) - 1, min(len(points), most)).round().astype(int)] = True
+    for place in range(1, points.shape[1]):
+        kept |= not_dominated(points[:, [0, place]])
+    return kept

@@ -19,7 +19,7 @@ def discounts(k: int) -> NDArray[np.float64]:
     return 1 / np.log2(np.arange(k) + 2.0)
 
 
-def of_lists(lists: Lists, shown: Ints) -> dict[str, NDArray[np.float64]]:
+def of_lists(lists: Lists, shown: Ints, wanted: Sequence[str] | None = None) -> dict[str, NDArray[np.float64]]:
     """Figures of each list, float64 [U], by name; NaN where a list has none.
 
     shown: int64 [U, k] columns, -1 = none (`genrec.rank.rerank.parts.lists.shown`). With an outcome: `ndcg@k`, `hr@k`
@@ -27,6 +27,7 @@ def of_lists(lists: Lists, shown: Ints) -> dict[str, NDArray[np.float64]]:
     the lists have, `earned_price@k` (of purchases; the mean of the list's candidates where it is unknown). Always:
     `diversity@k` (mean over the pairs of 1 - cosine similarity), `categories@k` (different ones), and the mean over the
     items of each aim that is known of them (`novelty@k` in bits, `new@k`, `price@k`, ...), the chances by the ranker aside.
+    wanted: the names to measure; all by default.
     """
     k = shown.shape[1]
     listed = shown >= 0
@@ -38,10 +39,11 @@ def of_lists(lists: Lists, shown: Ints) -> dict[str, NDArray[np.float64]]:
         for name in ("price", "margin"):
             if name in lists.aims:
                 figures[f"earned_{name}@{k}"] = (bought * _at(filled(lists, name), shown, 0)).sum(axis=1)
-    figures[f"diversity@{k}"] = _diversity(lists, shown)
-    figures[f"categories@{k}"] = _num_categories(lists, shown)
+    for name, measure in (("diversity", _diversity), ("categories", _num_categories)):
+        if wanted is None or f"{name}@{k}" in wanted:
+            figures[f"{name}@{k}"] = measure(lists, shown)
     for name in sorted(lists.aims):
-        if name not in ("click", "purchase"):
+        if name not in ("click", "purchase") and (wanted is None or f"{name}@{k}" in wanted):
             values = _at(lists.aims[name], shown, np.nan)
             known = listed & np.isfinite(values)
             total = np.where(known, values, 0).sum(axis=1)

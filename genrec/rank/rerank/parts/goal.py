@@ -1,11 +1,14 @@
 """What a search for weights is after: the wanted figures' gain, while NDCG may fall by a stated share at most."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrec.rank.rerank.parts.evaluator import FIGURE_OF, NDCG
+
+Aim = Literal["click", "purchase", "price", "margin", "new", "novelty", "diversity"]  # what can be gained
 
 _PENALTY = 50.0  # of a share of NDCG lost beyond what is allowed, against a share of a figure gained
 
@@ -17,12 +20,12 @@ class Goal:
     for these lists cannot be gained on in shares: it is left out and listed in `without`.
     """
 
-    def __init__(self, importance: Mapping[str, float], before: Mapping[str, float], max_loss: float) -> None:
+    def __init__(self, importance: Mapping[Aim, float], before: Mapping[str, float], max_loss: float) -> None:
         """importance: by aim. before: figures of the lists as they came. max_loss: share of NDCG."""
         wanted = {FIGURE_OF[aim]: weight for aim, weight in importance.items() if weight}
         self.wanted = {figure: weight for figure, weight in wanted.items() if abs(before.get(figure, 0.0)) > 1e-12}
         self.without = sorted(set(wanted) - set(self.wanted))
-        self.before, self.max_loss = dict(before), max_loss
+        self.importance, self.before, self.max_loss = dict(importance), dict(before), max_loss
 
     def value(self, figures: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """The weighted gain, float64 [W]."""
@@ -55,11 +58,11 @@ def not_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return result
 
 
-def figures_wanted(importance: Mapping[str, float], known: Sequence[str]) -> tuple[str, ...]:
+def figures_wanted(importance: Mapping[Aim, float], known: Sequence[str]) -> tuple[str, ...]:
     """The figures to measure for aims that are wanted, those of aims that the lists have; NDCG first."""
     wanted = [FIGURE_OF[aim] for aim, weight in importance.items() if weight and _measurable(aim, known)]
     return tuple(dict.fromkeys((NDCG, "hr", "purchases", *wanted)))
 
 
-def _measurable(aim: str, known: Sequence[str]) -> bool:
-    return aim in ("relevance", "click", "purchase", "diversity") or aim in known
+def _measurable(aim: Aim, known: Sequence[str]) -> bool:
+    return aim in ("click", "purchase", "diversity") or aim in known

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from genrec.errors import GenrecError
-from genrec.rank.rerank.parts.evaluator import NDCG
+from genrec.rank.rerank.parts.fused import weights_of
 from genrec.rank.rerank.parts.goal import Goal
-from genrec.rank.rerank.parts.lists import Floats
+from genrec.rank.rerank.parts.lists import Floats, Ints
 from genrec.rank.rerank.parts.policy import Layers
-from genrec.rank.rerank.parts.rewards import ListFigures
+from genrec.rank.rerank.parts.rewards import ListFigures, rewards
 from genrec.seeding import seeded
 
 try:
@@ -42,6 +42,8 @@ class Options(Protocol):
     @property
     def at_once(self) -> int: ...
     @property
+    def updates(self) -> int: ...
+    @property
     def learning_rate(self) -> float: ...
     @property
     def noise(self) -> float: ...
@@ -49,9 +51,9 @@ class Options(Protocol):
     def hidden(self) -> int: ...
 
 
-def train(state: Floats, figures: ListFigures, goal: Goal, options: Options, seed: int) -> Layers:
-    """The layers of the actor after `options.lists` lists. state: float32 [U, F]."""
-    environment = ListEnvironment(state, figures, goal, options, seed)
+def train(state: Floats, rows: Ints, figures: ListFigures, goal: Goal, options: Options, seed: int) -> Layers:
+    """The layers of the actor after `options.lists` lists. state: float32 [U, F]. rows: the lists to learn from."""
+    environment = ListEnvironment(state, rows, figures, goal, options, seed)
     num_actions = figures.columns.shape[2] - 1
     noise = NormalActionNoise(np.zeros(num_actions), np.full(num_actions, options.noise))
     with _seeded_everywhere(seed):
@@ -64,7 +66,7 @@ def train(state: Floats, figures: ListFigures, goal: Goal, options: Options, see
             batch_size=BATCH,
             gamma=0.0,  # an episode is one list
             train_freq=(1, "step"),
-            gradient_steps=1,
+            gradient_steps=options.updates,
             action_noise=VectorizedActionNoise(noise, environment.num_envs),
             policy_kwargs={"net_arch": [options.hidden, options.hidden]},
             device="cpu",
@@ -78,15 +80,17 @@ def train(state: Floats, figures: ListFigures, goal: Goal, options: Options, see
 class ListEnvironment(VecEnv):
     """`at_once` lists a step, drawn without replacement until all have come; each is an episode of its own."""
 
-    def __init__(self, state: Floats, figures: ListFigures, goal: Goal, options: Options, seed: int) -> None:
-        self._state, self._figures, self._goal, self._settings = state, figures, goal, options
+    def __init__(
+        self, state: Floats, rows: Ints, figures: ListFigures, goal: Goal, options: Options, seed: int
+    ) -> None:
+        self._state, self._lists, self._figures, self._goal, self._settings = state, rows, figures, goal, options
         self._generator = np.random.default_rng(seed)
         self._waiting = np.empty(0, dtype=np.int64)
         observation = spaces.Box(-np.inf, np.inf, (state.shape[1],), np.float32)
         action = spaces.Box(-1.0, 1.0, (figures.columns.shape[2] - 1,), np.float32)
         action.seed(seed)  # the first actions are drawn from the space
         self.render_mode = None
-        super().__init__(min(options.at_once, len(state)), observation, action)
+        super().__init__(min(options.at_once, len(rows)), observation, action)
 
     def reset(self) -> Floats:
         """The states of the first lists."""
@@ -99,26 +103,15 @@ class ListEnvironment(VecEnv):
 
     def step_wait(self) -> tuple[Floats, Floats, NDArray[np.bool_], list[dict[str, Any]]]:
         """Rewards of the lists under the actions, and the states of the next lists."""
-        weights = np.column_stack([np.ones(len(self._actions)), self._actions * self._settings.bound])
-        reward = self._reward(weights)
+        weights = weights_of(self._actions, self._settings.bound)
+        reward = rewards(self._figures, self._goal, self._settings.ndcg_weight, self._rows, weights).astype(np.float32)
         ended = [{"terminal_observation": state} for state in self._state[self._rows]]
         self._rows = self._drawn()
         return self._state[self._rows], reward, np.ones(self.num_envs, dtype=bool), ended
 
-    def _reward(self, weights: NDArray[np.float64]) -> Floats:
-        now, total = self._figures(self._rows, weights), np.zeros(len(weights))
-        for figure, importance in {**self._goal.wanted, NDCG: self._ndcg_importance()}.items():
-            change = now[figure] - self._figures.unchanged[figure][self._rows]
-            mean = self._goal.before[figure]
-            total += importance * change / (abs(mean) if mean else 1.0)
-        return total.astype(np.float32)
-
-    def _ndcg_importance(self) -> float:
-        return self._goal.wanted.get(NDCG, 0.0) + self._settings.ndcg_weight
-
     def _drawn(self) -> NDArray[np.int64]:
         if len(self._waiting) < self.num_envs:
-            self._waiting = np.concatenate([self._waiting, self._generator.permutation(len(self._state))])
+            self._waiting = np.concatenate([self._waiting, self._generator.permutation(self._lists)])
         rows, self._waiting = self._waiting[: self.num_envs], self._waiting[self.num_envs :]
         return rows
 
