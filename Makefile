@@ -58,8 +58,9 @@ api: $(READY)  ## recommendations over HTTP with the model in service, until Ctr
 lock: $(READY)  ## resolve the dependencies anew
 	$(BIN)/python infra/lock.py
 
-manual: $(READY)  ## regenerate conf/README.md
+manual: $(READY)  ## regenerate conf/README.md and the table of docs/ranking.md
 	$(BIN)/python -m flows settings --write conf/README.md
+	$(BIN)/python -m genrec.rank.features.parts.document docs/ranking.md
 
 clean:  ## remove the environment (artifacts in .genrec stay)
 	rm -rf $(VENV)

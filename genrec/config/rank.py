@@ -95,7 +95,10 @@ class RankConfig(Section):
         description="Models over parts of the users; a user is scored by the one that did not learn from it.",
     )
     stopping_share: float = Field(
-        0.1, gt=0, lt=0.5, description="Share of a model's training users that decide when its training stops."
+        0.1,
+        ge=0,
+        lt=0.5,
+        description="Share of a model's training users that decide when its training stops; 0: it runs to its end.",
     )
 
     rerank: RerankSteps = Field(

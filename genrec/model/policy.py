@@ -17,6 +17,7 @@ from genrec.model.history_view import HistoryView
 from genrec.model.item_vectors import ItemVectors
 from genrec.model.language_model import LanguageModel
 from genrec.model.output import Output
+from genrec.model.prefix_tuning import parts_of
 from genrec.model.vocab import SidVocabulary
 from genrec.search import layout
 from genrec.search.attention import pack_heads
@@ -198,12 +199,7 @@ class Policy(LanguageModel):
         no attention weight is dropped.
         """
         half = self.forward_dtype == torch.bfloat16 and not self._dropout_rate
-        return half and hasattr(self.view, "packed_hidden") and can_pack(self.body) and not self._has_virtual_tokens
-
-    @property
-    def _has_virtual_tokens(self) -> bool:
-        configs: dict[str, Any] = getattr(self.model, "peft_config", {})
-        return any(config.is_prompt_learning for config in configs.values())
+        return half and hasattr(self.view, "packed_hidden") and can_pack(self.body) and not parts_of(self.causal_model)
 
     def packed_hidden(self, codes: torch.Tensor, lengths: np.ndarray) -> torch.Tensor:
         """`sequence_hidden` without padding: hidden states [N, L, D] that predict every level of every item of histories that

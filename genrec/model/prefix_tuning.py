@@ -89,7 +89,12 @@ class _ShiftedRotary(nn.Module):
 def _see_prefix(
     attention: Any, args: tuple[Any, ...], inputs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Before an attention: its mask gets a column for each position of the prefix, its cache the keys and values."""
+    """Before an attention: its mask gets a column for each position of the prefix, its cache the keys and values.
+
+    Raises TypeError for packed sequences (`genrec.search.packed`): each would need a prefix of its own.
+    """
+    if inputs.get("sequences") is not None:
+        raise TypeError("a prefix cannot be put before packed sequences; give every sequence a row of its own")
     prefix, hidden = attention.prefix(), args[0] if args else inputs["hidden_states"]
     mask = _widened(inputs.get("attention_mask"), len(prefix), hidden)
     cache = _PrefixedCache(prefix, inputs.get("past_key_values"))

@@ -14,29 +14,31 @@ RANK_SUFFIX = "_rank"  # of the features that hold a channel's rank of the candi
 def training_rows(
     samples: Samples, rule: Rule, count: int, seed: int, only_with_target: bool = True
 ) -> NDArray[np.int64]:
-    """The rows to learn from, int64, ascending: every positive, and of each list's other candidates
+    """The rows to learn from, int64, ascending:
 
     - all: every one;
-    - uniform: `count` drawn without replacement, each as likely as the others;
-    - hard: the `count` that some channel ranks best (the least of the features *_rank of a row; a row of which no channel
-      has a rank comes last; of equals, a random one).
+    - uniform: every positive, and `count` of each list's others drawn without replacement, each as likely;
+    - hard: the `count` rows of each list that some channel ranks best, a positive like the others (the least of the
+      features *_rank; a row of which no channel has a rank comes last; of equals, a random one). A positive further
+      behind is left out with the rest: beside negatives that are all ranked well, a poor rank would mean positive.
 
-    Lists without their target hold nothing that a ranking loss could learn; only_with_target leaves them out.
+    Lists without a positive hold nothing that a ranking loss could learn; only_with_target leaves them out.
     """
     positive = samples.label > 0
     lists, number = samples.list_of_row, len(samples.starts) - 1
     chosen = np.ones(len(samples), dtype=bool)
     if rule != "all":
         draw = np.random.default_rng(seed).random(len(samples))
-        key = best_rank(samples) if rule == "hard" else np.zeros(len(samples))
-        key = np.where(positive, -np.inf, key)  # before the negatives, so that places below count these alone
+        if rule == "hard":
+            key, extra = best_rank(samples), np.zeros(number, dtype=np.int64)
+        else:  # positives stand first, and do not count
+            key, extra = np.where(positive, -1.0, 0.0), np.bincount(lists[positive], minlength=number)
         order = np.lexsort((draw, key, lists))
         place = np.empty(len(samples), dtype=np.int64)
         place[order] = np.arange(len(samples)) - np.repeat(samples.starts[:-1], np.diff(samples.starts))
-        num_positive = np.bincount(lists[positive], minlength=number)
-        chosen = place < (num_positive + count)[lists]
+        chosen = place < (extra + count)[lists]
     if only_with_target:
-        has_target = np.bincount(lists[positive], minlength=number) > 0
+        has_target = np.bincount(lists[positive & chosen], minlength=number) > 0
         chosen &= has_target[lists]
     return np.flatnonzero(chosen)
 

@@ -272,6 +272,7 @@ def rank_users(
     scores: StepScores | None = None,
     batch_size: int = 256,
     split: Callable[[np.ndarray], Iterable[slice]] | None = None,
+    search: Callable[..., Candidates] = beam_search,
     on_batch: Callable[[np.ndarray, Candidates], None] | None = None,
     progress: Progress = silent,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -279,8 +280,7 @@ def rank_users(
 
     Users of like history length share a batch, so that little of it is padding; rows come back in the given order.
     `banned`, `allowed` and `scores` as in `beam_search`. `split` cuts the users into batches in place of `batch_size`, by
-    the items of their histories that are read, int64[U], ascending. `on_batch` gets the rows int64[B] of every batch and
-    what was found for them.
+    the items of their histories that are read, int64[U], ascending. `search` is called as `beam_search` is. `on_batch` gets the rows int64[B] of every batch and what was found for them.
     """
     items = np.full((len(histories), width), -1, dtype=np.int64)
     totals = np.full((len(histories), width), -np.inf, dtype=np.float32)
@@ -298,7 +298,7 @@ def rank_users(
         prompts = model.prompts([histories[r] for r in rows], sids)
         left_out = None if banned is None else [banned[r] for r in rows]
         only = None if allowed is None else [allowed[r] for r in rows]
-        best = beam_search(model, prompts, trie, width, left_out, only, scores)
+        best = search(model, prompts, trie, width, left_out, only, scores)
         started.append((rows, best))
         # To read waits for a GPU: one batch late, it has the next one to work on meanwhile.
         last = part.stop >= len(order)

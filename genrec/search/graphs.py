@@ -12,13 +12,13 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from genrec.search.decode import Candidates, SearchModel, beam_search, restricted_beam
+from genrec.search.decode import Candidates, SearchModel, StepScores, beam_search, restricted_beam
 from genrec.search.layout import PromptBatch
 from genrec.search.restriction import Restriction
 from genrec.search.trie import Trie
 
 _MOST = 8  # recordings, each with the memory of a search of its shape; the oldest goes
-_STEP = 16  # banned states are padded to a multiple
+_STEP = 32  # banned states are padded to a multiple
 _LOG = logging.getLogger(__name__)
 
 Inputs = tuple[torch.Tensor, ...]
@@ -42,9 +42,11 @@ class SearchGraphs:
         width: int,
         weights: Callable[[], Iterable[torch.Tensor]],
         record: Callable[[Search, Inputs], Recording] | None = None,
+        scores: StepScores | None = None,
     ) -> None:
-        """`weights` lists every tensor that a search reads and that may be exchanged for another."""
-        self._model, self._trie, self._width, self._weights = model, trie, width, weights
+        """`weights` lists every tensor that a search reads and that may be exchanged for another; `scores` is
+        `model.step_scores()` where no weight ever changes."""
+        self._model, self._trie, self._width, self._weights, self._scores = model, trie, width, weights, scores
         self._record = record or _Graph
         self.enabled = record is not None or trie.device.type == "cuda"
         self._seen: set[Hashable] = set()
@@ -58,7 +60,7 @@ class SearchGraphs:
     def __call__(self, prompts: PromptBatch, banned: Sequence[np.ndarray] | None) -> Candidates:
         """`beam_search`: plainly for a shape that is new, recorded for one that comes again."""
         if not self.enabled or self._model.dense_weight or prompts.following is not None:
-            return beam_search(self._model, prompts, self._trie, self._width, banned)
+            return beam_search(self._model, prompts, self._trie, self._width, banned, scores=self._scores)
         restriction = self._trie.restrict(banned)
         bans = () if restriction is None else tuple(_padded(states) for states in restriction.banned)
         inputs: Inputs = (prompts.input_ids, prompts.attention_mask, prompts.histories, *bans)
@@ -76,7 +78,7 @@ class SearchGraphs:
         ids, mask, histories, *bans = inputs
         prompts = PromptBatch(ids, mask, histories, None, padded_left=True)
         restriction = Restriction(list(bans), [], None, [], None) if bans else None
-        return restricted_beam(self._model, prompts, self._trie, self._width, restriction)
+        return restricted_beam(self._model, prompts, self._trie, self._width, restriction, self._scores)
 
     def _keep(self, key: Hashable, inputs: Inputs) -> None:
         try:
@@ -107,6 +109,6 @@ class _Graph:
 
 
 def _padded(states: torch.Tensor) -> torch.Tensor:
-    """int64[B, M] with M the next multiple of `_STEP`, so that few shapes differ; -1 is no state."""
-    short = -states.shape[1] % _STEP
+    """int64[B, M] with M the next multiple of `_STEP`, at least one, so that few shapes differ; -1 is no state."""
+    short = -states.shape[1] % _STEP if states.shape[1] else _STEP
     return torch.nn.functional.pad(states, (0, short), value=-1)

@@ -14,7 +14,7 @@ together are searched together as long as their keys and values fit a bound, and
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -24,17 +24,19 @@ from genrec.errors import ConfigError, DataError
 from genrec.model.more_items import with_more_items
 from genrec.model.policy import Policy
 from genrec.search import kv_memory
-from genrec.search.decode import StepScores, rank_users
+from genrec.search.decode import Candidates, StepScores, beam_search, rank_users
 from genrec.search.restriction import Allowed, Subset
 from genrec.search.trie import Trie
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.query import Answer, Filter, Query, Recommended
+from genrec.serve.recorded import SIZES, RecordedSearch
 
 GIB = 1 << 30
 MAX_KV_GIB = 2.0  # 700 queries of Qwen2.5-3B with histories of 11 items, more than a search gains from
 _CELLS = 1 << 14  # beams searched at once, at most: bounds the memory of the scores of long lists
 _POPULAR = 1 << 10  # popular items looked at at a time
 _WARM = 8  # queries of the second search of a warm-up
+_RECORDED = 3  # searches of a size until the next ones replay a recording: plain, recorded, replayed
 _FEW = 1 << 10  # items of a filter that is searched by their numbers; larger ones by a subset of the trie
 _CATEGORY_SETS = 16  # subsets kept for the next queries
 
@@ -51,6 +53,7 @@ class Engine:
         scores: `policy.step_scores()`, where they are known.
         max_kv_gib: GiB of keys and values that a search of several queries holds at most; more are searched in several
             batches. One query is searched whatever it takes: see `check_room`.
+        recorded: on a GPU, searches for few queries are recorded (`genrec.serve.recorded`), and hold their memory.
     """
 
     def __init__(
@@ -63,16 +66,23 @@ class Engine:
         batch_size: int = 256,
         scores: StepScores | None = None,
         max_kv_gib: float = MAX_KV_GIB,
+        recorded: bool = True,
     ) -> None:
         self.policy, self.catalogue, self.model_key = policy, catalogue, model_key
         self.beam_width, self.batch_size, self.max_kv_gib = beam_width, batch_size, max_kv_gib
+        self._recorded = recorded
         self._kv_bytes = kv_memory.bytes_a_position(policy)
+        self._most_positions = int(max_kv_gib * GIB) // self._kv_bytes
         self._prompt_positions = _prompt_positions(policy, catalogue)
         self._trie = catalogue.trie.to(policy.device)
         if scores is None:
             with policy.inference():
                 scores = policy.step_scores()
         self.scores = scores
+        self._search: Callable[..., Candidates] = beam_search
+        if recorded and policy.device.type == "cuda":
+            longest = int(self._prompt_positions[-1])
+            self._search = RecordedSearch(policy, self._trie, scores, longest, self._most_positions)
         # A cache of a method of this engine would hold the engine, which then would outlive its last user.
         subset = functools.partial(_subset_of_categories, catalogue, self._trie)
         self._in_categories = functools.lru_cache(_CATEGORY_SETS)(subset)
@@ -101,6 +111,7 @@ class Engine:
             batch_size=self.batch_size,
             scores=scores,
             max_kv_gib=self.max_kv_gib,
+            recorded=self._recorded,
         )
 
     def check_room(self, k: int) -> None:
@@ -115,18 +126,20 @@ class Engine:
             )
 
     def warm_up(self) -> None:
-        """Search as the first customers will: one query, a few, and on a GPU a full batch, with the longest histories that
-        the model reads. What the first searches load, compile and allocate is there afterwards.
+        """Search as the first customers will: one query and a few; on a GPU every size that is recorded and a full batch. All
+        with the longest histories that the model reads. What the first searches load, compile and allocate is there afterwards.
 
         Raises ConfigError where the device has too little memory for a full batch, else what a model raises that cannot
         search.
         """
         ids = self.catalogue.item_ids
         longest = len(self._prompt_positions) - 1
-        sizes = [1, _WARM] + ([self.batch_size] if self.policy.device.type == "cuda" else [])
+        sizes = [1, _WARM]
+        if self.policy.device.type == "cuda":
+            sizes = [size for size in SIZES for _ in range(_RECORDED)] + [self.batch_size]
         for size in sizes:
             queries = [
-                Query([ids[(n + place) % len(ids)] for place in range(longest)], keep_seen=True) for n in range(size)
+                Query([ids[(n + place) % len(ids)] for place in range(longest)], k=self.beam_width) for n in range(size)
             ]
             try:
                 self.answer(queries)
@@ -153,13 +166,12 @@ class Engine:
         width = self._width(k)
 
         def split(lengths: NDArray[np.int64]) -> Iterator[slice]:
-            most = int(self.max_kv_gib * GIB) // self._kv_bytes
             rows = max(1, min(self.batch_size, _CELLS // width))
-            return kv_memory.batches(self._positions(lengths, width), rows, most)
+            return kv_memory.batches(self._positions(lengths, width), rows, self._most_positions)
 
         items, scores = rank_users(
             self.policy, histories, self.catalogue.sids, self._trie, width,
-            banned=banned, allowed=allowed, scores=self.scores, split=split,
+            banned=banned, allowed=allowed, scores=self.scores, split=split, search=self._search,
         )  # fmt: skip
         return items[:, :k], scores[:, :k]
 

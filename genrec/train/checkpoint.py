@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from genrec.errors import DataError
+from genrec.train.checkpoint_writer import CheckpointWriter
 
 _FILE = "checkpoint.safetensors"
 _STATE = "state"
@@ -28,25 +30,36 @@ def save(
     state: dict[str, Any],
     join: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
     writes: bool = True,
+    writer: CheckpointWriter | None = None,
 ) -> None:
     """Replace the checkpoint in `work`; a reader, or a crash at any moment, sees the old one or the new one.
 
     `join` makes a tensor whole by its name where several processes hold rows of it: then all of them call this, and
-    `writes` is true in one.
+    `writes` is true in one. A `writer` replaces it after this has returned.
     """
     host = {}
     for name, tensor in tensors.items():  # one by one: a GPU has room for one whole tensor, not for all
         joined = tensor.detach() if join is None else join(name, tensor.detach())
-        if writes:
+        if writes and writer is not None and joined.data_ptr() == tensor.data_ptr():
+            host[name] = writer.copy(name, joined)
+        elif writes:
             host[name] = joined.to("cpu", copy=True).contiguous()
     if not writes:
         return
+    file = partial(_replace, work, host, json.dumps(state, sort_keys=True))
+    if writer is None:
+        file()
+    else:
+        writer.write(file)
+
+
+def _replace(work: Path, host: dict[str, torch.Tensor], state: str) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    partial = work / f"{_FILE}.{os.getpid()}.partial"
-    save_file(host, str(partial), metadata={_STATE: json.dumps(state, sort_keys=True)})
-    with partial.open("rb") as file:
+    unfinished = work / f"{_FILE}.{os.getpid()}.partial"
+    save_file(host, str(unfinished), metadata={_STATE: state})
+    with unfinished.open("rb") as file:
         os.fsync(file.fileno())
-    os.replace(partial, work / _FILE)
+    os.replace(unfinished, work / _FILE)
 
 
 def load(

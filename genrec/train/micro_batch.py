@@ -17,7 +17,7 @@ from genrec.train.learner_group import LearnerGroup
 
 MicroBatchSize = int | Literal["auto"]
 _UNMEASURED = 64  # rows, where there is no GPU to measure
-_SMALL, _LARGER = 2, 8  # rows of the forwards that are measured
+_TRIED = (8, 2, 1)  # rows of the forwards that are measured
 _SHARE = 0.85  # of the free memory; the rest is for fragments, and for what other shapes take
 
 
@@ -58,13 +58,12 @@ def largest_forward(run: Callable[[int], None], most: int, memory: Memory, reser
 
     `run(n)` does one of n rows, and leaves its gradients; memory grows linearly with n. `reserve` bytes are left alone.
     """
-    sizes = [min(_SMALL, most), min(_LARGER, most)]
-    if not _fits(run, sizes[0]):  # allocates gradients and workspaces, too
-        sizes = [1, 1]
-        if not _fits(run, 1):
-            return 0
+    larger = next((size for size in _TRIED if size <= most and _fits(run, size)), 0)  # allocates gradients, too
+    if not larger:
+        return 0
+    sizes = (max(1, larger // 4), larger)
     peaks = [memory.peak_of(partial(run, size)) for size in sizes]
-    slope = max(1.0, (peaks[1] - peaks[0]) / max(1, sizes[1] - sizes[0])) if sizes[1] > sizes[0] else float(peaks[0])
+    slope = max(1.0, (peaks[1] - peaks[0]) / (sizes[1] - sizes[0]) if larger > 1 else peaks[0])
     fixed = max(0.0, peaks[0] - sizes[0] * slope)
     return int(max(1, min(most, (_SHARE * memory.free() - reserve - fixed) // slope)))
 
@@ -109,11 +108,11 @@ class MicroBatch:
         """Whether an attempt that ran out of memory may be repeated with less; several processes would lose step."""
         return self.is_auto and group.size == 1
 
-    def halve(self) -> None:
-        """Half as many from now on. Raises TrainingError where it was one."""
-        if self.size == 1:
+    def halve(self, rows: int) -> None:
+        """Half as many from now on as the `rows` that were too many. Raises TrainingError where it was one."""
+        if rows == 1:
             raise self.too_little()
-        self.size //= 2
+        self.size = max(1, min(self.size, rows) // 2)
         release()
 
     def too_little(self) -> TrainingError:

@@ -15,7 +15,7 @@ import torch
 from torch import distributed as dist
 from torch import nn
 
-from genrec.errors import ConfigError
+from genrec.errors import ConfigError, TrainingError
 from genrec.model.policy import Policy
 from genrec.model.precision import are_compiled, compile_layers
 from genrec.train.learner_group import LearnerGroup
@@ -49,6 +49,8 @@ class Sharding:
 
     `parameters` are what an optimizer updates, by name: the policy's; `heads` those of the other modules.
     """
+
+    moves_weights = False  # whether weights lie elsewhere whenever they are gathered: no recording of a forward holds
 
     def __init__(self, policy: Policy, group: LearnerGroup, heads: Mapping[str, nn.Module] | None = None) -> None:
         self.policy, self.group = policy, group
@@ -144,6 +146,8 @@ class FullyShard(Sharding):
     modules as they were before the division (`_twin`), whose weights are there for that time alone.
     """
 
+    moves_weights = True
+
     def __init__(
         self, policy: Policy, group: LearnerGroup, stage: Stage, heads: Mapping[str, nn.Module] | None = None
     ) -> None:
@@ -183,11 +187,13 @@ class FullyShard(Sharding):
         return [turn._replace(last=place + 1 == len(own)) for place, turn in enumerate(own)]
 
     def forward(self, function: Callable[[], T]) -> T:
-        return self._root(function)
+        with _in_step():
+            return self._root(function)
 
     def backward(self, loss: torch.Tensor, last: bool = True) -> None:
         self._root.set_requires_gradient_sync(last or self.stage != "optimizer")
-        loss.backward()
+        with _in_step():
+            loss.backward()
 
     def sum_gradients(self) -> None:
         for name, parameter in (self.parameters | self.heads).items():
@@ -272,6 +278,18 @@ class FullyShard(Sharding):
             shape=shard.shape,
             stride=shard.stride(),
         ).full_tensor()
+
+
+@contextlib.contextmanager
+def _in_step() -> Iterator[None]:
+    """A process that runs out of memory cannot try again with less: the others wait for it in the middle of a forward."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            "a process ran out of GPU memory while others waited for its share of the weights or gradients; lower "
+            "sft.micro_batch_size or rl.micro_batch_size, or set sft.gradient_checkpointing to true"
+        ) from error
 
 
 class _Everything(nn.Module):

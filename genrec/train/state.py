@@ -17,6 +17,7 @@ from genrec.errors import DataError
 from genrec.tables import TRAINING_LOG, TRAINING_LOG_FILE
 from genrec.train import checkpoint
 from genrec.train.averaging import WeightAverage
+from genrec.train.checkpoint_writer import CheckpointWriter
 from genrec.train.sharding import Sharding
 
 _WEIGHTS = ("best_weights", "average")  # fields that hold a tensor for every parameter
@@ -87,8 +88,9 @@ class State:
         parameters: dict[str, nn.Parameter],
         optimizer: torch.optim.Optimizer,
         sharding: Sharding | None = None,
+        writer: CheckpointWriter | None = None,
     ) -> None:
-        """Write everything a bit-exact resumption needs to the checkpoint in `work`.
+        """Write everything a bit-exact resumption needs to the checkpoint in `work`, by a `writer` while training goes on.
 
         Of `sharding`, all processes that divide the parameters call this, and the first one writes: a checkpoint is whole,
         however many they are.
@@ -106,7 +108,7 @@ class State:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _WEIGHTS}
         tensors |= {f"state/{name}": value for name, value in own.items() if isinstance(value, torch.Tensor)}
         plain = {name: value for name, value in own.items() if not isinstance(value, torch.Tensor)}
-        checkpoint.save(work, tensors, plain, join, writes=sharding is None or sharding.group.first)
+        checkpoint.save(work, tensors, plain, join, sharding is None or sharding.group.first, writer)
 
     @classmethod
     @torch.no_grad()

@@ -57,6 +57,7 @@ def base(tmp_path_factory):
     with torch.device("meta"):
         model = Qwen2ForCausalLM(config).to(torch.bfloat16)
     model = model.to_empty(device="cpu")
+    model.tie_weights()
     with torch.no_grad():
         for name, weight in model.named_parameters():
             weight.fill_(1.0) if "norm" in name else weight.normal_(std=0.02)
@@ -105,10 +106,10 @@ def assert_real_items_come_out(policy: Policy) -> torch.Tensor:
     return found.scores
 
 
-@torch.no_grad()
 def logits(policy: Policy) -> torch.Tensor:
     candidates = torch.from_numpy(SIDS[:4].astype(np.int64)).expand(len(HISTORIES), -1, -1)
-    return policy.candidate_logits(policy.prompts(HISTORIES, SIDS), candidates)[0]
+    with policy.inference():
+        return policy.candidate_logits(policy.prompts(HISTORIES, SIDS), candidates)[0]
 
 
 @pytest.mark.parametrize("mode", ["lora", "qlora"])

@@ -19,17 +19,18 @@ SMALL = {
 }
 
 
-def samples(features, label, *, per_list=10, tasks=None, user=None, item=None, names=None, weight=None):
+def samples(features, label, *, per_list=10, tasks=None, user=None, item=None, names=None, weight=None, query=None):
     """Samples of lists of `per_list` rows; every list is a user's own, and every item has a number of its own."""
     count = len(label)
     return Samples(
         names=names or tuple(f"x{column}" for column in range(features.shape[1])),
         features=features.astype(np.float32),
         user=np.arange(count) // per_list if user is None else user,
-        item=np.arange(count) % 50 if item is None else item,
+        item=np.arange(count) % 50 if item is None else np.asarray(item, dtype=np.int64),
         label=label.astype(np.float32),
         tasks={name: values.astype(np.float32) for name, values in (tasks or {}).items()},
         weight=np.ones(count, dtype=np.float32) if weight is None else weight.astype(np.float32),
+        query=query,
     )
 
 

@@ -1,6 +1,7 @@
 """Features of candidates, in groups: each module is one, with
 
-    names(context) -> dict[str, str]      what each of its columns is, with its unit
+    names(channels, num_levels) -> dict[str, str]     what each of its columns is, with its unit, given the names of the
+                                                      channels and the levels of the generator's ids (0: none)
     columns(context, candidates) -> polars.DataFrame, float32, a row a candidate; NaN where a value is missing
 
 The same code computes them offline for all queries and in the endpoint for one. What is learned or counted comes from the

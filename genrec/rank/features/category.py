@@ -1,5 +1,7 @@
 """Whether category and brand of a candidate are those of the history."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ _NAMES = {
 }
 
 
-def names(context: Context) -> dict[str, str]:
+def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
     return _NAMES
 

@@ -1,5 +1,7 @@
 """What each channel says of a candidate, and how much they agree."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -10,10 +12,10 @@ from genrec.rank.features.parts.context import Context
 _RRF = 60
 
 
-def names(context: Context) -> dict[str, str]:
+def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
     of_channels: dict[str, str] = {}
-    for channel in context.channels:
+    for channel in channels:
         of_channels |= {
             f"{channel}_score": f"score by {channel}, in its own unit; missing without a signal",
             f"{channel}_rank": f"place in the list of {channel}, from 0; missing where it is not listed",

@@ -1,5 +1,7 @@
 """What the generator knows of a candidate: the steps of its search, and its dense head."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -8,11 +10,11 @@ from genrec.rank.features.channels import share
 from genrec.rank.features.parts.context import Context
 
 
-def names(context: Context) -> dict[str, str]:
+def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit; none without a generator."""
-    if not context.num_levels:
+    if not num_levels:
         return {}
-    levels = range(1, context.num_levels + 1)
+    levels = range(1, num_levels + 1)
     return {
         **{
             f"beam_level_{i}": f"log-probability of the id's code {i} in the search, nats; missing unless found"

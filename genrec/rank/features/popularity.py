@@ -1,5 +1,7 @@
 """How often a candidate is bought, in all of the training and shortly before the moment."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -20,7 +22,7 @@ _NAMES = {
 }
 
 
-def names(context: Context) -> dict[str, str]:
+def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
     return _NAMES
 

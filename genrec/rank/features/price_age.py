@@ -1,5 +1,7 @@
 """Price and age of a candidate, where they are known."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -16,7 +18,7 @@ _NAMES = {
 }
 
 
-def names(context: Context) -> dict[str, str]:
+def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
     return _NAMES
 

@@ -1,5 +1,7 @@
 """How close the text of a candidate is to those of the history, by the embed stage's vectors."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ _NAMES = {
 }
 
 
-def names(context: Context) -> dict[str, str]:
+def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
     return _NAMES
 

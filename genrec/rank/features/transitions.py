@@ -1,5 +1,7 @@
 """What followed the items of the history in training, by hop, and what shared users with them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 import scipy.sparse as sp
@@ -28,7 +30,7 @@ _NAMES = {
 }
 
 
-def names(context: Context) -> dict[str, str]:
+def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
     return _NAMES
 

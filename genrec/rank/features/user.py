@@ -1,5 +1,7 @@
 """Who asks: the profile of the history, the same for all candidates of a query."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -8,7 +10,7 @@ from genrec.rank.features.parts import profile
 from genrec.rank.features.parts.context import Context
 
 
-def names(context: Context) -> dict[str, str]:
+def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
     return profile.NAMES | {"user_segment": "number of the segment of users that the profile is nearest to, from 0"}
 

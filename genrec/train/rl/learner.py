@@ -108,7 +108,7 @@ class Learner:
                     if not self.micro_batch.may_halve(self.group):
                         raise
                 self.optimizer.zero_grad(set_to_none=True)
-                self.micro_batch.halve()
+                self.micro_batch.halve(max(len(batch.rows) for batch in batches))
                 batches = [half for batch in batches for half in batch.halves()]
                 reference = [half for part in reference for half in part.halves()]
                 old = [half for part in old for half in halves(part)] if inner else []

@@ -136,10 +136,14 @@ def concatenate(parts: Sequence[Rollout]) -> Rollout:
 class RolloutWorker:
     """A rollout worker: a policy that takes new weights and generates. The task layer wraps it in an actor."""
 
-    def __init__(self, policy: Policy, trie: Trie, sids: np.ndarray, config: "RlConfig", seed: int) -> None:
+    def __init__(
+        self, policy: Policy, trie: Trie, sids: np.ndarray, config: "RlConfig", seed: int, moves_weights: bool = False
+    ) -> None:
+        """`moves_weights`: they lie elsewhere in every step, so that no recording of a search could be used again."""
         self.policy, self.trie, self.sids, self.config, self.seed = policy, trie, sids, config, seed
         self.parameters = policy.trainable_parameters()
         self.graphs = SearchGraphs(policy, trie, config.group_size, self.parameters.values)
+        self.graphs.enabled &= not moves_weights
 
     @classmethod
     def load(
@@ -225,7 +229,7 @@ def get_weights(parameters: dict[str, torch.nn.Parameter], compute: torch.dtype 
     return {
         name: p.detach().to(torch.bfloat16, copy=True).cpu().view(torch.int16).numpy()
         if name in halved
-        else p.detach().float().cpu().numpy().copy()
+        else p.detach().to("cpu", torch.float32, copy=True).numpy()
         for name, p in parameters.items()
     }
 

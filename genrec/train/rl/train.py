@@ -86,7 +86,7 @@ def train_rl(
     rewards = ValidRewards(tables.VALID_FILE.path(prepared), validation, terms, context)
     gate = Gate(config.gate, validation, rewards, group, drop_seen)
     learner = Learner(policy, config, terms, context, group)
-    worker = RolloutWorker(policy, trie, table, config, seed)
+    worker = RolloutWorker(policy, trie, table, config, seed, learner.sharding.moves_weights)
     if rollouts is None and not rollouts_elsewhere:
         rollouts = LocalRollouts(worker, group)
     else:

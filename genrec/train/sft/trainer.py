@@ -16,11 +16,13 @@ from genrec.model.precision import compile_layers, compute_dtype, recompute_acti
 from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
 from genrec.train.checkpoint import CheckpointClock
+from genrec.train.checkpoint_writer import CheckpointWriter
 from genrec.train.learner_group import LearnerGroup
-from genrec.train.micro_batch import Memory, MicroBatch, largest_forward, memory_of
+from genrec.train.micro_batch import MicroBatch, memory_of
 from genrec.train.sft import losses, samplers
 from genrec.train.sft.alignment import Alignment
 from genrec.train.sft.forwards import Forward, cut, cut_evenly, pack
+from genrec.train.sft.memory import fit_memory
 from genrec.train.sft.optim import learning_rate, make_optimizer
 from genrec.train.sft.state import SftState
 from genrec.train.sft.windows import Windows, shuffled_batches
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 _LOG_POINTS = 500  # rows of each training figure in the log, about
-_EFFICIENT = 2048  # positions of a forward; where fewer fit, computing them twice costs less than having so few
 _SECOND_PASS, _AUGMENT, _ALIGN, _DROPOUT, _REPEATS = 1, 2, 3, 4, 5  # streams of an epoch beside that of its order
 
 
@@ -80,6 +81,7 @@ class Trainer:
         self.packed = policy.can_pack  # forwards without padding
         self.micro_batch = MicroBatch(config.micro_batch_size, "sft.micro_batch_size")
         self._memory = memory_of(policy.device)
+        self.writer = CheckpointWriter(policy.device)
         self.optimizer = make_optimizer(self.parameters, config)
         num_extra = self._sampler.num_extra(len(windows), self._sampler_options)
         self._first_pass = len(windows) + round(times * self.windows.num_repeats)  # windows
@@ -89,6 +91,10 @@ class Trainer:
 
     def fit(self, validation: Validation, work: Path, progress: Progress = silent) -> None:
         """Train to the last epoch or until validation stops improving, from the checkpoint in `work` if there is one."""
+        with self.writer:
+            self._fit(validation, work, progress)
+
+    def _fit(self, validation: Validation, work: Path, progress: Progress) -> None:
         self.state = state = SftState.resume(work, self.parameters, self.optimizer, self.sharding) or SftState()
         if self.config.ema_decay and not state.average.tensors:
             state.average = WeightAverage.of(self.parameters)
@@ -108,8 +114,8 @@ class Trainer:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
                 progress(state.step, self.total_steps, note, loss=float(parts.sum()), **ndcg)
-                if state.batch < self.steps_per_epoch and self.sharding.saves(clock.is_due()):
-                    clock.run(lambda: state.save(work, self.parameters, self.optimizer, self.sharding))
+                if state.batch < self.steps_per_epoch and self.sharding.saves(clock.is_due() and not self.writer.busy):
+                    clock.run(lambda: state.save(work, self.parameters, self.optimizer, self.sharding, self.writer))
             state.epoch, state.batch = state.epoch + 1, 0
             if state.epoch == self.config.epochs:
                 state.stop_reason = "epochs"
@@ -119,7 +125,7 @@ class Trainer:
                     state.validated(float(state.epoch), hr, value, self.parameters, self.config.patience)
                 ndcg = {"ndcg": value}
             if self.sharding.saves(True):
-                clock.run(lambda: state.save(work, self.parameters, self.optimizer, self.sharding))
+                clock.run(lambda: state.save(work, self.parameters, self.optimizer, self.sharding, self.writer))
 
     def _remaining_batches(self) -> Iterator[np.ndarray]:
         """Windows of the steps that this epoch still has: the first pass, then the sampler's second pass."""
@@ -157,6 +163,7 @@ class Trainer:
             )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.writer.before_update()
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.sharding.refresh()
@@ -182,7 +189,7 @@ class Trainer:
                 if not self.micro_batch.may_halve(self.group):
                     raise
             self.optimizer.zero_grad()
-            self.micro_batch.halve()
+            self.micro_batch.halve(max(len(forward.rows) for forward in forwards))
             forwards = [half for forward in forwards for half in forward.halves()]
 
     def _cut(self, rows: np.ndarray, rng: np.random.Generator | None) -> list[Forward]:
@@ -217,38 +224,27 @@ class Trainer:
 
     def _fit_memory(self) -> None:
         """Once, where the config leaves it to the memory: how many windows a forward has, and whether to recompute."""
-        memory, config = self._memory, self.config
-        self._memory = None
+        memory, self._memory = self._memory, None
+        config, windows = self.config, self.windows
         if memory is None or not (self.micro_batch.is_auto or config.gradient_checkpointing == "auto"):
             return
-        most = config.batch_size if self.micro_batch.is_auto else min(self.micro_batch.size, config.batch_size)
-        size = self._largest_forward(most, memory)
-        width = int(self.windows.lengths.max()) * self.codes.shape[1]
-        if config.gradient_checkpointing == "auto" and size < most and size * width < _EFFICIENT:
-            recompute_activations(self.policy.model, self.policy.precision)
-            size = self._largest_forward(most, memory)
-        if self.micro_batch.is_auto:
-            self.micro_batch.measured(size, self.group, self.policy.device)
-
-    def _largest_forward(self, most: int, memory: Memory) -> int:
-        """Of the longest window, as many as there is memory for."""
-        longest = int(self.windows.lengths.argmax())
+        longest = int(windows.lengths.argmax())
 
         def run(size: int) -> None:
-            items, targets = (torch.from_numpy(a) for a in self.windows.gather(np.full(size, longest)))
-            loss = self.sharding.forward(partial(self._losses, items, targets)).sum()
-            self.sharding.backward(loss)
+            items, targets = (torch.from_numpy(a) for a in windows.gather(np.full(size, longest)))
+            self.sharding.backward(self.sharding.forward(partial(self._losses, items, targets)).sum())
 
         was_training = self.policy.model.training
         self.policy.model.train()
-        gpus = [self.policy.device] if self.policy.device.type == "cuda" else []
-        with torch.random.fork_rng(gpus):
-            trained = sum(p.numel() * p.element_size() for p in self.parameters.values())
-            size = largest_forward(run, most, memory, reserve=2 * trained)
+        reserve = 2 * sum(p.numel() * p.element_size() for p in self.parameters.values())  # the optimizer's
+        width = int(windows.lengths[longest]) * self.codes.shape[1]
+        with torch.random.fork_rng([self.policy.device] if self.policy.device.type == "cuda" else []):
+            size = fit_memory(self.policy, config, self.micro_batch, memory, run, width, reserve)
         self.sharding.sum_gradients()
         self.optimizer.zero_grad()
         self.policy.model.train(was_training)
-        return size
+        if self.micro_batch.is_auto:
+            self.micro_batch.measured(size, self.group, self.policy.device)
 
     def _losses(self, items: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """float32[T, L] or [T, L + 1] of the targets, bool[B, M], among items int64[B, M], both on the CPU."""

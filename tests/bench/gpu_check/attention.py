@@ -161,4 +161,5 @@ def _case(body: Any, layout: Layout, build: Callable[[Any, torch.Tensor], Attend
         wanted += [found, *(torch.autograd.grad(found, exact, slope) if query.requires_grad else ())]
     error = max(float((a.float() - b).norm() / b.norm()) for a, b in zip(call(), wanted, strict=True))
     repeats = 20 if device.type == "cuda" else 1
-    return {"passed": error < BOUND, "error": error, **measure.measured(call, device, repeats)}
+    found = measure.measured(call, device, repeats)
+    return {"passed": error < BOUND, "error": error, "call_ms": 1e3 * found["seconds"], **found}

@@ -165,15 +165,23 @@ def uneven_windows() -> Windows:
 
 
 def _divided(device: torch.device, compile_: bool = False) -> dict[str, Any]:
-    """Adapter weights after steps under every division, in a group of one process, beside the same steps without."""
+    """Adapter weights after steps under every division, in a group of one process, and a search with them, beside the same
+    without.
+    """
     sids, windows = random_catalogue(SHAPE), uneven_windows()
+
+    prompts = random_prompts(SHAPE, NUM_PROMPTS)
 
     def trained(sharding: str) -> torch.Tensor:
         config = settings.sft(micro_batch_size=8, gradient_checkpointing=True, compile=compile_, sharding=sharding)
         trainer = Trainer(pair(device, torch.bfloat16)[1], windows, sids, config, 0)
+        policy = trainer.policy
         for _ in range(2):
             trainer.step(np.arange(len(windows)), 1e-3)
-        return torch.cat([p.detach().flatten() for p in trainer.parameters.values()])
+            with trainer.sharding.gathered():
+                trie = Trie.from_sids(sids, NUM_CODES, device)
+                scores = beam_search(policy, policy.prompts(prompts.histories, sids), trie, WIDTH).scores
+        return torch.cat([*(p.detach().flatten() for p in trainer.parameters.values()), scores.flatten()])
 
     wanted = trained("none")
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=dist.HashStore(), rank=0, world_size=1)

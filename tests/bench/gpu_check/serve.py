@@ -37,14 +37,34 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
     merge_adapter(policy)
     engine = _engine(policy, sids)
     report({"case": "lists, adapter merged and beside", **_agreement(_lists(engine, shape), apart)})
-    engine.warm_up()
     for number in shape.serve_batches:
         report(_case(f"{number} together", engine, number, device, shape))
     report(_bounded(policy, sids, shape, device))
     alone = _queries(shape, 1)
     report({"case": "profile, 1 together", "profile": measure.kernels(lambda: engine.answer(alone), device)})
+    plain = _lists(engine, shape, shape.generate_batches[-1])
+    engine = _as_served(policy, sids, report, device)
+    found = _agreement(_lists(engine, shape, shape.generate_batches[-1]), plain)
+    report({"case": "lists, recorded and plain", **found})
+    for number in shape.serve_batches[:-1]:
+        report(_case(f"{number} together, recorded", engine, number, device, shape))
     for number in shape.generate_batches:
-        report(_beside(policy, engine, sids, shape, number, device))
+        report(_beside(policy, engine, shape, number, device))
+
+
+def _as_served(policy: Policy, sids: np.ndarray, report: Report, device: torch.device) -> Engine:
+    """An engine after its warm-up: searches for few requests are recorded, and hold their memory."""
+    engine = _engine(policy, sids, recorded=True)
+    before = _allocated_gib(device)
+    found = measure.measured(engine.warm_up, device, 1, warm_up=lambda: None)
+    if before is not None:
+        found["held_gib"] = torch.cuda.memory_allocated(device) / measure.GIB - before
+    report({"case": "warm-up", **found})
+    return engine
+
+
+def _allocated_gib(device: torch.device) -> float | None:
+    return torch.cuda.memory_allocated(device) / measure.GIB if device.type == "cuda" else None
 
 
 def _random_adapter(policy: Policy) -> None:
@@ -57,11 +77,11 @@ def _random_adapter(policy: Policy) -> None:
         parameter.data = parameter.data.bfloat16()
 
 
-def _engine(policy: Policy, sids: np.ndarray, max_kv_gib: float = 2.0) -> Engine:
+def _engine(policy: Policy, sids: np.ndarray, max_kv_gib: float = 2.0, recorded: bool = False) -> Engine:
     names = [f"i{item}" for item in range(len(sids))]
     counts = np.ones(len(sids), dtype=np.int64)
     catalogue = Catalogue(names, names, names, [[]] * len(sids), sids, NUM_CODES, counts)
-    return Engine(policy, catalogue, "random", beam_width=BEAM_WIDTH, max_kv_gib=max_kv_gib)
+    return Engine(policy, catalogue, "random", beam_width=BEAM_WIDTH, max_kv_gib=max_kv_gib, recorded=recorded)
 
 
 def _queries(shape: Shape, number: int) -> list[Query]:
@@ -83,10 +103,9 @@ def _rates(found: dict[str, Any], number: int) -> dict[str, Any]:
     return {**found, "latency_ms": 1e3 * found["seconds"], "requests_per_s": number / found["seconds"]}
 
 
-def _lists(engine: Engine, shape: Shape) -> list[list[str]]:
-    return [
-        [item.item_id for item in answer.items] for answer in engine.answer(_queries(shape, shape.serve_batches[-1]))
-    ]
+def _lists(engine: Engine, shape: Shape, number: int | None = None) -> list[list[str]]:
+    queries = _queries(shape, number or shape.serve_batches[-1])
+    return [[item.item_id for item in answer.items] for answer in engine.answer(queries)]
 
 
 def _agreement(found: list[list[str]], wanted: list[list[str]]) -> dict[str, Any]:
@@ -102,7 +121,7 @@ def _bounded(policy: Policy, sids: np.ndarray, shape: Shape, device: torch.devic
     positions = number * (len(policy.opening) + NUM_LEVELS * shape.history + (NUM_LEVELS - 1) * BEAM_WIDTH)
     kv_gib = positions * bytes_a_position(policy) / measure.GIB
     whole, part = _engine(policy, sids), _engine(policy, sids, kv_gib / 4)
-    before = torch.cuda.memory_allocated(device) / measure.GIB if device.type == "cuda" else None
+    before = _allocated_gib(device)
     found = _case(f"{number} together, a quarter of the memory", part, number, device, shape)
     found |= _agreement(_lists(part, shape), _lists(whole, shape))
     found |= {"kv_gib": kv_gib / 4}
@@ -111,12 +130,10 @@ def _bounded(policy: Policy, sids: np.ndarray, shape: Shape, device: torch.devic
     return found
 
 
-def _beside(
-    policy: Policy, engine: Engine, sids: np.ndarray, shape: Shape, number: int, device: torch.device
-) -> dict[str, Any]:
+def _beside(policy: Policy, engine: Engine, shape: Shape, number: int, device: torch.device) -> dict[str, Any]:
     """The same prompts by `generate` and by the engine, in turn."""
     queries, histories = _queries(shape, number), random_prompts(shape, number).histories
-    generate = _generate(policy, histories, sids)
+    generate = _generate(policy, histories, engine.catalogue.sids)
 
     def case() -> dict[str, Any]:
         found = measure.measured(generate, device, shape.repeats)

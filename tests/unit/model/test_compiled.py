@@ -8,6 +8,7 @@ from genrec.model.precision import compile_layers
 from genrec.search.decode import beam_search
 from genrec.search.trie import Trie
 from tests.bench.gpu_check.models import NUM_CODES, SHAPES, random_catalogue, random_policy, random_prompts
+from tests.support.lm_tiny import random_sids, tiny_policy
 
 SHAPE = SHAPES["tiny"]
 SIDS = random_catalogue(SHAPE)
@@ -29,3 +30,18 @@ def test_one_compilation_serves_all_layers_and_lengths_of_training_and_one_each_
         assert np.array_equal(found.items, wanted.items)
         torch.testing.assert_close(found.scores, wanted.scores)
     assert (trained, counter.frame_count - trained) == (1, 2)
+
+
+def test_a_prefix_before_every_layer_is_compiled_with_it_once_for_all(monkeypatch):
+    counter = CompileCounterWithBackend("eager")
+    monkeypatch.setattr(torch, "compile", lambda call, **options: torch._dynamo.optimize(counter, **options)(call))
+    plain, policy = (tiny_policy(0, mode="ptuning_v2") for _ in range(2))
+    compile_layers(policy.body)
+    sids = random_sids(60, seed=1)
+    codes = torch.from_numpy(sids).long().view(6, 10, 3)
+    for some in (codes, codes[:5, :7]):
+        torch.testing.assert_close(policy.sequence_hidden(some), plain.sequence_hidden(some))
+    assert counter.frame_count == 1
+    trie = Trie.from_sids(sids, 6)
+    found, wanted = (beam_search(p, p.prompts([[1, 2], [3]], sids), trie, 20) for p in (policy, plain))
+    assert np.array_equal(found.items, wanted.items)

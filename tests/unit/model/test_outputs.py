@@ -226,3 +226,26 @@ def test_prefixes_without_item_vectors_are_a_clear_error():
     with pytest.raises(DataError, match="prefixes"):
         policy.candidate_log_probs(policy.prompts([np.array([0])], SIDS), torch.zeros(1, 1, 3, dtype=torch.int64))
     assert VOCAB.num_levels == 3
+
+
+@pytest.mark.parametrize(("factor", "gathered"), [(128, 1 << 28), (0, 64)], ids=["dense", "gathered"])
+def test_a_gpu_scores_without_waiting_what_a_cpu_does(monkeypatch, factor, gathered):
+    policy = prefix_policy(3)
+    prompts = policy.prompts(random_histories([3, 1, 5], NUM_ITEMS, 3), SIDS)
+    trie, candidates = Trie.from_sids(SIDS, NUM_CODES), torch.from_numpy(SIDS[:30].astype(np.int64)).view(3, 10, 3)
+
+    def found():
+        scores = policy.candidate_log_probs(prompts, candidates)
+        for parameter in policy.trainable_parameters().values():
+            parameter.grad = None
+        scores.mean().backward()
+        gradients = [p.grad for p in policy.trainable_parameters().values()]
+        return scores.detach(), gradients, beam_search(policy, prompts, trie, 20).scores
+
+    wanted = found()
+    monkeypatch.setattr("genrec.model.outputs.prefixes._on_gpu", lambda tensor: True)
+    monkeypatch.setattr("genrec.model.outputs.prefixes._DENSE_FACTOR_ON_GPU", factor)
+    monkeypatch.setattr("genrec.model.outputs.prefixes._MOST_GATHERED", gathered)
+    monkeypatch.setattr("genrec.search.decode.fits", lambda body: False)
+    monkeypatch.delattr(torch.Tensor, "unique")
+    torch.testing.assert_close(found(), wanted, atol=1e-5, rtol=1e-4)

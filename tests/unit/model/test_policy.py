@@ -26,7 +26,7 @@ SIDS = random_sids(NUM_ITEMS, seed=7)
 @pytest.mark.parametrize("mode", [*ADAPTERS, "ptuning_v2 projected"])
 @pytest.mark.parametrize("tied", [False, True])
 def test_candidate_log_probs_and_gradients_are_those_of_plain_forwards(tied, mode):
-    policy = tiny_policy(3, tied, mode)
+    policy = tiny_policy(3, tied, mode=mode)
     histories = random_histories([0, 2, 8], NUM_ITEMS, 3)
     group = torch.from_numpy(SIDS[:7]).long()
     together = policy.candidate_log_probs(policy.prompts(histories, SIDS), group.expand(3, -1, -1))

@@ -8,7 +8,7 @@ from genrec.model.item_vectors import ItemVectors
 from genrec.search.attention import NAME, pack_heads
 from genrec.search.decode import beam_search
 from genrec.search.trie import Trie
-from tests.support.lm_tiny import MAX_HISTORY, NUM_CODES, random_histories, random_sids, tiny_policy
+from tests.support.lm_tiny import ADAPTERS, MAX_HISTORY, NUM_CODES, random_histories, random_sids, tiny_policy
 
 NUM_ITEMS = 60
 SIDS = random_sids(NUM_ITEMS, seed=3)
@@ -30,9 +30,9 @@ def _with_items(policy):
 
 
 @settings(max_examples=6, deadline=None)
-@given(seed=st.integers(0, 10**6), lengths=LENGTHS, lora=st.booleans(), by_items=st.booleans())
-def test_packed_heads_give_the_scores_and_gradients_of_repeated_keys(seed, lengths, lora, by_items):
-    policy = tiny_policy(seed, lora=lora)
+@given(seed=st.integers(0, 10**6), lengths=LENGTHS, mode=st.sampled_from(ADAPTERS), by_items=st.booleans())
+def test_packed_heads_give_the_scores_and_gradients_of_repeated_keys(seed, lengths, mode, by_items):
+    policy = tiny_policy(seed, mode=mode)
     if by_items:
         _with_items(policy)
     histories = random_histories(lengths, NUM_ITEMS, seed)
@@ -51,9 +51,13 @@ def test_packed_heads_give_the_scores_and_gradients_of_repeated_keys(seed, lengt
 
 
 @settings(max_examples=6, deadline=None)
-@given(seed=st.integers(0, 10**6), lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5), lora=st.booleans())
-def test_packed_histories_have_the_states_and_gradients_of_each_alone(seed, lengths, lora):
-    policy = tiny_policy(seed, lora=lora)
+@given(
+    seed=st.integers(0, 10**6),
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5),
+    mode=st.sampled_from(["full", "lora"]),
+)
+def test_packed_histories_have_the_states_and_gradients_of_each_alone(seed, lengths, mode):
+    policy = tiny_policy(seed, mode=mode)
     pack_heads(policy.body)
     policy.opening = np.array([policy.vocab.bos_token_id, 2, 3])
     codes = torch.from_numpy(SIDS[np.random.default_rng(seed).integers(0, NUM_ITEMS, sum(lengths))]).long()
@@ -67,7 +71,7 @@ def test_packed_histories_have_the_states_and_gradients_of_each_alone(seed, leng
     torch.testing.assert_close(gradients, _gradients(policy), atol=1e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("reason", ["float32", "dropout", "view", "attention"])
+@pytest.mark.parametrize("reason", ["float32", "dropout", "view", "attention", "prefix"])
 def test_histories_are_packed_where_that_is_exact_alone(reason):
     policy = tiny_policy(0)
     policy.forward_dtype = torch.bfloat16
@@ -79,6 +83,12 @@ def test_histories_are_packed_where_that_is_exact_alone(reason):
         policy.set_dropout(0.1)
     elif reason == "view":
         _with_items(policy)
-    else:
+    elif reason == "attention":
         policy.body.set_attn_implementation("sdpa")
+    else:
+        policy = tiny_policy(0, mode="ptuning_v2")
+        policy.forward_dtype = torch.bfloat16
+        pack_heads(policy.body)
+        with pytest.raises(TypeError, match="before packed sequences"):
+            policy.packed_hidden(torch.zeros(2, 3, dtype=torch.int64), np.array([2]))
     assert not policy.can_pack

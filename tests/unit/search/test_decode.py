@@ -24,7 +24,7 @@ RAGGED = st.lists(st.integers(0, MAX_HISTORY + 3), min_size=1, max_size=4)
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10**6), lengths=RAGGED, tied=st.booleans(), mode=st.sampled_from(ADAPTERS))
 def test_beam_20_is_the_beam_of_brute_force_scores(seed, lengths, tied, mode):
-    policy = tiny_policy(seed, tied, mode)
+    policy = tiny_policy(seed, tied, mode=mode)
     histories = random_histories(lengths, NUM_ITEMS, seed)
     found = beam_search(policy, policy.prompts(histories, SIDS), Trie.from_sids(SIDS, NUM_CODES), 20)
     for row, history in enumerate(histories):

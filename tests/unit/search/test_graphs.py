@@ -41,7 +41,7 @@ def _same(graphs, policy, lengths, seed):
 
 
 def test_a_shape_that_comes_again_is_recorded_and_reads_new_prompts_and_weights_changed_in_place():
-    policy, recorder = tiny_policy(0, lora=True), _Recorder()
+    policy, recorder = tiny_policy(0, mode="lora"), _Recorder()
     parameters = policy.trainable_parameters()
     graphs = SearchGraphs(policy, TRIE, WIDTH, parameters.values, record=recorder)
     for seed in range(4):

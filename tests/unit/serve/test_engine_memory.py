@@ -8,6 +8,7 @@ import torch
 from genrec.errors import ConfigError
 from genrec.serve.engine import GIB, Engine
 from genrec.serve.query import Query
+from genrec.serve.recorded import SIZES
 from tests.support import serve_tiny
 from tests.support.kv_held import kv_held
 from tests.support.lm_tiny import tiny_policy
@@ -57,7 +58,7 @@ def test_a_warm_up_searches_one_and_a_few_of_the_longest_histories():
     policy = tiny_policy(3)
     with kv_held() as held:
         _engine(policy, GIB).warm_up()
-    longest = Query(IDS[: policy.max_history])
+    longest = Query(IDS[: policy.max_history], k=6)
     with kv_held() as wanted:
         for size in (1, 8):
             _engine(policy, GIB).answer([longest] * size)
@@ -76,4 +77,4 @@ def test_on_a_gpu_a_full_batch_is_tried_and_its_lack_of_memory_told():
     engine.answer = answer
     with pytest.raises(ConfigError, match=r"cuda: too little memory to search 64 requests.*3 GiB.*api\.max_batch"):
         engine.warm_up()
-    assert sizes == [1, 8, 64]
+    assert sizes == [size for size in SIZES for _ in range(3)] + [64]

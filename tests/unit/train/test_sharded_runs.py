@@ -8,17 +8,21 @@ import torch
 
 from genrec.model.policy import Policy
 from genrec.train import checkpoint
+from genrec.train.learner_group import LearnerGroup
+from genrec.train.rl.rollout import RolloutWorker
 from genrec.train.rl.train import train_rl
+from tests.support.lm_tiny import tiny_policy as tiny_lora
 from tests.support.processes import in_processes
 from tests.support.rl_runs import contents, log_values, make_config
-from tests.support.rl_tiny import tiny_policy
+from tests.support.rl_tiny import MAX_HISTORY, tiny_policy
 from tests.support.sft_runs import CONFIG, distance, train, weights
 
 pytestmark = pytest.mark.slow
 
 SFT = CONFIG.model_copy(update={"dropout": 0.0, "epochs": 2, "ema_decay": 0.5})
 LORA = {"lora_rank": 4, "lora_targets": ["q_proj", "down_proj"]}
-RL = make_config(num_steps=6, eval_every=2, learning_rate=5e-3, ema_decay=0.5, kl_coef=0.05)
+RL = make_config(num_steps=6, eval_every=2, learning_rate=1e-3, ema_decay=0.5, kl_coef=0.05)
+IMPROVING = make_config(num_steps=20, eval_every=10)
 
 
 def power_cut(at: int):
@@ -30,14 +34,28 @@ def power_cut(at: int):
 
 
 def fine_tune(files, stage, name, *, killed_at=0, adapter="full", dropout=0.0):
-    config = SFT.model_copy(update={"sharding": stage, "adapter": adapter, "dropout": dropout, **LORA})
+    config = SFT.model_copy(
+        update={"sharding": stage, "adapter": adapter, "dropout": dropout, "lora_dropout": dropout, **LORA}
+    )
     return lambda: train(files, config, name=f"{name}/out", work=f"{name}/work", progress=power_cut(killed_at))
 
 
-def reinforce(shop, folder, stage, *, killed_at=0):
+def reinforce(shop, folder, stage, *, killed_at=0, config=RL, remote=False):
     def body():
-        config = RL.model_copy(update={"sharding": stage})
-        train_rl(config=config, **shop, work=folder / "work", out=folder / "out", progress=power_cut(killed_at))
+        divided = config.model_copy(update={"sharding": stage})
+        rollouts = None
+        if remote and LearnerGroup().first:  # as with actors: the weights leave the first process alone
+            places = {k: shop[k] for k in ("sft", "base", "sids")}
+            worker = RolloutWorker.load(**places, config=config, max_history=MAX_HISTORY, seed=0)
+
+            def rollouts(step, prompts, weights):
+                worker.set_weights(weights())
+                return worker.generate(step, prompts)
+
+        train_rl(
+            config=divided, **shop, work=folder / "work", out=folder / "out", progress=power_cut(killed_at),
+            rollouts=rollouts, rollouts_elsewhere=remote,
+        )  # fmt: skip
 
     return body
 
@@ -83,6 +101,7 @@ def test_reinforcement_learning_goes_on_at_another_number_of_processes_or_divisi
 
 @pytest.mark.parametrize("stage", ["optimizer", "gradients", "weights"])
 def test_processes_that_were_killed_resume_bit_by_bit(files, stage):
+    tiny_lora(mode="lora")  # imports PEFT, for all processes that are forked
     whole = fine_tune(files, stage, "whole", adapter="lora", dropout=0.2)
     assert in_processes(files / "m1", whole) == [0, 0]
     cut = fine_tune(files, stage, "cut", killed_at=7, adapter="lora", dropout=0.2)
@@ -91,20 +110,21 @@ def test_processes_that_were_killed_resume_bit_by_bit(files, stage):
     assert contents(files / "cut" / "out") == contents(files / "whole" / "out")
 
 
+def best(folder, base=None) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """The weights of the artifact in `folder`/out, and the best ones of the checkpoint it was made from."""
+    found = Policy.load(folder / "out", base, trainable=True).trainable_parameters()
+    kept = checkpoint.subset(checkpoint.load(folder / "work")[0], "best/")
+    return {name: p.detach() for name, p in found.items()}, kept
+
+
 def test_the_model_of_divided_processes_is_a_folder_as_ever(files, shop, tmp_path):
-    alone, both = (
-        fine_tune(files, stage, name, adapter="lora") for stage, name in (("none", "alone"), ("weights", "both"))
-    )
-    alone()
-    assert in_processes(tmp_path / "m1", both) == [0, 0]
-    names = [sorted(contents(files / name / "out")) for name in ("alone", "both")]
-    assert names[0] == names[1]
-    one, two = (Policy.load(files / name / "out", files / "base").trainable_parameters() for name in ("alone", "both"))
-    assert one.keys() == two.keys()
-    reinforce(shop, tmp_path / "rl_alone", "none")()
-    assert in_processes(tmp_path / "m2", reinforce(shop, tmp_path / "rl_both", "weights")) == [0, 0]
-    assert sorted(contents(tmp_path / "rl_alone" / "out")) == sorted(contents(tmp_path / "rl_both" / "out"))
-    loaded = [Policy.load(tmp_path / name / "out").trainable_parameters() for name in ("rl_alone", "rl_both")]
-    assert distance(*({n: p.detach() for n, p in parameters.items()} for parameters in loaded)) < 1e-4
-    start = {name: p.detach() for name, p in tiny_policy().trainable_parameters().items()}
-    assert distance({name: p.detach() for name, p in loaded[0].items()}, start) > 1e-4
+    fine_tune(files, "none", "alone", adapter="lora")()
+    assert in_processes(tmp_path / "m1", fine_tune(files, "weights", "both", adapter="lora")) == [0, 0]
+    assert sorted(contents(files / "alone" / "out")) == sorted(contents(files / "both" / "out"))
+    alone, both = (best(files / name, files / "base") for name in ("alone", "both"))
+    assert distance(*both) == 0
+    assert distance(alone[0], both[0]) < 1e-4
+    assert in_processes(tmp_path / "m2", reinforce(shop, tmp_path, "weights", config=IMPROVING, remote=True)) == [0, 0]
+    assert distance(*best(tmp_path)) == 0
+    assert distance(best(tmp_path)[0], {n: p.detach() for n, p in tiny_policy().trainable_parameters().items()}) > 5e-3
+    assert {"model.safetensors", "config.json", "genrec.json"} <= contents(tmp_path / "out").keys()

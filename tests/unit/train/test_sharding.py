@@ -31,11 +31,16 @@ ITEMS = {
 ROWS = [np.array(rows) for rows in ([0, 5, 9, 14, 20], [1, 2, 30], [7])]  # the last leaves a process nothing to do
 
 
+def make_policy(kind: str) -> Policy:
+    """Random weights; with an adapter of the kind (`lora`, `ptuning_v2 projected`) or without (`full`, `items`)."""
+    return tiny_policy() if kind in ("full", "items") else other_policy(mode=kind, vocab=VOCAB)
+
+
 def make_trainer(kind: str, stage: str = "none", **settings) -> Trainer:
-    """A trainer of all weights (`full`, with `items` also of item vectors) or of an adapter (`lora`)."""
+    """A trainer of such a policy; `items`: also of item vectors."""
     settings = {"dropout": 0.0, "micro_batch_size": 2, **(ITEMS if kind == "items" else {}), **settings}
     config = SftConfig.model_validate({**CONFIG.model_dump(), **settings})
-    policy = other_policy(lora=True, vocab=VOCAB) if kind == "lora" else tiny_policy()
+    policy = make_policy(kind)
     text = np.random.default_rng(0).standard_normal((NUM_ITEMS, 5)).astype(np.float32)
     add_items(policy, SIDS, text if kind == "items" else None, config)
     items = np.concatenate(CYCLES)
@@ -65,7 +70,7 @@ def sft_numbers(kind: str, stage: str = "none") -> tuple[dict[str, torch.Tensor]
 
 def rl_numbers(stage: str = "none", kind: str = "full", **settings) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
     """The weights after a few updates, and the figures of the last."""
-    policy = other_policy(lora=True, vocab=VOCAB) if kind == "lora" else tiny_policy()
+    policy = make_policy(kind)
     learner = make_learner(policy, learning_rate=1e-2, micro_batch_size=2, **settings)
     learner = type(learner)(
         policy, learner.config.model_copy(update={"sharding": stage}), learner.terms, learner.context, LearnerGroup()
@@ -78,8 +83,15 @@ def rl_numbers(stage: str = "none", kind: str = "full", **settings) -> tuple[dic
     return whole(learner.sharding), figures
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("kind", ["full", "items", "lora"])
+SFT_CASES = [
+    ("items", "weights"),
+    *(pytest.param("items", stage, marks=pytest.mark.slow) for stage in STAGES[:2]),
+    *(pytest.param("lora", stage, marks=pytest.mark.slow) for stage in STAGES),
+    pytest.param("ptuning_v2 projected", "weights", marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize(("kind", "stage"), SFT_CASES)
 def test_fine_tuning_has_the_gradients_and_weights_of_one_process(tmp_path, kind, stage):
     expected = sft_numbers(kind)
 
@@ -93,13 +105,17 @@ def test_fine_tuning_has_the_gradients_and_weights_of_one_process(tmp_path, kind
     assert distance(expected[1], start) > 1e-3
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [("full", {"kl_coef": 0.1}), ("lora", {"kl_coef": 0.1}), ("full", PPO)],
-    ids=["full", "lora", "ppo"],
-)
-def test_updates_of_the_policy_have_the_weights_and_figures_of_one_process(tmp_path, kind, settings, stage):
+KL = {"kl_coef": 0.1}
+RL_CASES = [
+    pytest.param("full", "weights", KL, id="full-weights"),
+    *(pytest.param("full", stage, KL, id=f"full-{stage}", marks=pytest.mark.slow) for stage in STAGES[:2]),
+    *(pytest.param("lora", stage, KL, id=f"lora-{stage}", marks=pytest.mark.slow) for stage in STAGES),
+    *(pytest.param("full", stage, PPO, id=f"ppo-{stage}", marks=pytest.mark.slow) for stage in STAGES[::2]),
+]
+
+
+@pytest.mark.parametrize(("kind", "stage", "settings"), RL_CASES)
+def test_updates_of_the_policy_have_the_weights_and_figures_of_one_process(tmp_path, kind, stage, settings):
     expected = rl_numbers(kind=kind, **settings)
 
     def check():
@@ -110,6 +126,7 @@ def test_updates_of_the_policy_have_the_weights_and_figures_of_one_process(tmp_p
     assert in_processes(tmp_path / "meeting", check) == [0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_process_holds_half_of_what_is_divided(tmp_path, stage):
     def held(tensors) -> int:
@@ -153,6 +170,7 @@ def test_a_gathered_policy_is_the_one_of_one_process_and_goes_when_it_is_not_nee
 
     def check():
         trainer = make_trainer("items", "weights")
+        assert trainer.sharding.moves_weights  # recorded searches would read where weights no longer are
         divided = list(trainer.policy.model.parameters())
         with trainer.sharding.gathered():
             assert type(trainer.policy.model) is type(
@@ -178,6 +196,7 @@ def test_a_gathered_policy_is_the_one_of_one_process_and_goes_when_it_is_not_nee
     assert in_processes(tmp_path / "meeting", check) == [0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"gradient_checkpointing": True}, {"precision": "bf16", "gradient_checkpointing": True}]
 )
@@ -197,12 +216,13 @@ def test_weights_are_gathered_again_for_what_a_backward_computes_twice(tmp_path,
     assert in_processes(tmp_path / "meeting", check) == [0, 0]
 
 
+@pytest.mark.slow
 def test_packed_weights_train_beside_divided_states_and_are_not_divided_themselves(tmp_path):
     base = tmp_path / "base"
     other_policy().save(base)
 
     def make(stage: str = "none") -> tuple[Policy, Sharding]:
-        policy = attach(base, quantize=True)
+        policy = attach(base, "qlora")
         return policy, divide(policy, LearnerGroup(), stage)
 
     def gradients(policy: Policy, sharding: Sharding) -> dict[str, torch.Tensor]:

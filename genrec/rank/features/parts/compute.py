@@ -1,6 +1,7 @@
 """All groups of features side by side, offline for many queries and in the endpoint for one by the same code."""
 
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -20,15 +21,19 @@ def groups() -> dict[str, ModuleType]:
     return {name: importlib.import_module(f"{PACKAGE}.{name}") for name in variants.names(PACKAGE)}
 
 
-def features(context: Context) -> dict[str, dict[str, str]]:
-    """By group, the columns that `compute` gives with their meaning and unit."""
-    return {name: module.names(context) for name, module in groups().items()}
+def features(channels: Sequence[str], num_levels: int) -> dict[str, dict[str, str]]:
+    """By group, the columns that `compute` gives with their meaning and unit.
+
+    `num_levels` are those of the generator's ids, 0 without a generator.
+    """
+    return {name: module.names(channels, num_levels) for name, module in groups().items()}
 
 
 def compute(context: Context, candidates: Candidates) -> pl.DataFrame:
     """All features, float32, a row a candidate, in the order of `features`."""
     frames = [module.columns(context, candidates) for module in groups().values()]
-    names = [name for group in features(context).values() for name in group]
+    listed = features(context.channels, context.num_levels)
+    names = [name for group in listed.values() for name in group]
     joined: dict[str, Any] = {name: frame[name] for frame in frames for name in frame.columns}
     return pl.DataFrame({name: joined[name].cast(pl.Float32) for name in names})
 

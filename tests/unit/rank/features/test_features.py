@@ -35,11 +35,11 @@ def test_every_group_gives_the_columns_it_documents_as_float32():
     whole = context(ASKED, FOUND)
     for name, module in groups().items():
         frame = module.columns(whole, FOUND)
-        assert set(frame.columns) == set(module.names(whole)), name
+        assert set(frame.columns) == set(module.names(CHANNELS, 3)), name
         assert frame.height == len(FOUND)
         assert {str(kind) for kind in frame.dtypes} == {"Float32"}, name
     frame = compute(whole, FOUND)
-    assert frame.columns == [column for group in features(whole).values() for column in group]
+    assert frame.columns == [column for group in features(CHANNELS, 3).values() for column in group]
     assert not any(np.isinf(frame[column].to_numpy()).any() for column in frame.columns)
     assert frame.null_count().sum_horizontal()[0] == 0  # what is missing is NaN
 
@@ -72,7 +72,8 @@ def test_tables_that_were_saved_give_the_same_features(tmp_path):
 def test_nothing_is_known_of_a_new_item_and_nothing_is_invented():
     whole = context(ASKED, FOUND)
     frame = compute(whole, FOUND).filter(FOUND.item == NEW)
-    of_user = set(features(whole)["user"]) | set(features(whole)["channels"]) | set(features(whole)["generator"])
+    listed = features(CHANNELS, 3)
+    of_user = {name for group in ("user", "channels", "generator") for name in listed[group]}
     assert [name for name in frame.columns if name not in of_user and not frame[name].is_nan().all()] == []
 
 

@@ -74,8 +74,8 @@ def test_learners_in_a_ray_train_group_end_with_the_weights_of_one(ray_cluster, 
     assert distance({name: one[name] for name in start}, start) > 1e-4
 
 
-def test_fine_tuning_in_a_ray_train_group_ends_with_the_weights_of_one(ray_cluster, files, tmp_path):
-    config = CONFIG.model_copy(update={"dropout": 0.0, "epochs": 2})
+def test_divided_fine_tuning_in_a_ray_train_group_ends_with_the_weights_of_one(ray_cluster, files, tmp_path):
+    config = CONFIG.model_copy(update={"dropout": 0.0, "epochs": 2, "sharding": "weights"})
     train_alone(files, config, name="alone/out", work="work_alone")
     call = {
         "prepared": files / "prepared",

@@ -73,6 +73,35 @@ def test_micro_batches_add_up_to_the_whole_batch(settings):
     assert (weights[0] - flat_weights(make_learner())).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("inner_steps", [1, 2])
+def test_an_update_that_runs_out_of_memory_is_the_same_in_smaller_forwards(inner_steps, monkeypatch):
+    prompts, weights, sizes = make_prompts(), [], []
+    settings = {"learning_rate": 1e-3, "target_anchor": 0.1, "options": {"inner_steps": inner_steps}}
+    plain = type(make_learner().policy).candidate_scores
+
+    def scores(self, batch, sids):
+        found, hidden = plain(self, batch, sids)
+        sizes.append(len(sids))
+        if found.requires_grad and len(sids) > 2:
+            found.register_hook(refuse)
+        return found, hidden
+
+    def refuse(gradient):
+        raise torch.OutOfMemoryError("there is too little")
+
+    for short in (False, True):
+        learner = make_learner(micro_batch_size="auto", **settings)
+        learner.optimizer = torch.optim.SGD(learner.parameters.values(), lr=0.1)
+        with monkeypatch.context() as patch:
+            if short:
+                patch.setattr("genrec.model.policy.Policy.candidate_scores", scores)
+            learner.update(0, prompts, make_groups(learner, prompts))
+        weights.append(flat_weights(learner))
+    assert learner.micro_batch.size < 64
+    assert max(sizes) > 2
+    assert (weights[0] - weights[1]).abs().max() < 1e-6
+
+
 def test_the_reference_stays_the_model_training_started_from():
     learner, prompts = make_learner(learning_rate=1e-2, kl_coef=0.1), make_prompts()
     before = flat_weights(learner)

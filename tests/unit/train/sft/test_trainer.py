@@ -5,6 +5,7 @@ import torch
 from genrec.config import SftConfig
 from genrec.errors import TrainingError
 from genrec.model.item_vectors import ItemVectors
+from genrec.search.attention import pack_heads
 from genrec.train.sft.trainer import Trainer
 from genrec.train.sft.windows import make_windows
 from tests.support.lm_tiny import sequence_logits
@@ -116,3 +117,95 @@ def test_one_pass_per_user_gives_the_gradients_of_a_row_per_target(view):
     torch.testing.assert_close(found[0][0], found[1][0])
     for name, gradient in found[0][1].items():
         torch.testing.assert_close(found[1][1][name], gradient, atol=1e-5, rtol=1e-3)
+
+
+class _Short:
+    """In the place of a trainer's losses: those of more than `most` windows run out of memory, after their backward began."""
+
+    def __init__(self, trainer, most):
+        self.plain, self.most, self.sizes = trainer._losses, most, []
+
+    def __call__(self, items, targets):
+        values = self.plain(items, targets)
+        if len(items) > self.most:
+            values.register_hook(self.refuse)
+        self.sizes.append(len(items))
+        return values
+
+    def refuse(self, gradient):
+        raise torch.OutOfMemoryError("there is too little")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_step_that_runs_out_of_memory_is_the_same_in_smaller_forwards(packed):
+    draws = {"dropout": 0.0, "item_dropout": 0.2, "crop_share": 0.3, "reverse_share": 0.5}
+    trainers = []
+    for setting in (64, "auto"):
+        config = SftConfig(**{**CONFIG.model_dump(), **draws, "micro_batch_size": "auto", "batch_size": 20})
+        trainer = make_trainer(config)
+        trainer.micro_batch.size = 64
+        if packed:
+            pack_heads(trainer.policy.body)
+            trainer.packed = True
+        if setting == "auto":
+            trainer._losses = _Short(trainer, 3)
+        trainers.append((trainer, trainer.step(np.arange(20), 0.01)))
+    (plain, losses), (short, same_losses) = trainers
+    assert short.micro_batch.size < 8
+    assert max(short._losses.sizes) > 3
+    torch.testing.assert_close(same_losses, losses)
+    for name, parameter in plain.parameters.items():
+        torch.testing.assert_close(short.parameters[name], parameter, atol=1e-5, rtol=1e-4)
+
+
+def test_an_explicit_micro_batch_that_runs_out_of_memory_says_so():
+    trainer = make_trainer()
+    trainer._losses = _Short(trainer, 1)
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.step(np.arange(20), 0.01)
+
+
+@pytest.mark.parametrize("names", [{}, {"item_dropout": 0.3, "crop_share": 0.5, "reverse_share": 0.5}], ids=str)
+def test_packed_windows_give_the_gradients_of_padded_ones(names):
+    found = []
+    for packed in (False, True):
+        config = SftConfig(**{**CONFIG.model_dump(), "dropout": 0.0, "micro_batch_size": "auto", **names})
+        trainer = make_trainer(config)
+        pack_heads(trainer.policy.body)
+        trainer.packed = packed
+        losses = trainer.accumulate(np.arange(20), np.random.default_rng(3))
+        found.append((losses, {name: p.grad for name, p in trainer.parameters.items()}))
+    torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=1e-4)
+
+
+class _Memory:
+    """A GPU with room for `rows` windows at a time, twice as many where activations are computed twice."""
+
+    def __init__(self, model, rows):
+        self.model, self.rows, self.last = model, rows, 0
+
+    def free(self):
+        return int(1e9)
+
+    def peak_of(self, run):
+        run()
+        a_row = 0.85e9 / self.rows / (2 if self.model.is_gradient_checkpointing else 1)
+        return int(run.args[0] * a_row)
+
+
+@pytest.mark.parametrize(("rows", "wanted", "recomputes"), [(40, 20, False), (5, 9, True)])
+def test_memory_decides_on_the_micro_batch_and_on_computing_twice(rows, wanted, recomputes):
+    config = SftConfig(
+        **{**CONFIG.model_dump(), "batch_size": 20, "micro_batch_size": "auto", "gradient_checkpointing": "auto"}
+    )
+    trainer = make_trainer(config)
+    trainer._memory = _Memory(trainer.policy.model, rows)
+    before = torch.random.get_rng_state()
+    trainer.accumulate(np.arange(4))
+    size = trainer.micro_batch.size
+    assert (trainer.policy.model.is_gradient_checkpointing, size in (wanted, wanted + 1)) == (recomputes, True), size
+    other = make_trainer(config)
+    torch.random.set_rng_state(before)
+    other.accumulate(np.arange(4))
+    for name, parameter in trainer.parameters.items():
+        torch.testing.assert_close(parameter.grad, other.parameters[name].grad)  # measuring left no trace

@@ -1,0 +1,50 @@
+"""LambdaMART and XGBoost: what is planted is found under every objective."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from genrec.errors import ConfigError
+from genrec.rank.figures import gauc, list_figures
+from genrec.rank.rankers.parts import libraries
+from tests.support.rank_tiny import fitted, product_lists
+
+TRAIN, OTHERS = product_lists(), product_lists(40, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        *(("lambdamart", objective) for objective in ("lambdarank", "xendcg", "binary")),
+        *(("xgboost", objective) for objective in ("pointwise", "pairwise", "listwise")),
+    ],
+)
+def test_every_objective_sees_the_product_of_two_features(name, objective):
+    scores = fitted(name, TRAIN, OTHERS, objective=objective).scores(OTHERS)
+    assert gauc(OTHERS, scores, OTHERS.label) > 0.85
+    assert list_figures(OTHERS, scores)["ndcg@10"] > 0.65
+
+
+@pytest.mark.parametrize("name", ["lambdamart", "xgboost"])
+def test_training_stops_where_validation_no_longer_gains_and_keeps_the_best(name):
+    options = {"num_rounds": 200, "patience": 5}
+    noise = np.random.default_rng(0).permutation(len(OTHERS))
+    shuffled = dataclasses.replace(OTHERS, features=OTHERS.features[noise])
+    stopped, whole = fitted(name, TRAIN, shuffled, **options), fitted(name, TRAIN, None, **options)
+    count = {"lambdamart": lambda r: r.booster.num_trees(), "xgboost": lambda r: r.booster.num_boosted_rounds()}[name]
+    assert count(stopped) < 60
+    assert count(whole) == 200
+
+
+def test_shap_values_add_up_to_the_score_and_name_the_planted_features():
+    ranker = fitted("lambdamart", TRAIN)
+    shap = ranker.contributions(OTHERS)
+    assert shap.shape == (len(OTHERS), 5)
+    np.testing.assert_allclose(shap.sum(axis=1), ranker.scores(OTHERS), rtol=1e-4, atol=1e-4)
+    assert set(np.argsort(-np.abs(shap[:, :-1]).mean(axis=0))[:2].tolist()) == {0, 1}
+
+
+def test_a_library_that_is_not_there_is_named_with_its_extra():
+    with pytest.raises(ConfigError, match=r"no_such_library is not installed.*genrec\[rank\]"):
+        libraries.imported("no_such_library", "rank")
