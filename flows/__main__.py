@@ -152,6 +152,41 @@ def compare(
 
 
 @app.command()
+def plan(
+    config: Annotated[
+        list[Path],
+        typer.Option("--config", "-c", help="YAML file; may be repeated: later files override earlier ones."),
+    ],
+    overrides: _Set = None,
+    users: Annotated[int | None, typer.Option("--users", help="Users to train on and recommend to.")] = None,
+    items: Annotated[int | None, typer.Option("--items", help="Items of the catalogue.")] = None,
+    history: Annotated[
+        int | None, typer.Option("--history", help="Items of a history [default: prepare.max_history].")
+    ] = None,
+    text_tokens: Annotated[int | None, typer.Option("--text-tokens", help="Tokens of an item's text.")] = None,
+    run_name: Annotated[
+        str, typer.Option("--run", metavar="RUN", help="Run id, or `latest`, whose users and items are meant.")
+    ] = "",
+    gpu: Annotated[int, typer.Option("--gpu", help="Memory in GB of the GPU that is asked for.")] = 80,
+    mfu: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--mfu", metavar="PART=SHARE", help="Share of the GPU's rate that a part reaches; may be repeated."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    store: _Store = None,
+    debug: _Debug = False,
+) -> None:
+    """Say what a config needs of a GPU, without one: memory, arithmetic and time of every stage, and what it fits."""
+    with short_errors(debug):
+        from flows.plan import show
+
+        sizes = {"users": users, "items": items, "history": history, "text_tokens": text_tokens}
+        show(out, settings_alone(config, overrides, store), sizes, run_name, gpu, mfu or [], as_json)
+
+
+@app.command()
 def recommend(
     run_name: Annotated[
         str, typer.Option("--run", metavar="RUN", help="Run id, or `latest` [default: the model in service].")

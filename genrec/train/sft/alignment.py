@@ -27,7 +27,6 @@ _WORDS = {
     "description_to_sid": ("Which product is described by ", "? Its id: "),
 }
 _TEXTS = {"sid_to_title": "title", "title_to_sid": "title", "description_to_sid": "description"}
-_IGNORED = -100  # a label that costs nothing
 
 
 class Alignment:
@@ -106,31 +105,37 @@ class Alignment:
         tokens = self.policy.vocab.token_ids(self._sids[items]).tolist()
         asked = [[*before, *sid, *after] for sid in tokens]
         answers = [[*self._tokens["sid_to_title"][item], self._end] for item in items]
-        inputs, labels = self._rows(asked, answers)
+        inputs, places, labels = self._rows(asked, answers)
         with self.policy.precision():
-            hidden = self.policy.body(input_ids=inputs, use_cache=False).last_hidden_state
-            wanted = labels != _IGNORED
-            logits = self.policy.causal_model.get_output_embeddings()(hidden[wanted])
-        return functional.cross_entropy(logits.float(), labels[wanted])
+            hidden = self.policy.body(input_ids=inputs, use_cache=False).last_hidden_state.flatten(0, 1)
+            logits = self.policy.causal_model.get_output_embeddings()(hidden[places])
+        return functional.cross_entropy(logits.float(), labels)
 
     def _sid_loss(self, name: str, items: np.ndarray) -> torch.Tensor:
         before, after = self._words[name]
         asked = [[*before, *self._tokens[name][item], *after] for item in items]
         codes = torch.from_numpy(self._sids[items]).to(self.policy.device)
-        inputs, labels = self._rows(asked, self.policy.vocab.token_ids(self._sids[items]).tolist())
+        inputs, places, _ = self._rows(asked, self.policy.vocab.token_ids(self._sids[items]).tolist())
         with self.policy.precision():
-            hidden = self.policy.body(input_ids=inputs, use_cache=False).last_hidden_state
-            logits = self.policy.code_logits(hidden[labels != _IGNORED].view(*codes.shape, -1), codes)
+            hidden = self.policy.body(input_ids=inputs, use_cache=False).last_hidden_state.flatten(0, 1)
+            logits = self.policy.code_logits(hidden[places].view(*codes.shape, -1), codes)
         losses = functional.cross_entropy(logits.flatten(0, 1), codes.flatten(), reduction="none")
         return losses.view_as(codes).sum(1).mean()
 
-    def _rows(self, asked: list[list[int]], answers: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """BOS, question and answer as int64[B, T], padded on the right (where nothing real can see it), and labels."""
+    def _rows(
+        self, asked: list[list[int]], answers: list[list[int]]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """BOS, question and answer as int64[B, T], padded on the right (where nothing real can see it); the n places among
+        B * T that predict an answer's token, and these tokens, int64[n] each. Found here: a device would have to be waited for.
+        """
         rows = [[self.policy.vocab.bos_token_id, *q, *a] for q, a in zip(asked, answers, strict=True)]
         width = max(map(len, rows)) - 1  # the last token is never an input
         inputs = np.full((len(rows), width), self.policy.vocab.pad_token_id, dtype=np.int64)
-        labels = np.full((len(rows), width), _IGNORED, dtype=np.int64)
+        places: list[int] = []
         for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
             inputs[i, : len(row) - 1] = row[:-1]
-            labels[i, len(row) - 1 - len(answer) : len(row) - 1] = answer
-        return torch.from_numpy(inputs).to(self.policy.device), torch.from_numpy(labels).to(self.policy.device)
+            places += range(i * width + len(row) - 1 - len(answer), i * width + len(row) - 1)
+        labels = [token for answer in answers for token in answer]
+        arrays = (inputs, np.array(places, dtype=np.int64), np.array(labels, dtype=np.int64))
+        first, second, third = (torch.from_numpy(array).to(self.policy.device) for array in arrays)
+        return first, second, third

@@ -19,6 +19,7 @@ from genrec.model.output import Output
 from genrec.model.policy import Policy
 from genrec.model.precision import compute_dtype, default_device
 from genrec.model.transitions import Transitions
+from genrec.model.vocab import SidVocabulary
 from genrec.progress import Progress, silent
 from genrec.search.trie import Trie
 from genrec.seeding import seeded
@@ -192,18 +193,22 @@ def load_policy(base: Path, config: "SftConfig", max_history: int, seed: int, de
     dtype = compute_dtype(config.precision, device, "sft.precision")
     frozen = folder.load_causal_model(base, device, dtype, quantize=config.adapter == "qlora")
     vocab = folder.vocabulary(meta)
-    if config.adapter == "ptuning_v2":
-        model = prefix_tuning.attach(
-            frozen, vocab, positions=config.prefix_tokens, projection=config.prefix_projection, seed=seed
-        )
-    else:
-        model = adapter.attach(
-            frozen,
-            vocab,
-            rank=config.lora_rank,
-            alpha=config.lora_alpha,
-            dropout=config.lora_dropout,
-            seed=seed,
-            targets=config.lora_targets,
-        )
+    model = attach_adapter(frozen, vocab, config, seed)
     return Policy(model, vocab, max_history, {**meta, "adapter": config.adapter}, base)
+
+
+def attach_adapter(model: Any, vocab: SidVocabulary, config: "SftConfig", seed: int) -> Any:
+    """A frozen model with the fresh adapter that is asked for."""
+    if config.adapter == "ptuning_v2":
+        return prefix_tuning.attach(
+            model, vocab, positions=config.prefix_tokens, projection=config.prefix_projection, seed=seed
+        )
+    return adapter.attach(
+        model,
+        vocab,
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        dropout=config.lora_dropout,
+        seed=seed,
+        targets=config.lora_targets,
+    )

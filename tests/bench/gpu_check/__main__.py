@@ -16,12 +16,13 @@ from tests.bench.gpu_check.table import lines
 
 LIMITS_S = {  # of each part
     "device": 40,
-    "correctness": 110,
-    "attention": 70,
-    "beam": 125,
+    "correctness": 140,
+    "attention": 45,
+    "beam": 90,
     "sft": 125,
-    "grpo": 100,
+    "grpo": 90,
     "serve": 60,
+    "plan": 60,
     "embed": 40,
 }
 LIMIT_S = 470  # of all of them
@@ -89,7 +90,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
     """One part; `result` holds what it reported so far, as a JSON list."""
     import torch
 
-    from tests.bench.gpu_check import attention, correctness, figures, measure, searching, serve
+    from tests.bench.gpu_check import attention, correctness, figures, measure, plan, searching, serve
     from tests.bench.gpu_check.models import SHAPES
 
     def device_itself(_: Any, device: torch.device, report: Callable[[dict[str, Any]], None]) -> None:
@@ -106,6 +107,7 @@ def run_part(name: str, shape: str, device: str | None, result: Path) -> None:
         "grpo": figures.grpo,
         "embed": figures.embed,
         "serve": serve.run,
+        "plan": plan.run,
     }
     cases: list[dict[str, Any]] = []
 

@@ -24,9 +24,9 @@ _FORMATS = {
     "same_items": "same items {:.1%}",
     "shared_items": "in both {:.1%}",
     "peak_gib": "peak {:.1f} GiB",
+    "plan_gib": "planned {:.1f} GiB",
     "search_gib": "of the search {:.2f} GiB",
     "micro_batch": "micro-batch {}",
-
     "held_gib": "holds {:.2f} GiB",
     "kv_gib": "keys and values at most {:.2f} GiB",
 }
