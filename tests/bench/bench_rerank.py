@@ -1,6 +1,6 @@
 """What re-ranking gains and costs on the synthetic shop, on validation users alone.
 
-    python -m tests.bench.bench_rerank [--users 3500] [--seeds 0 1 2] [--lists 60000] [--only fusion|policies|steps]
+    python -m tests.bench.bench_rerank [--users 3500] [--seeds 0 1 2] [--lists 30000] [--only fusion|policies|steps]
 
 Half of the users tune, the other half judge, in both roles: every user is judged once. Judged by the logged events and,
 in place of the one event drawn, by the chances of the shop's simulated customer.
@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, default=3500)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--lists", type=int, default=60_000)
+    parser.add_argument("--lists", type=int, default=30_000)
     parser.add_argument("--only", choices=("fusion", "policies", "steps"))
     parser.add_argument("--folder", type=Path, default=None)
     args = parser.parse_args()
@@ -136,8 +136,10 @@ def assembled(made: Lists, tune) -> np.ndarray:
 # ---- DDPG beside CEM --------------------------------------------------------------------------------------------------
 
 
-def policies(made: Lists, chances: dict, seeds: list[int], budget: int) -> None:
+def policies(made: Lists, chances: dict, seeds: list[int], budget: int, only: str = "") -> None:
     for against, outcome in (("logged events", made.outcome), ("simulated customer", chances)):
+        if only and only != against:
+            continue
         on = replace(made, outcome=outcome)
         for seed in seeds:
             orders = {}
