@@ -134,7 +134,7 @@ class Stages:
             step = counted.operations + each * (config.batch_size - rows)
             search = self._search(counted, policy, Trie.from_sids(self.sids, policy.vocab.num_codes, device))
             process = max(process, Process("validation", counted.peak, process.layers), key=lambda p: p.peak)
-            num_steps, tokens = made.total_steps, len(policy.opening) + self._positions(policy, work.history + 1) - 1
+            num_steps, tokens = made.total_steps, len(policy.opening) + (work.history + 1) * self.sids.shape[1] - 1
         num_users = min(work.users, config.max_valid_users)
         use = "compiled training" if config.compile else "training"
         parts = [
@@ -258,11 +258,8 @@ class Stages:
         return Part(name, count * tokens, count * operations, precision, "search")
 
     def _prompt_tokens(self, policy: Policy) -> int:
-        return len(policy.opening) + self._positions(policy, self.work.history)
-
-    def _positions(self, policy: Policy, num_items: int) -> int:
-        """Of so many items of a history."""
-        return num_items * (self.sids.shape[1] if self.config.sft.view.name == "sid_tokens" else 1)
+        of_item = self.sids.shape[1] if self.config.sft.view.name == "sid_tokens" else 1
+        return len(policy.opening) + self.work.history * of_item
 
 
 @contextmanager

@@ -41,7 +41,7 @@ Report = Callable[[dict[str, Any]], None]
 
 def run(shape: Shape, device: torch.device, report: Report) -> None:
     """All cases that compile nothing; they have a size of their own."""
-    from tests.bench.gpu_check import gpu_ways
+    from tests.bench.gpu_check import gpu_ways, prefixed
 
     cases: dict[str, Callable[[torch.device], dict[str, Any]]] = {
         "forward, fp32": lambda device: _forward(device, torch.float32),
@@ -54,6 +54,7 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         "GRPO step, fp32": lambda device: _grpo(device, "fp32"),
         "GRPO step, bf16": lambda device: _grpo(device, "bf16"),
         **gpu_ways.CASES,
+        "P-Tuning v2": prefixed.prefixed,
         "NF4 weights (bitsandbytes)": _nf4,
         "neighbours (faiss)": _faiss,
         "divided steps (FSDP2, one process)": _divided,
