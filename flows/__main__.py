@@ -175,6 +175,7 @@ def plan(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print it as a row of a Markdown table.")] = False,
     store: _Store = None,
     debug: _Debug = False,
 ) -> None:
@@ -182,8 +183,9 @@ def plan(
     with short_errors(debug):
         from flows.plan import show
 
+        form = "json" if as_json else "markdown" if as_markdown else "text"
         sizes = {"users": users, "items": items, "history": history, "text_tokens": text_tokens}
-        show(out, settings_alone(config, overrides, store), sizes, run_name, gpu, mfu or [], as_json)
+        show(out, settings_alone(config, overrides, store), sizes, run_name, gpu, mfu or [], form)
 
 
 @app.command()

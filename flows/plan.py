@@ -15,20 +15,20 @@ _GIB = 2**30
 
 
 def show(
-    out: Console, config: Config, sizes: dict[str, int | None], run: str, gpu: int, mfu: list[str], as_json: bool
+    out: Console, config: Config, sizes: dict[str, int | None], run: str, gpu: int, mfu: list[str], form: str
 ) -> None:
-    """Print the plan. `sizes` are those of `genrec.plan.work.Work`; None: those of the `run`, where one is given, else the
+    """Print the plan in a form: text, json, or markdown (a row of a table). `sizes` are those of `genrec.plan.work.Work`; None: those of the `run`, where one is given, else the
     default.
     """
     if run:
         data = finished_report(local_root(config.store), run)["data"]
         sizes = {**sizes, **{name: sizes[name] or int(data[name]) for name in ("users", "items")}}
     made = make(config, sizes, gpu, mfu)
-    if as_json:
+    if form == "json":
         print(json.dumps(made, indent=1))
-        return
-    for line in lines(made):
-        out.print(line, markup=False, soft_wrap=True)
+    else:
+        for line in lines(made) if form == "text" else rows([made]):
+            out.print(line, markup=False, soft_wrap=True)
 
 
 def make(config: Config, sizes: dict[str, int | None], gpu: int, mfu: list[str]) -> dict[str, Any]:
@@ -76,6 +76,33 @@ def lines(made: dict[str, Any]) -> list[str]:
     text.append(f"without a language model on the GPU: {', '.join(made['without_model'])}")
     text += [f"warning  {warning}" for warning in made["warnings"]]
     return text
+
+
+def rows(plans: list[dict[str, Any]]) -> list[str]:
+    """A table in Markdown with a row for each plan: the peak of every stage, in GiB, and its time."""
+    text = [
+        "| config | embed | sft | rl: learner + rollout | evaluate | fits 24 / 40 / 80 / 141 GB | time |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for made in plans:
+        stages = {stage["name"]: stage for stage in made["stages"]}
+        cells = [_cell(stages.get(name)) for name in ("embed", "sft", "rl", "evaluate")]
+        fit = " / ".join(_fits_all(made["stages"], size) for size in made["stages"][0]["fits"])
+        seconds = sum(part["seconds"] for stage in made["stages"] for part in stage["parts"])
+        text.append(f"| {made['config']} | {' | '.join(cells)} | {fit} | {_time(seconds)} |")
+    return text
+
+
+def _cell(stage: dict[str, Any] | None) -> str:
+    if stage is None:
+        return ""
+    peaks = " + ".join(f"{process['peak_bytes'] / _GIB:.1f}" for process in stage["processes"])
+    return peaks if stage["name"] in ("embed", "evaluate") else f"{peaks} (micro-batch {stage['batch']})"
+
+
+def _fits_all(stages: list[dict[str, Any]], size: Any) -> str:
+    found = [stage["fits"][size]["processes"] for stage in stages]
+    return "no" if None in found else "yes" if max(found) == 1 else f"{max(found)} processes"
 
 
 def _stage(stage: dict[str, Any]) -> list[str]:

@@ -31,11 +31,13 @@ def absent_gpu(kernels: Literal["cuda", "cpu"] = "cuda", distinct: int = 1 << 62
     `kernels`: whose are taken; a CPU's are for comparisons with one. `distinct`: different numbers that a tensor of them
     holds at most.
     """
-    mode = _AbsentGpu(KERNELS[kernels], distinct)
+    mode = _AbsentGpu(KERNELS[kernels], kernels == "cuda", distinct)
     with contextlib.ExitStack() as stack:
         # Autocast asks for a GPU and turns itself off where there is none.
         stack.enter_context(mock.patch("torch.cuda.amp.common.amp_definitely_not_available", return_value=False))
         stack.enter_context(mock.patch("torch.cuda.is_bf16_supported", return_value=True))
+        stack.enter_context(mock.patch("torch.cuda.get_rng_state", return_value=None))  # it draws nothing
+        stack.enter_context(mock.patch("torch.cuda.set_rng_state"))
         stack.enter_context(mock.patch("torch.clear_autocast_cache", mode.forget_casts))
         stack.enter_context(mock.patch("transformers.modeling_utils.checkpoint", mode.checkpoint))
         stack.enter_context(mode)
@@ -43,9 +45,10 @@ def absent_gpu(kernels: Literal["cuda", "cpu"] = "cuda", distinct: int = 1 << 62
 
 
 class _AbsentGpu(TorchFunctionMode):
-    def __init__(self, kernels: dict[Any, Callable[..., torch.Tensor]], distinct: int) -> None:
+    def __init__(self, kernels: dict[Any, Callable[..., torch.Tensor]], is_cuda: bool, distinct: int) -> None:
         super().__init__()
         self._kernels, self._distinct = kernels, distinct
+        self._answers = {**_ANSWERS, _IS_CUDA: lambda _: is_cuda}
         self._casts: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def forget_casts(self) -> None:
@@ -54,8 +57,8 @@ class _AbsentGpu(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         there = bool(args) and isinstance(args[0], torch.Tensor) and args[0].is_meta
-        if there and func in _ANSWERS:
-            return _ANSWERS[func](args[0])
+        if there and func in self._answers:
+            return self._answers[func](args[0])
         if there and func in _CONDITIONS:
             result = func(*args, **kwargs)
             result.holds = _holds(args[0]) != (func == torch.Tensor.__invert__)
@@ -142,13 +145,13 @@ def _host(tensor: torch.Tensor) -> torch.Tensor:
     return torch.zeros(tensor.shape, dtype=tensor.dtype)
 
 
+_IS_CUDA = torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 _TO = {torch.Tensor.to, torch.Tensor.cpu}
 _CONDITIONS = {torch.Tensor.__invert__, torch.Tensor.any, torch.Tensor.all}
 _NONZERO = {torch.Tensor.nonzero, torch.nonzero}
 _UNIQUE = {torch.Tensor.unique, torch.unique}
 _ANSWERS: dict[Any, Any] = {
     torch.Tensor.device.__get__: lambda tensor: DEVICE,  # type: ignore[attr-defined]
-    torch.Tensor.is_cuda.__get__: lambda tensor: True,  # type: ignore[attr-defined]
     torch.Tensor.numpy: lambda tensor: _host(tensor).numpy(),
     torch.Tensor.tolist: lambda tensor: _host(tensor).tolist(),
     torch.Tensor.item: lambda tensor: 1.0 if tensor.is_floating_point() else 1,

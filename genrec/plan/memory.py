@@ -20,6 +20,7 @@ from torch.utils.flop_counter import flop_registry
 WEIGHTS, TRAINED, GRADIENTS, OPTIMIZER = "weights", "trained", "gradients", "optimizer"
 REFERENCE, CATALOGUE = "reference", "catalogue"
 ACTIVATIONS, CACHE, LOGITS, TEMPORARY = "activations", "keys and values", "logits", "temporary"
+GRAPHS = "recorded searches"
 KINDS = (WEIGHTS, TRAINED, GRADIENTS, OPTIMIZER, REFERENCE, CATALOGUE, ACTIVATIONS, CACHE, LOGITS, TEMPORARY)
 LASTING = (WEIGHTS, TRAINED, OPTIMIZER, REFERENCE, CATALOGUE)  # from one step to the next
 

@@ -32,7 +32,7 @@ def plan(config: "Config", work: Work, gpu: Gpu, mfu: Mapping[str, float] | None
     """
     from genrec.plan.stages import Stages
 
-    stages = Stages(config, work)
+    stages = Stages(config, work, gpu)
     shares = {**MFU, **(mfu or {})}
     found, warnings = [], []
     for name in _STAGES:

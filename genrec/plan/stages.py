@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from genrec import variants
-from genrec.config import Config, RewardConfig
+from genrec.config import Config, RewardConfig, RlConfig
 from genrec.model.policy import Policy
 from genrec.model.precision import frozen_dtype
-from genrec.plan import models, steps
+from genrec.plan import memory, models, steps
 from genrec.plan.device import absent_gpu
+from genrec.plan.gpus import Gpu, needed
 from genrec.plan.memory import Memory
 from genrec.plan.shapes import ModelShape, shape_of
 from genrec.plan.sharding import Layers
@@ -73,8 +74,9 @@ class Stage:
 class Stages:
     """Measures the stages of a config for data of a size."""
 
-    def __init__(self, config: Config, work: Work) -> None:
-        self.config, self.work = config, work
+    def __init__(self, config: Config, work: Work, gpu: Gpu) -> None:
+        """`gpu` is what micro-batches are chosen for where the config leaves them to the memory."""
+        self.config, self.work, self.gpu = config, work, gpu
         self.sids = semantic_ids(work, config.sid.total_levels, config.sid.num_codes)
 
     @cached_property
@@ -113,15 +115,18 @@ class Stages:
     def sft(self, micro_batch: int | None = None) -> Stage:
         """A step of training, then the search of a validation, in one process."""
         config, work = self.config.sft, self.work
-        micro = micro_batch or config.micro_batch_size
-        changed = config.model_copy(update={"micro_batch_size": micro, "compile": False})
+        asked = micro_batch or config.micro_batch_size
+        changed = config.model_copy(update={"micro_batch_size": asked, "compile": False})
         compute = _TYPES[config.precision]
-        rows = min(config.batch_size, 2 * micro, work.users)
         with _counting(self.work.items) as (device, counted):
             policy = self._policy(device, compute, "training")
             data = np.concatenate(histories(work, work.users))
             windows = make_windows(data, np.arange(work.users + 1) * (work.history + 1), work.history)
-            made = steps.trainer(counted, policy, windows, self.sids, changed, self._alignment(policy))
+            room = steps.Room(counted, self.gpu.memory_bytes - needed(0))
+            made = steps.trainer(counted, policy, windows, self.sids, changed, self._alignment(policy), room)
+            micro = made.micro_batch.size
+            rows = min(config.batch_size, 2 * micro, work.users)
+            steps.train(counted, made, np.arange(1))
             first = counted.operations
             steps.train(counted, made, np.arange(rows))
             process = Process("training", counted.peak, _layers(policy))
@@ -129,7 +134,7 @@ class Stages:
             step = counted.operations + each * (config.batch_size - rows)
             search = self._search(counted, policy, Trie.from_sids(self.sids, policy.vocab.num_codes, device))
             process = max(process, Process("validation", counted.peak, process.layers), key=lambda p: p.peak)
-            num_steps, tokens = made.total_steps, len(policy.opening) + self._positions(policy, work.history + 1) - 1
+            num_steps, tokens = made.total_steps, len(policy.opening) + (work.history + 1) * self.sids.shape[1] - 1
         num_users = min(work.users, config.max_valid_users)
         use = "compiled training" if config.compile else "training"
         parts = [
@@ -142,9 +147,9 @@ class Stages:
     def rl(self, micro_batch: int | None = None) -> Stage:
         """An update and the search of a validation in one process, the candidates of a chunk in another or the same."""
         config = self.config.rl
-        micro = micro_batch or config.micro_batch_size
+        asked = micro_batch or config.micro_batch_size
         mode = config.rollout.model_copy(update={"mode": "beam"})  # draws take the same tensors, and a generator
-        changed = config.model_copy(update={"micro_batch_size": micro, "rollout": mode})
+        changed = config.model_copy(update={"micro_batch_size": asked, "rollout": mode})
         algorithm, options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
         if algorithm.NEEDS_TEACHER:  # tables of what was counted in data
             changed = changed.model_copy(update={"algorithm": "grpo", "options": {}})
@@ -152,12 +157,17 @@ class Stages:
             [RewardConfig(name="exact_hit")]
         )  # whatever they are, rewards are a few numbers a candidate
         compute, chunk = _TYPES[config.precision], min(config.rollout.chunk_size, config.prompts_per_step)
-        count = min(config.prompts_per_step, 2 * micro)
-        apart = config.num_rollout_workers > 0
+        processes, beside = [], 0.0
+        if config.num_rollout_workers > 0:
+            processes = [self._rollout(changed, compute, chunk)]
+            beside = needed(processes[0].peak)
         with _counting(self.work.items) as (device, counted):
             policy = self._policy(device, compute, "training")
             policy.model.eval()
-            made = steps.learner(counted, policy, self.sids, changed, terms, self._prompts(count))
+            room = steps.Room(counted, self.gpu.memory_bytes - needed(0) - beside)
+            made = steps.learner(counted, policy, self.sids, changed, terms, self._prompts(1), room)
+            micro = made.micro_batch.size
+            count = min(config.prompts_per_step, 2 * micro)
             steps.update(counted, made, self._prompts(count))
             learner = Process("learner", counted.peak, _layers(policy))
             update = counted.operations / count
@@ -166,14 +176,10 @@ class Stages:
             learner = max(learner, Process("learner", counted.peak, learner.layers), key=lambda p: p.peak)
             steps.rollout(counted, policy, trie, self.sids, changed, self._prompts(chunk))
             generated = counted.operations / chunk
-            processes = [max(learner, Process("learner", counted.peak, learner.layers), key=lambda p: p.peak)]
+            if not processes:
+                learner = max(learner, Process("learner", counted.peak, learner.layers), key=lambda p: p.peak)
             tokens = self._prompt_tokens(policy) + config.group_size * (self.sids.shape[1] - 1)
-        if apart:
-            with _counting(self.work.items) as (device, counted):
-                policy = self._policy(device, compute, "training")
-                trie = Trie.from_sids(self.sids, policy.vocab.num_codes, device)
-                steps.rollout(counted, policy, trie, self.sids, changed, self._prompts(chunk))
-                processes = [learner, Process("rollout", counted.peak)]
+        processes = [learner, *processes]
         num_prompts = config.num_steps * config.prompts_per_step
         num_users = (1 + config.num_steps // config.eval_every) * min(self.work.users, config.max_valid_users)
         use = "compiled updates" if config.compile else "updates"
@@ -185,6 +191,15 @@ class Stages:
         notes = ["layers as they are: compiled ones keep less"] if config.compile else []
         notes += [f"{config.algorithm} without its teacher"] if algorithm.NEEDS_TEACHER else []
         return Stage("rl", processes, parts, "rl.micro_batch_size", micro, config.prompts_per_step, notes)
+
+    def _rollout(self, config: RlConfig, compute: torch.dtype, chunk: int) -> Process:
+        """A worker that generates. It keeps its searches as CUDA graphs: what one of them takes stays taken."""
+        with _counting(self.work.items) as (device, counted):
+            policy = self._policy(device, compute, "training")
+            trie = Trie.from_sids(self.sids, policy.vocab.num_codes, device)
+            steps.rollout(counted, policy, trie, self.sids, config, self._prompts(chunk))
+            taken = sum(size for kind, size in counted.peak.items() if kind not in memory.LASTING)
+            return Process("rollout", {**counted.peak, memory.GRAPHS: taken})
 
     def evaluate(self, batch_size: int | None = None) -> Stage:
         """Lists of sft and of rl, with the seen items dropped and kept."""
@@ -243,11 +258,8 @@ class Stages:
         return Part(name, count * tokens, count * operations, precision, "search")
 
     def _prompt_tokens(self, policy: Policy) -> int:
-        return len(policy.opening) + self._positions(policy, self.work.history)
-
-    def _positions(self, policy: Policy, num_items: int) -> int:
-        """Of so many items of a history."""
-        return num_items * (self.sids.shape[1] if self.config.sft.view.name == "sid_tokens" else 1)
+        of_item = self.sids.shape[1] if self.config.sft.view.name == "sid_tokens" else 1
+        return len(policy.opening) + self.work.history * of_item
 
 
 @contextmanager

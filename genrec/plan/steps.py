@@ -4,7 +4,7 @@ Each function makes its working objects inside an active `Memory`, does the firs
 there (the state of an optimizer), and counts the step after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,24 @@ FUNCTIONS: dict[CodeType, str] = {  # what is made inside of them; the innermost
 }
 
 
+class Room:
+    """What a GPU of `total` bytes still has, for a trainer that chooses its micro-batch by it
+    (`genrec.train.micro_batch.Memory`).
+    """
+
+    def __init__(self, counted: Memory, total: float) -> None:
+        self._counted, self._total = counted, total
+
+    def free(self) -> int:
+        return int(self._total - sum(self._counted.now.values()))
+
+    def peak_of(self, run: Callable[[], None]) -> int:
+        before = sum(self._counted.now.values())
+        self._counted.start_again()
+        run()
+        return self._counted.peak_bytes - before
+
+
 def label_policy(counted: Memory, policy: Policy) -> None:
     """Weights that are trained and those that are not, and what is known of the catalogue."""
     parameters = list(policy.model.parameters())
@@ -80,10 +98,12 @@ def trainer(
     sids: np.ndarray,
     config: "SftConfig",
     alignment: Alignment | None = None,
+    room: Room | None = None,
 ) -> Trainer:
-    """The trainer of a run, with its optimizer's state in place."""
+    """The trainer of a run, with its optimizer's state in place; `room` where the config leaves a choice to the memory."""
     label_policy(counted, policy)
     made = Trainer(policy, windows, sids, config, 0, alignment)
+    made._memory = room
     counted.label(memory.CATALOGUE, [made.codes])
     with counted.training(made.parameters.values(), made.optimizer):
         made.step(np.arange(1), _RATE)
@@ -98,9 +118,15 @@ def train(counted: Memory, made: Trainer, rows: np.ndarray) -> None:
 
 
 def learner(
-    counted: Memory, policy: Policy, sids: np.ndarray, config: "RlConfig", terms: tuple[Term, ...], prompts: PromptSet
+    counted: Memory,
+    policy: Policy,
+    sids: np.ndarray,
+    config: "RlConfig",
+    terms: tuple[Term, ...],
+    prompts: PromptSet,
+    room: Room | None = None,
 ) -> Learner:
-    """The learner of a run, with its optimizer's state in place."""
+    """The learner of a run, with its optimizer's state in place; `room` as for `trainer`."""
     label_policy(counted, policy)
     device = policy.device
     context = RewardContext(
@@ -108,6 +134,7 @@ def learner(
     )
     counted.label(memory.CATALOGUE, [context.sids, context.train_counts])
     made = Learner(policy, config, terms, context)
+    made._memory = room
     counted.label(memory.REFERENCE, made.reference.values())
     counted.label(memory.TRAINED, made.learned().values())
     _updated(counted, made, prompts.part(0, 1))

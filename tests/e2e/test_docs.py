@@ -204,6 +204,8 @@ def test_a_command_runs(command, request, store, monkeypatch, tmp_path):
         there = {"my-shop/customers.csv": str(tmp_path / "customers.csv"), "my-lists": str(tmp_path / "lists")}
         arguments = [there.get(a, a) for a in arguments]
         arguments += ["--store", str(_with_two_changes(request.getfixturevalue("in_service")))]
+    elif name == "plan":
+        arguments += ["--config", str(ROOT / "conf" / "cpu.yaml")]  # a small model
     elif name == "export":
         arguments = [arguments[0], str(tmp_path / arguments[1]), "--store", str(store)]
     elif name == "experiment":

@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from genrec.model.policy import Policy
 from genrec.plan import steps
 from genrec.plan.device import absent_gpu
 from genrec.plan.memory import Memory
+from genrec.search.attention import pack_heads
 from genrec.search.trie import Trie
 from genrec.train.rl.rewarding import build_terms
 from genrec.train.sft.windows import make_windows
 from tests.bench.gpu_check import settings
-from tests.bench.gpu_check.figures import BEAM_WIDTH
 from tests.bench.gpu_check.measure import GIB
 from tests.bench.gpu_check.models import NUM_CODES, Shape, random_catalogue, random_policy, random_prompts
+from tests.bench.gpu_check.searching import BEAM_WIDTH
 
 BOUND = 0.1  # share of the real peak that the plan may be off by
 Report = Callable[[dict[str, Any]], None]
@@ -84,6 +86,14 @@ class _Allocator(Memory):
         torch.cuda.reset_peak_memory_stats(self._device)
 
 
+def _policy(shape: Shape, device: torch.device) -> Policy:
+    """With a LoRA adapter, in bfloat16, and on the CPU too with the attention that it has on a GPU."""
+    policy = random_policy(shape, device, torch.bfloat16, lora=True)
+    pack_heads(policy.body)
+    policy.forward_dtype = policy.search_dtype = torch.bfloat16
+    return policy
+
+
 def _sft(shape: Shape, device: torch.device, counted: Memory) -> None:
     sids, micro = random_catalogue(shape), shape.micro_batches[0]
     prompts = random_prompts(shape, 2 * micro)
@@ -92,7 +102,7 @@ def _sft(shape: Shape, device: torch.device, counted: Memory) -> None:
         np.arange(2 * micro + 1) * (shape.history + 1),
         shape.history,
     )
-    policy = random_policy(shape, device, torch.bfloat16, lora=True)
+    policy = _policy(shape, device)
     made = steps.trainer(counted, policy, windows, sids, settings.sft(micro_batch_size=micro))
     steps.train(counted, made, np.arange(len(windows)))
 
@@ -100,8 +110,7 @@ def _sft(shape: Shape, device: torch.device, counted: Memory) -> None:
 def _grpo(shape: Shape, device: torch.device, counted: Memory) -> None:
     sids, config = random_catalogue(shape), settings.rl(micro_batch_size=shape.rl_micro_batch)
     prompts = random_prompts(shape, min(shape.prompts_per_step, 2 * shape.rl_micro_batch))
-    policy = random_policy(shape, device, torch.bfloat16, lora=True)
-    policy.forward_dtype = policy.search_dtype = torch.bfloat16
+    policy = _policy(shape, device)
     made = steps.learner(counted, policy, sids, config, build_terms(config.rewards), prompts)
     steps.update(counted, made, prompts)
 
@@ -109,7 +118,6 @@ def _grpo(shape: Shape, device: torch.device, counted: Memory) -> None:
 def _beam(shape: Shape, device: torch.device, counted: Memory) -> None:
     batch = shape.search_batches[-1]
     sids, histories = random_catalogue(shape), random_prompts(shape, 2 * batch).histories
-    policy = random_policy(shape, device, torch.bfloat16, lora=True)
-    policy.search_dtype = torch.bfloat16
+    policy = _policy(shape, device)
     trie = Trie.from_sids(sids, NUM_CODES, device)
     steps.search(counted, policy, trie, sids, histories, BEAM_WIDTH, batch)

@@ -59,7 +59,7 @@ def test_text_is_compared_with_each_history_item_and_with_their_mean():
 def test_popularity_is_counted_in_all_of_training_and_before_the_moment():
     frame = of(popularity, queries([1], now=110), candidates([0, 2, 7]))
     np.testing.assert_allclose(frame["popularity"], np.log1p([4, 3, 0]), rtol=1e-6)
-    np.testing.assert_allclose(frame["popularity_rank"], [1, 5 / 7, 0], rtol=1e-6)
+    np.testing.assert_allclose(frame["catalogue_rank"], [1, 5 / 7, 0], rtol=1e-6)
     assert frame["is_head"].to_list() == [1, 0, 0]  # a fifth of eight items: 0, and 1, which has as many events as 2
     np.testing.assert_allclose(frame["popularity_over_history"], np.log1p([4, 3, 0]) - np.log1p(3), rtol=1e-5)
     # events of 0 on days 0, 10, 30, 98; of 2 on 60, 96, 99; the moment is day 110
