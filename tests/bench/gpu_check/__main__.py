@@ -20,7 +20,7 @@ LIMITS_S = {  # of each part, in the order they run
     "beam": 100,
     "sft": 125,
     "grpo": 110,
-    "serve": 60,
+    "serve": 90,
     "plan": 60,
     "attention": 50,
     "compiled": 120,
