@@ -100,7 +100,6 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "recommend.bought_events": (["order"], {}),
     "sft.sharding": ("weights", {"sft.data_parallel": 2}),
     "rl.sharding": ("weights", {"rl.num_learners": 2}),
-    "rank.rerank": (["mmr"], {}),
     "api.min_replicas": (2, {"api.max_replicas": 3}),
     "service.experiment": ({"name": "new-loss"}, {}),
 }
