@@ -8,15 +8,13 @@ A query is a history to recommend for, a number from 0. Its candidates are cut t
   where the channel that ranks it best has it, and channels named first go first.
 """
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.ranking import top_k
 from genrec.recall.parts.scorer import History
 
@@ -61,7 +59,7 @@ class Candidates:
 
     @property
     def num_empty(self) -> int:
-        """Queries without any candidate: their list is what `genrec.rank` falls back to."""
+        """Queries without any candidate; see `with_fallback`."""
         return int((np.diff(self.starts) == 0).sum())
 
     def labels(self, targets: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -70,12 +68,17 @@ class Candidates:
 
 
 def merge(
-    lists: Mapping[str, Lists], limit: int, rule: Rule = "reciprocal_rank", allowed: NDArray[np.bool_] | None = None
+    lists: Mapping[str, Lists],
+    limit: int,
+    rule: Rule = "reciprocal_rank",
+    allowed: NDArray[np.bool_] | None = None,
+    voters: Collection[str] | None = None,
 ) -> Candidates:
     """The `limit` best candidates of each query by `rule`; equal ones by item.
 
     `lists` are best first and hold no item twice. `allowed` bool [num_items] leaves the other items out. A channel that
-    has nothing for a query is no obstacle; where all are filtered a query has no row.
+    has nothing for a query is no obstacle; where all are filtered a query has no row. With `voters`, only those channels
+    say what is a candidate; the others keep their scores and ranks of it.
     """
     channels = tuple(lists)
     num_queries = max((len(items) for items, _ in lists.values()), default=0)
@@ -85,7 +88,7 @@ def merge(
         _merged(
             {name: (items[first : first + rows_at_once], scores[first : first + rows_at_once])
              for name, (items, scores) in lists.items()},
-            num_items, limit, rule, allowed,
+            num_items, limit, rule, allowed, channels if voters is None else voters,
         )
         for first in range(0, num_queries, rows_at_once)
     ]  # fmt: skip
@@ -103,13 +106,20 @@ def merge(
 
 
 def _merged(
-    lists: Mapping[str, Lists], num_items: int, limit: int, rule: Rule, allowed: NDArray[np.bool_] | None
+    lists: Mapping[str, Lists],
+    num_items: int,
+    limit: int,
+    rule: Rule,
+    allowed: NDArray[np.bool_] | None,
+    voters: Collection[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int16]]:
     """(query, item, scores, ranks) of some queries, numbered from 0."""
     found = [_flat(*of_channel, allowed) for of_channel in lists.values()]
     num_queries = max(len(items) for items, _ in lists.values())
     worth = np.full((num_queries, num_items), 0 if rule == "reciprocal_rank" else -np.inf, dtype=np.float32)
-    for number, (query, item, rank, _) in enumerate(found):
+    for number, (name, (query, item, rank, _)) in enumerate(zip(lists, found, strict=True)):
+        if name not in voters:
+            continue
         if rule == "reciprocal_rank":
             worth[query, item] += 1 / (_RRF + 1 + rank)
         else:
@@ -141,6 +151,31 @@ def _flat(
     if rank.max(initial=0) >= _MAX_RANK:
         raise ValueError(f"a channel lists more than {_MAX_RANK} items for a query; ask it for fewer")
     return query, items[listed].astype(np.int64), rank, scores[listed]
+
+
+def with_fallback(
+    candidates: Candidates, items: NDArray[np.integer], count: int, banned: Sequence[History] | None = None
+) -> tuple[Candidates, int]:
+    """Queries without a candidate get the first `count` of `items` (such as those in stock, most popular first), their own
+    `banned` ones left out; no channel says anything of these. Also how many queries that were.
+    """
+    empty = np.flatnonzero(np.diff(candidates.starts) == 0)
+    given = [
+        items[~np.isin(items, [] if banned is None else np.asarray(banned[query]))][:count] for query in empty.tolist()
+    ]
+    number = sum(len(listed) for listed in given)
+    query = np.concatenate([candidates.query, np.repeat(empty, [len(listed) for listed in given])])
+    order = np.argsort(query, kind="stable")
+    nothing = (number, len(candidates.channels))
+    filled = Candidates(
+        query[order],
+        np.concatenate([candidates.item, *given]).astype(np.int64)[order],
+        candidates.channels,
+        np.concatenate([candidates.scores, np.full(nothing, np.nan, dtype=np.float32)])[order],
+        np.concatenate([candidates.ranks, np.full(nothing, -1, dtype=np.int16)])[order],
+        candidates.num_queries,
+    )
+    return filled, len(empty)
 
 
 def figures(
@@ -176,12 +211,3 @@ def figures(
 
 def _share(mask: NDArray[np.bool_]) -> float:
     return round(float(mask.mean()), _DIGITS) if len(mask) else 0.0
-
-
-def rescored(candidates: Candidates, channels: Mapping[str, Channel], histories: Sequence[History]) -> Candidates:
-    """With the score by each of `channels` of every candidate it has a signal for, whether it listed the item or not."""
-    scores = candidates.scores.copy()
-    for place, name in enumerate(candidates.channels):
-        if name in channels:
-            scores[:, place] = channels[name].pairs(histories, candidates.query, candidates.item)
-    return dataclasses.replace(candidates, scores=scores)

@@ -60,14 +60,15 @@ def list_figures(
     ks: Sequence[int] = KS,
     num_lists: int | None = None,
 ) -> dict[str, float]:
-    """Means over the lists of `by_list`, and auc and gauc, of the label or of a task's.
+    """Means over the lists of `by_list`, of the label or of a task's; auc and gauc too, where both classes are there.
 
     num_lists: how many lists were asked for, where some have no candidate at all and thus no row; they count 0.
     """
     label = samples.label if label is None else label
     total = by_list(samples, scores, label, ks).sum(axis=0) / max(num_lists or len(samples.starts) - 1, 1)
     figures = dict(zip(list_names(ks), total.tolist(), strict=True))
-    return {**figures, "auc": auc(scores, label), "gauc": gauc(samples, scores, label)}
+    areas = {"auc": auc(scores, label), "gauc": gauc(samples, scores, label)}
+    return {**figures, **{name: value for name, value in areas.items() if not np.isnan(value)}}
 
 
 def auc(scores: NDArray[np.floating], label: NDArray[np.float32]) -> float:

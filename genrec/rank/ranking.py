@@ -157,7 +157,12 @@ def gain(
     confidence: float,
     num_bootstrap: int = 1000,
 ) -> dict[str, Any]:
-    """{difference, ci, before, after} of NDCG@10 between an order by `scores` and one by `base`, paired by user."""
+    """{difference, ci, before, after} of NDCG@10 between an order by `scores` and one by `base`, paired by user.
+
+    All 0 without lists.
+    """
+    if not len(samples):
+        return {"difference": 0.0, "ci": [0.0, 0.0], "before": 0.0, "after": 0.0}
     column = figures.list_names().index(HEADLINE)
     before, after = (figures.by_list(samples, order, samples.label)[:, [column]] for order in (base, scores))
     users = samples.user[samples.starts[:-1]]

@@ -5,6 +5,7 @@ fitted to preference 1 with confidence 1 + alpha where there was an event, prefe
 user's factors are solved again from the history at prediction time (section 4), so later events count.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from genrec.recall.parts.channel import Channel, ZeroScorer
 from genrec.recall.parts.index_files import State
@@ -57,7 +58,7 @@ class Factors(Channel):
             return np.zeros((0, self.num_items), dtype=np.float32)
         weights = sp.csr_matrix(history_weights(histories, self.num_items, self.decay))
         weights.sum_duplicates()
-        with threadpool_limits(1, "blas"):
+        with _one_thread():
             users = self.model.recalculate_user(np.arange(len(histories)), weights)
         return rank_unknown_last(users @ self.model.item_factors.T, self.known)
 
@@ -83,8 +84,19 @@ class Factors(Channel):
 load = Factors.load
 
 
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    """Found once: looking for them takes as long as a request."""
+    return ThreadpoolController()
+
+
+def _one_thread() -> Any:
+    """Many tiny solves: the library warns where BLAS threads compete with its own."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
 def _model(**options: Any) -> Any:
-    with threadpool_limits(1, "blas"):  # many tiny solves: the library warns where BLAS threads compete with its own
+    with _one_thread():
         from implicit.cpu.als import AlternatingLeastSquares
 
         return AlternatingLeastSquares(num_threads=1, **options)
@@ -102,6 +114,6 @@ def fit(data: Training, options: Config) -> Factors | ZeroScorer:
         iterations=options.iterations,
         random_state=data.seed,
     )
-    with threadpool_limits(1, "blas"):
+    with _one_thread():
         model.fit(sp.csr_matrix(users_items), show_progress=False)
     return Factors(model, users_items.sum(axis=0) > 0, options.history_decay)

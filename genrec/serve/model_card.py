@@ -107,6 +107,8 @@ def _inside(manifest: Mapping[str, Any]) -> Iterator[str]:
         origin += f" at revision `{base['revision']}`"
     if base["folder"] == "base":
         yield f"- `model/`: a PEFT adapter; `base/`: its base, made from {origin} with the semantic-id tokens added."
+        if manifest["adapter"] == "ptuning_v2":
+            yield "- The adapter's rows go into the base first; `model/prefix/` is a second PEFT adapter, of prefix tuning."
         if manifest["adapter"] == "qlora":
             yield "- The base is loaded in 4 bits, as the adapter was trained: that needs bitsandbytes and accelerate too."
     else:

@@ -15,7 +15,8 @@ class CheckpointWriter:
     """One checkpoint at a time; leaving the block waits for the last one. Raises what writing raised, at the next call."""
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._device = device
+        self._stream: torch.cuda.Stream | None = None  # from the first copy on
         self._copied: torch.cuda.Event | None = None
         self._pinned: dict[str, torch.Tensor] = {}  # by name, used again: to pin memory takes longer than to fill it
         self._thread: threading.Thread | None = None
@@ -46,8 +47,10 @@ class CheckpointWriter:
     def copy(self, name: str, tensor: torch.Tensor) -> torch.Tensor:
         """A copy on the host, which is there when `write` writes it; `tensor` may change after `before_update`."""
         self.wait()
-        if self._stream is None or not tensor.is_cuda:
+        if not tensor.is_cuda:
             return tensor.to("cpu", copy=True).contiguous()
+        if self._stream is None:
+            self._stream = torch.cuda.Stream(self._device)
         kept = self._pinned.get(name)
         if kept is None or (kept.shape, kept.dtype) != (tensor.shape, tensor.dtype):
             kept = self._pinned[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)

@@ -1,6 +1,6 @@
 """What re-ranking gains and costs on the synthetic shop, on validation users alone.
 
-    python -m tests.bench.bench_rerank [--users 3500] [--seeds 3] [--lists 60000] [--only fusion|policies|steps]
+    python -m tests.bench.bench_rerank [--users 3500] [--seeds 0 1 2] [--lists 30000] [--only fusion|policies|steps]
 
 Half of the users tune, the other half judge, in both roles: every user is judged once. Judged by the logged events and,
 in place of the one event drawn, by the chances of the shop's simulated customer.
@@ -44,8 +44,8 @@ SHOWN = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--users", type=int, default=3500)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--lists", type=int, default=60_000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--lists", type=int, default=30_000)
     parser.add_argument("--only", choices=("fusion", "policies", "steps"))
     parser.add_argument("--folder", type=Path, default=None)
     args = parser.parse_args()
@@ -83,7 +83,7 @@ def judged(label: str, made: Lists, chances: dict, orders: dict[str, np.ndarray]
 # ---- fusion beside equal weights --------------------------------------------------------------------------------------
 
 
-def fusions(made: Lists, chances: dict, num_seeds: int, loss: float) -> None:
+def fusions(made: Lists, chances: dict, seeds: list[int], loss: float) -> None:
     equal = assembled(made, lambda part: equal_weights(part, loss))
     judged(
         "equal weights over the lists as they came",
@@ -93,7 +93,7 @@ def fusions(made: Lists, chances: dict, num_seeds: int, loss: float) -> None:
         loss=loss,
     )
     for method in ("cem", "pso", "one_plus_one", "portfolio"):
-        for seed in range(num_seeds if method == "portfolio" else 1):
+        for seed in seeds if method == "portfolio" else seeds[:1]:
             began, speed = time.perf_counter(), []
 
             def tuned(part: Lists, method: str = method, seed: int = seed, speed: list = speed) -> fusion.Fusion:
@@ -136,10 +136,12 @@ def assembled(made: Lists, tune) -> np.ndarray:
 # ---- DDPG beside CEM --------------------------------------------------------------------------------------------------
 
 
-def policies(made: Lists, chances: dict, num_seeds: int, budget: int) -> None:
+def policies(made: Lists, chances: dict, seeds: list[int], budget: int, only: str = "") -> None:
     for against, outcome in (("logged events", made.outcome), ("simulated customer", chances)):
+        if only and only != against:
+            continue
         on = replace(made, outcome=outcome)
-        for seed in range(num_seeds):
+        for seed in seeds:
             orders = {}
             for name, tune in (("cem", cem_on_lists), ("ddpg", ddpg_on_lists)):
                 began = time.perf_counter()

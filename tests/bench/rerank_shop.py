@@ -15,11 +15,10 @@ from genrec import tables, variants
 from genrec.config import DataConfig
 from genrec.data.shop.files import METADATA
 from genrec.embed.vectors import read_item_vectors
-from genrec.list_metrics import NEW_COUNT
 from genrec.measure.baselines import read_training
 from genrec.measure.rows import read_rows
 from genrec.progress import silent
-from genrec.rank.rerank.parts.build import lists_of
+from genrec.rank.rerank.parts.build import facts_of, lists_of
 from genrec.rank.rerank.parts.lists import ItemFacts, Lists
 from genrec.rank.rerank.parts.simulated import Shop
 from genrec.recall.parts.ranking import rank
@@ -31,14 +30,17 @@ PER_CHANNEL, LIMIT = 60, 100
 
 @dataclass(frozen=True)
 class Items:
-    """The catalogue: ids, codes of brand and category, price, training events."""
+    """The catalogue: ids, facts, aims by item and prices, training events."""
 
     ids: list[str]
-    brand: np.ndarray
-    category: np.ndarray
+    facts: ItemFacts
+    aims: dict[str, np.ndarray]
     price: np.ndarray
     count: np.ndarray
-    names: tuple[tuple[str, ...], tuple[str, ...]]  # of categories, of brands
+
+    @property
+    def brand(self) -> np.ndarray:
+        return self.facts.brand
 
 
 def shop_lists(folder: Path, num_users: int, num_items: int = 800) -> tuple[Lists, dict[str, np.ndarray]]:
@@ -49,7 +51,6 @@ def shop_lists(folder: Path, num_users: int, num_items: int = 800) -> tuple[List
     rows = read_rows(data, "valid")
     targets = tables.VALID_FILE.read(data, ["target_event", "timestamp"])
     bought = np.array([event == "purchase" for event in targets["target_event"].to_pylist()])
-    vectors = read_item_vectors(tables.VECTORS_FILE.path(data))
     training = read_training(data, tables.VECTORS_FILE.path(data), 0, silent)
     found = []
     for name in CHANNELS:
@@ -66,13 +67,9 @@ def shop_lists(folder: Path, num_users: int, num_items: int = 800) -> tuple[List
         user=user,
         item=item,
         score=relevance.astype(np.float32),
-        facts=ItemFacts(items.category, items.brand, *items.names, vectors=vectors),
+        facts=items.facts,
         aims={"purchase": purchase.astype(np.float32)},
-        item_aims={
-            "price": items.price,
-            "new": items.count <= NEW_COUNT,
-            "novelty": -np.log2((items.count + 1) / (items.count.sum() + len(items.count))),
-        },
+        item_aims=items.aims,
         limit=LIMIT,
         features=_profiles(rows.histories, kinds, items),
         target=rows.targets.astype(np.int64),
@@ -98,12 +95,9 @@ def _items(data: Path, metadata: Path) -> Items:
         except (orjson.JSONDecodeError, KeyError):
             continue
     ids = table["item_id"].to_pylist()
-    categories = [names[-1] if names else "" for names in table["categories"].to_pylist()]
-    category_names, category = np.unique(categories, return_inverse=True)
-    brand_names, brand = np.unique(table["brand"].to_pylist(), return_inverse=True)
+    facts, by_item = facts_of(table, read_item_vectors(tables.VECTORS_FILE.path(data)))
     price = np.array([prices.get(name, np.nan) for name in ids])
-    names = tuple(category_names.tolist()), tuple(brand_names.tolist())
-    return Items(ids, brand.astype(np.int64), category.astype(np.int64), price, table["train_count"].to_numpy(), names)
+    return Items(ids, facts, {**by_item, "price": price}, price, table["train_count"].to_numpy())
 
 
 def _merged(found: list[tuple[np.ndarray, np.ndarray]], items: Items) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -132,7 +126,7 @@ def _kinds(data: Path, users: np.ndarray, histories: list[np.ndarray]) -> list[n
 
 def _features(user, item, histories, kinds, items: Items) -> np.ndarray:
     """Of user and item: what the history says of the brand, the price and purchases, and popularity. [R, 9]"""
-    brands = len(items.names[1])
+    brands = len(items.facts.brand_names)
     price = np.nan_to_num(items.price, nan=float(np.nanmean(items.price)))
     profile, liked = np.zeros((len(histories), 5)), np.zeros((len(histories), 2, brands))
     for row, (history, bought) in enumerate(zip(histories, kinds, strict=True)):
@@ -160,7 +154,7 @@ def _profiles(histories, kinds, items: Items) -> np.ndarray:
     """Features of the users: purchases, activity, price level, shares of the brands. float32 [U, 4 + brands]"""
     price = np.nan_to_num(items.price, nan=float(np.nanmean(items.price)))
     rows = [
-        [b.mean(), len(h), price[h].mean(), price[h].std(), *np.bincount(items.brand[h], minlength=len(items.names[1])) / len(h)]
+        [b.mean(), len(h), price[h].mean(), price[h].std(), *np.bincount(items.brand[h], minlength=len(items.facts.brand_names)) / len(h)]
         for h, b in zip(histories, kinds, strict=True)
     ]  # fmt: skip
     return np.array(rows, dtype=np.float32)

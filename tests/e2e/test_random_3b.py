@@ -79,20 +79,17 @@ def _give_back_memory():
 
 
 def weights(policy: Policy) -> dict[str, torch.Tensor]:
-    """The trained weights themselves, and of each frozen one its sum and a few of its numbers."""
-    kept = {}
-    for name, p in policy.model.named_parameters():
-        data = p.detach()
-        kept[name] = (
-            data.clone() if p.requires_grad else torch.stack([data.double().sum(), data.double().flatten()[-1]])
-        )
-    return kept
+    """The trained weights, and of each frozen one every 997th number."""
+    return {
+        name: p.detach().clone() if p.requires_grad else p.detach().flatten()[::997].clone()
+        for name, p in policy.model.named_parameters()
+    }
 
 
 def assert_only_what_is_trained_moved(policy: Policy, before: dict[str, torch.Tensor]) -> None:
     trained = policy.trainable_parameters()
     for name, after in weights(policy).items():
-        assert after.isfinite().all(), name
+        assert after.float().isfinite().all(), name
         # The A of a fresh LoRA gets no gradient while its B is zero.
         if "lora_A" not in name:
             assert torch.equal(after, before[name]) != (name in trained), name
@@ -146,16 +143,11 @@ def test_a_step_of_fine_tuning_then_one_of_grpo(base, tmp_path, mode):
     policy.save(tmp_path / "sft", kind="sft", adapter=mode)
     del policy, trainer, alignment, before
     gc.collect()
-    policy = grpo_step(tmp_path / "sft", base, scores, shown)
-    shown = logits(policy)
-    policy.save(tmp_path / "rl", kind="rl")
-    del policy
-    gc.collect()
-    torch.testing.assert_close(logits(Policy.load(tmp_path / "rl", base)), shown, rtol=0, atol=0)
+    grpo_step(tmp_path / "sft", base, scores, shown)
 
 
-def grpo_step(sft, base, scores: torch.Tensor, shown: torch.Tensor) -> Policy:
-    """One step on what was saved, which is what was trained."""
+def grpo_step(sft, base, scores: torch.Tensor, shown: torch.Tensor) -> None:
+    """One step on what was saved, which gives the numbers of what was trained."""
     config = RlConfig(group_size=4, prompts_per_step=2, micro_batch_size=2, empty_groups="repair", learning_rate=1e-3)
     policy, trie, table = load_policy(sft, base, base.parent / "sids.parquet", config, MAX_HISTORY)
     torch.testing.assert_close(logits(policy), shown, rtol=0, atol=0)
@@ -172,4 +164,3 @@ def grpo_step(sft, base, scores: torch.Tensor, shown: torch.Tensor) -> Policy:
     assert all(np.isfinite(value) for value in figures.values())
     assert_only_what_is_trained_moved(policy, before)
     assert_real_items_come_out(policy)
-    return policy

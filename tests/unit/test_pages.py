@@ -43,7 +43,7 @@ def test_every_kind_of_variant_and_its_folder_are_in_the_page_about_extending():
     packages = {
         kind.variant_package for kind in Chosen.__subclasses__() if kind.__module__.startswith("genrec.config.")
     }
-    assert len(packages) == 10
+    assert len(packages) == 12
     assert [p for p in packages if f"`{p.replace('.', '/')}`" not in text] == []
 
 

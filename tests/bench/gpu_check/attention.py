@@ -119,7 +119,9 @@ def _flex(body: Any, sees: torch.Tensor) -> Attend:
     num_rows, width, length = sees.shape
     blocks = create_block_mask(lambda b, h, q, k: sees[b, q, k], num_rows, None, width, length, device=str(sees.device))
     call: Any = torch.compile(flex_attention, dynamic=False) if sees.is_cuda else flex_attention
-    return lambda q, k, v: call(q, k, v, block_mask=blocks, enable_gqa=True).transpose(1, 2)
+    kernels = {"BLOCK_M": 64, "BLOCK_N": 64, "BLOCK_M1": 32, "BLOCK_N1": 64, "BLOCK_M2": 64, "BLOCK_N2": 32}
+    options = {"block_mask": blocks, "enable_gqa": True, "kernel_options": kernels if sees.is_cuda else None}
+    return lambda q, k, v: call(q, k, v, **options).transpose(1, 2)
 
 
 WAYS: dict[str, Callable[[Any, torch.Tensor], Attend]] = {

@@ -40,8 +40,8 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def run(shape: Shape, device: torch.device, report: Report) -> None:
-    """All cases; one that raises is reported as failed, and the next goes on. They have a size of their own."""
-    from tests.bench.gpu_check import gpu_ways
+    """All cases that compile nothing; they have a size of their own."""
+    from tests.bench.gpu_check import gpu_ways, prefixed
 
     cases: dict[str, Callable[[torch.device], dict[str, Any]]] = {
         "forward, fp32": lambda device: _forward(device, torch.float32),
@@ -54,13 +54,28 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         "GRPO step, fp32": lambda device: _grpo(device, "fp32"),
         "GRPO step, bf16": lambda device: _grpo(device, "bf16"),
         **gpu_ways.CASES,
+        "P-Tuning v2": prefixed.prefixed,
         "NF4 weights (bitsandbytes)": _nf4,
         "neighbours (faiss)": _faiss,
-        "search, compiled": gpu_ways.compiled_search,
-        "fine-tuning step, compiled": _compiled_sft,
         "divided steps (FSDP2, one process)": _divided,
-        "divided steps, compiled": _compiled_divided,
     }
+    _report(cases, device, report)
+
+
+def run_compiled(shape: Shape, device: torch.device, report: Report) -> None:
+    """The cases that compile layers, each for a quarter of a minute or more."""
+    from tests.bench.gpu_check import gpu_ways
+
+    cases: dict[str, Callable[[torch.device], dict[str, Any]]] = {
+        "search": gpu_ways.compiled_search,
+        "fine-tuning step": _compiled_sft,
+        "divided steps": _compiled_divided,
+    }
+    _report(cases, device, report)
+
+
+def _report(cases: dict[str, Callable[[torch.device], dict[str, Any]]], device: torch.device, report: Report) -> None:
+    """One case after the other; one that raises is reported as failed, and the next goes on."""
     for name, case in cases.items():
         try:
             found = case(device)

@@ -104,7 +104,7 @@ def out_of_memory(device: torch.device) -> dict[str, Any]:
     wanted, measured = flat_gradients(policy), trainer.micro_batch.size
     trainer.optimizer.zero_grad()
     trainer.micro_batch.size = len(rows)
-    with _little_memory(trainer, device):
+    with _little_memory(trainer):
         trainer.accumulate(rows)
     halved = trainer.micro_batch.size
     verdict = verdict_of(error_of(flat_gradients(policy), wanted), torch.float32, micro_batch=halved)
@@ -114,8 +114,8 @@ def out_of_memory(device: torch.device) -> dict[str, Any]:
 class _little_memory:
     """Meanwhile a trainer has too little memory for a whole batch: really on a GPU, by an error thrown on a CPU."""
 
-    def __init__(self, trainer: Trainer, device: torch.device) -> None:
-        self._trainer, self._device, self._losses = trainer, device, trainer._losses
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer, self._device, self._losses = trainer, trainer.policy.device, trainer._losses
 
     def __enter__(self) -> None:
         if self._device.type == "cuda":

@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.rank.candidates import figures, merge, rescored
-from tests.support.recall_tiny import HISTORIES, fitted
+from genrec.rank.candidates import figures, merge, with_fallback
 
 
 def lists(*rows, width=3):
@@ -113,13 +112,23 @@ def test_labels_mark_the_target():
     assert found.labels(np.array([3, 4])).tolist() == [0, 1, 0]
 
 
-def test_every_candidate_gets_the_score_of_every_channel_that_knows_it():
-    channels = {name: fitted(name) for name in ("itemcf", "transitions", "als")}
-    found = merge({name: channel.top(HISTORIES, 1, HISTORIES) for name, channel in channels.items()}, 5)
-    full = rescored(found, channels, HISTORIES)
-    assert np.isnan(found.scores).sum() > np.isnan(full.scores).sum()
-    listed = ~np.isnan(found.scores)
-    np.testing.assert_allclose(full.scores[listed], found.scores[listed], rtol=1e-5)
-    np.testing.assert_array_equal(full.ranks, found.ranks)
-    partial = rescored(found, {"als": channels["als"]}, HISTORIES)  # a generator has no scores of pairs
-    np.testing.assert_array_equal(partial.scores[:, :2], found.scores[:, :2])
+def test_a_channel_without_a_vote_keeps_its_scores_of_what_others_list():
+    both = {"a": lists([5, 3]), "b": lists([3, 7])}
+    found = merge(both, 10, voters=["a"])
+    assert of(found, 0) == [5, 3]
+    assert found.ranks.tolist() == [[0, -1], [1, 0]]
+    assert of(merge(both, 10, voters=[]), 0) == []
+
+
+def test_a_query_whose_candidates_are_all_filtered_gets_popular_items_and_is_counted():
+    allowed = np.zeros(9, dtype=bool)
+    allowed[[3, 7, 8]] = True
+    cut = merge({"a": lists([5, 1], [3], [])}, 5, allowed=allowed)
+    found, number = with_fallback(cut, np.array([8, 7, 3]), 2, [[8], [], []])
+    assert number == 2
+    assert [of(found, query) for query in range(3)] == [[7, 3], [3], [8, 7]]
+    assert np.isnan(found.scores[found.query != 1]).all()
+    assert (found.ranks[found.query != 1] == -1).all()
+    assert found.scores[found.query == 1].tolist() == [[10]]
+    same, none = with_fallback(merge({"a": lists([5])}, 5), np.array([8]), 2)
+    assert (none, of(same, 0)) == (0, [5])

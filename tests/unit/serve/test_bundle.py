@@ -129,7 +129,9 @@ def test_an_adapter_has_its_base_inside(tmp_path, mode):
     manifest = bundle.write(serve_tiny.with_base(files, tmp_path / "base"), tmp_path / "export")
     assert manifest["base"]["folder"] == "base"
     assert (tmp_path / "export" / "base" / "model.safetensors").is_file()
-    assert "PEFT adapter" in (tmp_path / "export" / "README.md").read_text()
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert "PEFT adapter" in card
+    assert ("`model/prefix/`" in card) == (tmp_path / "export/model/prefix").is_dir() == (mode == "ptuning_v2")
     assert len(recommended(tmp_path / "export")) == 5
 
 

@@ -33,9 +33,7 @@ def compute(context: Context, candidates: Candidates) -> pl.DataFrame:
     """All features, float32, a row a candidate, in the order of `features`."""
     frames = [module.columns(context, candidates) for module in groups().values()]
     listed = features(context.channels, context.num_levels)
-    names = [name for group in listed.values() for name in group]
-    joined: dict[str, Any] = {name: frame[name] for frame in frames for name in frame.columns}
-    return pl.DataFrame({name: joined[name].cast(pl.Float32) for name in names})
+    return pl.concat(frames, how="horizontal").select([name for group in listed.values() for name in group])
 
 
 def as_table(

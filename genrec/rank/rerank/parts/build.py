@@ -1,11 +1,14 @@
-"""Lists from ranked candidates, one row a pair of user and item."""
+"""Lists from ranked candidates, one row a pair of user and item, and what the catalogue says of the items."""
 
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from genrec.list_metrics import NEW_COUNT
 from genrec.rank.rerank.parts.lists import Floats, Ints, ItemFacts, Lists
+from genrec.tables import numbered
 
 
 def lists_of(
@@ -27,13 +30,13 @@ def lists_of(
 
     Args:
         users: int64 [U], ascending: a list each, empty where there is no candidate.
-        user, item, score: [R] candidates, every user one of `users`; a score that is NaN is the lowest.
+        user, item, score: [R] candidates, every user one of `users`; a score that is not finite is the lowest.
         aims: float32 [R] each, of a candidate (the chances of click and purchase).
         item_aims: [N] each, of an item (price, margin, new, novelty); NaN = unknown.
         features, segment: [U, F] and [U] of the users.
         target, bought: [U], the item that came next (-1 = none) and whether it was bought: they make `outcome`.
     """
-    ranked = np.where(np.isnan(score), -np.inf, score)
+    ranked = np.where(np.isfinite(score), score, -np.inf)
     order = np.lexsort((-ranked, user))
     row = np.searchsorted(users, user[order])
     column = np.arange(len(row)) - np.searchsorted(row, row)
@@ -78,3 +81,22 @@ def _never_rising(score: Floats) -> Floats:
     if known.any():
         lowest[known] = np.nanmin(finite[known], axis=1)
     return np.where(np.isfinite(finite), finite, lowest[:, None]).astype(np.float32)
+
+
+def facts_of(catalogue: pa.Table, vectors: Floats | None) -> tuple[ItemFacts, dict[str, NDArray]]:
+    """The facts of the items and their aims `new` and `novelty`, from the columns brand, categories and train_count.
+
+    An item's category is its last, most specific one; vectors: float32 [N, V]. As in `genrec.list_metrics`, an item is new
+    with few training events, and its novelty is -log2 of its share of them, one event added to each.
+    """
+    count = catalogue["train_count"].to_numpy()
+    category, category_names = _codes([names[-1] if names else "" for names in catalogue["categories"].to_pylist()])
+    brand, brand_names = _codes(catalogue["brand"].to_pylist())
+    facts = ItemFacts(category, brand, category_names, brand_names, vectors)
+    return facts, {"new": count <= NEW_COUNT, "novelty": -np.log2((count + 1) / (count.sum() + len(count)))}
+
+
+def _codes(names: list[str]) -> tuple[Ints, tuple[str, ...]]:
+    """The number of each name, -1 for an empty one, and the names by number."""
+    codes, known = numbered(pa.array(names, pa.string()))
+    return np.where(np.array(names) == "", -1, codes).astype(np.int64), tuple(known)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from genrec import variants
 from genrec.rank.candidates import Candidates
 from genrec.rank.features.parts.compute import as_table, compute, features, groups
 from genrec.rank.features.parts.context import Context
@@ -42,6 +43,13 @@ def test_every_group_gives_the_columns_it_documents_as_float32():
     assert frame.columns == [column for group in features(CHANNELS, 3).values() for column in group]
     assert not any(np.isinf(frame[column].to_numpy()).any() for column in frame.columns)
     assert frame.null_count().sum_horizontal()[0] == 0  # what is missing is NaN
+
+
+def test_no_two_features_share_a_name():
+    every = [name for group in features(("generator", *variants.names("genrec.recall")), 3).values() for name in group]
+    assert len(every) == len(set(every))
+    ranks = {name for name in every if name.endswith("_rank")}  # what is learned as a channel's rank is one
+    assert ranks == {f"{channel}_rank" for channel in ("generator", *variants.names("genrec.recall"))}
 
 
 def test_one_request_has_the_features_it_has_in_a_batch():

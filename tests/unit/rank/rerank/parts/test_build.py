@@ -1,8 +1,9 @@
 """Lists are made from rows of user and item: best first, cut, with what is known of each candidate."""
 
 import numpy as np
+import pyarrow as pa
 
-from genrec.rank.rerank.parts.build import lists_of
+from genrec.rank.rerank.parts.build import facts_of, lists_of
 from tests.support.rerank_tiny import facts
 
 
@@ -27,12 +28,12 @@ def test_rows_become_lists_best_first():
     assert made.outcome["purchase"].tolist() == [[0, 1], [0, 0], [0, 0]]
 
 
-def test_a_score_that_is_missing_is_the_lowest_and_none_at_all_is_an_empty_list():
+def test_a_score_that_is_not_finite_is_the_lowest_and_none_at_all_is_an_empty_list():
     made = lists_of(
         users=np.array([0]),
         user=np.array([0, 0]),
         item=np.array([1, 2]),
-        score=np.array([np.nan, 0.5], dtype=np.float32),
+        score=np.array([np.inf, 0.5], dtype=np.float32),
         facts=facts(5),
         aims={},
         item_aims={},
@@ -45,3 +46,18 @@ def test_a_score_that_is_missing_is_the_lowest_and_none_at_all_is_an_empty_list(
         np.array([0, 1]), nobody, nobody, np.empty(0, np.float32), facts(5), aims={}, item_aims={}, limit=5
     )
     assert empty.item.shape == (2, 0)
+
+
+def test_facts_come_from_the_catalogue():
+    catalogue = pa.table(
+        {
+            "brand": ["Kestrel", "", "Moss", "Kestrel"],
+            "categories": [["home", "desks"], [], ["home", "lamps"], ["desks"]],
+            "train_count": [0, 5, 6, 0],
+        }
+    )
+    found, aims = facts_of(catalogue, None)
+    assert [found.brand_names[b] if b >= 0 else None for b in found.brand] == ["Kestrel", None, "Moss", "Kestrel"]
+    assert [found.category_names[c] if c >= 0 else None for c in found.category] == ["desks", None, "lamps", "desks"]
+    assert aims["new"].tolist() == [True, True, False, True]
+    np.testing.assert_allclose(aims["novelty"], -np.log2(np.array([1, 6, 7, 1]) / 15))
