@@ -21,7 +21,7 @@ LIMITS_S = {  # of each part, in the order they run
     "serve": 90,
     "sft": 125,
     "grpo": 110,
-    "plan": 60,
+    "plan": 75,
     "attention": 50,
     "compiled": 120,
     "embed": 40,
