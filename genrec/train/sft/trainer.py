@@ -16,6 +16,7 @@ from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
 from genrec.train.checkpoint import CheckpointClock
 from genrec.train.checkpoint_writer import CheckpointWriter
+from genrec.train.fully_shard import divide
 from genrec.train.learner_group import LearnerGroup
 from genrec.train.micro_batch import MicroBatch, memory_of
 from genrec.train.sft import losses, samplers
@@ -26,7 +27,6 @@ from genrec.train.sft.memory import fit_memory
 from genrec.train.sft.optim import learning_rate, make_optimizer
 from genrec.train.sft.state import SftState
 from genrec.train.sft.windows import Windows, shuffled_batches
-from genrec.train.sharding import divide
 from genrec.train.validation import Validation
 
 if TYPE_CHECKING:

@@ -95,11 +95,11 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "base.model": ("owner/name", {}),
     "base.revision": ("abc", {"base.model": "owner/name"}),
     "evaluate.ks": ([1], {}),
+    "rank.rerank": ([{"name": "mmr"}], {}),
     "service.keep": (["vectors"], {}),
     "recommend.bought_events": (["order"], {}),
     "sft.sharding": ("weights", {"sft.data_parallel": 2}),
     "rl.sharding": ("weights", {"rl.num_learners": 2}),
-    "rank.rerank": (["mmr"], {}),
     "api.min_replicas": (2, {"api.max_replicas": 3}),
     "service.experiment": ({"name": "new-loss"}, {}),
 }
