@@ -59,10 +59,13 @@ class _AbsentGpu(TorchFunctionMode):
         self._casts.clear()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
         there = bool(args) and isinstance(args[0], torch.Tensor) and args[0].is_meta
         if there and func in self._answers:
             return self._answers[func](args[0])
+        if func is torch.Tensor.copy_ and args[1].is_meta and not there:
+            return args[0].zero_()
+        kwargs.pop("pin_memory", None)  # of the host, for a GPU that is there
         if there and func in _CONDITIONS:
             result = func(*args, **kwargs)
             result.holds = _holds(args[0]) != (func == torch.Tensor.__invert__)
