@@ -42,12 +42,14 @@ class Config:
     objective: Literal["lambdarank", "xendcg", "binary"] = setting(
         "lambdarank", "lambdarank (pairwise, weighted by NDCG), xendcg (listwise) or binary (pointwise)."
     )
-    num_rounds: int = setting(300, "Trees, at most.", ge=1)
-    patience: int = setting(30, "Trees without a better validation NDCG@10 before stopping.", ge=1)
+    num_rounds: int = setting(120, "Trees, at most.", ge=1)
+    patience: int = setting(
+        30, "Trees without a better NDCG@10 before stopping, where rank.stopping_share holds users for it.", ge=1
+    )
     learning_rate: float = setting(0.05, "Weight of a tree.", gt=0)
-    num_leaves: int = setting(15, "Leaves of a tree.", ge=2)
+    num_leaves: int = setting(7, "Leaves of a tree.", ge=2)
     min_leaf_rows: int = setting(50, "Rows of a leaf, at least.", ge=1)
-    feature_share: float = setting(0.5, "Share of the features that a tree may use, drawn anew for each.", gt=0, le=1)
+    feature_share: float = setting(0.3, "Share of the features that a tree may use, drawn anew for each.", gt=0, le=1)
     lambda_l2: float = setting(5.0, "L2 penalty on the values of leaves.", ge=0)
     truncation: int = setting(20, "Pairs with one candidate among the first that many count (lambdarank).", ge=1)
     num_bins: int = setting(127, "Different values of a feature that are told apart.", ge=3, le=255)
