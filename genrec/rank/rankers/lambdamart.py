@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from genrec.errors import DataError
 from genrec.progress import Progress, silent
 from genrec.rank.rankers.parts.libraries import imported
 from genrec.rank.rankers.parts.ranker import (
@@ -142,4 +143,8 @@ def load(folder: Path) -> Ranker:
     if nothing := no_signal(facts):
         return nothing
     library = imported("lightgbm", "rank")
-    return LambdaMart(facts["names"], library.Booster(model_file=str(folder / _MODEL)))
+    try:
+        booster = library.Booster(model_str=(folder / _MODEL).read_text())
+    except (OSError, UnicodeDecodeError, library.basic.LightGBMError) as error:
+        raise DataError(f"{folder / _MODEL}: cannot be read ({error}); compute the stage rank again") from None
+    return LambdaMart(facts["names"], booster)

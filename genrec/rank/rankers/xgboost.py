@@ -149,5 +149,6 @@ def load(folder: Path) -> Ranker:
     try:
         booster.load_model(folder / _MODEL)
     except library.core.XGBoostError as error:
-        raise DataError(f"{folder / _MODEL}: cannot be read ({error}); compute the stage rank again") from None
+        reason = str(error).partition("\n")[0]  # a stack trace of its C++ follows
+        raise DataError(f"{folder / _MODEL}: cannot be read ({reason}); compute the stage rank again") from None
     return XgbRanker(facts["names"], booster)
