@@ -10,8 +10,8 @@ from genrec.config.section import Chosen, Section, UnknownName, _named, _options
 
 GENERATOR = "generator"
 _CHANNELS = (
-    *("transitions", "transition_rings", "itemcf", "usercf", "swing", "als", "item2vec", "content", "sasrec"),
-    "recent_popularity",
+    *("transitions", "transition_hops", "transition_rings", "itemcf", "usercf", "swing", "als", "item2vec"),
+    *("item2vec_side", "content", "sasrec", "mind", "recent_popularity", "rules"),
 )
 
 

@@ -18,17 +18,25 @@ def knob(default: Any, description: str, **bounds: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"knob": True}, **bounds)
 
 
+def later(default: Any, description: str, **bounds: Any) -> Any:
+    """A field that came after results had been stored without it: its default is what was done then, and stays out of
+    cache keys.
+    """
+    return Field(default, description=description, json_schema_extra={"later": True}, **bounds)
+
+
 class Section(BaseModel):
     """A group of settings. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def key_slice(self) -> dict[str, Any]:
-        """The settings that decide the result, as plain JSON data (knobs left out, at every depth)."""
+        """The settings that decide the result, as plain JSON data (knobs and what is `later` left out, at every depth)."""
         slice_: dict[str, Any] = {}
         for name, field in type(self).model_fields.items():
             extra = field.json_schema_extra
-            if isinstance(extra, dict) and extra.get("knob"):
+            traits = extra if isinstance(extra, dict) else {}
+            if traits.get("knob") or (traits.get("later") and getattr(self, name) == field.default):
                 continue
             slice_[name] = _plain(getattr(self, name))
         return slice_

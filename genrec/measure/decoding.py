@@ -18,7 +18,7 @@ from genrec.measure import score_parts
 from genrec.measure.predictions import PROTOCOLS, write_counts, write_part
 from genrec.measure.rows import Split, read_rows
 from genrec.model.policy import Policy
-from genrec.model.precision import compute_dtype, default_device, frozen_dtype
+from genrec.model.precision import compile_layers, compute_dtype, default_device, frozen_dtype
 from genrec.progress import Progress, silent
 from genrec.search.decode import Candidates, rank_users
 from genrec.search.trie import Trie
@@ -60,6 +60,8 @@ def decode_shard(
     compute = compute_dtype(config.precision, where, "evaluate.precision")
     policy = Policy.load(model, base, device=where, dtype=frozen_dtype(compute, where))
     policy.search_dtype = compute
+    if config.compile and where.type == "cuda":
+        compile_layers(policy.body)
     of_parts = score_parts.alone(policy, alone)
     lists = _Lists(policy, table, rows, config, len(protocols) + len(of_parts), progress)
     records = [_decode(lists, name, protocols, parts, bounds[0], score=score_parts.shares(policy))]

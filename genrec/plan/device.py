@@ -38,6 +38,7 @@ def absent_gpu(kernels: Literal["cuda", "cpu"] = "cuda", distinct: int = 1 << 62
         stack.enter_context(mock.patch("torch.cuda.is_bf16_supported", return_value=True))
         stack.enter_context(mock.patch("torch.cuda.get_rng_state", return_value=None))  # it draws nothing
         stack.enter_context(mock.patch("torch.cuda.set_rng_state"))
+        stack.enter_context(mock.patch("torch.cuda.Stream"))
         stack.enter_context(mock.patch("torch.clear_autocast_cache", mode.forget_casts))
         stack.enter_context(mock.patch("transformers.modeling_utils.checkpoint", mode.checkpoint))
         stack.enter_context(mode)

@@ -1,6 +1,6 @@
 """What every process holds where several share the training, by arithmetic on what one was measured to hold.
 
-As `genrec.train.sharding` divides (ZeRO: Rajbhandari et al. 2020, arXiv 1910.02054). Activations are a process's own: they go
+As `genrec.train.fully_shard` divides (ZeRO: Rajbhandari et al. 2020, arXiv 1910.02054). Activations are a process's own: they go
 with its micro-batch, which is no larger than its part of a batch.
 """
 

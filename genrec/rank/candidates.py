@@ -8,7 +8,6 @@ A query is a history to recommend for, a number from 0. Its candidates are cut t
   where the channel that ranks it best has it, and channels named first go first.
 """
 
-import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.ranking import top_k
 from genrec.recall.parts.scorer import History
 
@@ -213,12 +211,3 @@ def figures(
 
 def _share(mask: NDArray[np.bool_]) -> float:
     return round(float(mask.mean()), _DIGITS) if len(mask) else 0.0
-
-
-def rescored(candidates: Candidates, channels: Mapping[str, Channel], histories: Sequence[History]) -> Candidates:
-    """With the score by each of `channels` of every candidate it has a signal for, whether it listed the item or not."""
-    scores = candidates.scores.copy()
-    for place, name in enumerate(candidates.channels):
-        if name in channels:
-            scores[:, place] = channels[name].pairs(histories, candidates.query, candidates.item)
-    return dataclasses.replace(candidates, scores=scores)

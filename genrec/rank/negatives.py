@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from genrec.rank.samples import Samples
 
 Rule = Literal["all", "uniform", "hard"]
-RANK_SUFFIX = "_rank"  # of the features that hold a channel's rank of the candidate, 1 the best
+BEST_RANK = (
+    "best_rank"  # the feature with the best place that any channel has an item at (genrec/rank/features/channels)
+)
 
 
 def training_rows(
@@ -18,9 +20,9 @@ def training_rows(
 
     - all: every one;
     - uniform: every positive, and `count` of each list's others drawn without replacement, each as likely;
-    - hard: the `count` rows of each list that some channel ranks best, a positive like the others (the least of the
-      features *_rank; a row of which no channel has a rank comes last; of equals, a random one). A positive further
-      behind is left out with the rest: beside negatives that are all ranked well, a poor rank would mean positive.
+    - hard: the `count` rows of each list that some channel ranks best, a positive like the others (by the feature
+      best_rank; a row without it comes last; of equals, a random one). A positive further behind is left out with the
+      rest: beside negatives that are all ranked well, a poor rank would mean positive.
 
     Lists without a positive hold nothing that a ranking loss could learn; only_with_target leaves them out.
     """
@@ -44,7 +46,8 @@ def training_rows(
 
 
 def best_rank(samples: Samples) -> NDArray[np.float64]:
-    """The best rank that any channel gives each row, float64 [R]; inf where none does."""
-    columns = [place for place, name in enumerate(samples.names) if name.endswith(RANK_SUFFIX)]
-    ranks = np.nan_to_num(samples.features[:, columns].astype(np.float64), nan=np.inf)
-    return ranks.min(axis=1, initial=np.inf)
+    """The best place that any channel has each row at, float64 [R]; inf where it is missing."""
+    if BEST_RANK not in samples.names:
+        return np.full(len(samples), np.inf)
+    column = samples.features[:, samples.names.index(BEST_RANK)]
+    return np.nan_to_num(column.astype(np.float64), nan=np.inf)

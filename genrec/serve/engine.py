@@ -80,7 +80,7 @@ class Engine:
                 scores = policy.step_scores()
         self.scores = scores
         self._search: Callable[..., Candidates] = beam_search
-        if recorded and policy.device.type == "cuda":
+        if recorded and policy.device.type == "cuda" and not policy.dense_weight:  # a dense head is not recorded
             longest = int(self._prompt_positions[-1])
             self._search = RecordedSearch(policy, self._trie, scores, longest, self._most_positions)
         # A cache of a method of this engine would hold the engine, which then would outlive its last user.

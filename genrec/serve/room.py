@@ -27,8 +27,8 @@ def check_room(files: ModelFiles, device: torch.device, dtype: torch.dtype, max_
         name = str(dtype).removeprefix("torch.")
         raise ConfigError(
             f"{files.where}: does not fit {device}: its weights take {weights / GIB:.1f} GiB in {name}, the keys and values "
-            f"of a search up to {max_kv_gib:g} GiB (api.max_kv_gib), and {free / GIB:.1f} GiB are free there. Free memory "
-            "of the device, lower api.max_kv_gib, set evaluate.precision to bf16 where it is not, or take a larger device"
+            f"of a search up to {max_kv_gib:g} GiB (api.max_kv_gib, at an endpoint), and {free / GIB:.1f} GiB are free there. Free "
+            "memory of the device, lower api.max_kv_gib, set evaluate.precision to bf16 where it is not, or take a larger device"
         )
 
 

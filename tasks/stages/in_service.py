@@ -9,7 +9,8 @@ from tasks.stage import Job, stage
 
 def _reads(config: Config) -> dict[str, Any]:
     # What changes a ranked list of one model. Cut-offs and resamples come after the ranks that this stage stores.
-    return {k: v for k, v in config.evaluate.key_slice().items() if k in ("beam_width", "seen_items", "precision")}
+    wanted = ("beam_width", "seen_items", "precision", "compile")
+    return {k: v for k, v in config.evaluate.key_slice().items() if k in wanted}
 
 
 @stage("in_service", version=1, reads=_reads)

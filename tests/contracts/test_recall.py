@@ -125,18 +125,6 @@ def test_top_lists_what_ranking_lists_as_far_as_there_is_a_signal(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_scores_of_pairs_are_those_of_the_ranking_and_missing_without_a_signal(name):
-    channel = fitted(name)
-    rows, items = np.repeat(np.arange(len(HISTORIES)), 6), np.tile(np.arange(6), len(HISTORIES))
-    found = channel.pairs(HISTORIES, rows, items).reshape(-1, 6)
-    listed, _ = channel.top(HISTORIES, 6)
-    for row in range(len(HISTORIES)):
-        known = listed[row][listed[row] >= 0]
-        assert set(np.flatnonzero(~np.isnan(found[row]))) == set(known)
-        np.testing.assert_allclose(found[row, known], channel.scores(HISTORIES)[row, known], rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_an_index_that_was_saved_gives_the_same_lists_and_the_same_bytes(name, tmp_path):
     channel = fitted(name)
     channel.save(tmp_path / "a")

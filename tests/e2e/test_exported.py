@@ -10,9 +10,12 @@ from typer.testing import CliRunner
 from genrec import Recommender
 from genrec.measure.predictions import read_predictions
 from genrec.measure.rows import read_rows
+from genrec.serve import bundle
 from genrec.serve.new_items import NewItem
 from genrec.serve.query import Query
+from tests.support import serve_tiny
 from tests.support.bare_site import bare_site, run_bare
+from tests.support.lm_tiny import tiny_policy
 
 pytestmark = pytest.mark.slow
 PACKAGES = ["torch", "transformers", "peft", "numpy", "pyarrow"]
@@ -64,13 +67,30 @@ def test_a_new_item_of_a_trained_model_comes_out_under_an_id_of_its_own(exported
     assert len({item.sid for item in listed}) == len(listed)
 
 
-def test_it_loads_where_only_torch_transformers_peft_numpy_and_pyarrow_are(exported, tmp_path):
-    site = bare_site(tmp_path / "site", PACKAGES)
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    return bare_site(tmp_path_factory.mktemp("bare") / "site", PACKAGES)
+
+
+@pytest.mark.parametrize("mode", ["lora", "ptuning_v2"])
+def test_an_adapter_loads_there_too(site, tmp_path, mode):
+    files = serve_tiny.write_files(tmp_path / "artifacts", tiny_policy(mode=mode))
+    tiny_policy().save(tmp_path / "base")
+    bundle.write(serve_tiny.with_base(files, tmp_path / "base"), tmp_path / "export")
+    load = f"""Recommender.load({str(tmp_path / "export")!r}, device="cpu").recommend(["i3", "i8"], k=5)"""
+    done = run_bare(site, f"from genrec import Recommender\nprint([item.item_id for item in {load}])")
+    assert done.returncode == 0, done.stderr
+    expected = Recommender.load(tmp_path / "export", device="cpu").recommend(["i3", "i8"], k=5)
+    assert done.stdout.strip() == str([item.item_id for item in expected])
+
+
+def test_it_loads_where_only_torch_transformers_peft_numpy_and_pyarrow_are(exported, site):
     code = f"""
 import importlib.util
 for absent in ("sklearn", "scipy", "pandas", "polars", "ray", "prefect", "faiss"):
     assert importlib.util.find_spec(absent) is None, absent
 from genrec import Recommender
+from genrec.serve import bundle
 from genrec.serve.new_items import NewItem
 loaded = Recommender.load({str(exported)!r}, device="cpu")
 print([item.item_id for item in loaded.recommend(loaded.engine.catalogue.item_ids[:3], k=5)])

@@ -37,14 +37,8 @@ def put_on(mode: str, model: Any, vocab: SidVocabulary, seed: int) -> Any:
     return adapter.attach(model, vocab, rank=4, alpha=8, dropout=0.0, seed=seed)
 
 
-def tiny_policy(
-    seed: int = 0, tied: bool = True, lora: bool = False, vocab: SidVocabulary = VOCAB, mode: str = "full"
-) -> Policy:
-    """Random weights wide enough apart that scores differ, with a trained-looking adapter of the kind `mode` on top.
-
-    `lora` stands for the mode "lora".
-    """
-    mode = "lora" if lora else mode
+def tiny_policy(seed: int = 0, tied: bool = True, vocab: SidVocabulary = VOCAB, mode: str = "full") -> Policy:
+    """Random weights wide enough apart that scores differ, with a trained-looking adapter of the kind `mode` on top."""
     torch.manual_seed(seed)
     config = Qwen2Config(
         vocab_size=vocab.end_token_id + 3,  # rows behind the semantic-id tokens, as resized models have

@@ -126,11 +126,15 @@ def _not_loadable(model: str, error: Exception) -> str:
 
 
 def tokenize(texts: list[str], tokenizer: Any, max_tokens: int) -> list[list[int]]:
-    """Token ids with the model's own special tokens, cut on the right to `max_tokens`; never empty."""
+    """Token ids with the model's own special tokens, cut on the right to `max_tokens`; never empty.
+
+    A text that spells a special token has the letters of it, not the token.
+    """
     if not texts:
         return []
     tokenizer.truncation_side = "right"
-    token_ids = tokenizer(texts, truncation=True, max_length=max_tokens, padding=False)["input_ids"]
+    options: dict[str, Any] = {"truncation": True, "max_length": max_tokens, "padding": False}
+    token_ids = tokenizer(texts, split_special_tokens=True, **options)["input_ids"]
     stand_in = next((i for i in (tokenizer.eos_token_id, tokenizer.pad_token_id) if i is not None), 0)
     return [list(ids) or [stand_in] for ids in token_ids]
 

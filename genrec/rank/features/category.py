@@ -25,7 +25,7 @@ _NAMES = {
     "categories_last": "Jaccard index of the categories of the item and the last one, 0..1",
     "categories_best": "largest such index over the history, 0..1",
     "leaf_events": "log(1 + training events of the item's most specific category)",
-    "leaf_rank": "share of the items of its most specific category with fewer training events, 0..1",
+    "leaf_position": "share of the items of its most specific category with fewer training events, 0..1",
 }
 
 
@@ -38,7 +38,7 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
     """float32, a row a candidate; missing where the item has no category or brand, or none of the history has."""
     tables = context.tables
     found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
-    found["leaf_events"], found["leaf_rank"] = np.log1p(tables.leaf_events[rows]), tables.leaf_rank[rows]
+    found["leaf_events"], found["leaf_position"] = np.log1p(tables.leaf_events[rows]), tables.leaf_rank[rows]
     for block in context.blocks(candidates):
         if not block.history.shape[1]:
             continue

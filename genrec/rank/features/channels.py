@@ -18,13 +18,13 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     for channel in channels:
         of_channels |= {
             f"{channel}_score": f"score by {channel}, in its own unit; missing without a signal",
-            f"{channel}_rank": f"place in the list of {channel}, from 0; missing where it is not listed",
+            f"{channel}_rank": f"place in the list of {channel}, from 1; missing where it is not listed",
             f"{channel}_share": f"score by {channel}, from 0 for the lowest of the query's candidates to 1 for the highest",
         }
     return {
         **of_channels,
         "num_channels": "channels that list the item, count",
-        "best_rank": "best place in a channel's list, from 0",
+        "best_place": "best place in a channel's list, from 1",
         "fused": "reciprocal rank fusion: sum over channels of 1 / (60 + place from 1)",
     }
 
@@ -32,15 +32,15 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
 def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
     """float32, a row a candidate."""
     found = {}
-    ranks = np.where(candidates.ranks < 0, np.nan, candidates.ranks).astype(np.float32)
+    ranks = np.where(candidates.ranks < 0, np.nan, candidates.ranks + 1.0).astype(np.float32)
     for place, channel in enumerate(candidates.channels):
         score = candidates.scores[:, place]
         found[f"{channel}_score"] = score
         found[f"{channel}_rank"] = ranks[:, place]
         found[f"{channel}_share"] = share(score, candidates)
     found["num_channels"] = (candidates.ranks >= 0).sum(axis=1).astype(np.float32)
-    found["best_rank"] = np.fmin.reduce(ranks, axis=1, initial=np.float32(np.nan))
-    found["fused"] = np.nansum(1 / (_RRF + 1 + ranks), axis=1).astype(np.float32)
+    found["best_place"] = np.fmin.reduce(ranks, axis=1, initial=np.float32(np.nan))
+    found["fused"] = np.nansum(1 / (_RRF + ranks), axis=1).astype(np.float32)
     return pl.DataFrame(found)
 
 

@@ -9,6 +9,8 @@ from genrec.rank.candidates import Candidates
 from genrec.rank.features.channels import share
 from genrec.rank.features.parts.context import Context
 
+_UNLESS_FOUND = "; missing unless the search found the item"
+
 
 def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit; none without a generator."""
@@ -17,7 +19,7 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     levels = range(1, num_levels + 1)
     return {
         **{
-            f"beam_level_{i}": f"log-probability of the id's code {i} in the search, nats; missing unless found"
+            f"beam_level_{i}": f"log-probability of the id's code {i} in the search, nats{_UNLESS_FOUND * (i > 1)}"
             for i in levels
         },
         **{f"dense_level_{i}": f"log-probability of the id's code {i} by the dense head, nats" for i in levels},

@@ -13,7 +13,7 @@ _DAY_MS = 86_400_000
 
 _NAMES = {
     "popularity": "log(1 + training events of the item)",
-    "catalogue_rank": "share of the catalogue with fewer training events, 0..1",
+    "catalogue_position": "share of the catalogue with fewer training events, 0..1",
     "is_head": "1 for the fifth of the catalogue with the most training events, else 0",
     "popularity_over_history": "popularity less its mean over the history, in log units",
     "events_30_days": "log(1 + training events of the item in the 30 days before the moment)",
@@ -33,7 +33,7 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
     found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
     popularity = np.log1p(tables.counts)
     found["popularity"] = popularity[rows]
-    found["catalogue_rank"] = tables.popularity_rank[rows]
+    found["catalogue_position"] = tables.popularity_rank[rows]
     known = rows < tables.num_items
     found["is_head"] = np.where(known, tables.is_head[rows], np.nan).astype(np.float32)
     for block in context.blocks(candidates):

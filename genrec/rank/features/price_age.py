@@ -12,7 +12,7 @@ from genrec.rank.features.parts.tables import days
 _NAMES = {
     "price": "log of the price in the shop's currency",
     "price_over_history": "price less its mean over the history, in log units",
-    "price_rank": "share of the priced items of the category that are cheaper, 0..1",
+    "price_position": "share of the priced items of the category that are cheaper, 0..1",
     "age_days": "days from the item's first training event to the moment",
     "idle_days": "days from the item's last training event before the moment to the moment",
 }
@@ -27,7 +27,7 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
     """float32, a row a candidate; missing without a price, without times, or before the item's first event."""
     tables = context.tables
     found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
-    found["price"], found["price_rank"] = tables.prices[rows], tables.price_rank[rows]
+    found["price"], found["price_position"] = tables.prices[rows], tables.price_rank[rows]
     if not np.isnan(tables.prices).all():
         for block in context.blocks(candidates):
             of_history = tables.prices[block.history]

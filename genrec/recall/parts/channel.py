@@ -18,7 +18,7 @@ from genrec.errors import DataError
 from genrec.recall.parts import index_files
 from genrec.recall.parts.ranking import top_k
 from genrec.recall.parts.scorer import History, flatten
-from genrec.recall.parts.sparse import entries, sparse_top
+from genrec.recall.parts.sparse import sparse_top
 
 _CELLS = 1 << 22  # scores held at once: bounds memory
 _SPARSE_ROWS = 512  # histories whose sparse scores are held at once
@@ -69,17 +69,6 @@ class Channel(abc.ABC):
             items[part], values[part] = self._top(histories[part], n, None if banned is None else banned[part])
         return items, values
 
-    def pairs(
-        self, histories: Sequence[History], rows: NDArray[np.integer], items: NDArray[np.integer]
-    ) -> NDArray[np.float32]:
-        """float32 [R]: the score of item `items[r]` for history `rows[r]` (ascending); NaN where there is no signal."""
-        found = np.full(len(rows), np.nan, dtype=np.float32)
-        for part in self._parts(len(histories)):
-            here = slice(*np.searchsorted(rows, [part.start, part.stop]))
-            if here.start < here.stop:
-                found[here] = self._pairs(histories[part], rows[here] - part.start, items[here])
-        return found
-
     def save(self, folder: Path) -> None:
         """Write the index into `folder`."""
         index_files.write(folder, *self.state())
@@ -109,12 +98,6 @@ class Channel(abc.ABC):
             scores[flatten(banned, self.num_items)] = -np.inf
         return top_k(scores, n)
 
-    def _pairs(
-        self, histories: Sequence[History], rows: NDArray[np.integer], items: NDArray[np.integer]
-    ) -> NDArray[np.float32]:
-        scores = self.signals(histories)[rows, items]
-        return np.where(np.isneginf(scores), np.float32(np.nan), scores)
-
 
 class SparseChannel(Channel):
     """A channel whose scores are a sparse matrix; what is not stored is no signal, and scores zero."""
@@ -134,12 +117,6 @@ class SparseChannel(Channel):
         self, histories: Sequence[History], n: int, banned: Sequence[History] | None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         return sparse_top(self.sparse_scores(histories), n, banned)
-
-    def _pairs(
-        self, histories: Sequence[History], rows: NDArray[np.integer], items: NDArray[np.integer]
-    ) -> NDArray[np.float32]:
-        scores = entries(self.sparse_scores(histories), rows, items)
-        return np.where(scores > 0, scores, np.float32(np.nan))
 
 
 class ZeroScorer(Channel):

@@ -41,7 +41,11 @@ class Generator:
     """
 
     def __init__(self, policy: Policy, sids: NDArray[np.integer], scores: StepScores | None = None) -> None:
-        self.policy, self.sids, self._scores = policy, np.asarray(sids), scores
+        self.policy, self.sids = policy, np.asarray(sids)
+        if scores is None:
+            with policy.inference():
+                scores = policy.step_scores()
+        self._scores = scores
         self.num_items, self.num_levels = self.sids.shape
         self.trie = Trie.from_sids(self.sids, policy.vocab.num_codes, device=policy.device)
 
@@ -100,9 +104,8 @@ class Generator:
         asked = _Asked(self, histories, rows, items)
         asked.take_found(found)
         with self.policy.inference():
-            scores = self._scores or self.policy.step_scores()
             for start in range(0, len(asked.queries), batch_size):
-                asked.take_known(asked.queries[start : start + batch_size], scores)
+                asked.take_known(asked.queries[start : start + batch_size], self._scores)
         return asked.steps, asked.dense
 
 

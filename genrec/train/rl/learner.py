@@ -14,6 +14,7 @@ from torch import nn
 from genrec import variants
 from genrec.errors import TrainingError
 from genrec.model.policy import Policy
+from genrec.train.fully_shard import divide
 from genrec.train.learner_group import LearnerGroup
 from genrec.train.micro_batch import MicroBatch, largest_forward, memory_of
 from genrec.train.rl import algorithms
@@ -25,7 +26,6 @@ from genrec.train.rl.reward_context import RewardContext
 from genrec.train.rl.rewarding import Term, mean_rewards, total_reward
 from genrec.train.rl.teacher import build_teacher
 from genrec.train.rl.value_head import ValueHead
-from genrec.train.sharding import divide
 
 if TYPE_CHECKING:
     from genrec.config import RlConfig

@@ -10,23 +10,23 @@ import torch
 from torch.nn import functional
 
 from genrec import variants
-from genrec.errors import TrainingError
 from genrec.model.policy import Policy
 from genrec.model.precision import compile_layers, compute_dtype, recompute_activations
 from genrec.progress import Progress, silent
 from genrec.train.averaging import WeightAverage
 from genrec.train.checkpoint import CheckpointClock
 from genrec.train.checkpoint_writer import CheckpointWriter
+from genrec.train.fully_shard import divide
 from genrec.train.learner_group import LearnerGroup
 from genrec.train.micro_batch import MicroBatch, memory_of
 from genrec.train.sft import losses, samplers
 from genrec.train.sft.alignment import Alignment
+from genrec.train.sft.finite import FiniteCheck
 from genrec.train.sft.forwards import Forward, cut, cut_evenly, pack
 from genrec.train.sft.memory import fit_memory
 from genrec.train.sft.optim import learning_rate, make_optimizer
 from genrec.train.sft.state import SftState
 from genrec.train.sft.windows import Windows, shuffled_batches
-from genrec.train.sharding import divide
 from genrec.train.validation import Validation
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Trainer:
         self._memory = memory_of(policy.device)
         self.writer = CheckpointWriter(policy.device)
         self.optimizer = make_optimizer(self.parameters, config)
+        self.finite = FiniteCheck(self.optimizer, policy.device)
         num_extra = self._sampler.num_extra(len(windows), self._sampler_options)
         self._first_pass = len(windows) + round(times * self.windows.num_repeats)  # windows
         self.steps_per_epoch = sum(-(-n // config.batch_size) for n in (self._first_pass, num_extra))
@@ -113,9 +114,11 @@ class Trainer:
                 if state.step % log_every == 0:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
-                progress(state.step, self.total_steps, note, loss=float(parts.sum()), **ndcg)
+                progress(state.step, self.total_steps, note, loss=self.finite.loss, **ndcg)
                 if state.batch < self.steps_per_epoch and self.sharding.saves(clock.is_due() and not self.writer.busy):
+                    self.finite.settle()
                     clock.run(lambda: state.save(work, self.parameters, self.optimizer, self.sharding, self.writer))
+            self.finite.settle()
             state.epoch, state.batch = state.epoch + 1, 0
             if state.epoch == self.config.epochs:
                 state.stop_reason = "epochs"
@@ -141,9 +144,11 @@ class Trainer:
     def step(self, rows: np.ndarray, rate: float) -> torch.Tensor:
         """One optimizer step on windows `rows`; returns the mean of each loss (see `accumulate`).
 
-        Raises TrainingError before the weights are touched when a loss or gradient is not finite.
+        Raises TrainingError when a loss or gradient is not finite, without having touched the weights; on a GPU perhaps a
+        step later (`FiniteCheck`).
         """
-        self.policy.model.train()
+        if not self.policy.model.training:
+            self.policy.model.train()
         if self.group.size > 1:  # other dropout in every process, the same after a resumption
             torch.manual_seed(int(self._rng(_DROPOUT, self.group.rank).integers(2**62)))
         parts = self.accumulate(rows, self._rng(_AUGMENT))
@@ -155,12 +160,8 @@ class Trainer:
         self.sharding.sum_gradients()
         self.group.sum_(parts)
         norm = self.sharding.clip(self.parameters.values(), self.config.max_grad_norm)
-        if not (torch.isfinite(parts).all() and torch.isfinite(norm)):
-            self.optimizer.zero_grad()
-            raise TrainingError(
-                f"sft: loss {parts.sum().item():.4g}, gradient norm {norm.item():.4g} at step {self.state.step} (epoch "
-                f"{self.state.epoch}, batch {self.state.batch}); lower sft.learning_rate or use sft.precision fp32"
-            )
+        state = self.state
+        self.finite.before_update(parts, norm, f"step {state.step} (epoch {state.epoch}, batch {state.batch})")
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.writer.before_update()

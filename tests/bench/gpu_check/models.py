@@ -48,6 +48,7 @@ class Shape:
     serve_batches: tuple[int, ...] = (1, 8, 32, 128)
     generate_batches: tuple[int, ...] = (1, 8)
     repeats: int = 3
+    steps_in_a_row: int = 4  # of fine-tuning: the host goes ahead of the device from one to the next
 
 
 SHAPES = {
@@ -70,6 +71,7 @@ SHAPES = {
         serve_batches=(1, 4),
         generate_batches=(2,),
         repeats=1,
+        steps_in_a_row=1,
     ),
 }
 

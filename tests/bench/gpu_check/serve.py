@@ -13,6 +13,7 @@ import torch
 
 from genrec.model.merging import merge_adapter
 from genrec.model.policy import Policy
+from genrec.model.precision import compile_layers
 from genrec.search.kv_memory import bytes_a_position
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.engine import Engine
@@ -50,6 +51,12 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         report(_case(f"{number} together, recorded", engine, number, device, shape))
     for number in shape.generate_batches:
         report(_beside(policy, engine, shape, number, device))
+    if device.type == "cuda":
+        del engine  # its recordings hold memory
+        compile_layers(policy.body)
+        engine = _engine(policy, sids, recorded=True)
+        for number in reversed(shape.serve_batches):  # one alone takes compilations of its own: last
+            report(_case(f"{number} together, compiled, recorded", engine, number, device, shape))
 
 
 def _as_served(policy: Policy, sids: np.ndarray, report: Report, device: torch.device) -> Engine:

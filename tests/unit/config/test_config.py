@@ -115,6 +115,21 @@ def test_knobs_stay_out_of_keys_and_everything_else_is_in():
     assert load_config([], ["rl.rewards=[exact_hit]"]).rl.key_slice() != plain
 
 
+def test_a_setting_that_came_later_leaves_the_keys_of_before_as_they_were():
+    plain = Config().evaluate.key_slice()
+    assert "compile" not in plain
+    assert load_config([], ["evaluate.compile=true"]).evaluate.key_slice() == {**plain, "compile": True}
+
+
+def test_a_micro_batch_is_a_number_or_left_to_the_memory(tmp_path):
+    for section in ("sft", "rl"):
+        chosen = load_config([], [f"{section}.micro_batch_size=auto"])
+        assert getattr(chosen, section).micro_batch_size == "auto"
+        assert getattr(load_config([], [f"{section}.micro_batch_size=7"]), section).key_slice()["micro_batch_size"] == 7
+        with pytest.raises(ConfigError, match=f"{section}.micro_batch_size"):
+            load_config([], [f"{section}.micro_batch_size=0"])
+
+
 def test_switching_the_variant_drops_the_options_of_the_other(tmp_path):
     path = _yaml(tmp_path, "embed: {method: lsa, options: {dim: 64}}\n")
     config = load_config([path], ["embed.method=transformer"])

@@ -95,11 +95,11 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "base.model": ("owner/name", {}),
     "base.revision": ("abc", {"base.model": "owner/name"}),
     "evaluate.ks": ([1], {}),
+    "rank.rerank": ([{"name": "mmr"}], {}),
     "service.keep": (["vectors"], {}),
     "recommend.bought_events": (["order"], {}),
     "sft.sharding": ("weights", {"sft.data_parallel": 2}),
     "rl.sharding": ("weights", {"rl.num_learners": 2}),
-    "rank.rerank": (["mmr"], {}),
     "api.min_replicas": (2, {"api.max_replicas": 3}),
     "service.experiment": ({"name": "new-loss"}, {}),
 }
@@ -237,7 +237,7 @@ def test_the_comparison_with_the_model_in_service_has_the_key_of_its_search_and_
         return in_service.key(_config(settings), inputs)[0]
 
     changing = {leaf.path for leaf in LEAVES if key(leaf.given) != key({**leaf.given, leaf.path: leaf.other})}
-    assert changing == {"evaluate.beam_width", "evaluate.seen_items", "evaluate.precision"}
+    assert changing == {"evaluate.beam_width", "evaluate.seen_items", "evaluate.precision", "evaluate.compile"}
 
 
 def _lists_key(settings: dict[str, Any]) -> str:

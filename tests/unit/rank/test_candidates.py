@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.rank.candidates import figures, merge, rescored, with_fallback
-from tests.support.recall_tiny import HISTORIES, fitted
+from genrec.rank.candidates import figures, merge, with_fallback
 
 
 def lists(*rows, width=3):
@@ -111,18 +110,6 @@ def test_a_target_behind_k_is_not_recalled_but_may_be_a_candidate():
 def test_labels_mark_the_target():
     found = merge({"a": lists([5, 3], [3])}, 5)
     assert found.labels(np.array([3, 4])).tolist() == [0, 1, 0]
-
-
-def test_every_candidate_gets_the_score_of_every_channel_that_knows_it():
-    channels = {name: fitted(name) for name in ("itemcf", "transitions", "als")}
-    found = merge({name: channel.top(HISTORIES, 1, HISTORIES) for name, channel in channels.items()}, 5)
-    full = rescored(found, channels, HISTORIES)
-    assert np.isnan(found.scores).sum() > np.isnan(full.scores).sum()
-    listed = ~np.isnan(found.scores)
-    np.testing.assert_allclose(full.scores[listed], found.scores[listed], rtol=1e-5)
-    np.testing.assert_array_equal(full.ranks, found.ranks)
-    partial = rescored(found, {"als": channels["als"]}, HISTORIES)  # a generator has no scores of pairs
-    np.testing.assert_array_equal(partial.scores[:, :2], found.scores[:, :2])
 
 
 def test_a_channel_without_a_vote_keeps_its_scores_of_what_others_list():

@@ -4,13 +4,12 @@ import pytest
 from genrec.rank.negatives import best_rank, training_rows
 from tests.support.rank_tiny import samples
 
-NAN = np.nan
 # Two lists of five; the second has no target.
 LISTS = samples(
-    np.array([[1, NAN], [9, 2], [NAN, NAN], [4, 8], [5, 5], [1, 1], [2, 2], [3, 3], [4, 4], [5, 5]]),
+    np.array([[1, 9], [2, 9], [np.nan, 0], [4, 8], [5, 5], [1, 1], [2, 2], [3, 3], [4, 4], [5, 5]]),
     np.array([0, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
     per_list=5,
-    names=("itemcf_rank", "als_rank"),
+    names=("best_rank", "leaf_rank"),
 )
 
 

@@ -64,13 +64,13 @@ def test_a_user_with_two_tastes_gets_both():
 
 
 def test_training_keeps_the_epoch_that_validation_likes_best():
-    sequences, seen = two_camps(20), []
+    sequences, seen = two_camps(5), []
     held = Held([s[:3] for s in sequences], np.array([s[3] for s in sequences], dtype=np.int32))
     data = Training(sequences, 12, validation=held, progress=lambda done, *_, **__: seen.append(done))
-    channel = fitted("mind", data=data, epochs=60, patience=2, learning_rate=0.05, batch_size=16)
-    assert len(seen) < 60
+    channel = fitted("mind", data=data, epochs=20, patience=2, learning_rate=0.05, batch_size=8)
+    assert len(seen) < 20
     best = max(
-        validate(fitted("mind", data=data, epochs=n, patience=60, learning_rate=0.05, batch_size=16), held)[1]
+        validate(fitted("mind", data=data, epochs=n, patience=60, learning_rate=0.05, batch_size=8), held)[1]
         for n in range(1, len(seen) + 1)
     )
     assert validate(channel, held)[1] == best

@@ -58,7 +58,7 @@ def test_too_large_a_model_is_refused_with_its_size_what_is_free_and_the_setting
         load_engine(adapted, "cpu", Limits(max_kv_gib=2.5))
     text = str(refused.value)
     assert text.startswith(f"{adapted.where}: does not fit cpu: its weights take 0.0 GiB in float32")
-    assert "up to 2.5 GiB (api.max_kv_gib), and 1.0 GiB are free" in text
+    assert "up to 2.5 GiB (api.max_kv_gib, at an endpoint), and 1.0 GiB are free" in text
     assert "evaluate.precision" in text
 
 

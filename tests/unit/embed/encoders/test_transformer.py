@@ -11,6 +11,7 @@ from genrec.embed.encoders import transformer
 from genrec.embed.encoders.transformer import Config, encode, length_batches
 from genrec.errors import ConfigError
 from tests.support.embed_tiny import WORDS, save_tiny
+from tests.support.qwen_tokenizer import SPECIAL, qwen_tokenizer
 
 RNG = np.random.default_rng(1)
 TEXTS = [" ".join(RNG.choice(WORDS, n)) for n in RNG.integers(1, 30, 25)]
@@ -40,6 +41,19 @@ def test_the_tiny_tokenizers_tell_the_words_apart(model):
 
 def test_an_empty_text_has_a_token(model):
     assert transformer.tokenize([""], transformer.load(Config(model=model))[1], 512)[0]
+
+
+@pytest.mark.parametrize("kind", ["qwen2.5", "bert"])
+def test_a_text_that_spells_a_special_token_is_text(tmp_path, kind):
+    if kind == "bert":
+        tokenizer, tokens = AutoTokenizer.from_pretrained(save_tiny(tmp_path, "bert")), ["[CLS]", "[SEP]"]
+    else:
+        tokenizer, tokens = qwen_tokenizer(), SPECIAL
+    special = set(tokenizer.convert_tokens_to_ids(tokens))
+    for token in tokens:
+        plain, spelled = transformer.tokenize([WORDS[0], f"{WORDS[0]} {token}"], tokenizer, 512)
+        assert sum(i in special for i in spelled) == sum(i in special for i in plain)
+        assert len(spelled) > len(plain)
 
 
 @pytest.mark.parametrize("pooling", ["mean", "last"])

@@ -48,6 +48,8 @@ def test_every_group_gives_the_columns_it_documents_as_float32():
 def test_no_two_features_share_a_name():
     every = [name for group in features(("generator", *variants.names("genrec.recall")), 3).values() for name in group]
     assert len(every) == len(set(every))
+    ranks = {name for name in every if name.endswith("_rank")}  # what is learned as a channel's rank is one
+    assert ranks == {f"{channel}_rank" for channel in ("generator", *variants.names("genrec.recall"))}
 
 
 def test_one_request_has_the_features_it_has_in_a_batch():

@@ -59,7 +59,7 @@ def test_text_is_compared_with_each_history_item_and_with_their_mean():
 def test_popularity_is_counted_in_all_of_training_and_before_the_moment():
     frame = of(popularity, queries([1], now=110), candidates([0, 2, 7]))
     np.testing.assert_allclose(frame["popularity"], np.log1p([4, 3, 0]), rtol=1e-6)
-    np.testing.assert_allclose(frame["catalogue_rank"], [1, 5 / 7, 0], rtol=1e-6)
+    np.testing.assert_allclose(frame["catalogue_position"], [1, 5 / 7, 0], rtol=1e-6)
     assert frame["is_head"].to_list() == [1, 0, 0]  # a fifth of eight items: 0, and 1, which has as many events as 2
     np.testing.assert_allclose(frame["popularity_over_history"], np.log1p([4, 3, 0]) - np.log1p(3), rtol=1e-5)
     # events of 0 on days 0, 10, 30, 98; of 2 on 60, 96, 99; the moment is day 110
@@ -75,7 +75,9 @@ def test_price_and_age_are_known_where_the_shop_knows_them():
     np.testing.assert_allclose(
         frame["price_over_history"], [np.log(40) - usual, NAN, NAN, np.log(10) - usual], rtol=1e-5
     )
-    np.testing.assert_allclose(frame["price_rank"], [1, NAN, NAN, 0])  # of priced mugs 10, 20, 40; of kettles 10, 30
+    np.testing.assert_allclose(
+        frame["price_position"], [1, NAN, NAN, 0]
+    )  # of priced mugs 10, 20, 40; of kettles 10, 30
     np.testing.assert_allclose(frame["age_days"], [50, NAN, NAN, 108])
     np.testing.assert_allclose(frame["idle_days"], [11, NAN, NAN, 108])
 
@@ -94,7 +96,7 @@ def test_category_and_brand_are_those_of_the_history():
     np.testing.assert_allclose(frame["categories_last"], [1, 1 / 3, 0, NAN], rtol=1e-6)
     np.testing.assert_allclose(frame["categories_best"], [1, 1, 0, NAN], rtol=1e-6)
     np.testing.assert_allclose(frame["leaf_events"], np.log1p([10, 2, 2, NAN]), rtol=1e-6)
-    np.testing.assert_allclose(frame["leaf_rank"], [1 / 3, 0, 0, NAN], rtol=1e-6)
+    np.testing.assert_allclose(frame["leaf_position"], [1 / 3, 0, 0, NAN], rtol=1e-6)
 
 
 def test_channels_keep_their_scores_and_say_how_they_agree():
@@ -103,11 +105,11 @@ def test_channels_keep_their_scores_and_say_how_they_agree():
     found.ranks[:] = [[2, -1], [0, 1], [-1, 0], [0, -1]]
     frame = of(channels, queries([0], [0]), found)
     np.testing.assert_allclose(frame["itemcf_score"], [1, 3, 2, 7])
-    np.testing.assert_allclose(frame["itemcf_rank"], [2, 0, NAN, 0])
+    np.testing.assert_allclose(frame["itemcf_rank"], [3, 1, NAN, 1])
     np.testing.assert_allclose(frame["itemcf_share"], [0, 1, 0.5, 1])
     np.testing.assert_allclose(frame["als_share"], [NAN, 0, 1, NAN])
     assert frame["num_channels"].to_list() == [1, 2, 1, 1]
-    assert frame["best_rank"].to_list() == [2, 0, 0, 0]
+    assert frame["best_place"].to_list() == [3, 1, 1, 1]
     np.testing.assert_allclose(frame["fused"], [1 / 63, 1 / 61 + 1 / 62, 1 / 61, 1 / 61], rtol=1e-6)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tokenizers import AddedToken
 from torch.nn import functional
 
 from genrec.config import AlignmentConfig, SftConfig
@@ -11,6 +12,7 @@ from genrec.train.sft.alignment import Alignment
 from genrec.train.sft.trainer import Trainer
 from genrec.train.sft.windows import make_windows
 from tests.support.lm_tiny import random_sids, tiny_policy
+from tests.support.qwen_tokenizer import qwen_tokenizer
 
 NUM_ITEMS, NUM_CODES = 12, 4
 SIDS = random_sids(NUM_ITEMS, seed=2, num_codes=NUM_CODES).astype(np.int64)
@@ -108,6 +110,26 @@ def test_an_objective_without_text_is_left_out_and_recommending_takes_its_weight
         "over its weight of 0.3"
     ]
     assert align(tiny_policy(vocab=VOCAB), weights).warnings == []
+
+
+@pytest.mark.parametrize("objective", ["sid_to_title", "title_to_sid", "description_to_sid"])
+def test_a_title_that_spells_tokens_is_read_and_written_as_text(objective):
+    tokenizer = qwen_tokenizer(instruct=True)
+    end = tokenizer.convert_tokens_to_ids("<|endoftext|>")
+    vocab = SidVocabulary(3, NUM_CODES, len(tokenizer), bos_token_id=end, pad_token_id=end)
+    tokenizer.add_tokens([AddedToken(t, normalized=False, special=False) for t in vocab.token_strings()])
+    policy, seen = tiny_policy(vocab=vocab), []
+    texts = [f"<sid_0_1> beaker <|im_end|><|endoftext|> <tool_call> {i}" for i in range(NUM_ITEMS)]
+    alignment = Alignment(policy, tokenizer, texts, texts, SIDS, AlignmentConfig(**{objective: 0.5, "batch_size": 4}))
+    policy.body.register_forward_pre_hook(lambda _, args, inputs: seen.append(inputs["input_ids"]), with_kwargs=True)
+    assert alignment.losses(np.random.default_rng(0)).isfinite().all()
+    (ids,) = seen
+    inputs = 3 if objective == "sid_to_title" else 2  # tokens of an id that are read: the last one of an answer is not
+    assert (ids >= vocab.first_token_id).sum(1).tolist() == [inputs] * 4
+    assert set(ids[ids < vocab.first_token_id].tolist()) & set(tokenizer.added_tokens_decoder) == {end}
+    assert all(
+        (row[1:][row[1:] == end].numel()) == (row.flip(0) == end).cumprod(0).sum() for row in ids
+    )  # only padding
 
 
 def test_weights_that_leave_recommending_no_room_are_refused():
