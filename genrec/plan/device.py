@@ -14,6 +14,7 @@ from typing import Any, Literal
 from unittest import mock
 
 import torch
+from torch.fx.experimental import _config as fx_config
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
@@ -39,6 +40,7 @@ def absent_gpu(kernels: Literal["cuda", "cpu"] = "cuda", distinct: int = 1 << 62
         stack.enter_context(mock.patch("torch.cuda.get_rng_state", return_value=None))  # it draws nothing
         stack.enter_context(mock.patch("torch.cuda.set_rng_state"))
         stack.enter_context(mock.patch("torch.cuda.Stream"))
+        stack.enter_context(fx_config.patch(meta_nonzero_assume_all_nonzero=True))  # type: ignore[attr-defined]
         stack.enter_context(mock.patch("torch.clear_autocast_cache", mode.forget_casts))
         stack.enter_context(mock.patch("transformers.modeling_utils.checkpoint", mode.checkpoint))
         stack.enter_context(mode)
@@ -64,8 +66,6 @@ class _AbsentGpu(TorchFunctionMode):
             result = func(*args, **kwargs)
             result.holds = _holds(args[0]) != (func == torch.Tensor.__invert__)
             return result
-        if there and func in _NONZERO:
-            return _places(*args, **kwargs)
         if there and func in _UNIQUE:
             return self._unique(*args, **kwargs)
         if there and func in self._kernels:
@@ -132,12 +132,6 @@ def _dtype_of(args: Any, kwargs: dict[str, Any]) -> torch.dtype:
     return given[0] if given else args[0].dtype
 
 
-def _places(tensor: torch.Tensor, as_tuple: bool = False) -> Any:
-    """Those of all elements."""
-    places = torch.empty(tensor.numel(), tensor.dim(), dtype=torch.int64, device=_META)
-    return places.unbind(1) if as_tuple else places
-
-
 def _holds(condition: torch.Tensor) -> bool:
     return getattr(condition, "holds", True)
 
@@ -149,7 +143,6 @@ def _host(tensor: torch.Tensor) -> torch.Tensor:
 _IS_CUDA = torch.Tensor.is_cuda.__get__  # type: ignore[attr-defined]
 _TO = {torch.Tensor.to, torch.Tensor.cpu}
 _CONDITIONS = {torch.Tensor.__invert__, torch.Tensor.any, torch.Tensor.all}
-_NONZERO = {torch.Tensor.nonzero, torch.nonzero}
 _UNIQUE = {torch.Tensor.unique, torch.unique}
 _ANSWERS: dict[Any, Any] = {
     torch.Tensor.device.__get__: lambda tensor: DEVICE,  # type: ignore[attr-defined]

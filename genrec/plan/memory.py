@@ -31,7 +31,7 @@ class Memory(TorchDispatchMode):
     """Counts the storages on one type of device (meta: `genrec.plan.device`) while it is active.
 
     `now` and `peak` are bytes by kind, `peak` those of the moment with the largest sum; `operations` are floating-point
-    operations of matrix products and attention. A tensor made in a forward pass has the kind of the innermost function on the stack
+    operations of matrix products and attention, `judging` those of them that no gradient is wanted of. A tensor made in a forward pass has the kind of the innermost function on the stack
     that `functions` names, by its code; one made in a backward pass is `temporary`, unless it becomes a gradient.
     """
 
@@ -43,7 +43,7 @@ class Memory(TorchDispatchMode):
         self.now = dict.fromkeys(KINDS, 0)
         self.peak = dict(self.now)
         self._sum = self._largest = 0
-        self.operations = 0
+        self.operations = self.judging = 0
         self._optimizing = False
 
     @property
@@ -57,7 +57,7 @@ class Memory(TorchDispatchMode):
 
     def start_again(self) -> None:
         """Forget the peak and the operations so far."""
-        self.peak, self._largest, self.operations = dict(self.now), self._sum, 0
+        self.peak, self._largest, self.operations, self.judging = dict(self.now), self._sum, 0, 0
 
     def label(self, kind: str, tensors: Iterable[torch.Tensor | None]) -> None:
         """Count these tensors as of this kind, those too that were made before."""
@@ -106,7 +106,10 @@ class Memory(TorchDispatchMode):
                 return parts
         result = func(*args, **kwargs)
         if count is not None:
-            self.operations += count(*args, **kwargs, out_val=result)
+            done = count(*args, **kwargs, out_val=result)
+            self.operations += done
+            if not torch.is_grad_enabled() and torch._C._current_graph_task_id() == -1:
+                self.judging += done
         for tensor in tree_leaves(result):
             if isinstance(tensor, torch.Tensor) and tensor.device.type == self.device_type:
                 storage = tensor.untyped_storage()

@@ -77,6 +77,7 @@ class Stages:
     def __init__(self, config: Config, work: Work, gpu: Gpu) -> None:
         """`gpu` is what micro-batches are chosen for where the config leaves them to the memory."""
         self.config, self.work, self.gpu = config, work, gpu
+        self._valid: dict[str, tuple[float, float, dict[str, int]]] = {}  # by precision; see `_validation`
         self.sids = semantic_ids(work, config.sid.total_levels, config.sid.num_codes)
 
     @cached_property
@@ -126,20 +127,19 @@ class Stages:
             made = steps.trainer(counted, policy, windows, self.sids, changed, self._alignment(policy), room)
             micro = made.micro_batch.size
             rows = min(config.batch_size, 2 * micro, work.users)
-            steps.train(counted, made, np.arange(1))
-            first = counted.operations
             steps.train(counted, made, np.arange(rows))
-            process = Process("training", counted.peak, _layers(policy))
-            each = (counted.operations - first) / max(1, rows - 1)
-            step = counted.operations + each * (config.batch_size - rows)
-            search = self._search(counted, policy, Trie.from_sids(self.sids, policy.vocab.num_codes, device))
-            process = max(process, Process("validation", counted.peak, process.layers), key=lambda p: p.peak)
+            step, peaks = float(counted.operations), [counted.peak]
+            if 1 < rows < config.batch_size:  # what a step does of texts is the same for any number of windows
+                steps.train(counted, made, np.arange(1))
+                step += (step - counted.operations) / (rows - 1) * (config.batch_size - rows)
+            peaks.append(self._validation(counted, policy, config.precision))
+            process = Process("training", max(peaks, key=lambda kinds: sum(kinds.values())), _layers(policy))
             num_steps, tokens = made.total_steps, len(policy.opening) + (work.history + 1) * self.sids.shape[1] - 1
         num_users = min(work.users, config.max_valid_users)
         use = "compiled training" if config.compile else "training"
         parts = [
             Part("training", num_steps * config.batch_size * tokens, num_steps * step, config.precision, use),
-            self._lists("validation", config.epochs * num_users, search, config.precision),
+            self._lists("validation", config.epochs * num_users, self._valid[config.precision][:2], config.precision),
         ]
         notes = ["layers as they are: compiled ones keep less"] if config.compile else []
         return Stage("sft", [process], parts, "sft.micro_batch_size", micro, config.batch_size, notes)
@@ -147,59 +147,63 @@ class Stages:
     def rl(self, micro_batch: int | None = None) -> Stage:
         """An update and the search of a validation in one process, the candidates of a chunk in another or the same."""
         config = self.config.rl
-        asked = micro_batch or config.micro_batch_size
-        mode = config.rollout.model_copy(update={"mode": "beam"})  # draws take the same tensors, and a generator
-        changed = config.model_copy(update={"micro_batch_size": asked, "rollout": mode})
         algorithm, options = variants.build(algorithms.PACKAGE, config.algorithm, config.options)
-        if algorithm.NEEDS_TEACHER:  # tables of what was counted in data
-            changed = changed.model_copy(update={"algorithm": "grpo", "options": {}})
-        terms = build_terms(
-            [RewardConfig(name="exact_hit")]
-        )  # whatever they are, rewards are a few numbers a candidate
-        compute, chunk = _TYPES[config.precision], min(config.rollout.chunk_size, config.prompts_per_step)
-        processes, beside = [], 0.0
-        if config.num_rollout_workers > 0:
-            processes = [self._rollout(changed, compute, chunk)]
-            beside = needed(processes[0].peak)
+        # Draws take the same tensors, and a generator; a teacher takes tables of what was counted in data.
+        mode = config.rollout.model_copy(update={"mode": "beam"})
+        plain: dict[str, Any] = (
+            {"algorithm": "grpo", "options": {}} if algorithm.NEEDS_TEACHER else {"options": config.options}
+        )
+        plain["options"] = {**plain["options"], "inner_steps": 1}
+        asked = {"micro_batch_size": micro_batch or config.micro_batch_size, "rollout": mode, **plain}
+        changed = config.model_copy(update=asked)
+        rollout, generated = self._rollout(changed)
+        beside = [rollout] if config.num_rollout_workers > 0 else []
         with _counting(self.work.items) as (device, counted):
-            policy = self._policy(device, compute, "training")
+            policy = self._policy(device, _TYPES[config.precision], "training")
             policy.model.eval()
-            room = steps.Room(counted, self.gpu.memory_bytes - needed(0) - beside)
+            room = steps.Room(counted, self.gpu.memory_bytes - needed(0) - needed(*(p.peak for p in beside)))
+            terms = build_terms([RewardConfig(name="exact_hit")])  # whatever they are: a few numbers a candidate
             made = steps.learner(counted, policy, self.sids, changed, terms, self._prompts(1), room)
             micro = made.micro_batch.size
             count = min(config.prompts_per_step, 2 * micro)
             steps.update(counted, made, self._prompts(count))
-            learner = Process("learner", counted.peak, _layers(policy))
-            update = counted.operations / count
-            trie = Trie.from_sids(self.sids, policy.vocab.num_codes, device)
-            search = self._search(counted, policy, trie)
-            learner = max(learner, Process("learner", counted.peak, learner.layers), key=lambda p: p.peak)
-            steps.rollout(counted, policy, trie, self.sids, changed, self._prompts(chunk))
-            generated = counted.operations / chunk
-            if not processes:
-                learner = max(learner, Process("learner", counted.peak, learner.layers), key=lambda p: p.peak)
+            update = (counted.judging + options.inner_steps * (counted.operations - counted.judging)) / count
+            peaks = [counted.peak, self._validation(counted, policy, config.precision)]
+            if not beside:
+                peaks.append({**rollout.kinds, **{kind: counted.now[kind] for kind in memory.LASTING}})
+            learner = Process("learner", max(peaks, key=lambda kinds: sum(kinds.values())), _layers(policy))
             tokens = self._prompt_tokens(policy) + config.group_size * (self.sids.shape[1] - 1)
-        processes = [learner, *processes]
         num_prompts = config.num_steps * config.prompts_per_step
         num_users = (1 + config.num_steps // config.eval_every) * min(self.work.users, config.max_valid_users)
         use = "compiled updates" if config.compile else "updates"
         parts = [
             Part("rollout", num_prompts * tokens, num_prompts * generated, config.precision, "search"),
             Part("updates", num_prompts * tokens * options.inner_steps, num_prompts * update, config.precision, use),
-            self._lists("validation", num_users, search, config.precision),
+            self._lists("validation", num_users, self._valid[config.precision][:2], config.precision),
         ]
         notes = ["layers as they are: compiled ones keep less"] if config.compile else []
         notes += [f"{config.algorithm} without its teacher"] if algorithm.NEEDS_TEACHER else []
-        return Stage("rl", processes, parts, "rl.micro_batch_size", micro, config.prompts_per_step, notes)
+        return Stage("rl", [learner, *beside], parts, "rl.micro_batch_size", micro, config.prompts_per_step, notes)
 
-    def _rollout(self, config: RlConfig, compute: torch.dtype, chunk: int) -> Process:
-        """A worker that generates. It keeps its searches as CUDA graphs: what one of them takes stays taken."""
+    def _rollout(self, config: RlConfig) -> tuple[Process, float]:
+        """A worker that generates, and its operations for a prompt. It keeps its searches as CUDA graphs: what one of them
+        takes stays taken.
+        """
+        chunk = min(config.rollout.chunk_size, config.prompts_per_step)
         with _counting(self.work.items) as (device, counted):
-            policy = self._policy(device, compute, "training")
+            policy = self._policy(device, _TYPES[config.precision], "training")
             trie = Trie.from_sids(self.sids, policy.vocab.num_codes, device)
             steps.rollout(counted, policy, trie, self.sids, config, self._prompts(chunk))
             taken = sum(size for kind, size in counted.peak.items() if kind not in memory.LASTING)
-            return Process("rollout", {**counted.peak, memory.GRAPHS: taken})
+            return Process("rollout", {**counted.peak, memory.GRAPHS: taken}), counted.operations / chunk
+
+    def _validation(self, counted: Memory, policy: Policy, precision: str) -> dict[str, int]:
+        """The peak of a search in the process that trains, which is the same in every stage but for what lasts there."""
+        if precision not in self._valid:
+            trie = Trie.from_sids(self.sids, policy.vocab.num_codes, policy.device)
+            search = self._search(counted, policy, trie)
+            self._valid[precision] = (*search, counted.peak)
+        return {**self._valid[precision][2], **{kind: counted.now[kind] for kind in memory.LASTING}}
 
     def evaluate(self, batch_size: int | None = None) -> Stage:
         """Lists of sft and of rl, with the seen items dropped and kept."""

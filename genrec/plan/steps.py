@@ -104,6 +104,7 @@ def trainer(
     label_policy(counted, policy)
     made = Trainer(policy, windows, sids, config, 0, alignment)
     made._memory = room
+    made.state.window_losses = torch.zeros(len(made.windows))
     counted.label(memory.CATALOGUE, [made.codes])
     with counted.training(made.parameters.values(), made.optimizer):
         made.step(np.arange(1), _RATE)

@@ -147,14 +147,8 @@ class _Body:
 def _layer(
     layer: Any, hidden: torch.Tensor, mask: torch.Tensor, places: torch.Tensor, turns: Any, cache: _LayerCache
 ) -> torch.Tensor:
-    return layer(
-        hidden,
-        attention_mask=mask,
-        position_embeddings=turns,
-        position_ids=places,
-        past_key_values=cache,
-        use_cache=True,
-    )
+    given = {"position_embeddings": turns, "position_ids": places, "past_key_values": cache}
+    return layer(hidden, attention_mask=mask, use_cache=True, **given)
 
 
 class _AnyBody:

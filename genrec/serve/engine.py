@@ -82,7 +82,7 @@ class Engine:
         self._search: Callable[..., Candidates] = beam_search
         if recorded and policy.device.type == "cuda" and not policy.dense_weight:  # a dense head is not recorded
             longest = int(self._prompt_positions[-1])
-            self._search = RecordedSearch(policy, self._trie, scores, longest, self._most_positions)
+            self._search = RecordedSearch(policy, self._trie, scores, self._width(1), longest, self._most_positions)
         # A cache of a method of this engine would hold the engine, which then would outlive its last user.
         subset = functools.partial(_subset_of_categories, catalogue, self._trie)
         self._in_categories = functools.lru_cache(_CATEGORY_SETS)(subset)

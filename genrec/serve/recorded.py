@@ -2,8 +2,8 @@
 for its thousands of launches several times as long as it computes.
 
 A recording holds for one shape. So prompts are padded to the longest that the model reads and their number to a power of
-two: requests of any length and number share a few recordings. What is restricted to some items, and what is more than
-the largest of `SIZES`, is searched as it is.
+two: requests of any length and number share a few recordings. What is restricted to some items, what asks for longer
+lists, and what is more than the largest of `SIZES`, is searched as it is.
 """
 
 import threading
@@ -28,14 +28,18 @@ class RecordedSearch:
 
     Args:
         policy, trie, scores: what is searched; `policy.step_scores()`.
+        width: beams of the searches that are recorded.
         longest: positions of the longest prompt.
         most_positions: of a search, beams included; a padded batch that would have more is searched as it is.
     """
 
-    def __init__(self, policy: Policy, trie: Trie, scores: StepScores, longest: int, most_positions: int) -> None:
-        self._policy, self._trie, self._scores = policy, trie, scores
-        self._longest, self._most_positions = longest, most_positions
-        self._graphs: dict[int, SearchGraphs] = {}
+    def __init__(
+        self, policy: Policy, trie: Trie, scores: StepScores, width: int, longest: int, most_positions: int
+    ) -> None:
+        self._width, self._longest, self._max_history = width, longest, policy.max_history
+        most_rows = most_positions // (longest + width * (trie.num_levels - 1))
+        self._sizes = [size for size in SIZES if size <= most_rows]
+        self._graphs = SearchGraphs(policy, trie, width, lambda: (), scores=scores)
         self._lock = threading.Lock()  # a recording has places of its own for what it reads
 
     def __call__(
@@ -50,21 +54,13 @@ class RecordedSearch:
     ) -> Candidates:
         """As `beam_search`, for the model, the trie and the scores of this search."""
         number = len(prompts.input_ids)
-        size = next((size for size in SIZES if size >= number), None)
-        if size is None or banned is None or allowed is not None or not self._has_room(size, width):
+        size = next((size for size in self._sizes if size >= number), None)
+        if size is None or width != self._width or banned is None or allowed is not None:
             return beam_search(model, prompts, trie, width, banned, allowed, scores)
         more = [banned[0]] * (size - number)
         with self._lock:
-            if width not in self._graphs:
-                self._graphs[width] = self._recordings(width)
-            found = self._graphs[width](self._padded(prompts, size), [*banned, *more])
+            found = self._graphs(self._padded(prompts, size), [*banned, *more])
         return Candidates(*(part[:number] for part in found))
-
-    def _has_room(self, size: int, width: int) -> bool:
-        return size * (self._longest + width * (self._trie.num_levels - 1)) <= self._most_positions
-
-    def _recordings(self, width: int) -> SearchGraphs:
-        return SearchGraphs(self._policy, self._trie, width, lambda: (), scores=self._scores)
 
     def _padded(self, prompts: PromptBatch, size: int) -> PromptBatch:
         """Prompts of the one length, their number filled up with the first one."""
@@ -72,7 +68,7 @@ class RecordedSearch:
         wider = self._longest - ids.shape[1]
         ids = torch.cat([ids[:, :1].expand(-1, wider), ids], dim=1)  # of what is not seen, anything
         mask = functional.pad(mask, (wider, 0))
-        histories = functional.pad(histories, (0, self._policy.max_history - histories.shape[1]), value=-1)
+        histories = functional.pad(histories, (0, self._max_history - histories.shape[1]), value=-1)
         first, second, third = (_filled(rows, size) for rows in (ids, mask, histories))
         return PromptBatch(first, second, third, None, padded_left=True)
 

@@ -3,18 +3,22 @@
 On a CPU the same code runs with stand-ins: plain attention under a mask, a recording that searches anew, an error thrown.
 """
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from genrec.errors import TrainingError
 from genrec.model.policy import Policy
 from genrec.model.precision import compile_layers
 from genrec.search.attention import pack_heads
 from genrec.search.decode import beam_search
 from genrec.search.graphs import SearchGraphs
 from genrec.search.trie import Trie
+from genrec.train import checkpoint
 from genrec.train.sft.trainer import Trainer
 from tests.bench.gpu_check import settings
 from tests.bench.gpu_check.correctness import (
@@ -138,6 +142,41 @@ class _little_memory:
             torch.cuda.set_per_process_memory_fraction(1.0, self._device)
 
 
+def checkpoint_beside(device: torch.device) -> dict[str, Any]:
+    """A checkpoint holds the weights of its moment, though the next step began before they were copied."""
+    policy, windows = pair(device, BF16)[1], uneven_windows()
+    trainer = Trainer(policy, windows, random_catalogue(SHAPE), settings.sft(micro_batch_size=8), 0)
+    rows = np.arange(len(windows))
+    trainer.step(rows, 1e-2)
+    wanted = torch.cat([p.detach().flatten().cpu() for p in trainer.parameters.values()])
+    with tempfile.TemporaryDirectory() as name:
+        with trainer.writer:
+            trainer.state.save(Path(name), trainer.parameters, trainer.optimizer, writer=trainer.writer)
+            trainer.step(rows, 1e-2)
+        tensors, _ = checkpoint.load(Path(name)) or ({}, {})
+    found = torch.cat([tensors[f"weights/{name}"].flatten() for name in trainer.parameters])
+    changed = torch.cat([p.detach().flatten().cpu() for p in trainer.parameters.values()])
+    return {"passed": torch.equal(found, wanted) and not torch.equal(changed, wanted)}
+
+
+def step_not_finite(device: torch.device) -> dict[str, Any]:
+    """A step whose loss is not finite changes no weight, and the next one says so."""
+    policy, windows = pair(device, BF16)[1], uneven_windows()
+    trainer = Trainer(policy, windows, random_catalogue(SHAPE), settings.sft(micro_batch_size=8), 0)
+    rows = np.arange(len(windows))
+    trainer.step(rows, 1e-2)
+    with torch.no_grad():
+        next(iter(trainer.parameters.values())).fill_(torch.inf)
+    before = [p.detach().clone() for p in trainer.parameters.values()]
+    try:
+        trainer.step(rows, 1e-2)
+        trainer.finite.settle()
+    except TrainingError:
+        kept = all(torch.equal(p, b) for p, b in zip(trainer.parameters.values(), before, strict=True))
+        return {"passed": kept and trainer.finite.later == (device.type == "cuda")}
+    return {"passed": False, "failed": "no error"}
+
+
 def compiled_search(device: torch.device) -> dict[str, Any]:
     """A search through compiled layers, in float32, where a difference is no matter of rounding."""
     if device.type != "cuda":
@@ -162,4 +201,6 @@ CASES: dict[str, Callable[[torch.device], dict[str, Any]]] = {
     "packed histories, bf16": packed_histories,
     "search, recorded": recorded_search,
     "out of memory": out_of_memory,
+    "checkpoint beside a step": checkpoint_beside,
+    "step that is not finite": step_not_finite,
 }

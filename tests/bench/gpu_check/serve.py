@@ -62,16 +62,19 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
 def _as_served(policy: Policy, sids: np.ndarray, report: Report, device: torch.device) -> Engine:
     """An engine after its warm-up: searches for few requests are recorded, and hold their memory."""
     engine = _engine(policy, sids, recorded=True)
-    before = _allocated_gib(device)
+    before = _held_gib(device)
     found = measure.measured(engine.warm_up, device, 1, warm_up=lambda: None)
-    if before is not None:
-        found["held_gib"] = torch.cuda.memory_allocated(device) / measure.GIB - before
-    report({"case": "warm-up", **found})
+    after = _held_gib(device)
+    report({"case": "warm-up", **found, **({"held_gib": after - before} if after and before else {})})
     return engine
 
 
-def _allocated_gib(device: torch.device) -> float | None:
-    return torch.cuda.memory_allocated(device) / measure.GIB if device.type == "cuda" else None
+def _held_gib(device: torch.device) -> float | None:
+    """What torch holds of a GPU, with the memory of recordings and without what it could give back."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_reserved(device) / measure.GIB
 
 
 def _random_adapter(policy: Policy) -> None:
@@ -128,7 +131,7 @@ def _bounded(policy: Policy, sids: np.ndarray, shape: Shape, device: torch.devic
     positions = number * (len(policy.opening) + NUM_LEVELS * shape.history + (NUM_LEVELS - 1) * BEAM_WIDTH)
     kv_gib = positions * bytes_a_position(policy) / measure.GIB
     whole, part = _engine(policy, sids), _engine(policy, sids, kv_gib / 4)
-    before = _allocated_gib(device)
+    before = torch.cuda.memory_allocated(device) / measure.GIB if device.type == "cuda" else None
     found = _case(f"{number} together, a quarter of the memory", part, number, device, shape)
     found |= _agreement(_lists(part, shape), _lists(whole, shape))
     found |= {"kv_gib": kv_gib / 4}

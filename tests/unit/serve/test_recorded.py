@@ -40,10 +40,8 @@ def recording_engine(policy, recorder: Recorder, held_gib: float = 2.0) -> Engin
     """An engine on the CPU that records as on a GPU."""
     engine = Engine(policy, serve_tiny.catalogue(), "tiny", beam_width=6, max_kv_gib=held_gib)
     longest = int(engine._prompt_positions[-1])
-    search = RecordedSearch(policy, engine._trie, engine.scores, longest, engine._most_positions)
-    search._recordings = lambda width: SearchGraphs(
-        policy, engine._trie, width, lambda: (), record=recorder, scores=engine.scores
-    )
+    search = RecordedSearch(policy, engine._trie, engine.scores, 6, longest, engine._most_positions)
+    search._graphs = SearchGraphs(policy, engine._trie, 6, lambda: (), record=recorder, scores=engine.scores)
     engine._search = search
     return engine
 
@@ -74,11 +72,12 @@ def test_lists_are_those_of_the_plain_search_whatever_the_number_and_length(poli
     assert recorder.replays == 3  # of one request the third and the fourth time, of four the third
 
 
-def test_what_is_restricted_to_some_items_is_searched_as_it_is():
+def test_what_is_restricted_to_some_items_or_asks_for_long_lists_is_searched_as_it_is():
     recorder = Recorder()
     engine = recording_engine(tiny_policy(3), recorder)
     for _ in range(4):
         answer = engine.answer([Query(["i3"], k=3, allow=Filter(categories={"office"}))])[0]
+        assert len(engine.answer([Query(["i3"], k=20)])[0].items) == 20
     assert len(answer.items) == 3
     assert recorder.sizes == []
 
