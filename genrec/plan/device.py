@@ -40,6 +40,7 @@ def absent_gpu(kernels: Literal["cuda", "cpu"] = "cuda", distinct: int = 1 << 62
         stack.enter_context(mock.patch("torch.cuda.get_rng_state", return_value=None))  # it draws nothing
         stack.enter_context(mock.patch("torch.cuda.set_rng_state"))
         stack.enter_context(mock.patch("torch.cuda.Stream"))
+        stack.enter_context(mock.patch("torch.cuda.Event"))
         stack.enter_context(fx_config.patch(meta_nonzero_assume_all_nonzero=True))  # type: ignore[attr-defined]
         stack.enter_context(mock.patch("torch.clear_autocast_cache", mode.forget_casts))
         stack.enter_context(mock.patch("transformers.modeling_utils.checkpoint", mode.checkpoint))
@@ -58,10 +59,13 @@ class _AbsentGpu(TorchFunctionMode):
         self._casts.clear()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        kwargs = dict(kwargs or {})
         there = bool(args) and isinstance(args[0], torch.Tensor) and args[0].is_meta
         if there and func in self._answers:
             return self._answers[func](args[0])
+        if func is torch.Tensor.copy_ and args[1].is_meta and not there:
+            return args[0].zero_()
+        kwargs.pop("pin_memory", None)  # of the host, for a GPU that is there
         if there and func in _CONDITIONS:
             result = func(*args, **kwargs)
             result.holds = _holds(args[0]) != (func == torch.Tensor.__invert__)
@@ -70,6 +74,8 @@ class _AbsentGpu(TorchFunctionMode):
             return self._unique(*args, **kwargs)
         if there and func in self._kernels:
             return self._kernels[func](*args, **kwargs)
+        if func is torch.Tensor.copy_ and isinstance(args[1], torch.Tensor) and args[1].is_meta and not args[0].is_meta:
+            return args[0]  # to the host, which keeps what it has
         if there and func in _TO and _moves_to_host(args[1:], kwargs):
             return torch.zeros(args[0].shape, dtype=_dtype_of(args, kwargs))
         if func is not torch.device:

@@ -1,6 +1,7 @@
 """The models of a config on the device that is not there (`genrec.plan.device`), in the types in which a run holds them."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from genrec.errors import ConfigError
 from genrec.model.policy import Policy
@@ -30,6 +32,7 @@ def causal_model(config: Any, device: torch.device, dtype: torch.dtype, quantize
 
     with _quick(), device:
         model: Any = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa").eval()
+        model.tie_weights()  # left out with the initial weights
         if quantize:
             _pack(model, dtype)
     return model
@@ -57,6 +60,8 @@ def _pack(model: Any, dtype: torch.dtype) -> None:
         from bitsandbytes.nn import Linear4bit
     except ImportError as error:
         raise ConfigError("sft.adapter is qlora, which needs bitsandbytes; install it, or set it to lora") from error
+    if torch.ops.bitsandbytes.gemm_4bit not in flop_registry:
+        register_flop_formula(torch.ops.bitsandbytes.gemm_4bit)(_packed_product)
     head = model.get_output_embeddings()
     for parent in list(model.modules()):
         for name, child in parent.named_children():
@@ -69,6 +74,11 @@ def _pack(model: Any, dtype: torch.dtype) -> None:
                 packed.train(child.training)
                 setattr(parent, name, packed)
     model.is_loaded_in_4bit = True
+
+
+def _packed_product(states: Any, packed: Any, weight: Any, *_: Any, **__: Any) -> int:
+    """Operations of states [..., K] with packed weights of shape [N, K]."""
+    return 2 * math.prod(states) * weight[0]
 
 
 def _nf4(weight: torch.Tensor) -> Any:

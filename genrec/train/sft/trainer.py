@@ -147,8 +147,7 @@ class Trainer:
         Raises TrainingError when a loss or gradient is not finite, without having touched the weights; on a GPU perhaps a
         step later (`FiniteCheck`).
         """
-        if not self.policy.model.training:
-            self.policy.model.train()
+        self.policy.model.train()
         if self.group.size > 1:  # other dropout in every process, the same after a resumption
             torch.manual_seed(int(self._rng(_DROPOUT, self.group.rank).integers(2**62)))
         parts = self.accumulate(rows, self._rng(_AUGMENT))

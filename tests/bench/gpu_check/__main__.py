@@ -17,10 +17,10 @@ from tests.bench.gpu_check.table import lines
 LIMITS_S = {  # of each part, in the order they run
     "device": 40,
     "correctness": 90,
+    "grpo": 110,
     "beam": 100,
     "serve": 90,
     "sft": 125,
-    "grpo": 110,
     "plan": 75,
     "attention": 50,
     "compiled": 120,

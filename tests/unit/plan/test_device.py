@@ -32,6 +32,19 @@ def test_a_backward_pass_and_autocast_work_as_on_a_gpu():
         assert weight.grad.device == device
 
 
+def test_an_update_that_the_device_checks_itself_is_read_from_pinned_memory():
+    with absent_gpu() as device:
+        weight = torch.nn.Parameter(torch.randn(8, 4, device=device))
+        optimizer = torch.optim.AdamW([weight], fused=True)
+        weight.grad = torch.ones_like(weight)
+        optimizer.found_inf = torch.zeros((), device=device)
+        optimizer.step()
+        host = torch.empty(3, pin_memory=True)
+        host.copy_(torch.ones(3, device=device), non_blocking=True)
+        torch.cuda.Event().record()
+    assert host.tolist() == [0.0] * 3
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_attention_of_a_cpu_is_torchs_own(masked):
     query, key, value = torch.randn(3, 2, 4, 7, 8)
