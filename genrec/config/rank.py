@@ -38,7 +38,7 @@ class NegativesConfig(Section):
     """Which candidates, beside the target, a ranker learns from."""
 
     rule: Literal["all", "uniform", "hard"] = Field(
-        "all",
+        "uniform",
         description="all; uniform: `count` random ones of a list; hard: the `count` that some channel ranks best.",
     )
     count: int = Field(50, ge=1, description="Of a list, under uniform and hard.")
@@ -95,12 +95,12 @@ class RankConfig(Section):
         description="Models over parts of the users; a user is scored by the one that did not learn from it.",
     )
     stopping_share: float = Field(
-        0.1,
+        0.0,
         ge=0,
         lt=0.5,
-        description="Share of a model's training users that decide when its training stops; 0: it runs to its end.",
+        description="Share of a model's training users that decide when its training stops; 0: it runs to its end. A few "
+        "hundred lists stop it at random.",
     )
-
     rerank: RerankSteps = Field(
         default_factory=list,
         description="Steps after the ranker, in order, tuned on validation; none: its order stands.",

@@ -74,6 +74,8 @@ class _AbsentGpu(TorchFunctionMode):
             return self._unique(*args, **kwargs)
         if there and func in self._kernels:
             return self._kernels[func](*args, **kwargs)
+        if func is torch.Tensor.copy_ and isinstance(args[1], torch.Tensor) and args[1].is_meta and not args[0].is_meta:
+            return args[0]  # to the host, which keeps what it has
         if there and func in _TO and _moves_to_host(args[1:], kwargs):
             return torch.zeros(args[0].shape, dtype=_dtype_of(args, kwargs))
         if func is not torch.device:

@@ -155,9 +155,9 @@ def _flat(
 
 def with_fallback(
     candidates: Candidates, items: NDArray[np.integer], count: int, banned: Sequence[History] | None = None
-) -> tuple[Candidates, int]:
+) -> Candidates:
     """Queries without a candidate get the first `count` of `items` (such as those in stock, most popular first), their own
-    `banned` ones left out; no channel says anything of these. Also how many queries that were.
+    `banned` ones left out; no channel says anything of these.
     """
     empty = np.flatnonzero(np.diff(candidates.starts) == 0)
     given = [
@@ -167,7 +167,7 @@ def with_fallback(
     query = np.concatenate([candidates.query, np.repeat(empty, [len(listed) for listed in given])])
     order = np.argsort(query, kind="stable")
     nothing = (number, len(candidates.channels))
-    filled = Candidates(
+    return Candidates(
         query[order],
         np.concatenate([candidates.item, *given]).astype(np.int64)[order],
         candidates.channels,
@@ -175,7 +175,6 @@ def with_fallback(
         np.concatenate([candidates.ranks, np.full(nothing, -1, dtype=np.int16)])[order],
         candidates.num_queries,
     )
-    return filled, len(empty)
 
 
 def figures(

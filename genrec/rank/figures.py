@@ -73,10 +73,7 @@ def list_figures(
 
 def auc(scores: NDArray[np.floating], label: NDArray[np.float32]) -> float:
     """The probability that a positive scores above a negative, ties counting half, over all rows; nan with one class."""
-    from sklearn.metrics import roc_auc_score
-
-    positive = label > 0
-    return float(roc_auc_score(positive, scores)) if 0 < positive.sum() < len(label) else float("nan")
+    return float(_areas(scores, label, np.array([0, len(scores)]))[0])
 
 
 def gauc(samples: Samples, scores: NDArray[np.floating], label: NDArray[np.float32]) -> float:
@@ -93,26 +90,28 @@ def gauc(samples: Samples, scores: NDArray[np.floating], label: NDArray[np.float
 def auc_by_list(
     samples: Samples, scores: NDArray[np.floating], label: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """(AUC of each list, nan where it has one class; its rows), float64 [L] and int64 [L].
+    """(AUC of each list, nan where it has one class; its rows), float64 [L] and int64 [L]."""
+    starts = samples.starts
+    return _areas(scores, label, starts), np.diff(starts)
 
-    By the sum of ranks (Mann and Whitney), ties sharing the mean of theirs.
-    """
-    starts, lists = samples.starts, samples.list_of_row
-    number = len(starts) - 1
-    order = np.lexsort((scores, lists))
-    ordered, owner = scores[order], lists[order]
-    place = np.arange(len(order)) - starts[:-1][owner] + 1.0
-    new = np.concatenate([[True], (np.diff(ordered) != 0) | (np.diff(owner) != 0)]) if len(order) else np.zeros(0, bool)
+
+def _areas(scores: NDArray[np.floating], label: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """AUC of each run of rows, float64 [L], by the sum of ranks (Mann and Whitney), ties sharing the mean of theirs."""
+    rows, number = np.diff(starts), len(starts) - 1
+    owner = np.repeat(np.arange(number), rows)
+    order = np.lexsort((scores, owner))
+    ordered, positive = scores[order], (label > 0)[order]
+    new = np.ones(len(order), dtype=bool)
+    new[1:] = (np.diff(ordered) != 0) | (np.diff(owner) != 0)
     tie = np.cumsum(new) - 1
-    shared = np.bincount(tie, weights=place) / np.bincount(tie) if len(order) else np.zeros(0)
-    positive = (label > 0)[order]
-    ranks = np.bincount(owner[positive], weights=shared[tie][positive], minlength=number)
+    place = np.arange(len(order)) - starts[:-1][owner] + 1.0
+    size = np.bincount(tie)
+    shared = np.bincount(tie, weights=place) / np.maximum(size, 1)
+    ranks = np.bincount(owner[positive], weights=shared[tie[positive]], minlength=number)
     num_positive = np.bincount(owner[positive], minlength=number)
-    rows = np.diff(starts)
     pairs = num_positive * (rows - num_positive)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = (ranks - num_positive * (num_positive + 1) / 2) / pairs
-    return np.where(pairs > 0, values, np.nan), rows
+    below = ranks - num_positive * (num_positive + 1) / 2
+    return np.where(pairs > 0, below / np.maximum(pairs, 1), np.nan)
 
 
 def by_segment(

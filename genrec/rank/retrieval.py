@@ -71,7 +71,9 @@ class Retrieval:
         """
         lists, found = self._lists(queries, generator, banned, progress)
         candidates = merge(lists, self.limit, self.rule, allowed, self.voters)
-        candidates, num_without = with_fallback(candidates, self._popular(allowed), self.limit, banned)
+        num_without = candidates.num_empty
+        if num_without:
+            candidates = with_fallback(candidates, self._popular(allowed), self.limit, banned)
         beams = None
         if generator is not None and found is not None:
             histories = _known(queries.histories, generator.num_items)

@@ -70,6 +70,11 @@ class Samples:
         bounds = self.starts
         return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
+    @property
+    def queries(self) -> NDArray[np.int64]:
+        """The number of each list, int64 [L], in row order; a query without a candidate is none of them."""
+        return self.query[self.starts[:-1]]
+
     def columns(self) -> dict[str, NDArray]:
         """Every array of one value a row, by name."""
         plain = {name: getattr(self, name) for name in ("user", "item", "query", "label", "weight")}

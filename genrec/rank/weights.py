@@ -34,7 +34,7 @@ def list_weights(
 
 
 def weighted(samples: Samples, weight: NDArray[np.float32]) -> Samples:
-    """The samples with the weights of their lists, float32 [L] in the order of the lists.
+    """The samples with the weights of their lists, float32 [L], in the order of `samples.queries`.
 
     The whole list has its target's weight: ranking losses compare the target with the others of its list.
     """

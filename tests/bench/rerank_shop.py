@@ -5,6 +5,7 @@ model of purchases on the training events.
 """
 
 import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,16 @@ class Items:
         return self.facts.brand
 
 
-def shop_lists(folder: Path, num_users: int, num_items: int = 800) -> tuple[Lists, dict[str, np.ndarray]]:
-    """Lists with logged outcomes, and `next` and `purchase` of the simulated customer for the same candidates."""
+Ranked = tuple[np.ndarray, np.ndarray]  # items and scores [U, n], -1 = none
+
+
+def shop_lists(
+    folder: Path, num_users: int, num_items: int = 800, others: Sequence[Ranked] = ()
+) -> tuple[Lists, dict[str, np.ndarray]]:
+    """Lists with logged outcomes, and `next` and `purchase` of the simulated customer for the same candidates.
+
+    others: what further channels (a trained model) rank for the same validation rows.
+    """
     options = {"num_users": num_users, "num_items": num_items, "mean_events": 9.5}
     data = prepared(f"shop{num_users}", folder, DataConfig(source="synthetic", options=options))
     items = _items(data, folder / f"shop{num_users}-ingest" / "source" / METADATA)
@@ -52,7 +61,7 @@ def shop_lists(folder: Path, num_users: int, num_items: int = 800) -> tuple[List
     targets = tables.VALID_FILE.read(data, ["target_event", "timestamp"])
     bought = np.array([event == "purchase" for event in targets["target_event"].to_pylist()])
     training = read_training(data, tables.VECTORS_FILE.path(data), 0, silent)
-    found = []
+    found = list(others)
     for name in CHANNELS:
         module, config = variants.build("genrec.recall", name, {})
         found.append(rank(module.fit(training, config), rows.histories, PER_CHANNEL, drop_seen=True))
@@ -100,7 +109,7 @@ def _items(data: Path, metadata: Path) -> Items:
     return Items(ids, facts, {**by_item, "price": price}, price, table["train_count"].to_numpy())
 
 
-def _merged(found: list[tuple[np.ndarray, np.ndarray]], items: Items) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _merged(found: list[Ranked], items: Items) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Candidates of all channels, user by user: user, item, and score and reciprocal rank of each channel."""
     num_items = len(items.ids)
     keys = [np.repeat(np.arange(len(i)), i.shape[1]) * num_items + i.ravel() for i, _ in found]

@@ -56,6 +56,15 @@ def test_a_folder_without_a_ranker_is_named(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_model_file_that_is_torn_is_named(name, tmp_path):
+    fitted(name, TRAIN).save(tmp_path)
+    (model,) = (path for path in tmp_path.iterdir() if path.stem == "model")
+    model.write_bytes(b"torn")
+    with pytest.raises(DataError, match=r"cannot be read .*; compute the stage rank again"):
+        loaded(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_scores_of_a_list_do_not_depend_on_the_others(name):
     ranker = fitted(name, TRAIN)
     alone = [ranker.scores(OTHERS.take(OTHERS.query == query)) for query in np.unique(OTHERS.query)]

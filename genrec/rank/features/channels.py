@@ -33,11 +33,11 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
     """float32, a row a candidate."""
     found = {}
     ranks = np.where(candidates.ranks < 0, np.nan, candidates.ranks + 1.0).astype(np.float32)
+    shares = share(candidates.scores, candidates)
     for place, channel in enumerate(candidates.channels):
-        score = candidates.scores[:, place]
-        found[f"{channel}_score"] = score
+        found[f"{channel}_score"] = candidates.scores[:, place]
         found[f"{channel}_rank"] = ranks[:, place]
-        found[f"{channel}_share"] = share(score, candidates)
+        found[f"{channel}_share"] = shares[:, place]
     found["num_channels"] = (candidates.ranks >= 0).sum(axis=1).astype(np.float32)
     found["best_place"] = np.fmin.reduce(ranks, axis=1, initial=np.float32(np.nan))
     found["fused"] = np.nansum(1 / (_RRF + ranks), axis=1).astype(np.float32)
@@ -45,7 +45,8 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
 
 
 def share(values: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float32]:
-    """float32 [R]: 0 for the lowest value [R] of the query's candidates, 1 for the highest; NaN where it is missing.
+    """float32, as `values` [R] or [R, C]: 0 for the lowest of a column among the query's candidates, 1 for the highest; NaN
+    where it is missing.
 
     A value alone, or equal to all others, is the highest.
     """
@@ -53,6 +54,6 @@ def share(values: NDArray[np.float32], candidates: Candidates) -> NDArray[np.flo
         return values
     starts = np.unique(candidates.starts[:-1][np.diff(candidates.starts) > 0])
     sizes = np.diff(np.append(starts, len(values)))
-    low, high = (np.repeat(edge.reduceat(values, starts), sizes) for edge in (np.fmin, np.fmax))
+    low, high = (np.repeat(edge.reduceat(values, starts), sizes, axis=0) for edge in (np.fmin, np.fmax))
     spread = high - low
     return np.where(spread > 0, (values - low) / np.where(spread > 0, spread, 1), values * 0 + 1).astype(np.float32)

@@ -31,15 +31,14 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
     """float32, a row a candidate; the last three are missing where timestamps are no times."""
     tables = context.tables
     found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
-    popularity = np.log1p(tables.counts)
-    found["popularity"] = popularity[rows]
+    found["popularity"] = np.log1p(tables.counts[rows])
     found["catalogue_position"] = tables.popularity_rank[rows]
     known = rows < tables.num_items
     found["is_head"] = np.where(known, tables.is_head[rows], np.nan).astype(np.float32)
     for block in context.blocks(candidates):
         if block.history.shape[1]:
-            usual = np.nanmean(_filled(popularity[block.history]), axis=1, keepdims=True)
-            block.put(found["popularity_over_history"], popularity[block.items] - usual)
+            usual = np.nanmean(_filled(np.log1p(tables.counts[block.history])), axis=1, keepdims=True)
+            block.put(found["popularity_over_history"], np.log1p(tables.counts[block.items]) - usual)
     if tables.has_times and context.queries.now is not None:
         now = context.queries.now[candidates.query]
         until = _before(tables, rows, now)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from genrec.rank.candidates import Candidates
 from genrec.rank.features.parts.context import Context, empty
@@ -29,13 +28,12 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
 def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
     """float32, a row a candidate; missing where an item has no text."""
     found, vectors = empty(candidates, [*_NAMES]), context.tables.vectors
-    has_text: NDArray[np.bool_] = np.asarray(vectors.any(axis=1))
     for block in context.blocks(candidates, width=vectors.shape[1]):
         length = block.history.shape[1]
         if not length:
             continue
         items, history = vectors[block.items], vectors[block.history]
-        both = np.logical_and(has_text[block.items][..., None], has_text[block.history][:, None, :])
+        both = (items != 0).max(axis=-1)[..., None] & (history != 0).max(axis=-1)[:, None, :]
         closeness = np.where(both, items @ history.transpose(0, 2, 1), np.float32(np.nan))  # [u, C, H]
         weight = np.float32(_DECAY) ** np.arange(length, dtype=np.float32)
         mean = unit_rows((history * weight[:, None]).sum(axis=1))

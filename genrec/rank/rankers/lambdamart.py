@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from genrec.errors import DataError
 from genrec.progress import Progress, silent
 from genrec.rank.rankers.parts.libraries import imported
 from genrec.rank.rankers.parts.ranker import (
@@ -42,12 +43,14 @@ class Config:
     objective: Literal["lambdarank", "xendcg", "binary"] = setting(
         "lambdarank", "lambdarank (pairwise, weighted by NDCG), xendcg (listwise) or binary (pointwise)."
     )
-    num_rounds: int = setting(300, "Trees, at most.", ge=1)
-    patience: int = setting(30, "Trees without a better validation NDCG@10 before stopping.", ge=1)
+    num_rounds: int = setting(120, "Trees, at most.", ge=1)
+    patience: int = setting(
+        30, "Trees without a better NDCG@10 before stopping, where rank.stopping_share holds users for it.", ge=1
+    )
     learning_rate: float = setting(0.05, "Weight of a tree.", gt=0)
-    num_leaves: int = setting(15, "Leaves of a tree.", ge=2)
+    num_leaves: int = setting(7, "Leaves of a tree.", ge=2)
     min_leaf_rows: int = setting(50, "Rows of a leaf, at least.", ge=1)
-    feature_share: float = setting(0.5, "Share of the features that a tree may use, drawn anew for each.", gt=0, le=1)
+    feature_share: float = setting(0.3, "Share of the features that a tree may use, drawn anew for each.", gt=0, le=1)
     lambda_l2: float = setting(5.0, "L2 penalty on the values of leaves.", ge=0)
     truncation: int = setting(20, "Pairs with one candidate among the first that many count (lambdarank).", ge=1)
     num_bins: int = setting(127, "Different values of a feature that are told apart.", ge=3, le=255)
@@ -140,4 +143,8 @@ def load(folder: Path) -> Ranker:
     if nothing := no_signal(facts):
         return nothing
     library = imported("lightgbm", "rank")
-    return LambdaMart(facts["names"], library.Booster(model_file=str(folder / _MODEL)))
+    try:
+        booster = library.Booster(model_str=(folder / _MODEL).read_text())
+    except (OSError, UnicodeDecodeError, library.basic.LightGBMError) as error:
+        raise DataError(f"{folder / _MODEL}: cannot be read ({error}); compute the stage rank again") from None
+    return LambdaMart(facts["names"], booster)

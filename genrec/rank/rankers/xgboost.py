@@ -43,12 +43,14 @@ class Config:
         "listwise",
         "What a wrong order costs: of each candidate, each pair, or each pair weighted by its change of NDCG.",
     )
-    num_rounds: int = setting(300, "Trees, at most.", ge=1)
-    patience: int = setting(30, "Trees without a better validation figure before stopping.", ge=1)
+    num_rounds: int = setting(120, "Trees, at most.", ge=1)
+    patience: int = setting(
+        30, "Trees without a better figure before stopping, where rank.stopping_share holds users for it.", ge=1
+    )
     learning_rate: float = setting(0.05, "Weight of a tree.", gt=0)
-    max_depth: int = setting(5, "Splits from the root to a leaf.", ge=1)
+    max_depth: int = setting(3, "Splits from the root to a leaf.", ge=1)
     min_child_weight: float = setting(1.0, "Sum of second derivatives in a leaf, at least.", ge=0)
-    feature_share: float = setting(0.5, "Share of the features that a tree may use, drawn anew for each.", gt=0, le=1)
+    feature_share: float = setting(0.3, "Share of the features that a tree may use, drawn anew for each.", gt=0, le=1)
     lambda_l2: float = setting(5.0, "L2 penalty on the values of leaves.", ge=0)
     pairs: int = setting(20, "Pairs with one candidate among the first that many count (listwise); of a candidate "
                              "(pairwise).", ge=1)  # fmt: skip
@@ -147,5 +149,6 @@ def load(folder: Path) -> Ranker:
     try:
         booster.load_model(folder / _MODEL)
     except library.core.XGBoostError as error:
-        raise DataError(f"{folder / _MODEL}: cannot be read ({error}); compute the stage rank again") from None
+        reason = str(error).partition("\n")[0]  # a stack trace of its C++ follows
+        raise DataError(f"{folder / _MODEL}: cannot be read ({reason}); compute the stage rank again") from None
     return XgbRanker(facts["names"], booster)

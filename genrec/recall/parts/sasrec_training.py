@@ -57,12 +57,13 @@ class TrainedSasRec(Channel):
     def __init__(self, model: SasRec, known: NDArray[np.bool_], max_history: int) -> None:
         self.model, self.known, self.max_history = model, known, max_history
         self.num_items = len(known)
+        self._vectors: torch.Tensor | None = None  # of all items, once the weights stay as they are
 
     @torch.no_grad()
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items]: logits. Without text, items nobody had rank last; an empty history scores zeros."""
         out = np.zeros((len(histories), self.num_items), dtype=np.float32)
-        vectors = self.model.item_vectors()
+        vectors = self.model.item_vectors() if self._vectors is None else self._vectors
         windows = latest_windows(histories, self.num_items, self.max_history)
         filled = np.flatnonzero(windows.lengths)
         for start in range(0, len(filled), _BATCH_USERS):
@@ -98,7 +99,10 @@ class TrainedSasRec(Channel):
             dropout=0.0,
         )
         model.load_state_dict(weights)
-        return cls(model.eval(), arrays["known"], settings["max_history"])
+        scorer = cls(model.eval(), arrays["known"], settings["max_history"])
+        with torch.no_grad():
+            scorer._vectors = model.item_vectors()
+        return scorer
 
 
 def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:

@@ -72,6 +72,7 @@ class Trainer:
             self.windows = windows.with_repeats(wanted)
         policy.forward_dtype = policy.search_dtype = compute_dtype(config.precision, policy.device, "sft.precision")
         policy.set_dropout(config.dropout)
+        policy.model.train()  # all of it: a fresh adapter is in train mode around a base that is not
         if config.gradient_checkpointing is True:
             recompute_activations(policy.model, policy.precision)
         if config.compile and policy.device.type == "cuda":
@@ -147,8 +148,7 @@ class Trainer:
         Raises TrainingError when a loss or gradient is not finite, without having touched the weights; on a GPU perhaps a
         step later (`FiniteCheck`).
         """
-        if not self.policy.model.training:
-            self.policy.model.train()
+        self.policy.model.train()
         if self.group.size > 1:  # other dropout in every process, the same after a resumption
             torch.manual_seed(int(self._rng(_DROPOUT, self.group.rank).integers(2**62)))
         parts = self.accumulate(rows, self._rng(_AUGMENT))

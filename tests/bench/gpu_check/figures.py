@@ -75,7 +75,7 @@ def sft(shape: Shape, device: torch.device, report: Report) -> None:
             for _ in range(shape.steps_in_a_row):
                 made.step(rows, 1e-4)
 
-        found = measure.or_out_of_memory(lambda: measure.measured(steps, device, shape.repeats))
+        found = measure.or_out_of_memory(lambda: measure.measured(steps, device, max(1, shape.repeats - 1)))
         if "seconds" in found:
             found["seconds"] /= shape.steps_in_a_row
             found["range_s"] = [seconds / shape.steps_in_a_row for seconds in found["range_s"]]

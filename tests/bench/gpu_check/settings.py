@@ -36,6 +36,7 @@ SFT: dict[str, Any] = {
 RL: dict[str, Any] = {
     "algorithm": "grpo",
     "group_size": 16,
+    "prompts_per_step": 128,
     "rollout": {"mode": "beam", "temperature": 1.0, "seen_items": "drop", "chunk_size": 32},
     "micro_batch_size": 32,
     "learning_rate": 1e-5,

@@ -95,7 +95,6 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "base.model": ("owner/name", {}),
     "base.revision": ("abc", {"base.model": "owner/name"}),
     "evaluate.ks": ([1], {}),
-    "rank.rerank": ([{"name": "mmr"}], {}),
     "service.keep": (["vectors"], {}),
     "recommend.bought_events": (["order"], {}),
     "sft.sharding": ("weights", {"sft.data_parallel": 2}),

@@ -124,11 +124,10 @@ def test_a_query_whose_candidates_are_all_filtered_gets_popular_items_and_is_cou
     allowed = np.zeros(9, dtype=bool)
     allowed[[3, 7, 8]] = True
     cut = merge({"a": lists([5, 1], [3], [])}, 5, allowed=allowed)
-    found, number = with_fallback(cut, np.array([8, 7, 3]), 2, [[8], [], []])
-    assert number == 2
+    found = with_fallback(cut, np.array([8, 7, 3]), 2, [[8], [], []])
+    assert cut.num_empty == 2
     assert [of(found, query) for query in range(3)] == [[7, 3], [3], [8, 7]]
     assert np.isnan(found.scores[found.query != 1]).all()
     assert (found.ranks[found.query != 1] == -1).all()
     assert found.scores[found.query == 1].tolist() == [[10]]
-    same, none = with_fallback(merge({"a": lists([5])}, 5), np.array([8]), 2)
-    assert (none, of(same, 0)) == (0, [5])
+    assert of(with_fallback(merge({"a": lists([5])}, 5), np.array([8]), 2), 0) == [5]

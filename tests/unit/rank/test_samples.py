@@ -35,6 +35,7 @@ def test_a_frame_of_candidates_becomes_samples_with_nan_for_what_is_missing():
 def test_several_lists_of_a_user_are_told_apart_by_their_number():
     frame = FRAME.with_columns(user=pl.lit(7), query=pl.Series([0, 0, 1]))
     np.testing.assert_array_equal(from_frame(frame).starts, [0, 2, 3])
+    np.testing.assert_array_equal(from_frame(frame).queries, [0, 1])
 
 
 def test_a_frame_without_labels_or_with_nulls_in_them_is_named():

@@ -33,8 +33,15 @@ ROWS = [np.array(rows) for rows in ([0, 5, 9, 14, 20], [1, 2, 30], [7])]  # the 
 
 
 def make_policy(kind: str) -> Policy:
-    """Random weights; with an adapter of the kind (`lora`, `ptuning_v2 projected`) or without (`full`, `items`)."""
-    return tiny_policy() if kind in ("full", "items") else other_policy(mode=kind, vocab=VOCAB)
+    """Random weights; with an adapter of the kind (`lora`, `ptuning_v2 projected`) or without (`full`, `items`); `half`:
+    frozen ones in bfloat16.
+    """
+    mode = kind.removesuffix(" half")
+    policy = tiny_policy() if mode in ("full", "items") else other_policy(mode=mode, vocab=VOCAB)
+    for parameter in policy.model.parameters():
+        if kind.endswith(" half") and not parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return policy
 
 
 def make_trainer(kind: str, stage: str = "none", **settings) -> Trainer:
@@ -198,21 +205,19 @@ def test_a_gathered_policy_is_the_one_of_one_process_and_goes_when_it_is_not_nee
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "settings", [{"gradient_checkpointing": True}, {"precision": "bf16", "gradient_checkpointing": True}]
-)
-def test_weights_are_gathered_again_for_what_a_backward_computes_twice(tmp_path, monkeypatch, settings):
+@pytest.mark.parametrize(("kind", "precision", "bound"), [("lora", "fp32", 1e-5), ("lora half", "bf16", 1e-2)])
+def test_weights_are_gathered_again_for_what_a_backward_computes_twice(tmp_path, monkeypatch, kind, precision, bound):
     monkeypatch.setattr("genrec.model.precision.computes_bf16", lambda device: True)
-    make = functools.partial(make_trainer, "lora", **settings)
+    make = functools.partial(make_trainer, kind, precision=precision, gradient_checkpointing=True)
     alone = make()
     for rows in ROWS:
         alone.step(rows, 0.01)
 
     def check():
-        trainer = make("weights")
+        trainer = make(stage="weights")
         for rows in ROWS:
             trainer.step(rows, 0.01)
-        assert distance(whole(trainer.sharding), whole(alone.sharding)) < (1e-2 if "precision" in settings else 1e-5)
+        assert distance(whole(trainer.sharding), whole(alone.sharding)) < bound
 
     assert in_processes(tmp_path / "meeting", check) == [0, 0]
 

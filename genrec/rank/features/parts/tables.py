@@ -85,9 +85,8 @@ class Tables:
         first = np.searchsorted(self.event_keys, rows * step)
         end = np.searchsorted(self.event_keys, rows * step + np.searchsorted(self.times, moments))
         number = end - first
-        places = self.event_keys % step
-        oldest = np.where(number > 0, self.times[places[np.minimum(first, len(places) - 1)]], -1)
-        newest = np.where(number > 0, self.times[places[np.maximum(end - 1, 0)]], -1)
+        ends = np.minimum(first, len(self.times) - 1), np.maximum(end - 1, 0)
+        oldest, newest = (np.where(number > 0, self.times[self.event_keys[at] % step], -1) for at in ends)
         return number, oldest, newest
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -145,6 +146,6 @@ def load(folder: Path, build: Build, config: type) -> DeepRanker | NoSignal:
         options, tasks = config(**facts["options"]), tuple(facts["tasks"])
         model = Model(build, len(facts["names"]), options, len(tasks))
         model.load_state_dict(load_file(folder / _MODEL))
-    except (OSError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"{folder}: cannot be read ({error}); compute the stage rank again") from None
     return DeepRanker(facts["names"], tasks, model, options, facts["loss"])

@@ -25,8 +25,10 @@ class DeepConfig:
         0.02, "Share of the features that are hidden in training, for the sake of missing ones.", ge=0, lt=1
     )
     dropout: float = setting(0.1, "Dropout behind each layer.", ge=0, lt=1)
-    epochs: int = setting(10, "Passes over the lists, at most.", ge=1)
-    patience: int = setting(2, "Passes without a better validation NDCG@10 before stopping.", ge=1)
+    epochs: int = setting(2, "Passes over the lists, at most; ids are learned by heart in more.", ge=1)
+    patience: int = setting(
+        2, "Passes without a better NDCG@10 before stopping, where rank.stopping_share holds users for it.", ge=1
+    )
     batch_lists: int = setting(32, "Lists behind one update.", ge=1)
     learning_rate: float = setting(2e-3, "Learning rate of AdamW.", gt=0)
     weight_decay: float = setting(1e-3, "AdamW weight decay (not of ids).", ge=0)

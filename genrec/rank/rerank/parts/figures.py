@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.bootstrap import interval, ratio, resampled_sums
+from genrec.bootstrap import interval, ratio, resampled_sums, sums_by_user
 from genrec.rank.rerank.parts.lists import Floats, Ints, Lists
 from genrec.rank.rerank.parts.similarity import unit_vectors
 
@@ -65,6 +65,7 @@ def table(
     lists: Lists,
     steps: Sequence[tuple[str, Ints]],
     *,
+    users: Ints | None = None,
     confidence: float = 0.95,
     num_bootstrap: int = 1000,
     seed: int = 0,
@@ -72,43 +73,40 @@ def table(
     """What each step gains and costs, one row a step and figure.
 
     steps: names with the columns shown after them, int64 [U, k] of the same `lists`, the first one what the others
-    started from. Rows: {step, figure, before, after, difference, ci}; `before` is of the step before, `ci` the paired
-    percentile interval of the difference over users (null where no list has the figure). `purchases_among_hits` is the
-    share of the hits that were bought, a ratio of sums.
+    started from. users: whose each list is, int64 [U]; by default every list has a user of its own. Rows: {step, figure,
+    before, after, difference, ci}; `before` is of the step before, `ci` the paired percentile interval of the difference
+    over users (all null where no list has the figure). `purchases_among_hits` is the share of the hits that were bought,
+    a ratio of sums.
     """
     measured = [(name, of_lists(lists, shown)) for name, shown in steps]
-    rows = []
+    k, labels, parts = steps[0][1].shape[1], [], []
     for (_, before), (name, after) in itertools.pairwise(measured):
         for figure in after:
-            means = before[figure], after[figure]
-            known = np.isfinite(means[0]) & np.isfinite(means[1])
-            parts = np.column_stack([means[0][known], np.ones(int(known.sum())), means[1][known]])
-            rows.append(
-                {"step": name, "figure": figure, **_compared(parts, (0, 1), (2, 1), confidence, num_bootstrap, seed)}
-            )
+            known = np.isfinite(before[figure]) & np.isfinite(after[figure])
+            values = (np.where(known, side[figure], 0) for side in (before, after))
+            parts += [column for value in values for column in (value, known.astype(np.float64))]
+            labels.append({"step": name, "figure": figure})
         if lists.outcome is not None:
-            k = steps[0][1].shape[1]
-            parts = np.column_stack([side[f"{part}@{k}"] for side in (before, after) for part in ("purchases", "hr")])
-            found = _compared(parts, (0, 1), (2, 3), confidence, num_bootstrap, seed)
-            rows.append({"step": name, "figure": PURCHASES_AMONG_HITS, **found})
-    return rows
+            parts += [side[f"{part}@{k}"] for side in (before, after) for part in ("purchases", "hr")]
+            labels.append({"step": name, "figure": PURCHASES_AMONG_HITS})
+    if not parts:
+        return []
+    per_user = sums_by_user(np.arange(len(lists)) if users is None else users, np.column_stack(parts))
+    sums, drawn = per_user.sum(axis=0), resampled_sums(per_user, num_bootstrap, seed)  # one draw for all figures
+    return [
+        label | _compared(sums[4 * at : 4 * at + 4], drawn[:, 4 * at : 4 * at + 4], confidence)
+        for at, label in enumerate(labels)
+    ]
 
 
-def _compared(
-    parts: NDArray[np.float64],
-    before: tuple[int, int],
-    after: tuple[int, int],
-    confidence: float,
-    num_bootstrap: int,
-    seed: int,
-) -> dict[str, Any]:
-    """Two ratios of column sums over the same users, and the interval of their difference."""
-    sums = parts.sum(axis=0)
-    if not len(parts) or sums[before[1]] == 0 or sums[after[1]] == 0:
+def _compared(sums: NDArray[np.float64], drawn: NDArray[np.float64], confidence: float) -> dict[str, Any]:
+    """Two ratios of sums, numerator and denominator before and after [4], and the interval of their difference over
+    resamples [R, 4].
+    """
+    if sums[1] == 0 or sums[3] == 0:
         return {"before": None, "after": None, "difference": None, "ci": None}
-    first, second = (float(sums[a] / sums[b]) for a, b in (before, after))
-    drawn = resampled_sums(parts, num_bootstrap, seed)
-    changes = ratio(drawn[:, after[0]], drawn[:, after[1]]) - ratio(drawn[:, before[0]], drawn[:, before[1]])
+    first, second = float(sums[0] / sums[1]), float(sums[2] / sums[3])
+    changes = ratio(drawn[:, 2], drawn[:, 3]) - ratio(drawn[:, 0], drawn[:, 1])
     found = list(interval(changes, confidence)) if np.isfinite(changes).any() else None
     return {"before": first, "after": second, "difference": second - first, "ci": found}
 

@@ -11,7 +11,7 @@ from genrec.rank.features.parts.compute import as_table, compute, features, grou
 from genrec.rank.features.parts.context import Context
 from genrec.rank.features.parts.queries import Queries
 from genrec.rank.features.parts.tables import Tables
-from genrec.recall.parts.scorer import Training
+from genrec.recall.parts.scorer import Held, Training
 from tests.support.features_tiny import (
     CHANNELS,
     DAY,
@@ -114,13 +114,19 @@ def test_data_without_times_texts_prices_or_sides_has_missing_features(case):
     assert not {"follow_last", "popularity", "together_best", "user_events"} & constant
 
 
-def test_test_and_validation_events_are_no_part_of_the_tables():
+def test_validation_events_are_no_part_of_the_tables():
     """They reach a feature as the history of a query, and in no other way."""
-    seen = tables(training())
+    held = Held([np.array([0])], np.array([7], dtype=np.int32))
+    seen, other = tables(training(validation=held)), tables(training())
     for name, value in vars(seen).items():
-        other = getattr(tables(training(validation=None)), name)
-        same = (value != other).nnz == 0 if hasattr(value, "nnz") else np.array_equal(value, other, equal_nan=True)
+        kept = getattr(other, name)
+        same = (
+            (value != kept).nnz == 0
+            if hasattr(value, "nnz")
+            else np.array_equal(value, kept, equal_nan=value.dtype.kind == "f")
+        )
         assert same, name
+    assert seen.counts[7] == 0
 
 
 def test_events_after_the_moment_change_no_feature_of_time():

@@ -199,3 +199,25 @@ def test_a_loss_that_is_not_finite_is_named_and_changes_no_weight():
     with pytest.raises(TrainingError, match=r"rl: step 7: the loss is nan"):
         learner.update(7, prompts, groups)
     assert torch.equal(flat_weights(learner).nan_to_num(9.0), before.nan_to_num(9.0))
+
+
+def test_memory_decides_how_many_prompts_a_forward_of_the_learner_has():
+    class Gpu:
+        """Room for 5 prompts at a time."""
+
+        def free(self):
+            return int(1e9)
+
+        def peak_of(self, run):
+            run()
+            return int(run.args[0] * 0.85e9 / 5)
+
+    prompts, weights = make_prompts(), []
+    for memory in (None, Gpu()):
+        learner = make_learner(micro_batch_size="auto", learning_rate=1e-3)
+        learner._memory = memory
+        learner.optimizer = torch.optim.SGD(learner.parameters.values(), lr=0.1)
+        learner.update(0, prompts, make_groups(learner, prompts))
+        weights.append(flat_weights(learner))
+    assert learner.micro_batch.size in (4, 5)
+    assert (weights[0] - weights[1]).abs().max() < 1e-6  # measuring left no trace

@@ -65,3 +65,22 @@ def test_a_figure_that_no_list_has_is_empty_in_the_table():
     assert by_figure["diversity@1"]["ci"] is None
     assert by_figure[PURCHASES_AMONG_HITS]["before"] is None, "no list hit before"
     assert as_text(rows)
+
+
+def test_lists_of_one_user_are_resampled_together():
+    lists = paying(200)
+    first, turned = np.tile(np.arange(5), (200, 1)), np.tile(np.arange(1, 6), (200, 1))
+    stages = [("before", first), ("after", turned)]
+
+    def width(users):
+        row = next(r for r in table(lists, stages, users=users) if r["figure"] == "ndcg@5")
+        return row["ci"][1] - row["ci"][0]
+
+    assert width(None) == width(np.arange(200))
+    assert width(np.zeros(200, dtype=np.int64)) == 0, "one user alone: every resample is the same"
+
+
+def test_the_table_of_no_lists_is_empty_of_figures():
+    nobody = paying(4).rows(slice(0, 0))
+    none = np.zeros((0, 3), dtype=np.int64)
+    assert all(row["difference"] is None for row in table(nobody, [("before", none), ("after", none)]))
