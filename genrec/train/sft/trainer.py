@@ -72,6 +72,7 @@ class Trainer:
             self.windows = windows.with_repeats(wanted)
         policy.forward_dtype = policy.search_dtype = compute_dtype(config.precision, policy.device, "sft.precision")
         policy.set_dropout(config.dropout)
+        policy.model.train()  # all of it: a fresh adapter is in train mode around a base that is not
         if config.gradient_checkpointing is True:
             recompute_activations(policy.model, policy.precision)
         if config.compile and policy.device.type == "cuda":

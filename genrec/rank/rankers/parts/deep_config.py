@@ -25,7 +25,7 @@ class DeepConfig:
         0.02, "Share of the features that are hidden in training, for the sake of missing ones.", ge=0, lt=1
     )
     dropout: float = setting(0.1, "Dropout behind each layer.", ge=0, lt=1)
-    epochs: int = setting(4, "Passes over the lists, at most.", ge=1)
+    epochs: int = setting(2, "Passes over the lists, at most; ids are learned by heart in more.", ge=1)
     patience: int = setting(
         2, "Passes without a better NDCG@10 before stopping, where rank.stopping_share holds users for it.", ge=1
     )

@@ -51,7 +51,9 @@ def test_a_catalogue_without_text_is_trained_on_without_alignment_and_a_warning_
         assert file.read_bytes() == (files / "asked" / file.name).read_bytes(), file.name
 
 
-@pytest.mark.parametrize("adapter", [{}, {"adapter": "ptuning_v2", "prefix_tokens": 4, "prefix_projection": 6}])
+@pytest.mark.parametrize(
+    "adapter", [{}, {"adapter": "lora"}, {"adapter": "ptuning_v2", "prefix_tokens": 4, "prefix_projection": 6}]
+)
 def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch, adapter):
     monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)  # after every step
     config = CONFIG.model_copy(update=adapter)
