@@ -5,6 +5,7 @@ leaves the weights as they are where a number is not finite, without being told 
 gradient scaling), and the host reads a step's numbers while the next one is computed.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -13,8 +14,8 @@ from genrec.errors import TrainingError
 
 
 class _Step(NamedTuple):
-    numbers: torch.Tensor  # float32[n + 1] on the host: the losses, and the gradient's norm
-    there: torch.cuda.Event | None  # when they are
+    numbers: torch.Tensor  # float32[n + 1]: the losses, and the gradient's norm
+    there: torch.cuda.Event | None  # when they are on the host
     place: str  # the step, for a message
 
 
@@ -32,15 +33,14 @@ class FiniteCheck:
         """Take the numbers of a step. Raises TrainingError for those of the step before or, without `later`, for these."""
         self.settle()
         numbers = torch.cat([losses.float(), norm.float().reshape(1)])
+        there = None
         if self.later:
             self._optimizer.found_inf = (~torch.isfinite(numbers).all()).float()  # type: ignore[attr-defined]
-        there = None
-        if numbers.is_cuda:
+        if self.later and numbers.is_cuda:
             host = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True)
             host.copy_(numbers, non_blocking=True)
-            there = torch.cuda.Event()
+            numbers, there = host, torch.cuda.Event()
             there.record()
-            numbers = host
         self._step = _Step(numbers, there, place)
         if not self.later:
             self.settle()
@@ -54,7 +54,7 @@ class FiniteCheck:
             step.there.synchronize()
         *losses, norm = step.numbers.tolist()
         self.loss = sum(losses)
-        if not torch.isfinite(step.numbers).all():
+        if not all(math.isfinite(number) for number in (*losses, norm)):
             self._optimizer.zero_grad()
             raise TrainingError(
                 f"sft: loss {self.loss:.4g}, gradient norm {norm:.4g} at {step.place}; lower sft.learning_rate or use "
