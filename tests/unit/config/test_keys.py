@@ -97,6 +97,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "evaluate.ks": ([1], {}),
     "service.keep": (["vectors"], {}),
     "recommend.bought_events": (["order"], {}),
+    "rank.rerank": (["mmr"], {}),
     "sft.sharding": ("weights", {"sft.data_parallel": 2}),
     "rl.sharding": ("weights", {"rl.num_learners": 2}),
     "api.min_replicas": (2, {"api.max_replicas": 3}),
