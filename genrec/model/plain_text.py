@@ -8,8 +8,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from genrec.errors import ConfigError
 
 
@@ -18,6 +16,8 @@ def encode_plain(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
     Raises ConfigError for a tokenizer that is not one of the tokenizers library.
     """
+    from tokenizers import Tokenizer
+
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise ConfigError(
