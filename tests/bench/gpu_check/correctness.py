@@ -223,6 +223,7 @@ def _sft(device: torch.device, precision: str, compile_: bool = False) -> dict[s
     gradients = []
     for policy, used in zip(pair(device, dtype), ("fp32", precision), strict=True):
         trainer = Trainer(policy, windows, sids, settings.sft(precision=used, micro_batch_size=8, compile=compile_), 0)
+        trainer.policy.model.eval()  # no dropout
         trainer.accumulate(np.arange(len(windows)))
         gradients.append(flat_gradients(policy))
         trainer.step(np.arange(len(windows)), 1e-4)

@@ -40,6 +40,7 @@ def _gradients(policy: Policy, precision: str, packed: bool, micro: int | str = 
     windows, sids = uneven_windows(), random_catalogue(SHAPE)
     trainer = Trainer(policy, windows, sids, settings.sft(precision=precision, micro_batch_size=micro), 0)
     trainer.packed = packed
+    trainer.policy.model.eval()  # no dropout
     trainer.accumulate(np.arange(len(windows)))
     found = flat_gradients(policy)
     trainer.optimizer.zero_grad()
@@ -104,11 +105,13 @@ def out_of_memory(device: torch.device) -> dict[str, Any]:
     windows, sids = uneven_windows(), random_catalogue(SHAPE)
     rows = np.tile(np.arange(len(windows)), 64 if device.type == "cuda" else 2)
     trainer = Trainer(policy, windows, sids, settings.sft(precision="fp32", micro_batch_size="auto"), 0)
+    trainer.policy.model.eval()  # no dropout
     trainer.accumulate(rows)
     wanted, measured = flat_gradients(policy), trainer.micro_batch.size
     trainer.optimizer.zero_grad()
     trainer.micro_batch.size = len(rows)
     with _little_memory(trainer):
+        trainer.policy.model.eval()  # no dropout
         trainer.accumulate(rows)
     halved = trainer.micro_batch.size
     verdict = verdict_of(error_of(flat_gradients(policy), wanted), torch.float32, micro_batch=halved)
