@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import flows.__main__ as main
+from flows.commands import runs
 from flows.session import print_report
 from tests.e2e.conftest import ROOT
 
@@ -18,12 +19,12 @@ def asked(monkeypatch):
     """What `run` asks of the flow, without running it."""
     found = {}
     monkeypatch.setattr(
-        main,
+        runs,
         "run_flow",
         lambda config, recipe, name, **arguments: found.update(arguments, recipe=recipe, name=name) or {},
     )
-    monkeypatch.setattr(main, "print_report", lambda report, store: None)
-    monkeypatch.setattr(main.environment, "prepare", lambda store, debug: None)
+    monkeypatch.setattr(runs, "print_report", lambda report, store: None)
+    monkeypatch.setattr(runs.environment, "prepare", lambda store, debug: None)
     return found
 
 
@@ -71,7 +72,7 @@ def test_an_unexpected_error_is_printed_without_a_secret(asked, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("refused: password=canary at https://someone:canary@host/x")
 
-    monkeypatch.setattr(main, "run_flow", fail)
+    monkeypatch.setattr(runs, "run_flow", fail)
     done = CliRunner().invoke(main.app, ["run", "--config", str(ROOT / "conf" / "demo.yaml")])
     assert done.exit_code == 1
     assert "canary" not in done.output
