@@ -45,7 +45,8 @@ class UsualWay:
         """The k best items, at most as many as there are beams."""
         catalogue = self._catalogue
         items: list[np.ndarray | list[int]] = [catalogue.numbers(history)]
-        with torch.no_grad():
+        half = self._policy.search_dtype == torch.bfloat16  # as the endpoint takes its products
+        with torch.no_grad(), torch.autocast(self._policy.device.type, torch.bfloat16, enabled=half):
             prompts = self._policy.prompts(items, catalogue.sids)
             rows = self._policy.model.generate(
                 inputs_embeds=self._policy.prompt_embeds(prompts),
