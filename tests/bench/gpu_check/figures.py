@@ -91,12 +91,10 @@ def sft(shape: Shape, device: torch.device, report: Report) -> None:
         policy.model.zero_grad(set_to_none=True)
 
     largest = shape.micro_batches[-1]
-    case(f"packed, uneven, micro-batch {largest}", trainer(uneven, largest, True))
+    case(f"padded, even, micro-batch {largest}", trainer(full, largest, False))
     case("packed, uneven, micro-batch auto", trainer(uneven, "auto", True))
     case(f"packed, even, micro-batch {largest}", trainer(full, largest, True))
     profile(f"packed, even, micro-batch {largest}", trainer(full, largest, True))
-    case(f"padded, even, micro-batch {largest}", trainer(full, largest, False))
-    case(f"padded, uneven, micro-batch {largest}", trainer(uneven, largest, False))
     case("padded, uneven, micro-batch auto", trainer(uneven, "auto", False))
     for micro in shape.micro_batches[:-1]:
         case(f"packed, even, micro-batch {micro}", trainer(full, micro, True))

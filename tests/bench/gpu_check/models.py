@@ -35,10 +35,10 @@ class Shape:
     history: int = 11  # items in a history: with BOS and one word of an instruction 35 positions
     long_history: int = 20  # 62 positions
     num_users: int = 4533  # to search for
-    search_batches: tuple[int, ...] = (128, 512)
-    recorded_batches: tuple[int, ...] = (1, 16, 128)  # searches as CUDA graphs
+    search_batches: tuple[int, ...] = (512,)
+    recorded_batches: tuple[int, ...] = (1, 16)  # searches as CUDA graphs
     windows_per_step: int = 256
-    micro_batches: tuple[int, ...] = (128, 256)
+    micro_batches: tuple[int, ...] = (256,)
     prompts_per_step: int = 128
     rollout_chunk: int = 128
     rl_micro_batch: int = 128
