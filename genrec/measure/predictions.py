@@ -23,6 +23,7 @@ from genrec.metrics import target_ranks
 
 PROTOCOLS = ("drop", "keep")
 METRICS_FILE = "metrics.json"
+LISTS = "lists"  # the folder of the parts in a rank artifact
 
 
 def baseline_names(baselines: Sequence[RecallConfig]) -> list[str]:
