@@ -23,7 +23,7 @@ from genrec.config.rank import GENERATOR, RankConfig
 from genrec.errors import ConfigError
 from genrec.measure.baselines import read_training
 from genrec.measure.comparison import RANK, RERANK
-from genrec.measure.predictions import LISTS, PROTOCOLS, write_counts, write_part
+from genrec.measure.predictions import FACTS_FILE, LISTS, PROTOCOLS, write_counts, write_part
 from genrec.measure.reranked import Reranking, tune_and_judge
 from genrec.measure.rows import Split, read_rows
 from genrec.progress import Progress, silent
@@ -39,7 +39,6 @@ from genrec.rank.samples import TASKS, Samples, from_frame
 from genrec.rank.weights import list_weights, weighted
 from genrec.recall.parts.generator import Generator
 
-FACTS_FILE = "rank.json"
 RETRIEVAL, RANKING = "retrieval", "ranking"  # folders of the artifact; its lists are in LISTS
 _STEPS = 6
 

@@ -10,8 +10,8 @@ from genrec import tables
 from genrec.config import Config
 from genrec.errors import ConfigError
 from genrec.measure.evaluation import merge
-from genrec.measure.predictions import LISTS, read_parts
-from genrec.measure.ranked import FACTS_FILE, RANKING, RETRIEVAL, fit_and_rank
+from genrec.measure.predictions import FACTS_FILE, LISTS, read_parts
+from genrec.measure.ranked import RANKING, RETRIEVAL, fit_and_rank
 from genrec.measure.rows import read_rows
 from genrec.rank import ranking
 from genrec.rank.features.parts.compute import as_table
