@@ -27,6 +27,8 @@ def test_a_voter_that_is_not_asked_has_no_say_and_without_any_all_have():
 
 def test_options_of_a_channel_are_those_that_are_given():
     asked = queries([0, 1])
-    plain, other = (fit_retrieval(training(), config(), options)[0] for options in ({}, {"itemcf": {"popularity_exponent": 0.0}}))
+    plain, other = (
+        fit_retrieval(training(), config(), options)[0] for options in ({}, {"itemcf": {"popularity_exponent": 0.0}})
+    )
     scores = [made.channels["itemcf"].scores(asked.histories) for made in (plain, other)]
     assert not np.allclose(*scores)
