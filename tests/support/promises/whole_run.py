@@ -81,7 +81,7 @@ class StageByStage:
     def execute(self, name: str) -> dict[str, Any]:
         """Run a stage on the artifacts of those before; its record."""
         with in_this_process():
-            state = stage_of(name).execute(self.run, {n: self.run.artifacts[n] for n in READS[name]})
+            state = stage_of(name).execute(self.run, {n: self.run.artifacts[n] for n in READS[name] if n in ALWAYS})
         self.run.artifacts[name] = getattr(state, "data", state)
         return next(record for record in self.run.records if record["name"] == name)
 
