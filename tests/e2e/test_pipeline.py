@@ -15,6 +15,9 @@ from tests.support.stages import ALWAYS
 pytestmark = pytest.mark.usefixtures("first_report")
 
 
+SLOW_TO_FIT = ("sasrec", "mind", "item2vec", "item2vec_side", "als")
+
+
 def _status(report):
     return {s["name"]: s["status"] for s in report["stages"]}
 
@@ -146,3 +149,15 @@ def test_two_configs_are_compared_in_one_table(store):
     assert "demo" in text
     assert "other" in text
     assert (store / "runs" / "both" / "comparison.html").is_file()
+
+
+def test_ranking_adds_its_stage_and_rows_and_leaves_the_rest_cached(store):
+    few = [
+        f"rank.channels.{name}={count}" for name, count in {**dict.fromkeys(SLOW_TO_FIT, 0), "generator": 20}.items()
+    ]
+    report = run_flow(tiny_config(store, "rank.enabled=true", "rank.num_folds=2", *few), "ranked")
+    assert [n for n, s in _status(report).items() if s == "computed"] == ["rank", "evaluate"]
+    assert report["ranking"]["retrieval"]["channels"].keys() >= {"generator", "itemcf", "popularity"}
+    compared = {(pair["model"], pair["against"]) for pair in report["comparisons"]}
+    assert {("rank", "sft"), ("rank", "itemcf")} <= compared
+    assert '<h2 id="ranking">' in (store / "runs" / "ranked" / "report.html").read_text()
