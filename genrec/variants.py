@@ -29,12 +29,13 @@ class BrokenVariant(GenrecError):
     """A module of a package of variants cannot be imported, or has no frozen dataclass `Config`."""
 
 
-def setting(default: Any, doc: str, *, is_path: bool = False, **bounds: Any) -> Any:
+def setting(default: Any, doc: str, *, is_path: bool = False, later: bool = False, **bounds: Any) -> Any:
     """A dataclass field with its description and bounds (`ge`, `gt`, `le`, `lt`) for validation and the manual.
 
     is_path: a text that is, or may be, a path (see genrec/paths.py).
+    later: it came after results had been stored without it; its default is what was done then, and stays out of cache keys.
     """
-    metadata = {"doc": doc, "bounds": bounds, "is_path": is_path}
+    metadata = {"doc": doc, "bounds": bounds, "is_path": is_path, "later": later}
     if isinstance(default, (list, dict)):
         return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

@@ -106,6 +106,15 @@ class Config(Section):
         return name
 
     @model_validator(mode="after")
+    def _weights_fit_the_prefix(self) -> "Config":
+        if "weights" in self.service.keep and self.sft.adapter == "ptuning_v2" and self.sft.prefix_projection:
+            raise ValueError(
+                "service.keep has weights, but a saved prefix has no projection to go on from; set sft.prefix_projection to "
+                "null, or leave weights out of service.keep"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _can_be_divided(self) -> "Config":
         if self.rl.sharding == "weights" and self.sft.adapter == "qlora":
             raise ValueError(

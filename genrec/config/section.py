@@ -67,7 +67,12 @@ def options_model(package: str, name: str) -> type[BaseModel]:
             default = {}
         fields[field.name] = (
             PathText if field.metadata.get("is_path") else hints[field.name],
-            Field(description=field.metadata.get("doc", ""), **default, **field.metadata.get("bounds", {})),
+            Field(
+                description=field.metadata.get("doc", ""),
+                json_schema_extra={"later": bool(field.metadata.get("later"))},
+                **default,
+                **field.metadata.get("bounds", {}),
+            ),
         )
     return create_model(f"{name}.options", __config__=ConfigDict(extra="forbid"), **fields)
 
@@ -119,6 +124,20 @@ class Chosen(Section):
             raise OptionsError(error) from None
         object.__setattr__(self, "options", options)
         return self
+
+    def key_slice(self) -> dict[str, Any]:
+        """As of any section; options that are `later` and at their default are left out."""
+        fields = options_model(self.variant_package, getattr(self, self.variant_field)).model_fields
+        options = {
+            name: value
+            for name, value in self.options.items()
+            if not (_is_later(fields[name]) and value == fields[name].default)
+        }
+        return {**super().key_slice(), "options": _plain(options)}
+
+
+def _is_later(field: Any) -> bool:
+    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("later"))
 
 
 class OptionsError(ValueError):

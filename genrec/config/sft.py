@@ -4,7 +4,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from genrec.config.section import Chosen, Section, Sharding, _named, _options, check_sharding, knob, sharding_choice
+from genrec.config.section import (
+    Chosen,
+    Section,
+    Sharding,
+    _named,
+    _options,
+    check_sharding,
+    knob,
+    later,
+    sharding_choice,
+)
 
 
 class ViewConfig(Chosen):
@@ -151,15 +161,15 @@ class SftConfig(Section):
         default_factory=list,
         description="Linear layers that LoRA adapts, by name (q_proj, v_proj, ...); empty: all of the body.",
     )
-    prefix_tokens: int = Field(
-        64, ge=1, le=4096, description="Positions of learned keys and values before every layer (ptuning_v2)."
+    prefix_tokens: int = later(
+        64, "Positions of learned keys and values before every layer (ptuning_v2).", ge=1, le=4096
     )
-    prefix_projection: int | None = Field(
+    prefix_projection: int | None = later(
         None,
+        "Width of a network that gives those keys and values while fine-tuning; null: they are trained "
+        "themselves, from what the base computes for common words.",
         ge=1,
         le=65536,
-        description="Width of a network that gives those keys and values while fine-tuning; null: they are trained "
-        "themselves, from what the base computes for common words.",
     )
     optimizer: Literal["adamw", "paged_adamw_8bit"] = Field(
         "adamw",
@@ -217,5 +227,15 @@ class SftConfig(Section):
             raise ValueError(
                 "sharding is weights, but packed 4-bit weights are not divided; set sft.sharding to gradients (4-bit weights "
                 "are a quarter already), or sft.adapter to lora"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _chat_has_words(self) -> "SftConfig":
+        options = self.view.options
+        if options.get("chat") and not options.get("instruction", "").strip():
+            raise ValueError(
+                "view.options: chat puts the instruction into the base's template; set sft.view.options.instruction, or chat "
+                "to false"
             )
         return self

@@ -76,6 +76,8 @@ def _told(stage: "Stage", config: "Config", gpu: Gpu, shares: Mapping[str, float
     modes = list(STAGES[STAGES.index(sharding) :])
     if config.sft.adapter == "qlora":
         modes = [mode for mode in modes if mode != "weights"]  # packed weights are not divided
+    if stage.name == "sft" and config.sft.optimizer == "paged_adamw_8bit":
+        modes = ["none"]  # its states are rounded in blocks of whole weights
     return {
         "name": stage.name,
         "setting": stage.setting,

@@ -5,12 +5,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from genrec.errors import DataError
 from genrec.rank.samples import Samples
 
 Rule = Literal["all", "uniform", "hard"]
-BEST_RANK = (
-    "best_rank"  # the feature with the best place that any channel has an item at (genrec/rank/features/channels)
-)
+BEST_PLACE = "best_place"  # the best place that any channel has an item at: a feature of genrec/rank/features/channels
 
 
 def training_rows(
@@ -21,7 +20,7 @@ def training_rows(
     - all: every one;
     - uniform: every positive, and `count` of each list's others drawn without replacement, each as likely;
     - hard: the `count` rows of each list that some channel ranks best, a positive like the others (by the feature
-      best_rank; a row without it comes last; of equals, a random one). A positive further behind is left out with the
+      best_place; a row without it comes last; of equals, a random one). A positive further behind is left out with the
       rest: beside negatives that are all ranked well, a poor rank would mean positive.
 
     Lists without a positive hold nothing that a ranking loss could learn; only_with_target leaves them out.
@@ -32,7 +31,7 @@ def training_rows(
     if rule != "all":
         draw = np.random.default_rng(seed).random(len(samples))
         if rule == "hard":
-            key, extra = best_rank(samples), np.zeros(number, dtype=np.int64)
+            key, extra = best_place(samples), np.zeros(number, dtype=np.int64)
         else:  # positives stand first, and do not count
             key, extra = np.where(positive, -1.0, 0.0), np.bincount(lists[positive], minlength=number)
         order = np.lexsort((draw, key, lists))
@@ -45,9 +44,14 @@ def training_rows(
     return np.flatnonzero(chosen)
 
 
-def best_rank(samples: Samples) -> NDArray[np.float64]:
-    """The best place that any channel has each row at, float64 [R]; inf where it is missing."""
-    if BEST_RANK not in samples.names:
-        return np.full(len(samples), np.inf)
-    column = samples.features[:, samples.names.index(BEST_RANK)]
+def best_place(samples: Samples) -> NDArray[np.float64]:
+    """The best place that any channel has each row at, float64 [R]; inf where it is missing.
+
+    Raises DataError for samples without this feature.
+    """
+    if BEST_PLACE not in samples.names:
+        raise DataError(
+            f"rank.negatives.rule hard: the candidates have no feature {BEST_PLACE}; choose uniform, or make them anew"
+        )
+    column = samples.features[:, samples.names.index(BEST_PLACE)]
     return np.nan_to_num(column.astype(np.float64), nan=np.inf)

@@ -86,7 +86,9 @@ load = Factors.load
 
 @functools.cache
 def _libraries() -> ThreadpoolController:
-    """Found once: looking for them takes as long as a request."""
+    """Found once: looking for them takes as long as a request. The one that implicit computes with is there by then."""
+    import implicit.cpu.als  # noqa: F401
+
     return ThreadpoolController()
 
 

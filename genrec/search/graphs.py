@@ -6,6 +6,7 @@ read anew by every replay; where others take their place (an average, a referenc
 """
 
 import logging
+import threading
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Protocol
 
@@ -17,9 +18,10 @@ from genrec.search.layout import PromptBatch
 from genrec.search.restriction import Restriction
 from genrec.search.trie import Trie
 
-_MOST = 8  # recordings, each with the memory of a search of its shape; the oldest goes
+_MOST = 8  # recordings, each with the memory of a search of its shape; the one that was not used for longest goes
 _STEP = 32  # banned states are padded to a multiple
 _LOG = logging.getLogger(__name__)
+_ONE_CAPTURE = threading.Lock()  # CUDA records one graph of a process at a time, whatever thread it is in
 
 Inputs = tuple[torch.Tensor, ...]
 Search = Callable[[Inputs], Candidates]
@@ -66,7 +68,8 @@ class SearchGraphs:
         inputs: Inputs = (prompts.input_ids, prompts.attention_mask, prompts.histories, *bans)
         key = (tuple(t.shape for t in inputs), tuple(t.data_ptr() for t in self._weights()))
         if key in self._recorded:
-            return self._recorded[key](inputs)
+            self._recorded[key] = recording = self._recorded.pop(key)  # the last used goes last
+            return recording(inputs)
         found = self._search(inputs)  # also what makes libraries and compiled layers ready for a recording
         if key not in self._seen:
             self._seen.add(key)
@@ -82,13 +85,16 @@ class SearchGraphs:
 
     def _keep(self, key: Hashable, inputs: Inputs) -> None:
         try:
-            recording = self._record(self._search, inputs)
+            with _ONE_CAPTURE:
+                recording = self._record(self._search, inputs)
         except RuntimeError as error:
             self.enabled = False
             _LOG.warning("searches are not recorded as CUDA graphs: %s", str(error).splitlines()[0])
             return
         while len(self._recorded) >= _MOST:
-            del self._recorded[next(iter(self._recorded))]
+            oldest = next(iter(self._recorded))
+            del self._recorded[oldest]
+            self._seen.discard(oldest)  # to record again takes longer than a search: it has to come twice
         self._recorded[key] = recording
 
 

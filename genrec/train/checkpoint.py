@@ -60,6 +60,8 @@ def _replace(work: Path, host: dict[str, torch.Tensor], state: str) -> None:
     with unfinished.open("rb") as file:
         os.fsync(file.fileno())
     os.replace(unfinished, work / _FILE)
+    for left in work.glob(f"{_FILE}.*.partial"):  # of attempts that were killed while they wrote
+        left.unlink(missing_ok=True)
 
 
 def load(
@@ -148,9 +150,9 @@ class CheckpointClock:
     def __init__(self, every_s: float) -> None:
         self._every_s, self._cost_s, self._saved_at = every_s, 0.0, time.monotonic()
 
-    def is_due(self) -> bool:
-        """Whether enough time has passed since the last checkpoint."""
-        return time.monotonic() - self._saved_at >= max(self._every_s, 10 * self._cost_s)
+    def is_due(self, writing_s: float = 0.0) -> bool:
+        """Whether enough time has passed since the last checkpoint, which a thread took `writing_s` to write."""
+        return time.monotonic() - self._saved_at >= max(self._every_s, 10 * (self._cost_s + writing_s))
 
     def run(self, save_checkpoint: Callable[[], None]) -> None:
         """Save a checkpoint and note the time that it took."""

@@ -5,6 +5,7 @@ that waits for the copies, not the host. A thread writes the file.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -21,6 +22,7 @@ class CheckpointWriter:
         self._pinned: dict[str, torch.Tensor] = {}  # by name, used again: to pin memory takes longer than to fill it
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
+        self.seconds = 0.0  # that the last file took to write
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -28,7 +30,13 @@ class CheckpointWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.wait()
+        if error is None:
+            self.wait()
+            return
+        try:
+            self.wait()
+        except Exception as problem:  # what ended the training comes first
+            error.add_note(f"the last checkpoint could not be written: {problem}")
 
     @property
     def busy(self) -> bool:
@@ -69,10 +77,12 @@ class CheckpointWriter:
             copied.record(self._stream)
 
         def run() -> None:
+            start = time.monotonic()
             try:
                 if copied is not None:
                     copied.synchronize()
                 file()
+                self.seconds = time.monotonic() - start
             except BaseException as error:
                 self._error = error
 

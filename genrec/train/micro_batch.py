@@ -86,6 +86,15 @@ def release() -> None:
         torch.cuda.empty_cache()
 
 
+def least(size: int, group: LearnerGroup, device: torch.device) -> int:
+    """The least of what the processes say: all of them have to go the same way."""
+    if group.size == 1:
+        return size
+    number = torch.tensor(size, device=device)
+    dist.all_reduce(number, op=dist.ReduceOp.MIN)
+    return int(number)
+
+
 class MicroBatch:
     """How many rows a forward has at most: as set, or as the memory allows."""
 
@@ -96,10 +105,7 @@ class MicroBatch:
 
     def measured(self, size: int, group: LearnerGroup, device: torch.device) -> None:
         """Take what was measured; of several processes the least, for all cut a batch alike."""
-        if group.size > 1:
-            least = torch.tensor(size, device=device)
-            dist.all_reduce(least, op=dist.ReduceOp.MIN)
-            size = int(least)
+        size = least(size, group, device)
         if size < 1:
             raise self.too_little()
         self.size = size

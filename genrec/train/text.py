@@ -46,7 +46,9 @@ def train_on_text(
             if not torch.isfinite(loss):
                 raise TrainingError(f"base: non-finite loss on catalogue text at step {done} (epoch {epoch})")
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if not torch.isfinite(norm):
+                raise TrainingError(f"base: non-finite gradient on catalogue text at step {done} (epoch {epoch})")
             optimizer.step()
             optimizer.zero_grad()
             losses.append(loss.item())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import sys
@@ -36,7 +37,7 @@ class Together(logging.Handler):
     """Writes lines to a stream many at a time: one for each request would take a twelfth of what the endpoint does.
 
     A line waits `wait_s` at most; what is worse than information is written at once, with all that waits. A process that is
-    killed loses the lines that wait.
+    killed loses the lines that wait, and a stream that cannot be written those that it was given.
     """
 
     def __init__(self, stream: TextIO, wait_s: float = _WAIT_S) -> None:
@@ -49,13 +50,12 @@ class Together(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self._lines.append(self.format(record))
-        except Exception:  # as logging's own handlers do: what cannot be logged fails no request
+            if record.levelno > logging.INFO:
+                self.flush()
+            elif not self._some.is_set():
+                self._some.set()
+        except Exception:  # as logging's own handlers do: what cannot be logged, or written, fails no request
             self.handleError(record)
-            return
-        if record.levelno > logging.INFO:
-            self.flush()
-        elif not self._some.is_set():
-            self._some.set()
 
     def flush(self) -> None:
         """Write all that waits."""
@@ -72,7 +72,8 @@ class Together(logging.Handler):
         while self._some.wait():
             time.sleep(self._wait_s)
             self._some.clear()
-            self.flush()
+            with contextlib.suppress(OSError, ValueError):  # a full disk, a closed stream: the next lines try again
+                self.flush()
 
 
 def set_up() -> None:

@@ -13,6 +13,7 @@ def _reads(config: Config) -> dict[str, Any]:
     reads = config.base.key_slice()
     if config.base.model != "scratch":  # the shape of a scratch model does not matter then, nor does the seed of it
         reads = {"model": of_model(config.base.model, config.base.revision), "vocabulary": "padded"}
+        reads["first_token"] = "of the model"  # an Instruct model's tokenizer ends turns with its EOS
     return {**reads, "num_levels": config.sid.total_levels, "num_codes": config.sid.num_codes, "seed": config.seed}
 
 

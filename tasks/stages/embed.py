@@ -17,6 +17,7 @@ def _reads(config: Config) -> dict[str, Any]:
     if "model" in config.embed.options:
         options = config.embed.options
         reads["options"] = {**options, "model": of_model(options["model"], options.get("revision"))}
+        reads["special_tokens"] = "text"  # since a text that spells one is no longer read as one
     if "path" in config.embed.options:  # vectors from a file: its content counts, neither its path nor the items' text
         reads = {"method": config.embed.method, "file": of_file("embed.options.path", config.embed.options["path"])}
     return reads
@@ -59,7 +60,8 @@ def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
         calls = [{**call, **place} for call in calls]
     # In the folder that outlives a killed attempt: the next one encodes what is missing. An encoder that is fitted
     # is saved beside the artifact by its one task, which has to run again.
-    files = [job.work / f"vectors-{i}-of-{len(calls)}.npy" for i in range(len(calls))]
+    texts_of = prepare.digest[:16]  # texts that were prepared anew are others
+    files = [job.work / f"vectors-{texts_of}-{i}-of-{len(calls)}.npy" for i in range(len(calls))]
     missing = [i for i, file in enumerate(files) if reuse.is_fitted(config) or not file.is_file()]
     calls = [{**calls[i], "encode": function, "file": files[i]} for i in missing]
     if calls:

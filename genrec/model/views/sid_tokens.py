@@ -20,6 +20,7 @@ class Config:
         False,
         "The instruction is a user's message in the base's chat template, and the history the beginning of the answer. For "
         "Instruct bases.",
+        later=True,
     )
 
 

@@ -6,6 +6,7 @@ implemented by LightGBM (Ke et al., NeurIPS 2017), with missing features sent to
 1911.09798), `binary` the pointwise log loss.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,8 +88,9 @@ class LambdaMart:
 
     def save(self, folder: Path) -> None:
         """LightGBM's own text format, and the names of the features."""
-        write_facts(folder, {"names": self.inputs.names})
-        (folder / _MODEL).write_text(self.booster.model_to_string())
+        text = self.booster.model_to_string()
+        write_facts(folder, {"names": self.inputs.names, "digest": _digest(text)})
+        (folder / _MODEL).write_text(text)
 
 
 def fit(
@@ -144,7 +146,14 @@ def load(folder: Path) -> Ranker:
         return nothing
     library = imported("lightgbm", "rank")
     try:
-        booster = library.Booster(model_str=(folder / _MODEL).read_text())
-    except (OSError, UnicodeDecodeError, library.basic.LightGBMError) as error:
+        text = (folder / _MODEL).read_text()
+        if _digest(text) != facts["digest"]:  # LightGBM ends the process at a text that is cut off
+            raise DataError("its digest differs")
+        booster = library.Booster(model_str=text)
+    except (OSError, UnicodeDecodeError, KeyError, DataError, library.basic.LightGBMError) as error:
         raise DataError(f"{folder / _MODEL}: cannot be read ({error}); compute the stage rank again") from None
     return LambdaMart(facts["names"], booster)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -77,9 +77,10 @@ class Channel(abc.ABC):
     def load(cls, folder: Path) -> "Self | ZeroScorer":
         """The channel that was saved there; one that was fitted on nothing is a `ZeroScorer`."""
         arrays, settings = index_files.read(folder)
-        return (
-            ZeroScorer.restore(arrays, settings) if settings.get("fitted_on_nothing") else cls.restore(arrays, settings)
-        )
+        with index_files.complete(folder):
+            if settings.get("fitted_on_nothing"):
+                return ZeroScorer.restore(arrays, settings)
+            return cls.restore(arrays, settings)
 
     # ---- how a part of the histories is done; sparse channels do it without dense scores ------------------------------
 

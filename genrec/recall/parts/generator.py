@@ -116,6 +116,7 @@ class _Asked:
         self, generator: Generator, histories: Sequence[History], rows: NDArray[np.integer], items: NDArray[np.integer]
     ) -> None:
         self.generator, self.histories, self.rows, self.items = generator, histories, rows, items
+        self.is_known = items < generator.num_items  # the others came into the catalogue after the model
         self.steps = np.full((len(rows), generator.num_levels), np.nan, dtype=np.float32)
         self.dense = self.steps.copy()
         self.starts = np.searchsorted(rows, np.arange(len(histories) + 1))
@@ -130,7 +131,7 @@ class _Asked:
         query, place = np.nonzero(found.items >= 0)
         keys = query * size + found.items[query, place]
         order = np.argsort(keys)
-        wanted = self.rows * size + self.items
+        wanted = np.where(self.is_known, self.rows * size + self.items, -1)
         at = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(order) - 1)] if len(order) else order
         if len(order):
             known = keys[at] == wanted
@@ -163,6 +164,7 @@ class _Asked:
         first, end = self.starts[queries][:, None], self.starts[queries + 1][:, None]
         rows = first + np.arange(int((end - first).max()))
         rows = np.where(rows < end, rows, -1)
+        rows = np.where(self.is_known[np.maximum(rows, 0)], rows, -1)
         codes = self.generator.sids[np.where(rows < 0, 0, self.items[rows])].astype(np.int64)
         device = self.generator.policy.device
         return torch.from_numpy(rows).to(device), torch.from_numpy(codes).to(device)

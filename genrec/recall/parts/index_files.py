@@ -4,7 +4,8 @@ Nothing in them is executed, and the same index gives the same bytes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,18 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         arrays: dict[str, Any] = {}
         for name, shape in described["sparse"].items():
             parts = tuple(plain.pop(f"{name}.{part}") for part in _PARTS)
-            arrays[name] = sp.csr_array(parts, shape=tuple(shape))
+            matrix = sp.csr_array(parts, shape=tuple(shape))
+            matrix.check_format(full_check=True)  # products do not look whether a column is inside
+            arrays[name] = matrix
         return arrays | plain, described["settings"]
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise DataError(f"{folder}: holds no readable index ({error}); fit the channel again") from error
+
+
+@contextmanager
+def complete(folder: Path) -> Iterator[None]:
+    """A block that makes something of what `read` gave. Raises DataError where a part is missing or does not fit."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{folder}: holds no complete index ({error!r}); fit the channel again") from error

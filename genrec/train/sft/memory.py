@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 from genrec.model.policy import Policy
 from genrec.model.precision import recompute_activations
-from genrec.train.micro_batch import Memory, MicroBatch, largest_forward
+from genrec.train.learner_group import LearnerGroup
+from genrec.train.micro_batch import Memory, MicroBatch, largest_forward, least
 
 if TYPE_CHECKING:
     from genrec.config import SftConfig
@@ -27,7 +28,7 @@ def fit_memory(
     `run(n)` is a forward and backward of n of the longest windows, of `width` positions each; `reserve` bytes are left alone.
     """
     most = config.batch_size if micro_batch.is_auto else min(micro_batch.size, config.batch_size)
-    size = largest_forward(run, most, memory, reserve)
+    size = least(largest_forward(run, most, memory, reserve), LearnerGroup(), policy.device)
     if config.gradient_checkpointing == "auto" and size < most and size * width < _EFFICIENT:
         recompute_activations(policy.model, policy.precision)
         size = largest_forward(run, most, memory, reserve)

@@ -116,7 +116,9 @@ class Trainer:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
                 progress(state.step, self.total_steps, note, loss=self.finite.loss, **ndcg)
-                if state.batch < self.steps_per_epoch and self.sharding.saves(clock.is_due() and not self.writer.busy):
+                if state.batch < self.steps_per_epoch and self.sharding.saves(
+                    clock.is_due(self.writer.seconds) and not self.writer.busy
+                ):
                     self.finite.settle()
                     clock.run(lambda: state.save(work, self.parameters, self.optimizer, self.sharding, self.writer))
             self.finite.settle()
@@ -237,7 +239,9 @@ class Trainer:
 
         was_training = self.policy.model.training
         self.policy.model.train()
-        reserve = 2 * sum(p.numel() * p.element_size() for p in self.parameters.values())  # the optimizer's
+        # The optimizer's states; and whole gradients, which divided states leave until the end of a step.
+        trained = sum(p.numel() * p.element_size() for p in self.parameters.values())  # this process's share
+        reserve = 2 * trained + (trained * self.group.size if config.sharding == "optimizer" else 0)
         width = int(windows.lengths[longest]) * self.codes.shape[1]
         with torch.random.fork_rng([self.policy.device] if self.policy.device.type == "cuda" else []):
             size = fit_memory(self.policy, config, self.micro_batch, memory, run, width, reserve)

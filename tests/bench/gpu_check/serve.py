@@ -122,7 +122,10 @@ def _agreement(found: list[list[str]], wanted: list[list[str]]) -> dict[str, Any
     """The share of places of the lists with the same item, and of items that are in both."""
     places = [a == b for x, y in zip(found, wanted, strict=True) for a, b in zip(x, y, strict=True)]
     shared = [len(set(x) & set(y)) / max(1, len(y)) for x, y in zip(found, wanted, strict=True)]
-    return {"same_items": float(np.mean(places)), "shared_items": float(np.mean(shared))}
+    # Random weights score many items alike, and bf16 rounds them: an adapter that is merged moves a tenth of the items.
+    return {
+        "passed": float(np.mean(shared)) > 0.8, "same_items": float(np.mean(places)), "shared_items": float(np.mean(shared))
+    }  # fmt: skip
 
 
 def _bounded(policy: Policy, sids: np.ndarray, shape: Shape, device: torch.device) -> dict[str, Any]:

@@ -101,6 +101,7 @@ OTHERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "service.keep": (["vectors"], {}),
     "recommend.bought_events": (["order"], {}),
     "rank.rerank": (["mmr"], {}),
+    "sft.view.options.chat": (True, {"sft.view.options": {"instruction": "words"}}),
     "sft.sharding": ("weights", {"sft.data_parallel": 2}),
     "rl.sharding": ("weights", {"rl.num_learners": 2}),
     "api.min_replicas": (2, {"api.max_replicas": 3}),
@@ -160,7 +161,8 @@ def _variants(section: type[Chosen], values: BaseModel, at: str) -> Iterator[Lea
         if name != getattr(values, section.variant_field):
             yield Leaf(chosen, name, False, {f"{at}options": required})
         for option, other in options.items():
-            yield Leaf(f"{at}options.{option}", other, False, given)
+            path = f"{at}options.{option}"
+            yield Leaf(path, other, False, {**given, **OTHERS.get(path, (None, {}))[1]})
 
 
 def _entries(section: type[Chosen], path: str) -> Iterator[Leaf]:
@@ -296,3 +298,12 @@ def test_where_the_data_lies_does_not_matter_only_what_it_holds(tmp_path):
     first, moved, other = (keys(config(n, r)) for n, r in (("a", "u,i,1\n"), ("b", "u,i,1\n"), ("c", "u,i,2\n")))
     assert first == moved
     assert first["ingest"] != other["ingest"]
+
+
+def test_what_came_later_leaves_the_keys_of_stored_results_as_they_are():
+    written = Config().sft.key_slice()
+    assert not {"prefix_tokens", "prefix_projection"} & written.keys()
+    assert "chat" not in written["view"]["options"]
+    asked = _config({"sft.view": {"name": "sid_tokens", "options": {"chat": True, "instruction": "words"}}}).sft
+    assert asked.key_slice()["view"]["options"]["chat"] is True
+    assert _config({"sft.prefix_tokens": 8}).sft.key_slice()["prefix_tokens"] == 8

@@ -35,3 +35,18 @@ def test_a_division_among_processes_with_a_gpu_each_is_taken():
     settings = ["sft.sharding=weights", "sft.data_parallel=4", "resources.sft.num_gpus=1", "sft.adapter=lora"]
     assert load_config([], settings).sft.sharding == "weights"
     assert load_config([], [*settings, "sft.adapter=qlora", "sft.sharding=gradients"]).sft.adapter == "qlora"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["sft.view.name=sid_tokens", "sft.view.options.chat=true"], r"set sft\.view\.options\.instruction"),
+        (
+            ["sft.adapter=ptuning_v2", "sft.prefix_projection=8", "service.keep=[vectors, ids, weights]"],
+            r"set sft\.prefix_projection to null",
+        ),
+    ],
+)
+def test_what_cannot_work_later_is_refused_before_anything_runs(settings, said):
+    with pytest.raises(ConfigError, match=said):
+        load_config([], settings)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from genrec.rank.negatives import best_rank, training_rows
+from genrec.errors import DataError
+from genrec.rank.features import channels
+from genrec.rank.negatives import BEST_PLACE, best_place, training_rows
 from tests.support.rank_tiny import samples
 
 # Two lists of five; the second has no target.
@@ -9,12 +11,12 @@ LISTS = samples(
     np.array([[1, 9], [2, 9], [np.nan, 0], [4, 8], [5, 5], [1, 1], [2, 2], [3, 3], [4, 4], [5, 5]]),
     np.array([0, 0, 1, 0, 0, 0, 0, 0, 0, 0]),
     per_list=5,
-    names=("best_rank", "leaf_rank"),
+    names=("best_place", "leaf_rank"),
 )
 
 
 def test_hard_takes_the_rows_that_some_channel_ranks_best():
-    np.testing.assert_array_equal(best_rank(LISTS)[:5], [1, 2, np.inf, 4, 5])
+    np.testing.assert_array_equal(best_place(LISTS)[:5], [1, 2, np.inf, 4, 5])
     np.testing.assert_array_equal(training_rows(LISTS, "hard", 2, seed=0, only_with_target=False), [0, 1, 5, 6])
 
 
@@ -45,7 +47,12 @@ def test_uniform_draws_each_negative_as_often_and_always_keeps_the_target():
     np.testing.assert_array_equal(training_rows(LISTS, "uniform", 2, 7), training_rows(LISTS, "uniform", 2, 7))
 
 
-def test_without_ranks_hard_is_random_and_without_rows_nothing_is_taken():
+def test_hard_without_the_feature_of_the_places_is_refused_and_the_feature_is_there():
     unranked = samples(LISTS.features, LISTS.label, per_list=5)
-    assert len(training_rows(unranked, "hard", 2, seed=0, only_with_target=False)) == 4
+    with pytest.raises(DataError, match="no feature best_place"):
+        training_rows(unranked, "hard", 2, seed=0)
+    assert BEST_PLACE in channels.names(("itemcf",), 3)
+
+
+def test_without_rows_nothing_is_taken():
     assert len(training_rows(LISTS.take(np.zeros(10, dtype=bool)), "hard", 2, seed=0)) == 0

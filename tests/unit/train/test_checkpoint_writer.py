@@ -62,6 +62,28 @@ for step in range(10**6):
 """
 
 
+def test_what_ended_the_training_is_not_hidden_by_a_checkpoint_that_failed_after_it():
+    def fail():
+        raise OSError("No space left on device")
+
+    def train():
+        with CheckpointWriter(CPU) as writer:
+            writer.write(fail)
+            raise ArithmeticError("not finite")
+
+    with pytest.raises(ArithmeticError, match="not finite") as caught:
+        train()
+    assert "No space left" in caught.value.__notes__[0]
+
+
+def test_what_killed_attempts_left_half_written_goes_with_the_next_checkpoint(tmp_path):
+    left = tmp_path / "checkpoint.safetensors.1234.partial"
+    left.write_bytes(b"half")
+    checkpoint.save(tmp_path, {"a": torch.ones(2)}, {})
+    assert not left.exists()
+    assert checkpoint.load(tmp_path) is not None
+
+
 def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", _ENDLESS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     seen = [int(process.stdout.readline()) for _ in range(20)]

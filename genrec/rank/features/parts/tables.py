@@ -74,7 +74,8 @@ class Tables:
     def load(cls, folder: Path) -> "Tables":
         """The tables that were saved there."""
         arrays, _ = index_files.read(folder)
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        with index_files.complete(folder):
+            return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 
     def events_before(
         self, rows: NDArray[np.int64], moments: NDArray[np.int64]

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from genrec.errors import ConfigError
+from genrec.errors import ConfigError, DataError
 from genrec.rank.figures import gauc, list_figures
+from genrec.rank.rankers import lambdamart
 from genrec.rank.rankers.parts import libraries
 from tests.support.rank_tiny import fitted, product_lists
 
@@ -48,3 +49,13 @@ def test_shap_values_add_up_to_the_score_and_name_the_planted_features():
 def test_a_library_that_is_not_there_is_named_with_its_extra():
     with pytest.raises(ConfigError, match=r"no_such_library is not installed.*genrec\[rank\]"):
         libraries.imported("no_such_library", "rank")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_a_model_file_that_is_cut_off_is_named_and_ends_no_process(tmp_path, share):
+    fitted("lambdamart", product_lists(30), num_rounds=5).save(tmp_path)
+    file = tmp_path / "model.txt"
+    text = file.read_text()
+    file.write_text(text[: int(share * len(text))])
+    with pytest.raises(DataError, match=r"model\.txt: cannot be read"):
+        lambdamart.load(tmp_path)

@@ -208,3 +208,28 @@ def test_what_cannot_be_logged_fails_no_request(capsys):
     logger.warning("after it")
     assert _messages(stream) == ["after it"]
     assert "no number" in capsys.readouterr().err
+
+
+class _Full(io.StringIO):
+    """A stream on a full disk, until there is room."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().write(text)
+
+
+def test_a_log_that_cannot_be_written_fails_no_request_and_goes_on_when_it_can(capsys):
+    stream = _Full()
+    logger = _logger(stream, wait_s=0.01)
+    logger.info("lost")
+    logger.error("lost as well")
+    assert "No space left" in capsys.readouterr().err
+    stream.full = False
+    patience = time.monotonic() + 30
+    while not stream.getvalue() and time.monotonic() < patience:
+        logger.info("later")
+        time.sleep(0.02)
+    assert "later" in _messages(stream)
