@@ -4,7 +4,6 @@
 parts together. What comes out does not depend on how the files were cut.
 """
 
-import hashlib
 import json
 from collections import Counter
 from functools import partial
@@ -15,7 +14,7 @@ import polars as pl
 
 from genrec import variants
 from genrec.config import DataConfig
-from genrec.data import event_rows, part_files
+from genrec.data import event_rows, part_files, places
 from genrec.data.amazon import listing
 from genrec.data.coverage import described, metadata_warnings
 from genrec.data.damage import check_share, readable, settle
@@ -33,24 +32,25 @@ PACKAGE = "genrec.data.sources"
 def source_files(config: DataConfig) -> list[SourceFile]:
     """The files to read; none for a source that generates them. Raises DataError where they are not there."""
     module, options = variants.build(PACKAGE, config.source, config.options)
-    files = module.find(Path(config.path) if config.path else None, options)
+    path = places.located(config.path) if config.path else None
+    files: list[SourceFile] = places.reaching(path, lambda: module.find(path, options))
     check_share(files, config)
     return files
 
 
 def fingerprint(config: DataConfig) -> dict[str, str]:
-    """SHA-256 of every source file by its name relative to the source folder; {} for a source that generates them."""
-    digests = {}
-    for file in source_files(config):
-        with file.path.open("rb") as stream:
-            digests[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return dict(sorted(digests.items()))
+    """A digest of every source file by its name relative to the source folder; {} for a source that generates them."""
+    files = sorted(source_files(config), key=lambda file: file.name)
+    return {file.name: places.reaching(file.path, partial(places.digest, file.path)) for file in files}
 
 
 def left_out(config: DataConfig) -> dict[str, str]:
     """Files of the source folder that are not read, by name, and why."""
     module, options = variants.build(PACKAGE, config.source, config.options)
-    return module.left_out(Path(config.path), options) if config.path and hasattr(module, "left_out") else {}
+    path = places.located(config.path) if config.path else None
+    if path is None or not hasattr(module, "left_out"):
+        return {}
+    return places.reaching(path, lambda: module.left_out(path, options))
 
 
 def plan(config: DataConfig, folder: Path, cut: Cut | None = None, log_folder: Path | None = None) -> list[Shard]:
