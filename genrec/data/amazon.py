@@ -125,7 +125,7 @@ def listing(folder: Path, limit: int = 8) -> str:
 def read_shard(shard: Shard, layout: Layout) -> Iterator[Batch]:
     """The batches of a review or metadata shard."""
     lines_of = reading.LineReader(shard.path, shard.name, shard.start, shard.end)
-    parse = _interactions if shard.kind == "interactions" else _items
+    parse = _interactions if shard.kind == "interactions" else item_rows
     for first_line, lines in lines_of:
         places, records, bad = reading.parse_json_lines(first_line, lines)
         rows, also_bad, changes = parse(layout, first_line, lines, places, records)
@@ -170,7 +170,7 @@ def _interactions(
     return rows, bad, Counter(user.changes) + Counter(item.changes)
 
 
-def _items(
+def item_rows(
     layout: Layout, first_line: int, lines: list[bytes], places: list[int], records: list[dict]
 ) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
     wrong: dict[int, str] = {}
