@@ -16,7 +16,7 @@ from genrec.data.targets import Targets
 from genrec.errors import DataError
 from genrec.list_metrics import ListMetrics, first_k
 from genrec.measure.comparison import DIGITS, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
-from genrec.measure.predictions import METRICS_FILE, PROTOCOLS, baseline_names, read_counts, read_parts
+from genrec.measure.predictions import METRICS_FILE, PROTOCOLS, baseline_names, iterate_parts, read_counts
 from genrec.measure.rows import described_sample, read_rows, sampled
 from genrec.measure.score_parts import PART_OF
 
@@ -103,14 +103,18 @@ def _join(
     folders: dict[str, Path], rows: Targets, config: EvaluateConfig, listed: ListMetrics, path: Path
 ) -> tuple[dict[tuple[str, str], NDArray[np.int32]], dict[tuple[str, str], dict[str, float]]]:
     """Write predictions.parquet from each model's folder; give ranks and list metrics by (model, protocol)."""
-    ranks, figures = {}, {}
+    ranks: dict[tuple[str, str], NDArray[np.int32]] = {}
+    figures: dict[tuple[str, str], dict[str, float]] = {}
     with pq.ParquetWriter(path, tables.PREDICTIONS, compression="zstd") as writer:
         for model, folder in folders.items():
             for protocol in _protocols(model, config):
-                table = read_parts(folder, model, protocol, rows)
-                writer.write_table(table)
-                ranks[model, protocol] = table["rank"].to_numpy()
-                figures[model, protocol] = listed(first_k(table, headline_k(config)))
+                of_parts, items = [], []
+                for table in iterate_parts(folder, model, protocol, rows):
+                    writer.write_table(table)
+                    of_parts.append(table["rank"].to_numpy())
+                    items.append(first_k(table, headline_k(config)))
+                ranks[model, protocol] = np.concatenate(of_parts)
+                figures[model, protocol] = listed(np.concatenate(items))
     return ranks, figures
 
 
