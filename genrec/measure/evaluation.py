@@ -79,6 +79,7 @@ def merge(
         entry = metrics[model] if protocol == config.seen_items else metrics[model][_OTHER[config.seen_items]]
         entry |= {name: round(value, DIGITS) for name, value in figures.items()}
     identical = dict(identical or {})
+    sample = described_sample(prepared, "test", config.sample_users)
     metrics |= {model: metrics[other] for model, other in identical.items()}
     result = {
         "metrics": {m: metrics[m] for m in order if m in metrics},
@@ -86,10 +87,8 @@ def merge(
         "score": {count["model"]: count["score"] for count in counts if "score" in count},
         "identical": identical,
         "decode": {"invalid": {m: sum(c["invalid"] for c in counts if c["model"] == m) for m in models}},
-        "protocol": protocol_of(rows, train_counts, config),
+        "protocol": protocol_of(rows, train_counts, config) | ({"sample": sample} if sample else {}),
     }
-    if sample := described_sample(prepared, "test", config.sample_users):
-        result["protocol"]["sample"] = sample
     (out / METRICS_FILE).write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
     return {"decode": _speeds(counts, config)}
 
