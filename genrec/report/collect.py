@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from genrec.measure.comparison import DIGITS, TRAINED
-from genrec.measure.predictions import METRICS_FILE
+from genrec.measure.predictions import FACTS_FILE, METRICS_FILE
 from genrec.report import words
 from genrec.report.results import of_run
 
@@ -34,7 +34,7 @@ def collect(run: RunRecord) -> dict[str, Any]:
     Always: run_id, name, stages, config (started_at_unix_s, promotion and warnings where given). With their stages: data
     (users, items, interactions, split, quarantined by reason, items_without_metadata, items_without_text, changes by
     rule), sid (method, items, collision_rate_raw, collision_rate,
-    utilization by level), training {sft, rl}, metrics, comparisons, score (shares by trained model), identical (a model
+    utilization by level), training {sft, rl}, ranking (where it is enabled; see `genrec.measure.ranked`), metrics, comparisons, score (shares by trained model), identical (a model
     that is another one: {"rl": "sft"}; its figures stand under both names), verdict (sentences), decode (users_per_s,
     invalid) and protocol.
     """
@@ -53,6 +53,8 @@ def collect(run: RunRecord) -> dict[str, Any]:
         report["training"] = training
     if "baselines" in summaries:
         report["baselines"] = summaries["baselines"].get("baselines", {})
+    if "rank" in folders:
+        report["ranking"] = json.loads((folders["rank"] / FACTS_FILE).read_text())
     verdict = []
     if "evaluate" in folders:
         report |= _evaluation(folders["evaluate"], summaries, config)

@@ -17,6 +17,7 @@ from genrec.report.collect import RunRecord, collect
 from genrec.report.examples import recommendation_examples
 from genrec.report.page import of_results, render, write
 from genrec.report.plots import Plot, bar_plot
+from genrec.report.ranking import ranking_section
 from genrec.report.results import of_run, run_tables
 from genrec.report.semantic_ids import code_plot, sid_examples, sid_plots
 from genrec.report.training import training_plots
@@ -53,6 +54,8 @@ def page(report: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, 
         shown["sid_plots"] = [code_plot(sid, report["sid"]["num_codes"]), *sid_plots(sid)]
         if "prepare" in artifacts:
             shown["sid_examples"] = sid_examples(sid, artifacts["prepare"])
+    if "ranking" in report:
+        shown["ranking"] = ranking_section(report["ranking"], artifacts.get("prepare"))
     if "metrics" in report:
         shown |= of_results(of_run(report), run_tables(report))
         shown["protocol"] = protocol_in_words(report["protocol"])
