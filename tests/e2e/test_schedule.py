@@ -45,7 +45,8 @@ def test_a_schedule_that_is_switched_on_starts_runs_by_itself_and_the_server_log
     served.call("PATCH", f"/deployments/{nightly['id']}/schedules/{schedule['id']}", as_it_was)
     assert served.finished(run["id"]) == "Completed"
     assert run["auto_scheduled"]
-    assert {"sft", "rl", "evaluate"} <= served.tasks(run["id"]).keys()
+    # The server may hear of a stage after it has heard of the run's end.
+    served.wait(lambda: {"sft", "rl", "evaluate"} <= served.tasks(run["id"]).keys(), "the stages to be recorded", 60)
 
     lines = log.read_text()[before:].splitlines()
     assert [line for line in lines if re.search(r"\b(ERROR|CRITICAL)\b|^Traceback", line)] == []

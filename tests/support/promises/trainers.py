@@ -30,15 +30,15 @@ def _train(root: Path, note: Note, trainer: str, name: str, moment: str | None, 
         if moment == MOMENTS[0] and done >= number:
             die()
 
-    def save(work: Path, tensors: dict[str, Any], state: dict[str, Any]) -> None:
+    def write(work: Path, host: dict[str, Any], state: str) -> None:  # of sft in a thread, beside the next step
         nonlocal saved
         saved += 1
         if saved != number or moment is None or moment == MOMENTS[0]:
-            return whole(work, tensors, state)
+            return whole(work, host, state)
         if moment == MOMENTS[1]:
             die()
         if moment == MOMENTS[4]:
-            whole(work, tensors, state)
+            whole(work, host, state)
             die()
 
         def replace(partial: Path, path: Path) -> None:
@@ -47,12 +47,12 @@ def _train(root: Path, note: Note, trainer: str, name: str, moment: str | None, 
             die()
 
         with patch.object(checkpoint.os, "replace", replace):
-            whole(work, tensors, state)
+            whole(work, host, state)
 
-    whole = checkpoint.save
+    whole = checkpoint._replace
     with (
-        patch.object(checkpoint, "save", save),
-        patch.object(checkpoint.CheckpointClock, "is_due", lambda self: True),  # after every step
+        patch.object(checkpoint, "_replace", write),
+        patch.object(checkpoint.CheckpointClock, "is_due", lambda self, writing_s=0.0: True),  # after every step
     ):
         if trainer == "sft":
             sft_runs.train(root, name=f"{name}/out", work=f"{name}/work", progress=progress)

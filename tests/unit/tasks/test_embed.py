@@ -29,7 +29,7 @@ def prepared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
     titles = [f"{a} {b}" for a in WORDS[:6] for b in WORDS[6:12]]
     pq.write_table(catalogue_of([{"title": title} for title in titles]), folder / "catalogue.parquet")
-    return Artifact("prepare-0", "prepare", folder, "", {}, 0.0)
+    return Artifact("prepare-0", "prepare", folder, "0123456789abcdef01", {}, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,9 @@ def _bytes(job: Job) -> bytes:
 def test_workers_return_names_of_files_and_no_vectors(config, prepared, tmp_path):
     job = _job(config, tmp_path)
     summary = embed.function(job, prepared)
-    assert [path.name for path in job.reads["results"]] == [f"vectors-{i}-of-{NUM_SHARDS}.npy" for i in range(3)]
+    assert [path.name for path in job.reads["results"]] == [
+        f"vectors-0123456789abcdef-{i}-of-{NUM_SHARDS}.npy" for i in range(3)
+    ]
     assert all(isinstance(path, Path) for path in job.reads["results"])
     assert summary["num_encoded"] == 36
 
@@ -65,12 +67,12 @@ def test_an_attempt_after_a_killed_one_encodes_the_missing_shards_and_ends_with_
     embed.function(whole, prepared)
     job = _job(config, tmp_path / "cut off")
     embed.function(job, prepared)
-    (job.work / f"vectors-1-of-{NUM_SHARDS}.npy").unlink()
-    (job.work / f"vectors-1-of-{NUM_SHARDS}.0000.partial").write_bytes(b"half of a fil")
+    (job.work / f"vectors-0123456789abcdef-1-of-{NUM_SHARDS}.npy").unlink()
+    (job.work / f"vectors-0123456789abcdef-1-of-{NUM_SHARDS}.0000.partial").write_bytes(b"half of a fil")
     (job.out / "vectors.parquet").unlink()
     embed.function(job, prepared)
     assert len(job.reads["calls"]) == 1
-    assert job.reads["calls"][0]["file"].name == f"vectors-1-of-{NUM_SHARDS}.npy"
+    assert job.reads["calls"][0]["file"].name == f"vectors-0123456789abcdef-1-of-{NUM_SHARDS}.npy"
     assert _bytes(job) == _bytes(whole)
 
 

@@ -55,7 +55,9 @@ def test_a_catalogue_without_text_is_trained_on_without_alignment_and_a_warning_
     "adapter", [{}, {"adapter": "lora"}, {"adapter": "ptuning_v2", "prefix_tokens": 4, "prefix_projection": 6}]
 )
 def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch, adapter):
-    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)  # after every step
+    monkeypatch.setattr(
+        "genrec.train.checkpoint.CheckpointClock.is_due", lambda self, writing_s=0.0: True
+    )  # after every step
     config = CONFIG.model_copy(update=adapter)
     whole = train(files, config, name="whole", work="work_whole")
     for kill_at in (5, 17):  # in the middle of two epochs
@@ -74,7 +76,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch, adapter):
 
 
 def test_the_8_bit_optimizer_trains_and_resumes_to_the_same_bits(files, monkeypatch):
-    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self, writing_s=0.0: True)
 
     def run(name, **more):
         config = CONFIG.model_copy(update={"optimizer": "paged_adamw_8bit", "epochs": 3})
@@ -159,7 +161,7 @@ def test_without_validation_rows_the_last_weights_are_kept(files):
 
 
 def test_hard_examples_are_read_again_in_the_same_epoch_and_a_resumed_run_reads_the_same(files, monkeypatch):
-    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self, writing_s=0.0: True)
     config = SftConfig(**{**CONFIG.model_dump(), "sampler": "hard_examples", "epochs": 2})
     seen = []
     accumulate = Trainer.accumulate
@@ -214,7 +216,7 @@ def test_text_without_vectors_is_a_clear_error(files):
 
 
 def test_the_average_is_validated_kept_and_resumed(files, monkeypatch):
-    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self: True)
+    monkeypatch.setattr("genrec.train.checkpoint.CheckpointClock.is_due", lambda self, writing_s=0.0: True)
     config = CONFIG.model_copy(update={"ema_decay": 0.9, "item_dropout": 0.2, "reverse_share": 0.3})
     whole = train(files, config, name="whole", work="work_whole")
 
