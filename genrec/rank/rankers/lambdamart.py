@@ -25,16 +25,22 @@ _OBJECTIVES = {"lambdarank": "lambdarank", "xendcg": "rank_xendcg", "binary": "b
 
 
 @dataclass(frozen=True)
-class Config(TreesConfig):
+class LeavesConfig(TreesConfig):
+    """Settings of LightGBM's trees, whatever they are to minimise."""
+
+    num_leaves: int = setting(7, "Leaves of a tree.", ge=2)
+    min_leaf_rows: int = setting(50, "Rows of a leaf, at least.", ge=1)
+    truncation: int = setting(20, "Pairs with one candidate among the first that many count (lambdarank).", ge=1)
+    num_bins: int = setting(127, "Different values of a feature that are told apart.", ge=3, le=255)
+
+
+@dataclass(frozen=True)
+class Config(LeavesConfig):
     """LambdaMART."""
 
     objective: Literal["lambdarank", "xendcg", "binary"] = setting(
         "lambdarank", "lambdarank (pairwise, weighted by NDCG), xendcg (listwise) or binary (pointwise)."
     )
-    num_leaves: int = setting(7, "Leaves of a tree.", ge=2)
-    min_leaf_rows: int = setting(50, "Rows of a leaf, at least.", ge=1)
-    truncation: int = setting(20, "Pairs with one candidate among the first that many count (lambdarank).", ge=1)
-    num_bins: int = setting(127, "Different values of a feature that are told apart.", ge=3, le=255)
 
 
 class LambdaMart(Trees):
