@@ -17,8 +17,8 @@ from genrec import variants
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
 from genrec.rank.candidates import Candidates, Lists, Rule, merge, with_fallback
-from genrec.rank.features.parts.compute import compute
-from genrec.rank.features.parts.context import Beams, Context
+from genrec.rank.features.parts.compute import columns, compute
+from genrec.rank.features.parts.context import Beams, Columns, Context
 from genrec.rank.features.parts.queries import Queries
 from genrec.rank.features.parts.tables import Tables
 from genrec.recall.parts.channel import Channel
@@ -40,6 +40,10 @@ class Retrieved(NamedTuple):
     def features(self) -> pl.DataFrame:
         """float32, a row a candidate."""
         return compute(self.context, self.candidates)
+
+    def columns(self) -> Columns:
+        """The same without a frame, whose making takes longer than one request may."""
+        return columns(self.context, self.candidates)
 
 
 @dataclass(frozen=True)

@@ -39,14 +39,12 @@ class ServedFeatures:
 
     def _matrix(self, retrieved: Retrieved) -> NDArray[np.float32]:
         """float32 [R, F], NaN where missing."""
-        frame = retrieved.features()
-        if tuple(frame.columns) == self.names:
-            return frame.to_numpy()
-        there = set(frame.columns)
-        matrix = np.full((frame.height, len(self.names)), np.nan, dtype=np.float32)
-        known = [place for place, name in enumerate(self.names) if name in there]
-        matrix[:, known] = frame.select([self.names[place] for place in known]).to_numpy()
-        return matrix
+        found = retrieved.columns()
+        matrix = np.full((len(self.names), len(retrieved.candidates)), np.nan, dtype=np.float32)
+        for place, name in enumerate(self.names):
+            if name in found:
+                matrix[place] = found[name]
+        return np.ascontiguousarray(matrix.T)
 
     def _filled(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         unusual = ~np.isfinite(matrix)
