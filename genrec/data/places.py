@@ -53,8 +53,12 @@ def is_local(path: Path) -> bool:
     return isinstance(path, Path)
 
 
-def reaching(path: Path | None, read: Callable[[], _Read]) -> _Read:
-    """What `read` gives; an error of the network or the rights at a URL becomes a DataError that names it."""
+_COPY = "copy the files here and set data.path to their folder"
+
+
+def reaching(path: Path | None, read: Callable[[], _Read], otherwise: str = _COPY) -> _Read:
+    """What `read` gives; an error of the network or the rights at a URL becomes a DataError that names it, and says what
+    to do otherwise."""
     try:
         return read()
     except GenrecError:
@@ -68,7 +72,7 @@ def reaching(path: Path | None, read: Callable[[], _Read]) -> _Read:
         why = redact(f"{type(error).__name__}: {error}")[:200]
         raise DataError(
             f"data.path: {path} cannot be reached ({why}); check the address, the network and the credentials in the "
-            "environment, or copy the files here and set data.path to their folder"
+            f"environment; or {otherwise}"
         ) from error
 
 
