@@ -159,6 +159,8 @@ def _singular_vectors(
     blocks: list[Any], num_terms: int, dim: int, seed: int, progress: Progress
 ) -> NDArray[np.float32]:
     """float32 [d, num_terms]: the leading right singular vectors of the matrix whose rows are those of all blocks."""
+    from scipy.linalg import qr
+
     width = min(dim + _OVERSAMPLING, num_terms)
     basis = np.random.default_rng(seed).standard_normal((num_terms, width), dtype=np.float32)
     for number in range(_PASSES):
@@ -166,7 +168,7 @@ def _singular_vectors(
         product = np.zeros_like(basis)
         for block in blocks:
             product += block.T @ (block @ basis)
-        basis = np.linalg.qr(product)[0]
+        basis = qr(product, mode="economic", overwrite_a=True, check_finite=False)[0]  # in float32, unlike numpy's
     progress(1 + _PASSES, _PASSES + 2, "singular value decomposition", terms=num_terms)
     gram = np.zeros((width, width))
     for block in blocks:

@@ -1,4 +1,4 @@
-"""LSA vectors of a large catalogue: time and memory by step, from generated texts.
+"""LSA vectors of a large catalogue: CPU time and memory by step, from generated texts.
 
     python -m tests.bench.bench_embed [--texts 1000000] [--exact 20000] [--out DIR]
 
@@ -59,35 +59,40 @@ def _texts(rng: np.random.Generator, words: np.ndarray, number: int, mean: int) 
 
 
 def measured(function: Callable[..., Any], **call: Any) -> tuple[Any, float, float]:
-    """(result, seconds, GiB at the peak) of a call in a process of its own."""
+    """(result, seconds of CPU time, GiB at the peak) of a call in a process of its own."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_timed, (function, call))
 
 
 def _timed(function: Callable[..., Any], call: dict[str, Any]) -> tuple[Any, float, float]:
-    started = time.perf_counter()
+    started = time.process_time()
     result = function(**call)
-    return result, time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
+    return result, time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
 
 
 def steps(catalogue: Path, folder: Path) -> list[tuple[str, float, float]]:
-    """(step, seconds, GiB) of each step of the stage."""
+    """(step, seconds of CPU time, GiB) of each step of the stage."""
     config = EmbedConfig(fields=FIELDS, options={"hashed_above": 0}, num_shards=1)
     work, out, encoder = folder / "work", folder / "out", folder / "encoder"
     for path in (work, out):
         path.mkdir()
     common = {"catalogue_path": catalogue, "config": config}
-    plan, *figures = measured(plan_texts, **common, work=work)
-    rows = [("distinct texts", *figures)]
+    rows = []
+
+    def step(name: str, function: Callable[..., Any], **call: Any) -> Any:
+        result, seconds, gib = measured(function, **call)
+        rows.append((name, seconds, gib))
+        print(f"| {name} | {seconds:.1f} | {gib:.2f} |", flush=True)
+        return result
+
+    plan = step("distinct texts", plan_texts, **common, work=work)
     assert isinstance(plan, Plan)
     common["plan"] = plan
-    rows.append(("fit on a sample", *measured(encode.fit_sample, **common, out=encoder)[1:]))
-    pieces = {"pieces": plan.shards[0], "encoder": encoder}
-    rows.append(("encode", *measured(encode.encode_pieces, **common, **pieces)[1:]))
-    summary, *figures = measured(encode.write_vectors, plan=plan, config=config, out=out)
-    rows.append(("write in item order", *figures))
-    print(json.dumps(summary))
+    step("fit on a sample", encode.fit_sample, **common, out=encoder)
+    step("encode", encode.encode_pieces, **common, pieces=plan.shards[0], encoder=encoder)
+    summary = step("write in item order", encode.write_vectors, plan=plan, config=config, out=out)
+    print(json.dumps(summary), flush=True)
     return rows
 
 
@@ -95,17 +100,17 @@ def captured(catalogue: Path, num_texts: int) -> tuple[float, float, float, floa
     """Shares of the squares of the hashed matrix along the exact and the randomized directions, and the seconds of both."""
     texts, _ = item_texts(pq.ParquetFile(catalogue).read_row_group(0).slice(0, num_texts), FIELDS)
     options = lsa.Config()
-    started = time.perf_counter()
+    started = time.process_time()
     model = lsa.fit_sample(texts, len(texts), options)
-    randomized = time.perf_counter() - started
+    randomized = time.process_time() - started
     column = hashed._columns(model.buckets)
     weights = [hashed._weighted(counts, column, model.idf) for counts in hashed._counted(texts, options.max_ngram)]
     from scipy.sparse import vstack
 
     matrix = vstack(weights)
-    started = time.perf_counter()
+    started = time.process_time()
     exact = lsa._singular_vectors(matrix, options)
-    arpack = time.perf_counter() - started
+    arpack = time.process_time() - started
     total = float(matrix.multiply(matrix).sum())
     shares = [float(np.square(matrix @ components.T).sum()) / total for components in (exact, model.components)]
     return shares[0], shares[1], arpack, randomized
@@ -122,11 +127,11 @@ def main() -> None:
     try:
         catalogue = folder / "catalogue.parquet"
         write_catalogue(catalogue, arguments.texts)
+        print(f"| {arguments.texts:,} texts, one core | CPU seconds | peak, GiB |\n|---|---|---|", flush=True)
         rows = steps(catalogue, folder)
-        print(f"| {arguments.texts:,} texts, one core | seconds | peak, GiB |\n|---|---|---|")
-        for name, seconds, gib in rows:
-            print(f"| {name} | {seconds:.1f} | {gib:.2f} |")
-        print(f"| all | {sum(seconds for _, seconds, _ in rows):.1f} | {max(gib for _, _, gib in rows):.2f} |")
+        print(
+            f"| all | {sum(seconds for _, seconds, _ in rows):.1f} | {max(gib for _, _, gib in rows):.2f} |", flush=True
+        )
         if arguments.exact:
             exact, randomized, arpack_s, all_s = captured(catalogue, min(arguments.exact, arguments.texts))
             print(

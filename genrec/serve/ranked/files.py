@@ -11,9 +11,9 @@ from genrec.errors import ConfigError, DataError
 
 FACTS, RETRIEVAL, RANKING, RERANK, TYPICAL = "rank.json", "retrieval", "ranking", "rerank.json", "typical.json"
 VALID = Path("valid") / "candidates.parquet"
-_ALWAYS = ("scipy", "polars", "pydantic", "yaml")
+_ALWAYS = ("scipy", "polars", "pydantic")
 _OF_CHANNELS = {"als": ("implicit",)}
-_OF_RANKERS = {"lambdamart": ("lightgbm",), "xgboost": ("xgboost",)}
+_OF_RANKERS = {"blend": ("lightgbm",), "lambdamart": ("lightgbm",), "xgboost": ("xgboost",)}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
