@@ -4,7 +4,8 @@ from typing import Any
 
 from genrec.config import Config
 from genrec.data.event_rows import cut_of_slice, cut_to_read, slice_of_cut
-from genrec.data.ingest import fingerprint, merge, plan, read_shard
+from genrec.data.ingest import fingerprint, plan, read_shard
+from genrec.data.merge import merge
 from tasks.stage import Job, stage
 
 
