@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
