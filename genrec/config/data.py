@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from genrec import variants
-from genrec.config.section import Chosen, Section, _options, depth, knob
+from genrec.config.section import Chosen, Section, _options, depth, knob, later
 from genrec.paths import PathText
 
 SOURCES = "genrec.data.sources"
@@ -41,6 +41,18 @@ class DataConfig(Chosen):
         le=1,
         description="Stop when there is metadata, and more than this share of the items with events have none.",
     )
+    damaged_files: Literal["auto", "keep_rows", "set_aside"] = later(
+        "auto",
+        "Files that break off or cannot be read. set_aside: left out whole, so that the rest is read as without them. "
+        "keep_rows: read up to the damage. auto: set_aside while they are few (max_damaged_files), else keep_rows for "
+        "files that break off.",
+    )
+    max_damaged_files: float = later(
+        0.1,
+        "Stop when more than this share of the files of interactions, or of items, cannot be read.",
+        ge=0,
+        le=1,
+    )
     options: dict[str, Any] = _options()
 
     variant_package: ClassVar[str] = SOURCES
@@ -75,10 +87,12 @@ class PrepareConfig(Section):
         "leave_one_out; under global_time the choice of users and items, and the 80% and 90% of the kept events, then "
         "use the future. auto: training for global_time, all for leave_one_out.",
     )
-    split: Literal["leave_one_out", "global_time"] = Field(
+    split: Literal["leave_one_out", "global_time", "given"] = Field(
         "leave_one_out",
         description="leave_one_out: last event of a user is test, the one before validation. "
-        "global_time: the first 80% of all events train, the next 10% validate, the last 10% test.",
+        "global_time: the first 80% of all events train, the next 10% validate, the last 10% test. "
+        "given: the type of each event names its part (train, valid, test, or history for what is only read), as "
+        "data.source minionerec writes it; every row is kept, so dedupe and k_core do not apply.",
     )
     max_history: int = Field(20, ge=1, le=1000, description="Most recent events given to a model as history.")
     num_shards: int = knob(2, "Ray tasks that build sequences side by side.", ge=1, le=1024)

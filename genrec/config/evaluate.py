@@ -44,6 +44,12 @@ class EvaluateConfig(Section):
         description="Validation users (a fixed random sample) on whom a baseline's own options are chosen, by NDCG@10 with "
         "seen items dropped; 0 takes the defaults.",
     )
+    sample_users: int = later(
+        200_000,
+        "Test users that are measured, a fixed random sample where there are more, the same one for every model, baseline "
+        "and seed (so are the validation users on whom a model is compared with the one in service); 0 measures all.",
+        ge=0,
+    )
     precision: Literal["fp32", "bf16"] = Field(
         "fp32",
         description="bf16 decodes with the model's products in bfloat16, on devices that have them in hardware; heads and "

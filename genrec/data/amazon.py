@@ -6,12 +6,14 @@ Layouts: https://nijianmo.github.io/amazon (2018) and https://amazon-reviews-202
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from genrec.data import reading
+from genrec.data.damage import checked
 from genrec.data.identifiers import MISSING_WORDS, of_texts
 from genrec.data.quarantine import (
     MAX_DETAIL_CHARS,
@@ -25,7 +27,7 @@ from genrec.data.shards import BadRow, Batch, Shard, SourceFile, empty_rows
 from genrec.data.texts import cleaned, quoted_list
 from genrec.errors import DataError
 
-ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".ndjson", ".ndjson.gz")
+ENDINGS = tuple(name + packed for name in (".jsonl", ".json", ".ndjson") for packed in ("", ".gz", ".zst"))
 METADATA_PREFIX = "meta_"
 RATINGS = (0.0, 5.0)
 
@@ -51,12 +53,11 @@ class Layout:
 def find_files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> list[SourceFile]:
     """The review and metadata files: those named, else all of a folder, else the one file given and its `meta_` twin.
 
-    Raises DataError that lists what is there when no review file is, or says what a file is that holds no JSON lines.
+    One that holds no JSON lines has a `damage` that says what it is. Raises DataError that lists what is there when no
+    review file is.
     """
     files = _files(path, reviews, metadata)
-    for file in files:
-        reading.check_json_lines(file.path, file.name)
-    return files
+    return [checked(file, partial(reading.check_json_lines, file.path, file.name)) for file in files]
 
 
 def _files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> list[SourceFile]:
@@ -78,7 +79,7 @@ def _files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...
             raise DataError(f"data.options: no file {name} in {path}; it holds {listing(path)}")
     if not reviews:
         raise DataError(
-            f"data.path: no review file ({', '.join(ENDINGS[:2])}) in {path}; it holds {listing(path)}. "
+            f"data.path: no review file ({', '.join(ENDINGS[:3])}) in {path}; it holds {listing(path)}. "
             "Put the reviews there or name them in data.options.reviews"
         )
     return [

@@ -5,31 +5,26 @@
 """
 
 import hashlib
-import json
-from collections import Counter
+from functools import partial
 from pathlib import Path
-
-import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from genrec import variants
 from genrec.config import DataConfig
-from genrec.data import event_rows
-from genrec.data.shards import ROW_TYPES, Shard, SourceFile, cut_into_shards, shard_bytes
+from genrec.data import event_rows, part_files
+from genrec.data.damage import check_share, readable
+from genrec.data.shards import Shard, SourceFile, cut_into_shards, shard_bytes
 from genrec.event_log import Cut
 from genrec.progress import Progress, silent
 
 PACKAGE = "genrec.data.sources"
-_BAD_SCHEMA = pa.schema(
-    [("line", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("record", pa.string())]
-)
 
 
 def source_files(config: DataConfig) -> list[SourceFile]:
     """The files to read; none for a source that generates them. Raises DataError where they are not there."""
     module, options = variants.build(PACKAGE, config.source, config.options)
-    return module.find(Path(config.path) if config.path else None, options)
+    files = module.find(Path(config.path) if config.path else None, options)
+    check_share(files, config)
+    return files
 
 
 def fingerprint(config: DataConfig) -> dict[str, str]:
@@ -69,30 +64,16 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
         batches = event_rows.read(shard)
     else:
         module, options = variants.build(PACKAGE, config.source, config.options)
-        batches = module.read(shard, options)
-    out.mkdir(parents=True, exist_ok=True)
-    stem = out / f"{shard.index:05d}"
-    row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
-    num_rows = num_bad = num_lines = 0
-    changes: Counter[str] = Counter()
-    num_bytes, note = shard_bytes(shard), f"bytes of {shard.name}"
-    with (
-        pq.ParquetWriter(f"{stem}-rows.parquet", row_schema) as rows_writer,
-        pq.ParquetWriter(f"{stem}-bad.parquet", _BAD_SCHEMA) as bad_writer,
-    ):
-        for batch in batches:
-            num_rows += batch.rows.height
-            num_bad += len(batch.bad)
-            num_lines = batch.num_lines
-            changes.update(batch.changes)
-            if batch.rows.height:
-                rows_writer.write_table(batch.rows.to_arrow().cast(row_schema))
-            if batch.bad:
-                bad = [row._asdict() for row in batch.bad]
-                bad_writer.write_table(pa.Table.from_pylist(bad, schema=_BAD_SCHEMA))
-            progress(batch.share * num_bytes, num_bytes, note)
-    progress(num_bytes, num_bytes, note)
-    counts = {"kind": shard.kind, "file": shard.name, "lines": num_lines, "rows": num_rows, "bad": num_bad}
-    counts["changes"] = dict(changes)
-    counts["from_log"] = shard.from_log
-    Path(f"{stem}.json").write_text(json.dumps(counts, sort_keys=True))
+        batches = readable(shard, lambda shard: module.read(shard, options))
+    part_files.write(shard, batches, out, progress)
+
+
+def read_shards(shards: list[Shard], config: DataConfig, out: Path, progress: Progress = silent) -> None:
+    """Read several shards, one after the other."""
+    sizes = [shard_bytes(shard) for shard in shards]
+    for place, shard in enumerate(shards):
+        read_shard(shard, config, out, partial(_further, progress, sum(sizes[:place]), sum(sizes)))
+
+
+def _further(report: Progress, before: float, of_all: float, done: float, total: float, note: str = "", /) -> None:
+    report(before + done, of_all, note)

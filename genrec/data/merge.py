@@ -18,6 +18,7 @@ from genrec.config import DataConfig
 from genrec.data import event_rows
 from genrec.data.amazon import listing
 from genrec.data.coverage import MetadataCoverage
+from genrec.data.damage import settle
 from genrec.data.frames import TableWriter
 from genrec.data.quarantine import POSITION_LIMIT
 from genrec.data.set_aside import SetAside
@@ -36,7 +37,7 @@ class _Part(NamedTuple):
 
     number: int  # its place in the order of the files
     stem: Path
-    count: dict[str, Any]
+    counts: dict[str, Any]
     lines_before: int  # of the same file in earlier shards
 
     def rows(self) -> Iterator[pl.DataFrame]:
@@ -74,14 +75,15 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     by a rule: see CHANGES of genrec.data.coverage), warnings (sentences), timestamps ("clock" or "position"), events
     (type -> rows). Raises DataError when too many rows are bad, none is good, or too many items have no metadata.
     """
+    damaged = settle(parts, config)
     found = _parts(parts)
-    _check_something_was_read([part.count for part in found], parts)
+    _check_something_was_read([part.counts for part in found], parts)
     out.mkdir(parents=True, exist_ok=True)
     with spill_folder(parts) as spill:
-        with SetAside(spill / "quarantine", {part.number: part.count["file"] for part in found}) as aside:
+        with SetAside(spill / "quarantine", {part.number: part.counts["file"] for part in found}) as aside:
             for part in found:
                 for bad in part.bad():
-                    aside.add(bad, part.count["kind"], 0)
+                    aside.add(bad, part.counts["kind"], 0)
             merged = _merge_events(found, aside, spill, out)
             coverage = _merge_items(found, aside, spill, out)
         aside.write(out)  # before the checks, so that it can be read when one of them fails
@@ -90,12 +92,12 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
         warnings = coverage.warnings(config)
     changes: Counter[str] = Counter(events_in_both=merged.in_both) if merged.in_both else Counter()
     for part in found:
-        changes.update(part.count["changes"])
+        changes.update(part.counts["changes"])
     return {
         "users": merged.users,
         "interactions": merged.rows,
         **coverage.counts(),
-        "warnings": warnings,
+        "warnings": [*damaged, *warnings],
         "events": dict(sorted(merged.events.items())),
         "timestamps": "position" if merged.rows and merged.latest < POSITION_LIMIT else "clock",
         "quarantined": aside.by_reason(),
@@ -129,7 +131,7 @@ def _check_something_was_read(counts: list[dict], parts: Path) -> None:
 def _rows_by_kind(found: list[_Part]) -> Counter[str]:
     totals: Counter[str] = Counter()
     for part in found:
-        totals[part.count["kind"]] += part.count["rows"] + part.count["bad"]
+        totals[part.counts["kind"]] += part.counts["rows"] + part.counts["bad"]
     return totals
 
 
@@ -138,18 +140,18 @@ def _rows_by_kind(found: list[_Part]) -> Counter[str]:
 
 def _merge_events(found: list[_Part], aside: SetAside, spill: Path, out: Path) -> _Merged:
     """Write interactions.parquet, and the ids of its items to the runs `seen` in `spill`."""
-    parts = [part for part in found if part.count["kind"] == "interactions"]
+    parts = [part for part in found if part.counts["kind"] == "interactions"]
     schema = {**ROW_TYPES["interactions"], "part": pl.Int32()}
     latest: dict[bool, int] = {}  # by whether the rows are the event log's
     with RunWriter(spill / "events", _EVENT_ORDER, schema) as writer:
         for part in parts:
-            from_log = part.count["from_log"]
+            from_log = part.counts["from_log"]
             for rows in part.rows():
                 writer.add(rows)
                 newest = rows["timestamp"].max()
                 if isinstance(newest, int):
                     latest[from_log] = max(newest, latest.get(from_log, newest))
-    log_parts = [part.number for part in parts if part.count["from_log"]]
+    log_parts = [part.number for part in parts if part.counts["from_log"]]
     if len(latest) == 2:
         event_rows.check_clock(_first_file(parts), latest[False])
     events: Counter[str] = Counter()
@@ -195,13 +197,13 @@ def _has_equal_neighbour(rows: pl.DataFrame, key: list[str]) -> pl.Series:
 
 def _first_file(parts: list[_Part]) -> str:
     """Of the first row."""
-    return next(part.count["file"] for part in parts if part.count["rows"])
+    return next(part.counts["file"] for part in parts if part.counts["rows"])
 
 
 def _check_order(merged: _Merged, found: list[_Part]) -> None:
     """Raises DataError where all times are 0 and users have several events."""
     if merged.rows > merged.users and merged.latest == 0:  # times are never negative
-        file = _first_file([part for part in found if part.count["kind"] == "interactions"])
+        file = _first_file([part for part in found if part.counts["kind"] == "interactions"])
         raise DataError(
             f"{file}: every timestamp is 0, so that the order of a user's events is not known; write "
             "times, or positions in each user's sequence"
@@ -216,7 +218,7 @@ def _merge_items(found: list[_Part], aside: SetAside, spill: Path, out: Path) ->
     schema = {**ROW_TYPES["items"], "part": pl.Int32()}
     with RunWriter(spill / "items", ["item_id"], schema) as writer:
         for part in found:
-            if part.count["kind"] == "items":
+            if part.counts["kind"] == "items":
                 for rows in part.rows():
                     writer.add(rows)
     runs, seen = SortedRuns([spill / "items"], ["item_id"], schema), SortedRuns([spill / "seen"], ["item_id"], _SEEN)

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 Kind = Literal["interactions", "items"]
+DAMAGES = TRUNCATED, UNREADABLE = "truncated_file", "damaged_file"  # reasons of rows that stand for a file
 
 ROW_TYPES: dict[str, dict[str, pl.DataType]] = {
     "interactions": {
@@ -40,6 +41,7 @@ class SourceFile:
     name: str
     time_unit: str = ""  # of interactions, where the source tells it by looking at all files
     from_log: bool = False  # rows of the event log (genrec/data/event_rows.py), whatever the source is
+    damage: str = ""  # why the file cannot be read
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Shard:
     end: int | None = None
     time_unit: str = ""  # as of SourceFile
     from_log: bool = False
+    damage: str = ""
 
 
 class BadRow(NamedTuple):
@@ -103,10 +106,9 @@ def cut_into_shards(files: list[SourceFile], max_bytes: int = 256 << 20, max_row
     """One shard a file, several for a large plain JSONL file (byte ranges) or Parquet file (ranges of row groups)."""
     shards: list[Shard] = []
     for file in files:
-        for start, end in _ranges(file.path, max_bytes, max_rows):
-            shards.append(
-                Shard(len(shards), file.kind, file.path, file.name, start, end, file.time_unit, file.from_log)
-            )
+        for start, end in [(0, None)] if file.damage else _ranges(file.path, max_bytes, max_rows):
+            place = (len(shards), file.kind, file.path, file.name, start, end)
+            shards.append(Shard(*place, file.time_unit, file.from_log, file.damage))
     return shards
 
 

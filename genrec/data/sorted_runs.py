@@ -54,7 +54,7 @@ class RunWriter:
     def add(self, frame: pl.DataFrame) -> None:
         """Rows of the schema; a run is written when enough are held."""
         self._held.append(frame)
-        self._bytes += frame.estimated_size()
+        self._bytes += int(frame.estimated_size())
         if self._bytes >= RUN_BYTES:
             self._sort_held()
 
@@ -81,7 +81,9 @@ def _ends(keys: pl.DataFrame) -> pl.DataFrame:
 def _write_index(index: list[pl.DataFrame], by: list[str], schema: dict[str, Any], path: Path) -> None:
     types = {f"{end}_{name}": schema[name] for end in ("first", "last") for name in by}
     empty = pl.DataFrame(schema={**types, "run": pl.Int64, "bytes": pl.Int64})
-    pl.concat([empty, *(batch.cast(dict(empty.schema)) for batch in index)]).write_parquet(_index_of(path))
+    pl.concat([empty, *(batch.match_to_schema(empty.schema, integer_cast="upcast") for batch in index)]).write_parquet(
+        _index_of(path)
+    )
 
 
 def _index_of(path: Path) -> Path:

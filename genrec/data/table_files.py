@@ -9,7 +9,7 @@ from genrec.data.shards import Kind, SourceFile
 from genrec.errors import DataError
 
 KINDS: tuple[Kind, ...] = ("interactions", "items")
-ENDINGS = (".parquet", ".csv", ".csv.gz")
+ENDINGS = (".parquet", ".csv", ".csv.gz", ".csv.zst")
 _PART = re.compile(r"(?:-|[_.]\d).*")  # what follows the kind in the name of a part
 _PARTITION = re.compile(r"([^=/]+)=([^/]*)")
 _NO_TABLE = f"its name ends in none of {', '.join(ENDINGS)}"

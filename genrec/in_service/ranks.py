@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from genrec import tables
 from genrec.config import EvaluateConfig
 from genrec.measure.predictions import read_parts
-from genrec.measure.rows import SPLITS, Split, read_rows
+from genrec.measure.rows import SPLITS, Split, read_rows, sampled
 
 NEW, CURRENT = "new", "current"  # the models: the one just trained, the one in service
 RANKS_FILE = "ranks.parquet"
@@ -35,8 +35,9 @@ def write_ranks(parts: Path, prepared: Path, trained_on: Path, config: EvaluateC
     `trained_on` is the prepared data of the model in service. Returns {rows, unknown_targets, valid_rows}: test rows,
     those of them whose target the model in service does not know, and validation rows.
     """
-    rows = {split: read_rows(prepared, split) for split in SPLITS}
-    translated = {split: read_rows(prepared, split, trained_on=trained_on) for split in SPLITS}
+    places = {split: sampled(prepared, split, config.sample_users) for split in SPLITS}
+    rows = {split: read_rows(prepared, split, places[split]) for split in SPLITS}
+    translated = {split: read_rows(prepared, split, places[split], trained_on) for split in SPLITS}
     measured = []
     for split, model in MEASURED:
         expected = (translated if model == CURRENT else rows)[split]

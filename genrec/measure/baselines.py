@@ -16,13 +16,15 @@ from genrec import tables, variants
 from genrec.config import EvaluateConfig, RecallConfig
 from genrec.embed.vectors import read_item_vectors
 from genrec.measure.predictions import PROTOCOLS, baseline_names, write_counts, write_part
-from genrec.measure.rows import read_rows
+from genrec.measure.rows import read_rows, sampled
 from genrec.progress import Progress, silent
 from genrec.recall.parts.choice import Choice, choose
-from genrec.recall.parts.ranking import rank
+from genrec.recall.parts.ranking import rank_each
 from genrec.recall.parts.scorer import Held, Training
 from genrec.recall.parts.side import side_of
 from genrec.tables import ragged
+
+_PART_ROWS = 1 << 16  # test rows of a part of the predictions: bounds memory
 
 
 def rank_baseline(
@@ -34,7 +36,7 @@ def rank_baseline(
     out: Path,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Fit baseline `index` of the config and write its two parts (seen items dropped and kept) into `out`.
+    """Fit baseline `index` of the config and write its parts (seen items dropped and kept) into `out`.
 
     The options that the config leaves open are chosen on validation rows (`genrec.recall.parts.choice`). A baseline reads
     the whole history of a test row (validation event included) as the models do, but never learns from it.
@@ -44,7 +46,7 @@ def rank_baseline(
     `rank_seconds` is for both protocols.
     """
     name, baseline = baseline_names(config.baselines)[index], config.baselines[index]
-    rows = read_rows(prepared, "test")
+    places = sampled(prepared, "test", config.sample_users)
     data = read_training(
         prepared, vectors, seed, lambda done, total, note="", /, **values: progress(done / total, 1, note, **values)
     )
@@ -52,11 +54,14 @@ def rank_baseline(
     began = time.perf_counter()
     choice = choose(variants.load("genrec.recall", baseline.name), baseline.options, data, config.choice_users)
     chosen = time.perf_counter()
-    for protocol in PROTOCOLS:
-        items, scores = rank(choice.scorer, rows.histories, config.beam_width, protocol == "drop")
-        write_part(out, name, protocol, 0, rows, items, scores)
+    for start in range(0, len(places), _PART_ROWS):
+        rows = read_rows(prepared, "test", places[start : start + _PART_ROWS])
+        drop_seen = [protocol == "drop" for protocol in PROTOCOLS]
+        lists = rank_each(choice.scorer, rows.histories, config.beam_width, drop_seen)
+        for protocol, (items, scores) in zip(PROTOCOLS, lists, strict=True):
+            write_part(out, name, protocol, start, rows, items, scores)
     ranked = time.perf_counter()
-    write_counts(out, name, 0, users=len(rows), invalid=0)
+    write_counts(out, name, 0, users=len(places), invalid=0)
     progress(1, 1, name)
     return {
         "model": name,
@@ -64,7 +69,7 @@ def rank_baseline(
         "fit_seconds": choice.fit_seconds,
         "choose_seconds": chosen - began,
         "rank_seconds": ranked - chosen,
-        "users": len(rows),
+        "users": len(places),
     }
 
 

@@ -16,7 +16,7 @@ from genrec.config import EvaluateConfig
 from genrec.data.targets import Targets
 from genrec.measure import score_parts
 from genrec.measure.predictions import PROTOCOLS, write_counts, write_part
-from genrec.measure.rows import Split, read_rows
+from genrec.measure.rows import Split, read_rows, sampled
 from genrec.model.policy import Policy
 from genrec.model.precision import compile_layers, compute_dtype, default_device, frozen_dtype
 from genrec.progress import Progress, silent
@@ -42,7 +42,7 @@ def decode_shard(
     device: str | None = None,
     progress: Progress = silent,
 ) -> list[dict]:
-    """Constrained beam search for rows bounds = (start, stop) of a split, with the seen items dropped and kept.
+    """Constrained beam search for rows bounds = (start, stop) of those measured of a split, seen items dropped and kept.
 
     `model` is the folder of an sft or rl artifact (with `base` where it is an adapter), `name` what it is called in
     the results; `trained_on` the prepared data whose item numbers it knows, where they are not those of `prepared`.
@@ -54,7 +54,7 @@ def decode_shard(
     `seconds` is decoding alone, all its protocols together; `invalid` counts listed outputs that are not an item, are
     listed twice or were to be dropped; `score`, of the model as it is, holds the share of each part of its score.
     """
-    rows = read_rows(prepared, split, slice(*bounds), trained_on)
+    rows = read_rows(prepared, split, sampled(prepared, split, config.sample_users)[slice(*bounds)], trained_on)
     table = read_sids(sids)
     where = torch.device(device) if device is not None else default_device()
     compute = compute_dtype(config.precision, where, "evaluate.precision")

@@ -17,7 +17,7 @@ from genrec.errors import DataError
 from genrec.list_metrics import ListMetrics, first_k
 from genrec.measure.comparison import DIGITS, RANKED, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
 from genrec.measure.predictions import METRICS_FILE, PROTOCOLS, baseline_names, read_counts, read_parts
-from genrec.measure.rows import read_rows
+from genrec.measure.rows import described_sample, read_rows, sampled
 from genrec.measure.score_parts import PART_OF
 
 _OTHER = {"drop": "seen_kept", "keep": "seen_dropped"}  # where figures under the other protocol stand
@@ -51,12 +51,12 @@ def merge(
       figures under the headline protocol alone, a model of `identical` has those of the one it is,
     - comparisons [{model, against, metric, difference, ci, share_in_favour, relative}], paired on the users,
     - score {trained model: {"ids" | "dense" | "transitions": share}}, of the parts it has, and `identical`,
-    - decode {"invalid": {model: count}} and protocol.
+    - decode {"invalid": {model: count}} and protocol, with `sample` where the rows are those of some of the users.
 
     Returns a summary with the speeds, which stand there alone: the artifact has the same bytes for the same predictions.
     Raises DataError when a shard is missing, there is no test row or no model.
     """
-    rows = read_rows(prepared, "test")
+    rows = read_rows(prepared, "test", sampled(prepared, "test", config.sample_users))
     if not len(rows):
         raise DataError(f"{prepared / 'test.parquet'}: no test row; no user has enough events (lower prepare.k_core?)")
     counted = {folder: read_counts(folder) for folder in (parts, baselines, ranked) if folder is not None}
@@ -89,6 +89,8 @@ def merge(
         "decode": {"invalid": {m: sum(c["invalid"] for c in counts if c["model"] == m) for m in models}},
         "protocol": protocol_of(rows, train_counts, config),
     }
+    if sample := described_sample(prepared, "test", config.sample_users):
+        result["protocol"]["sample"] = sample
     (out / METRICS_FILE).write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
     return {"decode": _speeds(counts, config)}
 

@@ -17,7 +17,7 @@ from genrec.config import RewardConfig
 from genrec.list_metrics import NEW_COUNT, ListMetrics, first_k
 from genrec.measure.comparison import DIGITS
 from genrec.measure.predictions import read_predictions
-from genrec.measure.rows import read_rows
+from genrec.measure.rows import measured_rows, read_rows
 from genrec.metrics import row_metrics
 
 Report = Mapping[str, Any]
@@ -47,7 +47,8 @@ def gains(recipes: Mapping[str, Sequence[Report]], folder: Callable[[str], Path]
     for recipe, runs in recipes.items():
         if all({"sft", "rl"} <= run["metrics"].keys() for run in runs):
             values = [[_values(run, model, folder) for model in ("sft", _after(run))] for run in runs]
-            users = read_rows(folder(_key(runs[0], "prepare")), "test").users
+            prepared = folder(_key(runs[0], "prepare"))
+            users = read_rows(prepared, "test", measured_rows(prepared, runs[0]["protocol"])).users
             found.append(
                 {
                     "recipe": recipe,
@@ -87,12 +88,16 @@ def _values(run: Report, model: str, folder: Callable[[str], Path]) -> Values:
     listed = read_predictions(evaluated, model, run["protocol"]["seen_items"], ["rank", "items"])
     with_seen = read_predictions(evaluated, model, "keep", ["items"])
     catalogue = tables.CATALOGUE_FILE.read(prepared, ["train_count", "categories"])
-    return values_of(listed, with_seen, prepared, ListMetrics(catalogue, k, head_share))
+    rows = measured_rows(prepared, run["protocol"])
+    return values_of(listed, with_seen, prepared, ListMetrics(catalogue, k, head_share), rows)
 
 
-def values_of(listed: pa.Table, with_seen: pa.Table, prepared: Path, lists: ListMetrics) -> Values:
+def values_of(
+    listed: pa.Table, with_seen: pa.Table, prepared: Path, lists: ListMetrics, places: NDArray[np.integer] | None = None
+) -> Values:
     """FIGURES by test row, of predictions (rank, items) under the headline protocol and (items) with seen items kept.
 
+    `places` are those of the predictions' rows in test.parquet (all, in order, where not given).
     Categories are left out where the catalogue names none, purchases where no test event is one.
     """
     items, k = first_k(listed, lists.k), lists.k
@@ -101,10 +106,11 @@ def values_of(listed: pa.Table, with_seen: pa.Table, prepared: Path, lists: List
     if (lists.last_category >= 0).any():
         values["categories"] = lists.num_categories(items)
     values["new_items"] = lists.num_new(items)
-    bought = tables.TEST_FILE.read(prepared, ["target_event"])["target_event"].to_numpy(zero_copy_only=False)
+    at = slice(None) if places is None else places
+    bought = tables.TEST_FILE.read(prepared, ["target_event"])["target_event"].to_numpy(zero_copy_only=False)[at]
     if (bought == _PURCHASE).any():
         values["purchases"] = ranked[:, 0] * (bought == _PURCHASE)
-    rows = read_rows(prepared, "test")
+    rows = read_rows(prepared, "test", at)
     values["repeats"] = _repeats(first_k(with_seen, k), rows.histories, rows.targets, lists.num_items)
     return values
 

@@ -79,7 +79,8 @@ load = Vectors.load
 def fit(data: Training, options: Config) -> Vectors | ZeroScorer:
     """Train vectors on the training sequences, on one thread: more would make the result depend on their timing."""
     flatten(data.sequences, data.num_items)  # checks the items
-    sentences = [[str(item) for item in sequence] for sequence in data.sequences if len(sequence) > 1]
+    words = [str(item) for item in range(data.num_items)]  # one text for all events of an item
+    sentences = [[words[item] for item in sequence] for sequence in data.sequences if len(sequence) > 1]
     if not sentences:
         return ZeroScorer(data.num_items)
     from gensim.models import Word2Vec

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
+from genrec.recall.parts.ranking import top_k
 from genrec.recall.parts.scorer import History, Training, flatten
 
 
@@ -29,6 +30,11 @@ class Popularity(Channel):
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items]: training events of each item."""
         return np.repeat(self.counts[None], len(histories), axis=0)
+
+    def best(self, histories: Sequence[History], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """(items int32 [b, n], scores float32 [b, n]): the n items with the most training events, for every history."""
+        items, counts = top_k(self.counts[None], n)
+        return np.repeat(items, len(histories), axis=0), np.repeat(counts, len(histories), axis=0)
 
     def state(self) -> State:
         """The counts."""

@@ -16,9 +16,12 @@ import scipy.sparse as sp
 
 from genrec.recall.parts.item_graph import ItemGraph
 from genrec.recall.parts.scorer import Training
+from genrec.recall.parts.sparse import blocks, keep_largest
+from genrec.recall.parts.thinning import most_neighbours, neighbours
 from genrec.recall.transitions import transition_weights
-from genrec.recall.usercf import keep_largest
 from genrec.variants import setting
+
+_ENTRIES = 1 << 23  # paths held at once: bounds memory
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Config:
     two_hops: float = setting(0.3, "Weight of a path of two hops beside an edge.", ge=0)
     num_two_hops: int = setting(200, "Items that two hops reach from an item, the most probable ones.", ge=1)
     history_decay: float = setting(0.6, "Weight of a history item is history_decay ** age.", gt=0, le=1)
+    neighbours: int = neighbours()
 
 
 CHOICES = {"history_decay": (0.4, 0.6, 0.8), "two_hops": (0.3, 1.0)}
@@ -46,15 +50,23 @@ def second_hop(shares: sp.csr_array, most: int) -> sp.csr_array:
 
     The `most` likeliest ends of each start stay.
     """
-    paths = sp.csr_array(shares @ shares)
     edges = sp.csr_array(shares > 0)
-    paths = sp.csr_array(paths - paths.multiply(edges) - sp.diags_array(paths.diagonal() * (edges.diagonal() == 0)))
-    paths.eliminate_zeros()
-    return keep_largest(paths, most).astype(np.float32)
+    loops = edges.diagonal() > 0
+    ends = (shares > 0).astype(np.float64) @ np.diff(shares.indptr)  # of each start, with repeats
+    found = []
+    for part in blocks(np.minimum(ends, shares.shape[0]), _ENTRIES):
+        paths = sp.csr_array(shares[part] @ shares)
+        own = np.where(loops[part], 0, paths.diagonal(part.start))
+        returning = sp.csr_array((own, (np.arange(len(own)), np.arange(part.start, part.stop))), shape=paths.shape)
+        paths = sp.csr_array(paths - paths.multiply(edges[part]) - returning)
+        paths.eliminate_zeros()
+        found.append(keep_largest(paths, most).astype(np.float32))
+    return sp.csr_array(sp.vstack(found, format="csr"))
 
 
 def fit(data: Training, options: Config) -> ItemGraph:
     """The edges from the training sequences."""
-    shares = follow_shares(transition_weights(data.sequences, data.num_items, 1))
+    edges = transition_weights(data.sequences, data.num_items, 1)
+    shares = most_neighbours(follow_shares(edges), options.neighbours)
     weights = shares + options.two_hops * second_hop(shares, options.num_two_hops)
     return ItemGraph(sp.csr_array(weights).astype(np.float32), options.history_decay)

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from genrec.recall.itemcf import shared_users
 from genrec.recall.parts.item_graph import ItemGraph
 from genrec.recall.parts.scorer import History, Training, flatten
+from genrec.recall.parts.thinning import max_user_items, most_neighbours, neighbours, newest, num_kept
 from genrec.transitions import weighted_pairs
 from genrec.variants import setting
 
@@ -32,6 +33,8 @@ class Config:
         "none keeps counts, so that popular items win; source divides an edge by the square root of what leaves its "
         "source, geometric also by that of what enters its target.",
     )
+    max_user_items: int = max_user_items(500)
+    neighbours: int = neighbours()
 
 
 CHOICES = {
@@ -63,5 +66,11 @@ def fit(data: Training, options: Config) -> ItemGraph:
         weights = sp.diags_array(1 / leaving) @ weights
     if options.normalize == "geometric":
         weights = weights @ sp.diags_array(1 / entering)
-    similar = shared_users(data.sequences, data.num_items, options.itemcf_exponent)
-    return ItemGraph(sp.csr_array(weights + options.itemcf_weight * similar).astype(np.float32), options.history_decay)
+    similar = shared_users(
+        newest(data.sequences, options.max_user_items),
+        data.num_items,
+        options.itemcf_exponent,
+        kept=num_kept(data.num_items, options.neighbours),
+    )
+    both = sp.csr_array(weights + options.itemcf_weight * similar).astype(np.float32)
+    return ItemGraph(most_neighbours(both, options.neighbours), options.history_decay)

@@ -4,8 +4,13 @@ Resnick et al., "GroupLens" (CSCW 1994), on binary data. similarity(history, u) 
 each item weighted by its inverse user frequency log(U / users with it) (Breese et al., "Empirical analysis of
 predictive algorithms for collaborative filtering", UAI 1998, section 2.2.3). The score of a candidate is the sum of the
 similarities of the nearest users who had it.
+
+In large data a popular item would make everybody a neighbour: of the users who had it a random sample of
+`max_item_users` is looked at (Jannach and Ludewig, "When recurrent neural networks meet the neighborhood for
+session-based recommendation", RecSys 2017, section 3.1, sample the neighbours likewise).
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +21,11 @@ import scipy.sparse as sp
 from genrec.recall.parts.channel import SparseChannel
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.scorer import History, Training, history_weights, incidence
+from genrec.recall.parts.sparse import blocks, keep_largest
+from genrec.recall.parts.thinning import max_item_users, max_user_items, newest, thinned
 from genrec.variants import setting
+
+_ENTRIES = 1 << 23  # similarities of histories and users held at once: bounds memory
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,8 @@ class Config:
     history_decay: float = setting(
         0.7, "Weight of a history item in the similarity is history_decay ** age (0 is the newest).", gt=0, le=1
     )
+    max_user_items: int = max_user_items(500)
+    max_item_users: int = max_item_users(5000)
 
 
 CHOICES = {"history_decay": (0.5, 0.7, 0.85), "num_neighbours": (50, 100, 200)}
@@ -36,34 +47,46 @@ RANKING = ("history_decay", "num_neighbours")
 class UserNeighbours(SparseChannel):
     """Scorer over the training users."""
 
-    def __init__(self, users_items: sp.csr_array, num_neighbours: int, decay: float) -> None:
+    def __init__(self, users_items: sp.csr_array, num_neighbours: int, decay: float, max_item_users: int = 0) -> None:
         self.users_items = users_items  # float32 [U, num_items], binary
         self.num_items = users_items.shape[1]
-        self.num_neighbours, self.decay = num_neighbours, decay
+        self.num_neighbours, self.decay, self.max_item_users = num_neighbours, decay, max_item_users
         users_with = users_items.sum(axis=0)
         self.idf = np.log((1 + users_items.shape[0]) / np.maximum(users_with, 1)).astype(np.float32)
         weighted = users_items @ sp.diags_array(self.idf)
-        self.items_users = sp.csr_array(_unit(weighted).T)  # float32 [num_items, U]
+        self.items_users = thinned(sp.csr_array(_unit(weighted).T), max_item_users)  # float32 [num_items, U]
 
     def sparse_scores(self, histories: Sequence[History]) -> sp.csr_array:
         """float32 [b, num_items]: summed similarities of the nearest users who had the item."""
         weights = history_weights(histories, self.num_items, self.decay)
         profile = _unit(weights @ sp.diags_array(self.idf))
-        similarity = keep_largest(sp.csr_array(profile @ self.items_users), self.num_neighbours)
-        return sp.csr_array(similarity @ self.users_items)
+        met = (profile > 0).astype(np.float64) @ np.diff(
+            self.items_users.indptr
+        )  # users that share an item, with repeats
+        similarity = [
+            keep_largest(sp.csr_array(profile[part] @ self.items_users), self.num_neighbours)
+            for part in blocks(np.minimum(met, self.users_items.shape[0]), _ENTRIES)
+        ]
+        if not similarity:
+            return sp.csr_array((0, self.num_items), dtype=np.float32)
+        return sp.csr_array(sp.csr_array(sp.vstack(similarity, format="csr")) @ self.users_items)
 
     def with_options(self, options: Config) -> "UserNeighbours":
         """The same users with the neighbours and the decay of the options."""
-        return UserNeighbours(self.users_items, options.num_neighbours, options.history_decay)
+        same = copy.copy(self)
+        same.num_neighbours, same.decay = options.num_neighbours, options.history_decay
+        return same
 
     def state(self) -> State:
         """The training users' items, and the options of the ranking."""
-        return {"users_items": self.users_items}, {"num_neighbours": self.num_neighbours, "decay": self.decay}
+        settings = {name: getattr(self, name) for name in ("num_neighbours", "decay", "max_item_users")}
+        return {"users_items": self.users_items}, settings
 
     @classmethod
     def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "UserNeighbours":
         """The channel that has this state."""
-        return cls(arrays["users_items"], int(settings["num_neighbours"]), float(settings["decay"]))
+        neighbours, most = int(settings["num_neighbours"]), int(settings.get("max_item_users", 0))
+        return cls(arrays["users_items"], neighbours, float(settings["decay"]), most)
 
 
 load = UserNeighbours.load
@@ -75,15 +98,7 @@ def _unit(matrix: sp.sparray) -> sp.csr_array:
     return sp.csr_array(sp.diags_array(1 / np.where(norms > 0, norms, 1)) @ matrix).astype(np.float32)
 
 
-def keep_largest(matrix: sp.csr_array, k: int) -> sp.csr_array:
-    """The k largest entries of each row (of equals, the lower column)."""
-    matrix.sort_indices()
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, rows))
-    kept = order[np.arange(len(order)) - matrix.indptr[rows] < k]
-    return sp.csr_array((matrix.data[kept], (rows[kept], matrix.indices[kept])), shape=matrix.shape)
-
-
 def fit(data: Training, options: Config) -> UserNeighbours:
     """The training users as neighbours."""
-    return UserNeighbours(incidence(data.sequences, data.num_items), options.num_neighbours, options.history_decay)
+    users_items = incidence(newest(data.sequences, options.max_user_items), data.num_items)
+    return UserNeighbours(users_items, options.num_neighbours, options.history_decay, options.max_item_users)

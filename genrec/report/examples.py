@@ -8,7 +8,7 @@ import numpy as np
 
 from genrec import tables
 from genrec.measure.predictions import read_predictions
-from genrec.measure.rows import read_rows
+from genrec.measure.rows import measured_rows, read_rows
 from genrec.report.results import rows_of
 
 
@@ -20,7 +20,7 @@ def recommendation_examples(
     model = next((row["model"] for row in rows if row["recipe"] is not None and row["final"]), rows[0]["model"])
     table = read_predictions(evaluate, model, report["protocol"]["seen_items"], ["target", "rank", "items"])
     places = np.unique(np.linspace(0, len(table) - 1, num_rows + 2).round().astype(int)[1:-1])
-    histories = read_rows(prepared, "test", places).histories
+    histories = read_rows(prepared, "test", measured_rows(prepared, report["protocol"])[places]).histories
     names = tables.CATALOGUE_FILE.read(prepared, ["item_id", "title"])
     titles = [item["title"] or item["item_id"] for item in names.to_pylist()]
     return [

@@ -127,9 +127,15 @@ def planted_structure(results: Results) -> list[str]:
 
 def protocol_in_short(protocol: Mapping[str, Any]) -> str:
     """The protocol as the title of a table."""
-    split = {"leave_one_out": "leave-one-out", "global_time": "global time split"}.get(protocol["split"] or "", "test")
+    split = {
+        "leave_one_out": "leave-one-out",
+        "global_time": "global time split",
+        "given": "the source's own split",
+    }.get(protocol["split"] or "", "test")
+    sample = protocol.get("sample")
+    of = f" of {sample['users']:,} sampled users" if sample else ""
     return (
-        f"{split}, {protocol['test_rows']:,} test rows, all {protocol['num_candidates']:,} items ranked, "
+        f"{split}, {protocol['test_rows']:,} test rows{of}, all {protocol['num_candidates']:,} items ranked, "
         f"seen items {'dropped' if protocol['seen_items'] == 'drop' else 'kept'}"
     )
 
@@ -139,6 +145,7 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
     split = {
         "leave_one_out": "The last event of each user is the test target, the one before it the validation target.",
         "global_time": "The first 80% of all events train, the next 10% validate, the last 10% are the test targets.",
+        "given": "Training, validation and test rows are those that the source names, row by row.",
     }
     seen = {
         "drop": "Items a user has met before are taken out of the ranking; figures with them kept are listed too.",
@@ -148,6 +155,7 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
         "all": "Users and items with at least {} events in the whole data take part (k-core of all events).",
         "training": "What is learnt from has at least {} training events a user and an item (k-core of the training period); "
         "later events with other items are left out, other users are predicted for.",
+        "none": "No user and no item is left out (no k-core).",
     }
     cutoffs = ", ".join(str(k) for k in protocol["ks"])
     return [
@@ -156,6 +164,7 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
         f"{protocol['test_rows']:,} test rows of {protocol['test_users']:,} users; one relevant item a row; every one of "
         f"the {protocol['num_candidates']:,} items of the catalogue is a candidate (no sampled negatives), and a hit is "
         "the item itself, not an id that resembles it.",
+        *_sample(protocol.get("sample")),
         f"Models read the last {protocol['max_history']} events and decode by {protocol['decoding']}, "
         f"{protocol['beam_width']} beams. Baselines are fitted on {protocol['baselines_fitted_on']} and read the whole "
         "history.",
@@ -173,6 +182,15 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
 def excludes_zero(ci: Sequence[float]) -> bool:
     """Whether an interval of a difference lies on one side of zero."""
     return ci[0] > 0 or ci[1] < 0
+
+
+def _sample(sample: Mapping[str, int] | None) -> list[str]:
+    if not sample:
+        return []
+    return [
+        f"The test rows are those of {sample['users']:,} of {sample['of_users']:,} test users, drawn at random (seed "
+        f"{sample['seed']}), the same users for every model and baseline; evaluate.sample_users says how many, 0 all."
+    ]
 
 
 def _part(row: Row) -> str:

@@ -9,8 +9,8 @@ from tasks.stage import Job, stage
 
 
 def _reads(config: Config) -> dict[str, Any]:
-    reads = config.evaluate.key_slice()
-    return {**{name: reads[name] for name in ("baselines", "choice_users", "beam_width")}, "seed": config.seed}
+    read = ("baselines", "choice_users", "beam_width", "sample_users")
+    return {**{k: v for k, v in config.evaluate.key_slice().items() if k in read}, "seed": config.seed}
 
 
 @stage("baselines", version=2, reads=_reads)

@@ -49,7 +49,7 @@ def evaluate(
             }
             for name, model in (("sft", sft), ("rl", rl))
             if name not in identical
-            for b in shards(prepare.path, config.num_shards)
+            for b in shards(prepare.path, config.num_shards, "test", config.sample_users)
         ]
         job.ray_tasks(decode_shard, calls, reports_progress=True)
         merging = {**common, "parts": parts, "baselines": baselines.path, "identical": identical, "out": job.out}

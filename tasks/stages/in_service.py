@@ -9,7 +9,7 @@ from tasks.stage import Job, stage
 
 def _reads(config: Config) -> dict[str, Any]:
     # What changes a ranked list of one model. Cut-offs and resamples come after the ranks that this stage stores.
-    wanted = ("beam_width", "seen_items", "precision", "compile")
+    wanted = ("beam_width", "seen_items", "precision", "compile", "sample_users")
     return {k: v for k, v in config.evaluate.key_slice().items() if k in wanted}
 
 
@@ -53,7 +53,7 @@ def in_service(
                 "parts": folder / split,
             }
             for split, model in MEASURED
-            for bounds in shards(prepare.path, config.num_shards, split)
+            for bounds in shards(prepare.path, config.num_shards, split, config.sample_users)
         ]
         job.ray_tasks(decode_shard, calls, reports_progress=True, use=use)
         return write_ranks(folder, prepare.path, current_prepare.path, config, job.out)

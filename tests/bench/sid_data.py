@@ -4,6 +4,7 @@ from pathlib import Path
 
 from genrec.config import Config, DataConfig
 from genrec.data import ingest, prepare
+from genrec.data.index import index
 from genrec.data.merge import merge
 from genrec.embed.encode import encode_shard, split_texts, write_vectors
 
@@ -33,7 +34,7 @@ def prepared(name: str, folder: Path, data: DataConfig | None = None) -> Path:
     for shard in ingest.plan(config.data, read / "source"):
         ingest.read_shard(shard, config.data, parts)
     merge(parts, config.data, read)
-    prepare.index(read, config.prepare, indexed)
+    index(read, config.prepare, indexed)
     prepare.build_shard(indexed, 0, 1, slices)
     prepare.merge_shards(indexed, slices, ready)
     texts = split_texts(ready / "catalogue.parquet", config.embed, 1)

@@ -9,6 +9,7 @@ import polars as pl
 from genrec import tables
 from genrec.config import DataConfig, PrepareConfig
 from genrec.data import ingest, prepare
+from genrec.data.index import index
 from genrec.data.merge import merge
 from genrec.data.targets import read_targets
 
@@ -38,7 +39,7 @@ def run_ingest(config: DataConfig, folder: Path, shards: list | None = None) -> 
 
 def run_prepare(ingested: Path, config: PrepareConfig, folder: Path, num_shards: int = 2) -> dict[str, Any]:
     """index, build_shard, merge_shards; the artifacts are in folder/prepared."""
-    prepare.index(ingested, config, folder / "index")
+    index(ingested, config, folder / "index")
     for shard in range(num_shards):
         prepare.build_shard(folder / "index", shard, num_shards, folder / "slices")
     return prepare.merge_shards(folder / "index", folder / "slices", folder / "prepared")

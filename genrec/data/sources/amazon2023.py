@@ -1,4 +1,4 @@
-"""Amazon Reviews 2023: `<Category>.jsonl.gz` and `meta_<Category>.jsonl.gz`, or any JSONL(.gz) with those fields.
+"""Amazon Reviews 2023: `<Category>.jsonl.gz` and `meta_<Category>.jsonl.gz`, or any JSONL (.gz, .zst) with those fields.
 
 Source: Hou et al., "Bridging Language and Items for Retrieval and Recommendation", arXiv 2403.03952.
 """
@@ -28,7 +28,9 @@ LAYOUT = amazon.Layout(
 class Config:
     """Which files of `data.path` are read."""
 
-    reviews: tuple[str, ...] = setting((), "Review files in data.path; empty takes every JSONL(.gz) not named meta_*.")
+    reviews: tuple[str, ...] = setting(
+        (), "Review files in data.path; empty takes every JSONL (.gz, .zst) not named meta_*."
+    )
     metadata: tuple[str, ...] = setting((), "Metadata files in data.path; empty takes every meta_* file.")
 
 

@@ -18,7 +18,7 @@ from genrec.errors import DataError
 from genrec.recall.parts import index_files
 from genrec.recall.parts.ranking import top_k
 from genrec.recall.parts.scorer import History, flatten
-from genrec.recall.parts.sparse import sparse_top
+from genrec.recall.parts.sparse import sparse_best, sparse_top
 
 _CELLS = 1 << 22  # scores held at once: bounds memory
 _SPARSE_ROWS = 512  # histories whose sparse scores are held at once
@@ -110,6 +110,15 @@ class SparseChannel(Channel):
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [len(histories), num_items]: `sparse_scores`, and zeros."""
         return self.sparse_scores(histories).toarray().astype(np.float32, copy=False)
+
+    def best(self, histories: Sequence[History], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The n best of all items for each history, unknown ones scoring zero: (items int32 [b, n], scores [b, n])."""
+        matrix = self.sparse_scores(histories)
+        if not np.isfinite(matrix.data).all():
+            raise DataError(f"{type(self).__module__}: scores are not finite")
+        if matrix.nnz and matrix.data.min() < 0:
+            return top_k(matrix.toarray().astype(np.float32, copy=False), n)
+        return sparse_best(matrix, n)
 
     def _rows_at_once(self) -> int:
         return _SPARSE_ROWS

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from genrec.errors import DataError
 from genrec.recall.parts.scorer import History, Scorer, flatten
 
+_ROWS = 256  # histories ranked at once, at most
+_CELLS = 1 << 22  # dense scores held at once: bounds memory
+
 
 def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The k best columns of each row: (items int32 [n, k], scores float32 [n, k]), best first.
@@ -39,21 +42,60 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
 
 
 def rank(
-    scorer: Scorer, histories: Sequence[History], k: int, drop_seen: bool, batch: int = 256
+    scorer: Scorer, histories: Sequence[History], k: int, drop_seen: bool, batch: int = _ROWS
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Rank the catalogue for every history: (items int32 [n, k], scores float32 [n, k]), best first, -1 / -inf padded.
 
-    `drop_seen` takes the items of the history out of the ranking. `batch` bounds memory (batch x num_items scores)
-    and changes nothing else. Raises DataError when a scorer gives NaN or +inf.
+    `drop_seen` takes the items of the history out of the ranking. `batch` bounds memory (beside `_CELLS`) and changes
+    nothing else. Raises DataError when a scorer gives NaN or an infinite score.
     """
-    items = np.empty((len(histories), k), dtype=np.int32)
-    values = np.empty((len(histories), k), dtype=np.float32)
-    for start in range(0, len(histories), batch):
-        part = histories[start : start + batch]
-        scores = scorer.scores(part)
-        if not np.isfinite(scores).all():
-            raise DataError(f"{type(scorer).__module__}: scores are not finite for histories {start} and after")
-        if drop_seen:
-            scores[flatten(part, scorer.num_items)] = -np.inf
-        items[start : start + batch], values[start : start + batch] = top_k(scores, k)
-    return items, values
+    (lists,) = rank_each(scorer, histories, k, [drop_seen], batch)
+    return lists
+
+
+def rank_each(
+    scorer: Scorer, histories: Sequence[History], k: int, drop_seen: Sequence[bool], batch: int = _ROWS
+) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """`rank` under several protocols, by one scoring.
+
+    A channel with a method `best(histories, n)` (the n best items of each, as `top_k` orders them) gives the lists by
+    itself; of any other, dense scores are held for so many histories at once as `_CELLS` allows.
+    """
+    best = getattr(scorer, "best", None)
+    at_once = batch if best is not None else max(1, min(batch, _CELLS // max(1, scorer.num_items)))
+    found = [
+        (np.full((len(histories), k), -1, dtype=np.int32), np.full((len(histories), k), -np.inf, dtype=np.float32))
+        for _ in drop_seen
+    ]
+    for start in range(0, len(histories), at_once):
+        part = slice(start, start + at_once)
+        # Enough for a list whose history is all at its head: both protocols are read from one longer list.
+        longest = max(len(history) for history in histories[part]) if any(drop_seen) else 0
+        n = min(k + longest, scorer.num_items)
+        if best is not None:
+            listed = best(histories[part], n)
+        else:
+            scores = scorer.scores(histories[part])
+            if not np.isfinite(scores).all():
+                raise DataError(f"{type(scorer).__module__}: scores are not finite for histories {start} and after")
+            listed = top_k(scores, n)
+        for (items, values), drop in zip(found, drop_seen, strict=True):
+            kept = without(*listed, histories[part], scorer.num_items) if drop else listed
+            width = min(k, n)
+            items[part, :width], values[part, :width] = kept[0][:, :width], kept[1][:, :width]
+    return found
+
+
+def without(
+    items: NDArray[np.int32], values: NDArray[np.float32], banned: Sequence[History], num_items: int
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Lists [b, n] without the banned items of each; what follows moves up, and -1 / -inf fill the end."""
+    rows, columns = flatten(banned, num_items)
+    of_row = np.arange(len(items), dtype=np.int64)[:, None] * num_items
+    out = (items < 0) | np.isin(of_row + items, rows * num_items + columns)
+    order = np.argsort(out, axis=1, kind="stable")
+    moved = np.take_along_axis(out, order, axis=1)
+    return (
+        np.where(moved, -1, np.take_along_axis(items, order, axis=1)).astype(np.int32),
+        np.where(moved, -np.inf, np.take_along_axis(values, order, axis=1)).astype(np.float32),
+    )

@@ -115,7 +115,8 @@ class Trainer:
                 if state.step % log_every == 0:
                     state.log(state.epoch + state.batch / self.steps_per_epoch, self._figures(parts, rate))
                 note = f"epoch {state.epoch + 1}"
-                progress(state.step, self.total_steps, note, loss=self.finite.loss, **ndcg)
+                loss = {} if self.finite.loss is None else {"loss": self.finite.loss}
+                progress(state.step, self.total_steps, note, **loss, **ndcg)
                 if state.batch < self.steps_per_epoch and self.sharding.saves(
                     clock.is_due(self.writer.seconds) and not self.writer.busy
                 ):

@@ -39,11 +39,19 @@ def _naive_core(pairs: list[tuple[int, int]], k: int) -> list[int]:
         kept.remove(bad)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(PAIRS, st.integers(1, 5))
-def test_the_k_core_equals_the_fixpoint_of_removing_one_row_at_a_time(pairs: list[tuple[int, int]], k: int) -> None:
-    users, items = (np.array([p[side] for p in pairs], dtype=np.int64) for side in (0, 1))
-    assert np.flatnonzero(k_core(users, items, k)).tolist() == _naive_core(pairs, k)
+def test_the_k_core_equals_the_fixpoint_of_removing_one_row_at_a_time(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[int, int]], k: int
+) -> None:
+    users, items = (np.array([p[side] for p in pairs], dtype=np.int32) for side in (0, 1))
+    chunks = lambda: iter([{"user": users[n : n + 7], "item": items[n : n + 7]} for n in range(0, len(pairs), 7)])  # noqa: E731
+    core = k_core(chunks, 10, 10, k, tmp_path_factory.mktemp("core"))
+    kept = core.users[users] & core.items[items]
+    assert np.flatnonzero(kept).tolist() == _naive_core(pairs, k)
+    assert core.num_events == kept.sum()
+    assert core.user_counts.tolist() == np.bincount(users[kept], minlength=10).tolist()
+    assert (core.all_events, core.all_users) == (len(pairs), len(set(users)))
 
 
 def _events(draw: st.DrawFn) -> list[tuple[str, str, int]]:
@@ -282,7 +290,7 @@ def _events_and_another_future(draw: st.DrawFn) -> tuple[list[tuple[str, str, in
     pick = st.tuples(st.integers(0, 5).map("u{}".format), st.integers(0, 5).map("i{}".format))
     days = sorted(draw(st.lists(st.integers(0, 40), min_size=number, max_size=number)))
     events = [(*draw(pick), T0_MS + day * DAY) for day in days]
-    start = period_starts(np.array([time for _, _, time in events]))[0]
+    start = period_starts(lambda: [np.array([time for _, _, time in events])])[0]
     anyone = st.tuples(st.integers(0, 9).map("u{}".format), st.integers(0, 9).map("i{}".format))
     other = []
     for event in events:
@@ -329,3 +337,34 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path: Path, na
     run_ingest(DataConfig(source="amazon2023", path=str(folder / "shop")), folder)
     summary = run_prepare(folder / "ingest", PrepareConfig(k_core=2), folder)
     assert summary["users"] == summary["items"] == 4
+
+
+def test_a_given_split_keeps_every_row_with_all_that_stands_before_it(tmp_path: Path) -> None:
+    rows = [
+        ("u1", "a", 0, "train"),
+        ("u1", "b", 1, "train"),
+        ("u1", "a", 2, "valid"),  # a repeat stays
+        ("u1", "c", 3, "test"),
+        ("u2", "b", 0, "history"),  # an item and users below any k-core
+        ("u2", "d", 1, "test"),
+        ("u2", "a", 2, "test"),
+    ]
+    folder = write_ingested(tmp_path / "in", [row[:3] for row in rows])
+    path = folder / "interactions.parquet"
+    events = pl.read_parquet(path).with_columns(pl.Series("event", [row[3] for row in rows]))
+    tables.write_table(events.to_arrow(), path, tables.INTERACTIONS)
+    summary = run_prepare(folder, PrepareConfig(split="given", k_core=5), tmp_path)
+    assert summary["k_core_on"] == "none"
+    assert (summary["interactions"], summary["train_events"], summary["history_events"]) == (7, 2, 1)
+    prepared = tmp_path / "prepared"
+    item_ids = tables.CATALOGUE_FILE.read(prepared)["item_id"].to_pylist()
+    train = tables.TRAIN_FILE.read(prepared).to_pylist()
+    assert [(row["user_id"], [item_ids[i] for i in row["items"]]) for row in train] == [("u1", ["a", "b"])]
+
+    def written(name: str) -> list[tuple[str, str]]:
+        found = rows_with_histories(prepared / name)
+        return [("".join(item_ids[i] for i in row["history"]), item_ids[row["target"]]) for row in found]
+
+    assert written("valid.parquet") == [("ab", "a")]
+    assert written("test.parquet") == [("aba", "c"), ("b", "d"), ("bd", "a")]
+    assert {row["target_event"] for row in rows_with_histories(prepared / "test.parquet")} == {"review"}
