@@ -54,23 +54,35 @@ class TableFile:
         return self.path(folder)
 
 
-def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
-    """Write a table that must have exactly the declared columns (cast where lossless).
+def checked_table(table: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
+    """The table with exactly the declared columns, cast where lossless; `name` is the file's, for messages.
 
     Raises DataError when a column is missing, unknown, null against its declaration or not castable.
     """
     missing = [n for n in schema.names if n not in table.column_names]
     unknown = [n for n in table.column_names if n not in schema.names]
     if missing or unknown:
-        raise DataError(f"{path.name}: columns do not match the schema (missing {missing}, unknown {unknown})")
+        raise DataError(f"{name}: columns do not match the schema (missing {missing}, unknown {unknown})")
     try:
         table = table.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise DataError(f"{path.name}: {error}") from error
+        raise DataError(f"{name}: {error}") from error
     for field in schema:
         if not field.nullable and table[field.name].null_count:
-            raise DataError(f"{path.name}: column {field.name} holds {table[field.name].null_count} nulls")
-    pq.write_table(table, path, compression="zstd")
+            raise DataError(f"{name}: column {field.name} holds {table[field.name].null_count} nulls")
+    return table
+
+
+def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
+    """Write a table that must have exactly the declared columns: see `checked_table`, which raises DataError."""
+    pq.write_table(checked_table(table, path.name, schema), path, compression="zstd")
+
+
+def check_there(path: Path) -> None:
+    """Raises DataError where there is no such file; it names those of the folder."""
+    if not path.is_file():
+        present = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
+        raise DataError(f"{path}: no such file; the folder holds {present}")
 
 
 def read_table(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> pa.Table:
@@ -78,9 +90,7 @@ def read_table(path: Path, schema: pa.Schema | None = None, columns: list[str] |
 
     Raises DataError when the file or a column is missing, or the file has columns that the schema does not know.
     """
-    if not path.is_file():
-        present = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
-        raise DataError(f"{path}: no such file; the folder holds {present}")
+    check_there(path)
     names = pq.read_schema(path).names
     expected = names if schema is None else schema.names
     missing = [name for name in columns or expected if name not in names]
@@ -175,12 +185,12 @@ TEST_FILE = TableFile("test.parquet", TARGETS)
 # ---- sid --------------------------------------------------------------------------------------------------------------
 
 
-def vectors_schema(dim: int) -> pa.Schema:
-    """Of the embed stage: row i is item i."""
+def vectors_schema(dim: int, number: pa.DataType | None = None) -> pa.Schema:
+    """Of the embed stage: row i is item i; `number` is the type of a value, float32 where it is not given."""
     return pa.schema(
         [
             pa.field("item", pa.int32(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), dim), nullable=False),
+            pa.field("vector", pa.list_(number or pa.float32(), dim), nullable=False),
         ]
     )
 

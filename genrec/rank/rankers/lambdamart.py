@@ -21,6 +21,7 @@ from genrec.rank.rankers.parts.trees import Trees, TreesConfig, fit_trees
 from genrec.rank.samples import Samples
 from genrec.variants import setting
 
+_FEW = 1 << 12  # rows
 _OBJECTIVES = {"lambdarank": "lambdarank", "xendcg": "rank_xendcg", "binary": "binary"}
 
 
@@ -57,7 +58,8 @@ class LambdaMart(Trees):
         return np.asarray(self.booster.predict(self.inputs.matrix(samples), pred_contrib=True), dtype=np.float64)
 
     def _sums(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
-        return self.booster.predict(features, raw_score=True)
+        threads = 1 if len(features) < _FEW else 0  # to start others takes longer than the rows of a few lists
+        return self.booster.predict(features, raw_score=True, num_threads=threads)
 
     def _gains(self) -> Any:
         return self.booster.feature_importance("gain")
