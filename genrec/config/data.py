@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from genrec import variants
+from genrec.config.expectations import ExpectationsConfig
 from genrec.config.section import Chosen, Section, _options, depth, knob
 from genrec.paths import PathText
 
@@ -41,6 +42,7 @@ class DataConfig(Chosen):
         le=1,
         description="Stop when there is metadata, and more than this share of the items with events have none.",
     )
+    expectations: ExpectationsConfig = knob(ExpectationsConfig(), "What the data has to keep.")
     options: dict[str, Any] = _options()
 
     variant_package: ClassVar[str] = SOURCES

@@ -5,6 +5,7 @@ from typing import Any
 from genrec.config import Config
 from genrec.data.prepare import build_shard, index, merge_shards
 from genrec.store.local import Artifact
+from tasks.contract import check_contract
 from tasks.stage import Job, stage
 
 
@@ -24,4 +25,6 @@ def prepare(job: Job, ingest: Artifact) -> dict[str, Any]:
             for i in range(config.num_shards)
         ]
         job.ray_tasks(build_shard, slices, rows="users")
-        return job.ray_tasks(merge_shards, [{"indexed": indexed, "parts": parts, "out": job.out}])[0]
+        summary = job.ray_tasks(merge_shards, [{"indexed": indexed, "parts": parts, "out": job.out}])[0]
+    job.ray_tasks(check_contract, [{"stage": "prepare", "folder": job.out}])
+    return summary
