@@ -62,7 +62,7 @@ def ingest_contracts() -> list[Contract]:
             {
                 "user_id": [_filled()],
                 "item_id": [_filled()],
-                "timestamp": [pa.Check.in_range(0, END_TIME_MS, include_max=False)],
+                "timestamp": [_number_below(END_TIME_MS)],
                 "rating": [_rule("a finite number, or missing", lambda column: column.is_finite())],
             },
             ascending=("user_id", "timestamp"),
@@ -75,15 +75,14 @@ def ingest_contracts() -> list[Contract]:
 
 def prepare_contracts(num_users: int, num_items: int) -> list[Contract]:
     """Of the artifact of prepare, with so many users and items."""
-    user = pa.Check.in_range(0, num_users, include_max=False)
-    item = pa.Check.in_range(0, num_items, include_max=False)
+    user, item = _number_below(num_users), _number_below(num_items)
     lists = {
         "user": [user],
         "items": [
             _rule(
                 f"items from 0 to {num_items - 1}",
                 lambda column: (column.list.min() >= 0) & (column.list.max() < num_items),
-            )
+            ),
         ],
         "events": [_rule("as many as items", lambda column: column.list.len() == pl.col("items").list.len())],
         "timestamps": [
@@ -145,6 +144,10 @@ def _rule(words: str, holds: Callable[[pl.Expr], pl.Expr]) -> pa.Check:
 
 def _filled() -> pa.Check:
     return pa.Check.str_length(min_value=1)
+
+
+def _number_below(end: int) -> pa.Check:
+    return _rule(f"a number from 0 to {end - 1}", lambda column: (column >= 0) & (column < end))
 
 
 def _schema(contract: Contract) -> pa.DataFrameSchema:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from genrec.tables import CATALOGUE_FILE, INTERACTIONS_FILE, TRAIN_FILE
 
+_FILTERS = ("event", "rating", "repeat", "k_core", "item_not_in_training")  # of prepare, in their order
 _TEXTS = ("title", "description", "brand")
 
 
@@ -78,7 +79,8 @@ def _filters(
         "rating": pl.col("rating").is_null() | (pl.col("rating") >= (config.get("min_rating") or 0)),
     }
     dropped, passed = summary.get("dropped", {}), []
-    for name, number in dropped.items():
+    for name in (name for name in _FILTERS if name in dropped):
+        number = dropped[name]
         before = steps[-1]
         left: dict[str, Any] = dict.fromkeys(("users", "items"))
         if name in conditions:
