@@ -13,7 +13,7 @@ from genrec.store.local import Artifact, Store
 from genrec.store.remote import open_store
 from tasks.run import STAGES
 
-COMPUTED = ("baselines", "evaluate")
+COMPUTED = ("baselines", "rank", "evaluate")
 _MAY_CHANGE = ("evaluate", "resources")  # sections that change nothing about a model that is trained
 
 

@@ -34,6 +34,7 @@ from tasks.stages.evaluate import evaluate
 from tasks.stages.ingest import ingest
 from tasks.stages.prepare import prepare
 from tasks.stages.promote import artifacts_in_service, promote
+from tasks.stages.rank import rank
 from tasks.stages.report import report
 from tasks.stages.rl import rl
 from tasks.stages.sft import sft
@@ -114,7 +115,17 @@ def _stages(run: Run) -> dict[str, Any]:
             tuned = start(sft, prepare=data, embed=vectors, sid=ids, base=untrained)
             sharpened = start(rl, prepare=data, sid=ids, base=untrained, sft=tuned)
             others = start(baselines, prepare=data, embed=vectors)
-            start(evaluate, prepare=data, sid=ids, base=untrained, sft=tuned, rl=sharpened, baselines=others)
+            measured = {
+                "prepare": data,
+                "sid": ids,
+                "base": untrained,
+                "sft": tuned,
+                "rl": sharpened,
+                "baselines": others,
+            }
+            if run.config.rank.enabled:
+                measured["rank"] = start(rank, prepare=data, embed=vectors, sid=ids, base=untrained, rl=sharpened)
+            start(evaluate, **measured)
         if run.config.service.promote != "never" and run.until in (None, STAGES[-1]):
             promote(run)
             tell_refused(run)

@@ -5,6 +5,7 @@ does not match its declaration fails where it is written, not three stages later
 """
 
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,6 +222,25 @@ TRAINING_LOG = pa.schema(  # long format: one row a figure
     ]
 )
 TRAINING_LOG_FILE = TableFile("training_log.parquet", TRAINING_LOG)
+
+# ---- rank -----------------------------------------------------------------------------------------------------------
+
+
+def candidates_schema(features: Sequence[str], tasks: Sequence[str] = ()) -> pa.Schema:
+    """Of the rank stage: a row a candidate of a row of the split, rows of a query together; features as docs/ranking.md."""
+    return pa.schema(
+        [
+            pa.field("user", pa.int32(), nullable=False),
+            pa.field("item", pa.int32(), nullable=False),
+            pa.field("query", pa.int32(), nullable=False),  # row of valid.parquet or test.parquet
+            pa.field("label", pa.float32(), nullable=False),  # 1: the next item
+            *(pa.field(name, pa.float32(), nullable=False) for name in tasks),  # click, purchase
+            *(pa.field(name, pa.float32(), nullable=False) for name in features),  # NaN = missing
+        ]
+    )
+
+
+CANDIDATES_FILE = TableFile("candidates.parquet")
 
 # ---- evaluate ---------------------------------------------------------------------------------------------------------
 PREDICTIONS = pa.schema(

@@ -9,7 +9,7 @@ from genrec.config import Config
 from genrec.errors import ConfigError
 from genrec.store.local import Artifact, Store
 
-STAGES = ("ingest", "prepare", "embed", "sid", "base", "sft", "rl", "baselines", "evaluate")
+STAGES = ("ingest", "prepare", "embed", "sid", "base", "sft", "rl", "baselines", "rank", "evaluate")
 _BEFORE_BASELINES = ("ingest", "prepare", "embed")  # the stages whose artifacts the baselines are made of
 
 
@@ -51,6 +51,8 @@ def stages_to_refresh(from_stage: str | None, refresh: list[str]) -> frozenset[s
     following = set(STAGES[STAGES.index(from_stage) :]) if from_stage else set()
     if from_stage not in (*_BEFORE_BASELINES, "baselines"):
         following.discard("baselines")  # comes late, but reads no model
+    if from_stage == "baselines":
+        following.discard("rank")  # reads no baseline
     return frozenset({*refresh, *following})
 
 

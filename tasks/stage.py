@@ -66,10 +66,11 @@ class Job:
         reports_progress: bool = False,
         rows: str | None = None,
         use: StageResources | None = None,
+        sizes: list[float] | None = None,
     ) -> list:
         """Run each call of one function as a Ray task; `rows` names what a call works on and shows each as a task run.
 
-        `use` takes the place of the stage's own resources.
+        `use` takes the place of the stage's own resources. `sizes` of the calls are in the unit of their progress.
         """
         with shard_rows(self.stage, rows, len(calls)) as on_done:
             return run_tasks(
@@ -81,6 +82,7 @@ class Job:
                 reports_progress=reports_progress,
                 on_done=on_done,
                 use=use,
+                sizes=sizes,
             )
 
 

@@ -90,9 +90,7 @@ class Config(Section):
     base: BaseConfig = Field(default_factory=BaseConfig, description="Base model.")
     sft: SftConfig = Field(default_factory=SftConfig, description="Supervised fine-tuning.")
     rl: RlConfig = Field(default_factory=RlConfig, description="Reinforcement learning.")
-    rank: RankConfig = Field(
-        default_factory=RankConfig, description="Ranking of candidates; no stage of a run reads it yet."
-    )
+    rank: RankConfig = Field(default_factory=RankConfig, description="Ranking of candidates.")
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig, description="Evaluation.")
     service: ServiceConfig = Field(default_factory=ServiceConfig, description="Daily operation.")
     recommend: RecommendConfig = Field(default_factory=RecommendConfig, description="Lists for every customer.")

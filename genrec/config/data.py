@@ -77,10 +77,12 @@ class PrepareConfig(Section):
         "leave_one_out; under global_time the choice of users and items, and the 80% and 90% of the kept events, then "
         "use the future. auto: training for global_time, all for leave_one_out.",
     )
-    split: Literal["leave_one_out", "global_time"] = Field(
+    split: Literal["leave_one_out", "global_time", "given"] = Field(
         "leave_one_out",
         description="leave_one_out: last event of a user is test, the one before validation. "
-        "global_time: the first 80% of all events train, the next 10% validate, the last 10% test.",
+        "global_time: the first 80% of all events train, the next 10% validate, the last 10% test. "
+        "given: the type of each event names its part (train, valid, test, or history for what is only read), as "
+        "data.source minionerec writes it; every row is kept, so dedupe and k_core do not apply.",
     )
     max_history: int = Field(20, ge=1, le=1000, description="Most recent events given to a model as history.")
     num_shards: int = knob(2, "Ray tasks that build sequences side by side.", ge=1, le=1024)

@@ -73,3 +73,7 @@ class EvaluateConfig(Section):
         if not self.ks or max(self.ks) > self.beam_width or len(set(self.ks)) < len(self.ks):
             raise ValueError(f"ks: {self.ks} must be distinct cut-offs of at most beam_width ({self.beam_width})")
         return self
+
+    def channel_options(self) -> dict[str, dict[str, Any]]:
+        """The options that are set for each channel, of the first baseline of its kind."""
+        return {each.name: dict(each.options) for each in reversed(self.baselines)}

@@ -9,14 +9,15 @@ from genrec.config.rerank import RerankSteps
 from genrec.config.section import Chosen, Section, UnknownName, _named, _options
 
 GENERATOR = "generator"
-_CHANNELS = (
-    *("transitions", "transition_hops", "transition_rings", "itemcf", "usercf", "swing", "als", "item2vec"),
-    *("item2vec_side", "content", "sasrec", "mind", "recent_popularity", "rules"),
+_VOTERS = ("sasrec", "als", "mind", "item2vec_side", "content", "swing", "popularity")  # unlike each other
+_OTHERS = (
+    *("transitions", "transition_hops", "transition_rings", "itemcf", "usercf", "item2vec", "recent_popularity"),
+    "rules",
 )
 
 
 def _default_channels() -> dict[str, int]:
-    return {GENERATOR: 50, **dict.fromkeys(_CHANNELS, 50)}
+    return {GENERATOR: 50, **dict.fromkeys(_VOTERS, 200), **dict.fromkeys(_OTHERS, 10)}
 
 
 def _over_defaults(channels: Any) -> Any:
@@ -71,7 +72,7 @@ class SampleWeightsConfig(Section):
 class RankConfig(Section):
     """Ranking the candidates of the generator and the channels by one model, learned on the validation targets."""
 
-    enabled: bool = Field(True, description="Whether candidates are gathered and a ranker is trained at all.")
+    enabled: bool = Field(False, description="Whether candidates are gathered and a ranker is trained at all.")
     require_gain: bool = Field(
         True,
         description="Use the ranking only where its NDCG@10 on validation users that it did not learn from is above that "
@@ -81,6 +82,11 @@ class RankConfig(Section):
         default_factory=_default_channels,
         description="Candidates of each channel (a module of genrec/recall, with the options of evaluate.baselines) and "
         "of the generator; 0 leaves one out, one that is not written keeps its default.",
+    )
+    voters: list[str] = Field(
+        default_factory=lambda: [GENERATOR, *_VOTERS],
+        description="Of the channels, those whose lists make the candidates; the others only tell what they think of them. "
+        "Channels that list the same push out what one alone knows. []: all of them.",
     )
     max_candidates: int = Field(200, ge=1, le=5000, description="Of a list, after merging.")
     ranker: Annotated[RankerConfig, BeforeValidator(_named)] = Field(
@@ -101,6 +107,10 @@ class RankConfig(Section):
         description="Share of a model's training users that decide when its training stops; 0: it runs to its end. A few "
         "hundred lists stop it at random.",
     )
+    ablation: bool = Field(
+        False,
+        description="Whether the ranker is fitted again without each group of features, to tell what the group adds.",
+    )
     rerank: RerankSteps = Field(
         default_factory=list,
         description="Steps after the ranker, in order, tuned on validation; none: its order stands.",
@@ -109,9 +119,10 @@ class RankConfig(Section):
     @model_validator(mode="after")
     def _channels_are_known(self) -> "RankConfig":
         known = (GENERATOR, *variants.names("genrec.recall"))
-        for name in self.channels:
-            if name not in known:
-                raise UnknownName("channels", name, known)
+        for field in ("channels", "voters"):
+            for name in getattr(self, field):
+                if name not in known:
+                    raise UnknownName(field, name, known)
         if not any(self.channels.values()):
             raise ValueError("channels: all are left out; give one of them more than 0 candidates")
         return self

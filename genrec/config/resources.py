@@ -46,5 +46,6 @@ class ResourcesConfig(Section):
     rl: StageResources = _resources(1)
     rollout: StageResources = _resources(1)
     baselines: StageResources = _resources(1)
+    rank: StageResources = _resources(2)
     evaluate: StageResources = _resources(2)
     recommend: StageResources = _resources(1)

@@ -7,16 +7,15 @@ parts together. What comes out does not depend on how the files were cut.
 import hashlib
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from genrec import variants
 from genrec.config import DataConfig
-from genrec.data import event_rows
+from genrec.data import event_rows, part_files
 from genrec.data.amazon import listing
 from genrec.data.coverage import described, metadata_warnings
 from genrec.data.frames import write_frame
@@ -28,9 +27,6 @@ from genrec.progress import Progress, silent
 from genrec.tables import INTERACTIONS_FILE, ITEMS_FILE, QUARANTINE_FILE
 
 PACKAGE = "genrec.data.sources"
-_BAD_SCHEMA = pa.schema(
-    [("line", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("record", pa.string())]
-)
 
 
 def source_files(config: DataConfig) -> list[SourceFile]:
@@ -77,32 +73,18 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
     else:
         module, options = variants.build(PACKAGE, config.source, config.options)
         batches = module.read(shard, options)
-    out.mkdir(parents=True, exist_ok=True)
-    stem = out / f"{shard.index:05d}"
-    row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
-    num_rows = num_bad = num_lines = 0
-    changes: Counter[str] = Counter()
-    num_bytes, note = shard_bytes(shard), f"bytes of {shard.name}"
-    with (
-        pq.ParquetWriter(f"{stem}-rows.parquet", row_schema) as rows_writer,
-        pq.ParquetWriter(f"{stem}-bad.parquet", _BAD_SCHEMA) as bad_writer,
-    ):
-        for batch in batches:
-            num_rows += batch.rows.height
-            num_bad += len(batch.bad)
-            num_lines = batch.num_lines
-            changes.update(batch.changes)
-            if batch.rows.height:
-                rows_writer.write_table(batch.rows.to_arrow().cast(row_schema))
-            if batch.bad:
-                bad = [row._asdict() for row in batch.bad]
-                bad_writer.write_table(pa.Table.from_pylist(bad, schema=_BAD_SCHEMA))
-            progress(batch.share * num_bytes, num_bytes, note)
-    progress(num_bytes, num_bytes, note)
-    counts = {"kind": shard.kind, "file": shard.name, "lines": num_lines, "rows": num_rows, "bad": num_bad}
-    counts["changes"] = dict(changes)
-    counts["from_log"] = shard.from_log
-    Path(f"{stem}.json").write_text(json.dumps(counts, sort_keys=True))
+    part_files.write(shard, batches, out, progress)
+
+
+def read_shards(shards: list[Shard], config: DataConfig, out: Path, progress: Progress = silent) -> None:
+    """Read several shards, one after the other."""
+    sizes = [shard_bytes(shard) for shard in shards]
+    for place, shard in enumerate(shards):
+        read_shard(shard, config, out, partial(_further, progress, sum(sizes[:place]), sum(sizes)))
+
+
+def _further(report: Progress, before: float, of_all: float, done: float, total: float, note: str = "", /) -> None:
+    report(before + done, of_all, note)
 
 
 def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:

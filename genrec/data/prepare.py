@@ -16,7 +16,7 @@ import pyarrow as pa
 from genrec.config import PrepareConfig
 from genrec.data.frames import write_frame, write_frame_to
 from genrec.data.kcore import k_core
-from genrec.data.split import HISTORY, TEST, TRAIN, VALID, global_time, leave_one_out, period_starts
+from genrec.data.split import HISTORY, TEST, TRAIN, VALID, given_parts, global_time, leave_one_out, period_starts
 from genrec.errors import DataError
 from genrec.tables import (
     CATALOGUE_FILE,
@@ -35,6 +35,7 @@ from genrec.tables import (
     write_table,
 )
 
+GIVEN_EVENT = "review"  # the type of every event whose own named its part
 SHARDED = (TRAIN_FILE, HISTORIES_FILE, VALID_FILE, TEST_FILE)
 EVENTS = pa.schema(  # of the index: sorted by user, then time
     [
@@ -62,7 +63,10 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
     interactions = INTERACTIONS_FILE.path(ingest)
     events, dropped = _filtered(interactions, config)
     on = k_core_on(config)
-    if on == "all":
+    if on == "none":
+        given = given_parts(events["event"])
+        events = _number(events.with_columns(given, pl.lit(GIVEN_EVENT).alias("event")))
+    elif on == "all":
         events = _number(_core(events, config, dropped))
         events = events.with_columns(pl.Series("part", _split(events, config, events["timestamp"])))
     else:
@@ -92,8 +96,10 @@ def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
     return summary
 
 
-def k_core_on(config: PrepareConfig) -> Literal["training", "all"]:
-    """The events the k-core is taken of: what auto stands for."""
+def k_core_on(config: PrepareConfig) -> Literal["training", "all", "none"]:
+    """The events the k-core is taken of: what auto stands for, and none for a split that is given row by row."""
+    if config.split == "given":
+        return "none"
     if config.k_core_on != "auto":
         return config.k_core_on
     return "training" if config.split == "global_time" else "all"
@@ -111,7 +117,7 @@ def _filtered(path: Path, config: PrepareConfig) -> tuple[pl.DataFrame, dict[str
         dropped["event"], events = _keep(events, pl.col("event").is_in(config.events))
     if config.min_rating is not None:
         dropped["rating"], events = _keep(events, pl.col("rating").is_null() | (pl.col("rating") >= config.min_rating))
-    if config.dedupe == "user_item":
+    if config.dedupe == "user_item" and config.split != "given":
         dropped["repeat"], events = _keep(events, pl.struct("user_id", "item_id").is_first_distinct())
     return events, dropped
 

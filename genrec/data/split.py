@@ -1,12 +1,14 @@
 """Which events are learnt from and which are predicted."""
 
 import numpy as np
+import polars as pl
 
 from genrec.data.quarantine import POSITION_LIMIT
 from genrec.errors import DataError
 
 TRAIN, VALID, TEST = 0, 1, 2
 HISTORY = 3  # read before later targets, never learnt from
+PARTS = {"train": TRAIN, "valid": VALID, "test": TEST, "history": HISTORY}  # as a source with its own split names them
 
 
 def leave_one_out(users: np.ndarray) -> np.ndarray:
@@ -46,3 +48,13 @@ def global_time(timestamps: np.ndarray, starts: tuple[int, int]) -> np.ndarray:
             "leave_one_out, or loosen prepare.events and prepare.min_rating"
         )
     return part
+
+
+def given_parts(events: pl.Series) -> pl.Series:
+    """The parts that event types name, int8 [n]. events: text [n], each of PARTS. Raises DataError for other types."""
+    if unknown := sorted(set(events.unique()) - set(PARTS)):
+        raise DataError(
+            f"prepare.split: given reads the part of an event ({', '.join(PARTS)}) as its type, and the data has events of "
+            f"type {unknown[0]!r}; set prepare.split to leave_one_out or global_time"
+        )
+    return events.replace_strict(PARTS, return_dtype=pl.Int8).alias("part")

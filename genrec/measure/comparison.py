@@ -18,6 +18,8 @@ from genrec.measure.score_parts import PART_OF
 from genrec.metrics import metric_names, popularity_groups, row_metrics
 
 TRAINED = ("sft", "rl")  # the models that a run trains, in the order of training
+RANK, RERANK = "rank", "rerank"  # the rows of the rank stage, whose lists begin with those of the last model
+RANKED = (RANK, RERANK)
 DIGITS = 6  # of every figure: what is beyond depends on the BLAS, not on the data
 _SEED = 0  # of the resamples: the same everywhere, so that a report and a comparison give the same interval
 
@@ -37,14 +39,17 @@ class Row:
 
 
 def rows_of_run(models: Sequence[str], run: str, labels: Mapping[str, str] | None = None) -> list[Row]:
-    """A row for each model of one run, parts of a score included."""
+    """A row for each model of one run, parts of a score included.
+
+    What is ranked is of the run as its models are, and never the last of them: those are compared with other recipes.
+    """
     trained = [m for m in TRAINED if m in models]
 
     def row(model: str) -> Row:
         owner, _ = PART_OF.get(model, (None, ""))
-        is_baseline = owner is None and model not in trained
+        is_baseline = owner is None and model not in trained and model not in RANKED
         label = (labels or {}).get(model, model)
-        return Row(label, None if is_baseline else run, model, is_baseline or model == trained[-1], owner)
+        return Row(label, None if is_baseline else run, model, is_baseline or model in trained[-1:], owner)
 
     return [row(model) for model in models]
 
@@ -58,17 +63,20 @@ def best_first(values: Mapping[Row, float]) -> list[Row]:
     return [each for row in whole for each in (row, *parts.get((row.recipe, row.model), []))]
 
 
+_STARTS = {"rl": ("sft",), RANK: TRAINED, RERANK: (*TRAINED, RANK)}  # a row -> the rows it was made from
+
+
 def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
     """What is compared with what: (one, other), pairs of trained models first.
 
-    Every trained model with every baseline and with the stage it was trained from; the last model of a recipe with that
-    of the recipes further down.
+    Every trained model with every baseline and with the stage it was trained from, and what is ranked with every model and
+    the ranking it was made of; the last model of a recipe with that of the recipes further down.
     """
     compared = []
     whole = [row for row in rows if row.part_of is None]
     for i, one in enumerate(whole):
         for j, other in enumerate(whole):
-            is_start = one.recipe == other.recipe and (one.model, other.model) == ("rl", "sft")
+            is_start = one.recipe == other.recipe and other.model in _STARTS.get(one.model, ())
             is_rival = one.final and other.final and i < j and other.recipe not in (None, one.recipe)
             if one.recipe is not None and (other.recipe is None or is_start or is_rival):
                 compared.append((one, other))

@@ -15,7 +15,7 @@ from genrec.config import EvaluateConfig
 from genrec.data.targets import Targets
 from genrec.errors import DataError
 from genrec.list_metrics import ListMetrics, first_k
-from genrec.measure.comparison import DIGITS, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
+from genrec.measure.comparison import DIGITS, RANKED, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
 from genrec.measure.predictions import METRICS_FILE, PROTOCOLS, baseline_names, iterate_parts, read_counts
 from genrec.measure.rows import described_sample, read_rows, sampled
 from genrec.measure.score_parts import PART_OF
@@ -35,11 +35,12 @@ def merge(
     out: Path,
     *,
     baselines: Path | None = None,
+    ranked: Path | None = None,
     identical: Mapping[str, str] | None = None,
 ) -> dict:
-    """Join the parts of all models found in the folders `parts` and `baselines` and measure them.
+    """Join the parts of all models found in the folders `parts`, `baselines` and `ranked` and measure them.
 
-    `identical` names a model that is another one and was not decoded again: {"rl": "sft"}.
+    `ranked` holds the lists of the rank stage, rows `rank` and `rerank`. `identical` names a model that is another one and was not decoded again: {"rl": "sft"}.
 
     Writes predictions.parquet (tables.PREDICTIONS; by model, protocol, test row) and metrics.json with
 
@@ -58,11 +59,11 @@ def merge(
     rows = read_rows(prepared, "test", sampled(prepared, "test", config.sample_users))
     if not len(rows):
         raise DataError(f"{prepared / 'test.parquet'}: no test row; no user has enough events (lower prepare.k_core?)")
-    counted = {folder: read_counts(folder) for folder in (parts, baselines) if folder is not None}
+    counted = {folder: read_counts(folder) for folder in (parts, baselines, ranked) if folder is not None}
     counts = [count for records in counted.values() for count in records]
     folders = {count["model"]: folder for folder, records in counted.items() for count in records}
     order = [name for m in TRAINED for name in (m, *(part for part, (owner, _) in PART_OF.items() if owner == m))]
-    order += baseline_names(config.baselines)
+    order += [*RANKED, *baseline_names(config.baselines)]
     models = [m for m in order if m in folders]
     if not models:
         raise DataError(f"{parts}: no predictions to merge")

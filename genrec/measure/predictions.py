@@ -24,6 +24,7 @@ from genrec.metrics import target_ranks
 
 PROTOCOLS = ("drop", "keep")
 METRICS_FILE = "metrics.json"
+LISTS, FACTS_FILE = "lists", "rank.json"  # in a rank artifact: the folder of its parts, and what was found and decided
 
 
 def baseline_names(baselines: Sequence[RecallConfig]) -> list[str]:

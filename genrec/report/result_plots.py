@@ -1,5 +1,6 @@
 """Plots of results: metrics with intervals, slices by popularity, paired differences."""
 
+from genrec.measure.comparison import RANKED
 from genrec.report.plots import Interval, Plot, interval_plot
 from genrec.report.results import Results
 
@@ -38,14 +39,19 @@ def _differences(results: Results) -> list[Plot]:
     best = next((row["label"] for row in rows if row["recipe"] is None), None)
     final = next((row["label"] for row in trained if row["final"]), None)
     sft_of = {row["recipe"]: row["label"] for row in trained if row["model"] == "sft"}
-    start = {row["label"]: sft_of.get(row["recipe"]) for row in trained}
+    start = {row["label"]: sft_of.get(row["recipe"]) for row in trained if row["model"] == "rl"}
+    ranked = [row["label"] for row in trained if row["model"] in RANKED]
+    models = [row["label"] for row in trained]
     place = {row["label"]: i for i, row in enumerate(rows)}
     pairs = [pair for pair in results["comparisons"] if pair["metric"] == metric]
     pairs.sort(key=lambda pair: (place[pair["row"]], place[pair["against"]]))
     groups = {
         f"{final} against the others": [(f"vs {p['against']}", p) for p in pairs if p["row"] == final],
         "Against the best baseline": [(p["row"], p) for p in pairs if p["against"] == best and len(trained) > 1],
-        "What reinforcement learning changed": [(p["row"], p) for p in pairs if p["against"] == start[p["row"]]],
+        "What reinforcement learning changed": [(p["row"], p) for p in pairs if p["against"] == start.get(p["row"])],
+        "What ranking changed": [
+            (f"{p['row']} vs {p['against']}", p) for p in pairs if p["row"] in ranked and p["against"] in models
+        ],
     }
     note, x_label = _PAIRED.format(results["confidence"]), f"difference in {metric.upper()}"
     note += f" The best baseline is {best}." if best else ""

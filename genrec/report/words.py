@@ -127,7 +127,11 @@ def planted_structure(results: Results) -> list[str]:
 
 def protocol_in_short(protocol: Mapping[str, Any]) -> str:
     """The protocol as the title of a table."""
-    split = {"leave_one_out": "leave-one-out", "global_time": "global time split"}.get(protocol["split"] or "", "test")
+    split = {
+        "leave_one_out": "leave-one-out",
+        "global_time": "global time split",
+        "given": "the source's own split",
+    }.get(protocol["split"] or "", "test")
     sample = protocol.get("sample")
     of = f" of {sample['users']:,} sampled users" if sample else ""
     return (
@@ -141,6 +145,7 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
     split = {
         "leave_one_out": "The last event of each user is the test target, the one before it the validation target.",
         "global_time": "The first 80% of all events train, the next 10% validate, the last 10% are the test targets.",
+        "given": "Training, validation and test rows are those that the source names, row by row.",
     }
     seen = {
         "drop": "Items a user has met before are taken out of the ranking; figures with them kept are listed too.",
@@ -150,6 +155,7 @@ def protocol_in_words(protocol: Mapping[str, Any]) -> list[str]:
         "all": "Users and items with at least {} events in the whole data take part (k-core of all events).",
         "training": "What is learnt from has at least {} training events a user and an item (k-core of the training period); "
         "later events with other items are left out, other users are predicted for.",
+        "none": "No user and no item is left out (no k-core).",
     }
     cutoffs = ", ".join(str(k) for k in protocol["ks"])
     return [

@@ -7,6 +7,7 @@ import torch
 
 from genrec.errors import ConfigError
 from genrec.model import folder
+from genrec.model.device_memory import free_bytes
 from genrec.serve.engine import GIB
 from genrec.serve.model_files import ModelFiles
 
@@ -30,14 +31,6 @@ def check_room(files: ModelFiles, device: torch.device, dtype: torch.dtype, max_
             f"of a search up to {max_kv_gib:g} GiB (api.max_kv_gib, at an endpoint), and {free / GIB:.1f} GiB are free there. Free "
             "memory of the device, lower api.max_kv_gib, set evaluate.precision to bf16 where it is not, or take a larger device"
         )
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Bytes that this process can still take of a GPU, with those that torch holds and does not use; None for a CPU."""
-    if device.type != "cuda":
-        return None
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 def weight_bytes(model: Path, base: Path | None, dtype: torch.dtype) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from genrec.embed.texts import LABELS, item_texts
+from genrec.sid.prefixes import distinct_prefixes
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LABEL = re.compile(rf"^(?:{'|'.join(LABELS.values())}): ", re.MULTILINE)
@@ -52,8 +53,8 @@ def popularity_spread(codes: np.ndarray, train_counts: np.ndarray) -> list[dict[
     """
     depths = []
     for depth in range(1, min(2, codes.shape[1]) + 1):
-        _, inverse = np.unique(codes[:, :depth], axis=0, return_inverse=True)
-        events = np.sort(np.bincount(inverse.reshape(-1), weights=train_counts))[::-1]
+        of_item = distinct_prefixes(codes[:, :depth]).of_row
+        events = np.sort(np.bincount(of_item, weights=train_counts))[::-1]
         total = max(float(events.sum()), 1e-30)
         cumulative = np.concatenate([[0.0], np.cumsum(events) / total])
         places = np.linspace(0, len(events), NUM_CURVE_POINTS)

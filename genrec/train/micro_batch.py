@@ -13,6 +13,7 @@ import torch
 from torch import distributed as dist
 
 from genrec.errors import TrainingError
+from genrec.model.device_memory import free_bytes
 from genrec.train.learner_group import LearnerGroup
 
 MicroBatchSize = int | Literal["auto"]
@@ -38,8 +39,7 @@ class GpuMemory:
         self._device = device
 
     def free(self) -> int:
-        unused = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        return torch.cuda.mem_get_info(self._device)[0] + unused
+        return free_bytes(self._device) or 0
 
     def peak_of(self, run: Callable[[], None]) -> int:
         torch.cuda.reset_peak_memory_stats(self._device)

@@ -30,7 +30,7 @@ def needs_of(config: Config, stage: str) -> tuple[float, float]:
 
 def needs(config: Config) -> tuple[float, float]:
     """(cores, GPUs) that one run holds at its most demanding moment."""
-    total = [needs_of(config, stage) for stage in _STAGES]
+    total = [needs_of(config, stage) for stage in _STAGES if stage != "rank" or config.rank.enabled]
     return max(cpus for cpus, _ in total), max(gpus for _, gpus in total)
 
 

@@ -143,13 +143,15 @@ def run_tasks(
     use: StageResources | None = None,
     reports_progress: bool = False,
     on_done: Callable[[int, BaseException | None], None] = lambda call, error: None,
+    sizes: Sequence[float] | None = None,
 ) -> list[Any]:
     """Call `function(**call)` for every call, each as a Ray task; returns the results in the order of the calls.
 
     With `reports_progress` the function gets a `progress` argument, followed from here through small files in
     `work`. The first failure ends the stage: the other tasks are cancelled and waited for, so that none of them writes
     into a folder that is given up, and the error a task raised is raised here as it was. `on_done` hears of every call
-    that ends, by its number and, where it failed, with the error.
+    that ends, by its number and, where it failed, with the error. `sizes` is how much each call will report in all, where
+    that is known before it begins.
     """
     connect(resources)  # before Ray is imported: it reads its environment then
     import ray
@@ -169,7 +171,7 @@ def run_tasks(
     pending = list(refs)
     results: dict[Any, Any] = {}
     try:
-        with _following(stage, [f for f in files if f], len(calls)) as follow:
+        with _following(stage, [f for f in files if f], len(calls), sizes) as follow:
             while pending:
                 stopping().check()
                 finished, pending = ray.wait(pending, num_returns=1, timeout=POLL_S)
@@ -271,7 +273,9 @@ def limit_threads(num_threads: int) -> None:
 
 
 @contextlib.contextmanager
-def _following(stage: str, files: list[Path], num_calls: int) -> Iterator[Callable[[int], None]]:
+def _following(
+    stage: str, files: list[Path], num_calls: int, sizes: Sequence[float] | None = None
+) -> Iterator[Callable[[int], None]]:
     """Show the sum of what all tasks report; without reports, the share of tasks that are done."""
     latest: dict[Path, dict[str, Any]] = {}
     last = 0.0
@@ -287,8 +291,8 @@ def _following(stage: str, files: list[Path], num_calls: int) -> Iterator[Callab
                 latest[file] = state
         if latest:
             done = sum(s["done"] for s in latest.values())
-            # Tasks that have not reported yet count as large as the others, so that the bar never runs ahead.
-            total = sum(s["total"] for s in latest.values()) * num_calls / len(latest)
+            # Tasks of unknown size that have not reported yet count as large as the others: the bar never runs ahead.
+            total = sum(sizes) if sizes else sum(s["total"] for s in latest.values()) * num_calls / len(latest)
             newest = list(latest.values())[-1]
             watcher().progress(stage, done, total, newest["note"], newest["values"])
         elif not files:

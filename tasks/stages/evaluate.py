@@ -13,7 +13,14 @@ def _reads(config: Config) -> dict[str, Any]:
 
 @stage("evaluate", version=4, reads=_reads)
 def evaluate(
-    job: Job, prepare: Artifact, sid: Artifact, base: Artifact, sft: Artifact, rl: Artifact, baselines: Artifact
+    job: Job,
+    prepare: Artifact,
+    sid: Artifact,
+    base: Artifact,
+    sft: Artifact,
+    rl: Artifact,
+    baselines: Artifact,
+    rank: Artifact | None = None,
 ) -> dict[str, Any]:
     """Rank the full catalogue for every test row and measure HR, NDCG, slices, coverage and intervals.
 
@@ -21,6 +28,7 @@ def evaluate(
     """
     from genrec.measure.decoding import decode_shard
     from genrec.measure.evaluation import merge
+    from genrec.measure.predictions import LISTS
     from genrec.measure.rows import shards
     from genrec.measure.score_parts import MEASURED
 
@@ -45,4 +53,8 @@ def evaluate(
         ]
         job.ray_tasks(decode_shard, calls, reports_progress=True)
         merging = {**common, "parts": parts, "baselines": baselines.path, "identical": identical, "out": job.out}
+        if (
+            rank is not None and (lists := rank.path / LISTS).is_dir()
+        ):  # there is none where no list could be learned from
+            merging["ranked"] = lists
         return job.ray_tasks(merge, [merging])[0]

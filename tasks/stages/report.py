@@ -11,7 +11,8 @@ from genrec.data.ingest import left_out
 from genrec.report.report import RunRecord, write_report
 from tasks.run import Run
 
-_READ = ("ingest", "prepare", "sid", "sft", "rl", "baselines", "evaluate")  # where Prefect's graph shows an arrow from
+# Where Prefect's graph shows an arrow from.
+_READ = ("ingest", "prepare", "sid", "sft", "rl", "baselines", "rank", "evaluate")
 
 
 def report(run: Run) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from flows.serve.processes import descendants
-from tasks.run import STAGES
 from tests.support.by_hand import ByHand
 from tests.support.served import named
+from tests.support.stages import ALWAYS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -42,7 +42,7 @@ def finished(cluster):
 
 def test_the_pipeline_runs_through_a_worker_and_two_nodes(cluster, finished):
     status = cluster.tasks(finished)
-    assert {stage: status[stage] for stage in STAGES} == dict.fromkeys(STAGES, "Completed")
+    assert {stage: status[stage] for stage in ALWAYS} == dict.fromkeys(ALWAYS, "Completed")
     nodes = cluster.ray_nodes()
     assert sorted(node.get("CPU", 0) for node in nodes) == [0, 2]
     assert cluster.call("GET", f"/flow_runs/{finished}")["work_pool_name"] == "by-hand"
@@ -90,7 +90,7 @@ def _completes(cluster: ByHand, run: str, ended: str) -> None:
         cluster.retry(run)
         assert cluster.finished(run, PATIENCE_S) == "Completed", cluster.output()[-3000:]
     status = cluster.tasks(run)
-    assert {status[stage] for stage in STAGES[: STAGES.index("sft")]} == {"Cached"}
+    assert {status[stage] for stage in ALWAYS[: ALWAYS.index("sft")]} == {"Cached"}
     assert status["sft"] == "Completed"
 
 

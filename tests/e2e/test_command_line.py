@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.run import STAGES
 from tests.e2e.conftest import ROOT, tiny_command
 from tests.support.served import checkpoints, clean_environment
+from tests.support.stages import ALWAYS
 
 
 def _run(command: list[str], expect: int = 0, **environment: str) -> subprocess.CompletedProcess:
@@ -28,7 +28,7 @@ def _run(command: list[str], expect: int = 0, **environment: str) -> subprocess.
 def test_a_cached_run_says_so_stage_by_stage_and_ends_with_the_table(store):
     done = _run(tiny_command(store))
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if re.match(r"  \w+ +cached ", line)}
-    assert sorted(lines) == sorted(STAGES)  # those that do not wait for each other in any order
+    assert sorted(lines) == sorted(ALWAYS)  # those that do not wait for each other in any order
     assert list(lines)[-1] == "evaluate"
     assert "starting Ray" not in done.stdout
     assert "Score of sft: semantic ids " in done.stdout

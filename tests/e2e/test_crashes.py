@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.run import STAGES
 from tasks.stages.sft import sft
 from tests.support.served import LONG_SFT, Served, left_over, named
+from tests.support.stages import ALWAYS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # on a busy machine, seconds become minutes
 
 SHOP = "data.options.num_users=600"
 LONG = [SHOP, *LONG_SFT]
-BEFORE = STAGES[: STAGES.index("sft")]
+BEFORE = ALWAYS[: ALWAYS.index("sft")]
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,14 @@ import pytest
 
 from genrec.errors import GenrecError
 from genrec.measure.score_parts import PART_OF
-from tasks.run import STAGES
 from tests.e2e.conftest import run_flow, tiny_config
 from tests.support.pages import outside_addresses
+from tests.support.stages import ALWAYS
 
 pytestmark = pytest.mark.usefixtures("first_report")
+
+
+SLOW_TO_FIT = ("sasrec", "mind", "item2vec", "item2vec_side", "als")
 
 
 def _status(report):
@@ -20,7 +23,7 @@ def _status(report):
 
 
 def test_every_stage_is_computed_and_reported(first_report, store):
-    assert _status(first_report) == dict.fromkeys(STAGES, "computed")
+    assert _status(first_report) == dict.fromkeys(ALWAYS, "computed")
     folder = store / "runs" / "first"
     on_disk = json.loads((folder / "report.json").read_text())
     assert on_disk == json.loads(json.dumps(first_report))
@@ -84,7 +87,7 @@ def test_a_second_run_is_cached_and_never_starts_ray(store, monkeypatch):
 
     monkeypatch.setattr("tasks.ray.cluster.connect", no_ray)
     report = run_flow(tiny_config(store), "second")
-    assert _status(report) == dict.fromkeys(STAGES, "cached")
+    assert _status(report) == dict.fromkeys(ALWAYS, "cached")
     assert (store / "runs" / "latest").resolve() == (store / "runs" / "second").resolve()
 
 
@@ -98,14 +101,14 @@ def test_prefect_shows_cached_stages_as_cached(store):
         runs = client.read_flow_runs(flow_run_filter=named)
         tasks = client.read_task_runs(flow_run_filter=named)
     assert [r.state.name for r in runs] == ["Completed"]
-    assert {t.name: t.state.name for t in tasks if t.name in STAGES} == dict.fromkeys(STAGES, "Cached")
+    assert {t.name: t.state.name for t in tasks if t.name in ALWAYS} == dict.fromkeys(ALWAYS, "Cached")
 
 
 def test_a_changed_setting_recomputes_its_stage_and_those_after(store):
     report = run_flow(tiny_config(store, "rl.kl_coef=0.5"), "changed")
     assert [n for n, s in _status(report).items() if s == "computed"] == ["rl", "evaluate"]
     # The nearest of the runs in the store is named: other tests leave runs with values of their own there.
-    assert re.fullmatch(r"kl_coef changed from 0\.\d+ to 0\.5", report["stages"][STAGES.index("rl")]["reason"])
+    assert re.fullmatch(r"kl_coef changed from 0\.\d+ to 0\.5", report["stages"][ALWAYS.index("rl")]["reason"])
 
 
 def test_until_stops_after_a_stage_and_reports_what_there_is(store):
@@ -146,3 +149,15 @@ def test_two_configs_are_compared_in_one_table(store):
     assert "demo" in text
     assert "other" in text
     assert (store / "runs" / "both" / "comparison.html").is_file()
+
+
+def test_ranking_adds_its_stage_and_rows_and_leaves_the_rest_cached(store):
+    few = [
+        f"rank.channels.{name}={count}" for name, count in {**dict.fromkeys(SLOW_TO_FIT, 0), "generator": 20}.items()
+    ]
+    report = run_flow(tiny_config(store, "rank.enabled=true", "rank.num_folds=2", *few), "ranked")
+    assert [n for n, s in _status(report).items() if s == "computed"] == ["rank", "evaluate"]
+    assert report["ranking"]["retrieval"]["channels"].keys() >= {"generator", "itemcf", "popularity"}
+    compared = {(pair["model"], pair["against"]) for pair in report["comparisons"]}
+    assert {("rank", "sft"), ("rank", "itemcf")} <= compared
+    assert '<h2 id="ranking">' in (store / "runs" / "ranked" / "report.html").read_text()

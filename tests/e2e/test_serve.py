@@ -26,6 +26,7 @@ from tasks.stages.sft import sft
 from tasks.stages.sid import sid
 from tests.e2e.conftest import ROOT, tiny_command
 from tests.support.served import FINAL, Served, clean_environment, left_over, listening
+from tests.support.stages import ALWAYS
 
 ALL_STAGES = (ingest, prepare, embed, sid, base, sft, rl, baselines, evaluate)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a server, a runner and whole runs: minutes
@@ -166,11 +167,12 @@ def test_the_graph_of_a_run_has_an_arrow_where_an_artifact_is_read_and_no_other(
         for task in tasks.values()
         if task["name"] in STAGES
     }
-    assert arrows == {s.name: set(list(inspect.signature(s.function).parameters)[1:]) for s in ALL_STAGES}
+    read = {s.name: list(inspect.signature(s.function).parameters.values())[1:] for s in ALL_STAGES}
+    assert arrows == {name: {p.name for p in inputs if p.default is p.empty} for name, inputs in read.items()}
 
 
 def test_cached_stages_are_shown_as_cached_under_readable_names(served, cached_run):
-    assert served.tasks(cached_run) == {**dict.fromkeys(STAGES, "Cached"), "report": "Completed"}
+    assert served.tasks(cached_run) == {**dict.fromkeys(ALWAYS, "Cached"), "report": "Completed"}
     run = served.call("GET", f"/flow_runs/{cached_run}")
     assert run["name"] == "demo-default-full-seed0"
     assert {"data:demo", "recipe:default"} <= set(run["tags"])
@@ -202,7 +204,7 @@ def _linked_page(served, report: str) -> bytes:
 
 def test_the_artifacts_of_a_run_are_one_report_with_its_plots_and_a_link_that_works_and_the_table(served, cached_run):
     found = _artifacts(served, cached_run)
-    assert set(found) == {"demo-report", "demo-results"}
+    assert set(found) == {"demo-report", "demo-data", "demo-results"}
     assert {"popularity", "itemcf", "sft"} <= {row["Model"] for row in json.loads(found["demo-results"])}
     report = found["demo-report"]
     assert "| cached |" in report
@@ -346,7 +348,7 @@ def test_the_command_line_joins_the_server_that_is_up(served):
     (run,) = [run for run in served.call("POST", "/flow_runs/filter", {}) if run["id"] not in before]
     assert run["name"] == "demo-tiny-full-seed0"
     assert {"data:demo", "recipe:tiny"} <= set(run["tags"])
-    assert set(_artifacts(served, run["id"])) == {"demo-report", "demo-results"}
+    assert set(_artifacts(served, run["id"])) == {"demo-report", "demo-data", "demo-results"}
 
 
 def test_no_secret_is_in_the_database_the_logs_or_the_reports(served, cached_run):

@@ -137,7 +137,8 @@ class Served:
     def obstruct(self, stage: Stage, settings: list[str], keys: dict[str, str]) -> Path:
         """Make the stage of a tiny run fail: a file where it wants its folder. `keys`: of the stages before it, by name."""
         config = recipes.apply("default", [CONF / "demo.yaml"], [*tiny_settings(), *settings])
-        reads = list(inspect.signature(stage.function).parameters)[1:]  # after the job
+        read = list(inspect.signature(stage.function).parameters.values())[1:]  # after the job
+        reads = [each.name for each in read if each.default is each.empty]  # others are there where the config asks
         inputs = {name: Artifact(keys[name], name, Path(), "", {}, 0.0) for name in reads}
         file = self.store / "work" / stage.key(config, inputs)[0]
         file.write_text("a file where the stage wants its folder")

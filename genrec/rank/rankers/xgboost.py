@@ -7,91 +7,66 @@ the NDCG that swapping them would change (LambdaMART).
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
-from genrec.rank.rankers.parts.libraries import imported
-from genrec.rank.rankers.parts.ranker import (
-    LABEL,
-    Inputs,
-    NoSignal,
-    Ranker,
-    has_signal,
-    no_signal,
-    read_facts,
-    write_facts,
-)
+from genrec.rank.rankers.parts.ranker import Inputs, NoSignal, Ranker
+from genrec.rank.rankers.parts.trees import Trees, TreesConfig, fit_trees
 from genrec.rank.samples import Samples
 from genrec.variants import setting
 
-if TYPE_CHECKING:
-    import xgboost
-
-_MODEL = "model.json"
 _OBJECTIVES = {"pointwise": "binary:logistic", "pairwise": "rank:pairwise", "listwise": "rank:ndcg"}
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(TreesConfig):
     """XGBoost."""
 
     objective: Literal["pointwise", "pairwise", "listwise"] = setting(
         "listwise",
         "What a wrong order costs: of each candidate, each pair, or each pair weighted by its change of NDCG.",
     )
-    num_rounds: int = setting(120, "Trees, at most.", ge=1)
-    patience: int = setting(
-        30, "Trees without a better figure before stopping, where rank.stopping_share holds users for it.", ge=1
-    )
-    learning_rate: float = setting(0.05, "Weight of a tree.", gt=0)
     max_depth: int = setting(3, "Splits from the root to a leaf.", ge=1)
     min_child_weight: float = setting(1.0, "Sum of second derivatives in a leaf, at least.", ge=0)
-    feature_share: float = setting(0.3, "Share of the features that a tree may use, drawn anew for each.", gt=0, le=1)
-    lambda_l2: float = setting(5.0, "L2 penalty on the values of leaves.", ge=0)
     pairs: int = setting(20, "Pairs with one candidate among the first that many count (listwise); of a candidate "
                              "(pairwise).", ge=1)  # fmt: skip
     num_bins: int = setting(128, "Different values of a feature that are told apart.", ge=2)
 
 
-class XgbRanker:
+class XgbRanker(Trees):
     """A fitted model."""
 
-    def __init__(self, names: tuple[str, ...], booster: "xgboost.Booster") -> None:
-        self.inputs, self.booster = Inputs(names), booster
+    library, file = "xgboost", "model.json"
 
-    def scores(self, samples: Samples) -> NDArray[np.float32]:
-        """float32 [R]: sums of leaf values."""
-        if not len(samples):
-            return np.zeros(0, dtype=np.float32)
-        return self.booster.inplace_predict(self.inputs.matrix(samples), predict_type="margin").astype(np.float32)
+    def _sums(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
+        return self.booster.inplace_predict(features, predict_type="margin")
 
-    def task_scores(self, samples: Samples) -> dict[str, NDArray[np.float32]]:
-        """The scores."""
-        return {LABEL: self.scores(samples)}
-
-    def importance(self) -> dict[str, float]:
-        """Share of the loss that splits on each feature took off."""
+    def _gains(self) -> Any:
         gain: dict[str, Any] = self.booster.get_score(importance_type="total_gain")
-        values = [float(gain.get(f"f{place}", 0.0)) for place in range(len(self.inputs.names))]
-        return dict(zip(self.inputs.names, [value / max(sum(values), 1e-12) for value in values], strict=True))
+        return [gain.get(f"f{place}", 0.0) for place in range(len(self.inputs.names))]
 
-    def save(self, folder: Path) -> None:
-        """XGBoost's own JSON, and the names of the features."""
-        write_facts(folder, {"names": self.inputs.names})
-        self.booster.save_model(folder / _MODEL)
+    def _write(self, path: Path) -> dict[str, Any]:
+        self.booster.save_model(path)
+        return {}
+
+    @staticmethod
+    def _read(library: Any, path: Path, facts: dict[str, Any]) -> Any:
+        booster = library.Booster()
+        try:
+            booster.load_model(path)
+        except library.core.XGBoostError as error:
+            raise DataError(str(error).partition("\n")[0]) from None  # a stack trace of its C++ follows
+        return booster
 
 
 def fit(
     train: Samples, valid: Samples | None, options: Config, seed: int, progress: Progress = silent
-) -> XgbRanker | NoSignal:
+) -> Trees | NoSignal:
     """Boost trees; with `valid` until its figure no longer gets better, and those up to the best are kept."""
-    if not has_signal(train, "xgboost"):
-        return NoSignal(train.names)
-    library = imported("xgboost", "rank")
     ranks = options.objective != "pointwise"
     params: dict[str, Any] = {
         "objective": _OBJECTIVES[options.objective],
@@ -109,46 +84,36 @@ def fit(
     if ranks:
         params["lambdarank_num_pair_per_sample"] = options.pairs
         params["lambdarank_pair_method"] = "mean" if options.objective == "pairwise" else "topk"
-    inputs = Inputs(train.names)
 
-    def data(samples: Samples, reference: Any = None) -> Any:
-        # A ranking loss weighs lists, all rows of which weigh alike here (genrec/rank/weights.py).
-        grouped = {"group": np.diff(samples.starts), "weight": samples.weight[samples.starts[:-1]]}
-        alone = {"weight": samples.weight}
-        return library.QuantileDMatrix(
-            inputs.matrix(samples),
-            label=samples.label,
-            max_bin=options.num_bins,
-            ref=reference,
-            **(grouped if ranks else alone),
-        )
+    def boost(library: Any, inputs: Inputs, train: Samples, held: Samples | None) -> Any:
+        def data(samples: Samples, reference: Any = None) -> Any:
+            # A ranking loss weighs lists, all rows of which weigh alike here (genrec/rank/weights.py).
+            grouped = {"group": np.diff(samples.starts), "weight": samples.weight[samples.starts[:-1]]}
+            return library.QuantileDMatrix(
+                inputs.matrix(samples),
+                label=samples.label,
+                max_bin=options.num_bins,
+                ref=reference,
+                **(grouped if ranks else {"weight": samples.weight}),
+            )
 
-    callback: Any = library.callback.TrainingCallback
+        callback: Any = library.callback.TrainingCallback
 
-    class Report(callback):
-        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
-            progress(epoch + 1, options.num_rounds, "xgboost")
-            return False
+        class Report(callback):
+            def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+                progress(epoch + 1, options.num_rounds, "xgboost")
+                return False
 
-    learned = data(train)
-    held = [(data(valid, learned), "valid")] if valid is not None and len(valid) and (valid.label > 0).any() else []
-    callbacks = [Report()]
-    if held:
-        callbacks.append(library.callback.EarlyStopping(options.patience, save_best=True))
-    booster = library.train(params, learned, options.num_rounds, evals=held, callbacks=callbacks, verbose_eval=False)
-    return XgbRanker(train.names, booster)
+        learned = data(train)
+        stopping = [] if held is None else [library.callback.EarlyStopping(options.patience, save_best=True)]
+        return library.train(
+            params, learned, options.num_rounds, evals=[] if held is None else [(data(held, learned), "valid")],
+            callbacks=[Report(), *stopping], verbose_eval=False,
+        )  # fmt: skip
+
+    return fit_trees(XgbRanker, train, valid, boost)
 
 
 def load(folder: Path) -> Ranker:
     """What `save` wrote. Raises DataError where it cannot be read."""
-    facts = read_facts(folder)
-    if nothing := no_signal(facts):
-        return nothing
-    library = imported("xgboost", "rank")
-    booster = library.Booster()
-    try:
-        booster.load_model(folder / _MODEL)
-    except library.core.XGBoostError as error:
-        reason = str(error).partition("\n")[0]  # a stack trace of its C++ follows
-        raise DataError(f"{folder / _MODEL}: cannot be read ({reason}); compute the stage rank again") from None
-    return XgbRanker(facts["names"], booster)
+    return XgbRanker.load(folder)

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.rank.rerank.parts.lists import Floats, Ints, Lists, Reordered, by_place
-from genrec.rank.rerank.parts.similarity import scaled_relevance, unit_vectors
+from genrec.rank.rerank.parts.greedy import Greedy, similarity_to
+from genrec.rank.rerank.parts.lists import Floats, Ints, Lists
 from genrec.variants import setting
 
 REDUNDANT = 1e-6  # of a squared diagonal entry of the factor, which starts at 1: the item adds no volume
@@ -29,57 +29,39 @@ class Config:
     )
 
 
-def tune(lists: Lists, options: Config, k: int, seed: int) -> "Dpp":
+def tune(lists: Lists, options: Config, k: int, seed: int) -> Greedy:
     """Nothing is learned."""
-    return Dpp(options)
+    return Greedy(Worth, options.relevance_weight)
 
 
-def restore(state: dict[str, Any], options: Config) -> "Dpp":
-    """From `Dpp.state`."""
-    return Dpp(options)
+def restore(state: dict[str, Any], options: Config) -> Greedy:
+    """From what it learned, which is nothing."""
+    return Greedy(Worth, options.relevance_weight)
 
 
-class Dpp:
-    """A re-ranker."""
+class Worth:
+    """Relevance and the volume that a candidate adds to the chosen ones.
 
-    def __init__(self, options: Config) -> None:
-        self.options = options
-
-    def rerank(self, lists: Lists, k: int) -> Reordered:
-        """The first k places chosen one by one; ties go to what stood first."""
-        place = np.full(lists.item.shape, -1, dtype=np.int64)
-        relevance, present = scaled_relevance(lists), lists.present
-        for rows, vectors in unit_vectors(lists):
-            place[rows] = greedy(relevance[rows], vectors, present[rows], k, self.options.relevance_weight)
-        return Reordered(by_place(place, present))
-
-    def state(self) -> dict[str, Any]:
-        """Nothing is learned."""
-        return {}
-
-
-def greedy(relevance: Floats, vectors: Floats, present: NDArray[np.bool_], k: int, weight: float) -> Ints:
-    """The place of every candidate, int64 [u, C], -1 where it is not among the first k.
-
-    relevance: float32 [u, C]. vectors: float32 [u, C, V], unit rows; a row of zeros is half alike to every other.
+    vectors: float32 [u, C, V], unit rows; a row of zeros is half alike to every other.
     """
-    num_rows, width = relevance.shape
-    steps = min(k, width)
-    place, rows = np.full(relevance.shape, -1, dtype=np.int64), np.arange(num_rows)
-    factor = np.zeros((num_rows, steps, width))  # c_i of the paper, a row a step
-    left_over = np.ones((num_rows, width))  # d_i ** 2
-    for number in range(steps):
-        gain = weight * relevance + (1 - weight) * np.log(np.maximum(left_over, REDUNDANT))
-        gain = np.where(present & (place < 0), gain, -np.inf)
-        pick = gain.argmax(axis=1)
-        left = np.isfinite(gain[rows, pick])
-        place[rows[left], pick[left]] = number
-        similarity = (1 + np.einsum("ucv,uv->uc", vectors, vectors[rows, pick])) / 2
+
+    def __init__(self, relevance: Floats, vectors: Floats, weight: float) -> None:
+        self.relevance, self.vectors, self.weight = relevance, vectors, weight
+        self._factor: list[NDArray[np.float64]] = []  # c_i of the paper, [u, C] a step
+        self._left_over = np.ones(relevance.shape)  # d_i ** 2
+
+    def values(self) -> NDArray[np.float64]:
+        """float64 [u, C]."""
+        return self.weight * self.relevance + (1 - self.weight) * np.log(np.maximum(self._left_over, REDUNDANT))
+
+    def take(self, pick: Ints) -> None:
+        """Column pick[u] of each list is chosen."""
+        rows = np.arange(len(pick))
+        similarity = (1 + similarity_to(self.vectors, pick)) / 2
         similarity[rows, pick] = 1
-        own = left_over[rows, pick]
-        known = np.einsum("usc,us->uc", factor[:, :number], factor[rows, :number, pick])
+        own = self._left_over[rows, pick]
+        known = sum((step * step[rows, pick][:, None] for step in self._factor), np.zeros(similarity.shape))
         new = (similarity - known) / np.sqrt(np.maximum(own, REDUNDANT))[:, None]
         new[own < REDUNDANT] = 0  # it adds no volume, so that it takes none from the others
-        factor[:, number] = new
-        left_over = np.maximum(left_over - new**2, 0)
-    return place
+        self._factor.append(new)
+        self._left_over = np.maximum(self._left_over - new**2, 0)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from genrec.rank.rerank.parts.lists import Floats, Ints, Lists, Reordered, by_place
-from genrec.rank.rerank.parts.similarity import scaled_relevance, unit_vectors
+from genrec.rank.rerank.parts.greedy import Greedy, similarity_to
+from genrec.rank.rerank.parts.lists import Floats, Ints, Lists
 from genrec.variants import setting
 
 
@@ -25,44 +24,29 @@ class Config:
     )
 
 
-def tune(lists: Lists, options: Config, k: int, seed: int) -> "Mmr":
+def tune(lists: Lists, options: Config, k: int, seed: int) -> Greedy:
     """Nothing is learned."""
-    return Mmr(options)
+    return Greedy(Worth, options.relevance_weight)
 
 
-def restore(state: dict[str, Any], options: Config) -> "Mmr":
-    """From `Mmr.state`."""
-    return Mmr(options)
+def restore(state: dict[str, Any], options: Config) -> Greedy:
+    """From what it learned, which is nothing."""
+    return Greedy(Worth, options.relevance_weight)
 
 
-class Mmr:
-    """A re-ranker."""
+class Worth:
+    """Relevance less the greatest similarity to a chosen item, 0 where none is."""
 
-    def __init__(self, options: Config) -> None:
-        self.options = options
+    def __init__(self, relevance: Floats, vectors: Floats, weight: float) -> None:
+        self.relevance, self.vectors, self.weight = relevance, vectors, weight
+        self._closest: Floats | None = None
 
-    def rerank(self, lists: Lists, k: int) -> Reordered:
-        """The first k places chosen one by one; ties go to what stood first."""
-        place = np.full(lists.item.shape, -1, dtype=np.int64)
-        relevance, present = scaled_relevance(lists), lists.present
-        for rows, vectors in unit_vectors(lists):
-            place[rows] = _chosen(relevance[rows], vectors, present[rows], k, self.options.relevance_weight)
-        return Reordered(by_place(place, present))
+    def values(self) -> Floats:
+        """float32 [u, C]."""
+        closest = np.zeros_like(self.relevance) if self._closest is None else self._closest
+        return self.weight * self.relevance - (1 - self.weight) * closest
 
-    def state(self) -> dict[str, Any]:
-        """Nothing is learned."""
-        return {}
-
-
-def _chosen(relevance: Floats, vectors: Floats, present: NDArray[np.bool_], k: int, weight: float) -> Ints:
-    """The place of every candidate, int64 [u, C], -1 where it is not among the first k."""
-    place = np.full(relevance.shape, -1, dtype=np.int64)
-    closest, rows = np.zeros_like(relevance), np.arange(len(relevance))
-    for number in range(min(k, relevance.shape[1])):
-        value = np.where(present & (place < 0), weight * relevance - (1 - weight) * closest, -np.inf)
-        pick = value.argmax(axis=1)
-        left = np.isfinite(value[rows, pick])
-        place[rows[left], pick[left]] = number
-        similarity = np.einsum("ucv,uv->uc", vectors, vectors[rows, pick])
-        closest = similarity if number == 0 else np.maximum(closest, similarity)
-    return place
+    def take(self, pick: Ints) -> None:
+        """Column pick[u] of each list is chosen."""
+        similarity = similarity_to(self.vectors, pick)
+        self._closest = similarity if self._closest is None else np.maximum(self._closest, similarity)

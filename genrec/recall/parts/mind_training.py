@@ -1,6 +1,5 @@
 """Training and scoring of MIND (settings: `genrec.recall.mind`, network: `genrec.recall.parts.mind_network`)."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,29 +8,19 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from genrec.errors import TrainingError
 from genrec.recall.parts.channel import Channel
+from genrec.recall.parts.epochs import EpochSettings, checked, train_epochs
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.mind_network import Mind
 from genrec.recall.parts.scorer import History, Training, flatten, positions, rank_unknown_last
-from genrec.recall.parts.validation import sample, validate
+from genrec.recall.parts.validation import sample
 
 
-class Settings(Protocol):
+class Settings(EpochSettings, Protocol):
     """The settings that training reads, of `genrec.recall.mind.Config`."""
 
     @property
-    def epochs(self) -> int: ...
-    @property
-    def patience(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
     def attention_power(self) -> float: ...
-    @property
-    def max_valid_users(self) -> int: ...
 
 
 class TrainedMind(Channel):
@@ -97,32 +86,19 @@ def train(channel: TrainedMind, data: Training, options: Settings) -> None:
     rows, items = flatten(data.sequences, data.num_items)
     position, _ = positions(rows, len(data.sequences))
     places = np.flatnonzero(position > 0)
-    held = sample(data.validation, options.max_valid_users)
     optimizer = torch.optim.Adam(model.parameters(), lr=options.learning_rate)
     rng = np.random.default_rng(data.seed)
-    best, best_state, since = -1.0, None, 0
-    for epoch in range(options.epochs):
-        model.train()
+
+    def run(epoch: int) -> None:
         for batch in np.array_split(rng.permutation(places), max(1, len(places) // options.batch_size)):
             read, real = newest_first(items, batch, position[batch], model.max_history)
             targets = torch.from_numpy(items[batch])
             interests, used = model(read, real)
             users = model.user_vectors(interests, used, targets, options.attention_power)
-            loss = F.cross_entropy(users @ model.items.weight.T, targets)
-            if not torch.isfinite(loss):
-                raise TrainingError(f"baseline mind: non-finite loss in epoch {epoch + 1}")
+            loss = checked(F.cross_entropy(users @ model.items.weight.T, targets), f"mind, epoch {epoch + 1}")
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        model.eval()
         data.progress(epoch + 1, options.epochs, f"mind, epoch {epoch + 1}", loss=loss.item())
-        if held is None:
-            continue
-        _, figure = validate(channel, held)
-        since = 0 if figure > best else since + 1
-        if figure > best:
-            best, best_state = figure, copy.deepcopy(model.state_dict())
-        if since >= options.patience:
-            break
-    if best_state is not None:
-        model.load_state_dict(best_state)
+
+    train_epochs(channel, model, sample(data.validation, options.max_valid_users), options, run)

@@ -1,6 +1,5 @@
 """Training and scoring of SASRec (settings: `genrec.recall.sasrec`, network: `genrec.recall.parts.sasrec_network`)."""
 
-import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -10,37 +9,27 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from genrec.errors import TrainingError
 from genrec.recall.parts.channel import Channel
+from genrec.recall.parts.epochs import EpochSettings, checked, train_epochs
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.sasrec_network import SasRec
 from genrec.recall.parts.scorer import History, Training, flatten, rank_unknown_last
-from genrec.recall.parts.validation import sample, validate
+from genrec.recall.parts.validation import sample
 from genrec.train.sft.windows import Windows
 
 _POOL = 32  # batches whose windows are sorted by length together: little padding, and batches stay random
 _BATCH_USERS = 512  # histories scored in one forward
 
 
-class Settings(Protocol):
+class Settings(EpochSettings, Protocol):
     """The settings that training reads, of `genrec.recall.sasrec.Config`."""
 
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def patience(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
     @property
     def weight_decay(self) -> float: ...
     @property
     def negatives(self) -> int: ...
     @property
     def reverse_share(self) -> float: ...
-    @property
-    def max_valid_users(self) -> int: ...
 
 
 class TrainedSasRec(Channel):
@@ -113,22 +102,20 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
     """
     model = scorer.model
     windows = training_windows(data.sequences, data.num_items, scorer.max_history + 1)
-    held = sample(data.validation, options.max_valid_users)
     optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.learning_rate)
     num_batches = -(-len(windows) // options.batch_size)
-    total = num_batches * options.epochs
+    total, done = num_batches * options.epochs, 0
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
     )
     rng = np.random.default_rng(data.seed)
-    best, best_state, since, done = -1.0, None, 0, 0
-    for epoch in range(options.epochs):
-        model.train()
+
+    def run(epoch: int) -> None:
+        nonlocal done
         for items, real in batches(windows, options.batch_size, options.reverse_share, rng):
             negatives = rng.integers(scorer.num_items, size=options.negatives) if options.negatives else None
-            loss = next_item_loss(model, items, real, negatives)
-            if not torch.isfinite(loss):
-                raise TrainingError(f"baseline sasrec: non-finite loss at step {done} (epoch {epoch + 1})")
+            where = f"sasrec, epoch {epoch + 1}"
+            loss = checked(next_item_loss(model, items, real, negatives), f"{where}, step {done}")
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -136,19 +123,12 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
             schedule.step()
             done += 1
             if done % 20 == 0:
-                data.progress(done, total, f"sasrec, epoch {epoch + 1}", loss=loss.item())
-        model.eval()
-        if held is None:
-            continue
-        _, figure = validate(scorer, held)
+                data.progress(done, total, where, loss=loss.item())
+
+    def judged(epoch: int, figure: float) -> None:
         data.progress(done, total, f"sasrec, epoch {epoch + 1}", **{"valid_ndcg@10": figure})
-        since = 0 if figure > best else since + 1
-        if figure > best:
-            best, best_state = figure, copy.deepcopy(model.state_dict())
-        if since >= options.patience:
-            break
-    if best_state is not None:
-        model.load_state_dict(best_state)
+
+    train_epochs(scorer, model, sample(data.validation, options.max_valid_users), options, run, judged)
 
 
 def next_item_loss(

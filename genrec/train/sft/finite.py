@@ -20,13 +20,13 @@ class _Step(NamedTuple):
 
 
 class FiniteCheck:
-    """Of every step, its numbers. `loss` is the sum of the losses of the last step that was read."""
+    """Of every step, its numbers. `loss` is the sum of the losses of the last step that was read; None before one was."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
         self._optimizer = optimizer
         fused = all(group.get("fused") for group in optimizer.param_groups)
         self.later = fused and device.type == "cuda" and torch.cuda.is_available()
-        self.loss = float("nan")
+        self.loss: float | None = None
         self._step: _Step | None = None
 
     def before_update(self, losses: torch.Tensor, norm: torch.Tensor, place: str) -> None:

@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.run import STAGES
 from tests.support.promises.count import Count
 from tests.support.promises.whole_run import (
     Note,
@@ -18,6 +17,7 @@ from tests.support.promises.whole_run import (
     finished,
     whole_artifacts,
 )
+from tests.support.stages import ALWAYS
 
 _MEGABYTES = 48
 
@@ -52,7 +52,7 @@ def _fill(filler: Path, left: int) -> None:
 def _until(root: Path, note: Note, last: str) -> None:
     made = StageByStage(root)
     made.run.store.remove_leftovers()
-    for name in STAGES[: STAGES.index(last) + 1]:
+    for name in ALWAYS[: ALWAYS.index(last) + 1]:
         note({"done": made.execute(name)})
 
 
@@ -65,11 +65,11 @@ def full_disks(folder: Path, tries: int, seed: int = 0) -> Count:
     sizes = {name: _size(folder / "reference" / "objects" / record["key"]) for name, record in reference.items()}
     rng = random.Random(seed)
     with small_disk(folder / "disk") as root:
-        Started(root, _until, STAGES[0]).wait()  # the folders of the store are there
+        Started(root, _until, ALWAYS[0]).wait()  # the folders of the store are there
         filler, known = root / "filler", dict[str, str]()
         for key in list((root / "objects").iterdir()):
             subprocess.run(["rm", "-r", str(key)], check=True)
-        for name in STAGES:
+        for name in ALWAYS:
             for number in range(tries):
                 left = 0 if number == 0 else rng.randrange(sizes[name] // 2)
                 with count.attempt(f"{name}, {left} bytes left, seed {seed}"):

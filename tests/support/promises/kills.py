@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from genrec.store.artifact import MANIFEST, Disk
-from tasks.run import STAGES
 from tests.support.promises.count import Count
 from tests.support.promises.whole_run import (
     Note,
@@ -20,6 +19,7 @@ from tests.support.promises.whole_run import (
     run_stages,
     whole_artifacts,
 )
+from tests.support.stages import ALWAYS
 
 POINTS = (
     "a stage begins",
@@ -106,7 +106,7 @@ class _Chain:
         started = Started(self.root, run_stages).wait()
         assert started.code == 0, started.notes[-1:]
         self.look(started)
-        assert len(self.known) == len(STAGES)
+        assert len(self.known) == len(ALWAYS)
         assert_nothing_is_left(self.root)
 
 
@@ -118,12 +118,12 @@ def named_points(folder: Path, seeds: int, points: tuple[str, ...] = POINTS) -> 
         chain = _Chain(folder / "store", reference)
         for seed in range(seeds):
             with count.attempt(f"{point}, seed {seed}"):
-                if seed and seed % len(STAGES) == 0:
+                if seed and seed % len(ALWAYS) == 0:
                     chain.end()
                     shutil.rmtree(chain.root)
                     chain = _Chain(folder / "store", reference)
                 share = random.Random(seed).random()
-                stage = STAGES[seed % len(STAGES)]
+                stage = ALWAYS[seed % len(ALWAYS)]
                 started = Started(chain.root, _killed_at, point, stage, share).wait()
                 assert started.code == -signal.SIGKILL, f"the point was not reached in {stage}: {started.notes[-1:]}"
                 chain.look(started)

@@ -9,10 +9,10 @@ from unittest.mock import patch
 
 from genrec.errors import GenrecError
 from genrec.store.artifact import MANIFEST
-from tasks.run import STAGES
 from tests.support.promises.count import Count
 from tests.support.promises.disk_faults import KINDS, Failing
 from tests.support.promises.whole_run import Note, StageByStage, Started, digests, finished, stage_of, whole_artifacts
+from tests.support.stages import ALWAYS
 
 MUTATIONS = ("truncate", "flip a byte", "delete", "empty", "swap", "add a file", "cut the manifest")
 
@@ -62,9 +62,9 @@ def mutate(folder: Path, kind: str, rng: random.Random) -> str:
 
 def _corrupt(root: Path, note: Note, mutations: int, seed: int) -> None:
     rng, made = random.Random(seed), StageByStage(root)
-    reference = {name: made.execute(name)["digest"] for name in STAGES}
+    reference = {name: made.execute(name)["digest"] for name in ALWAYS}
     for number in range(mutations):
-        kind, name = MUTATIONS[number % len(MUTATIONS)], rng.choice(STAGES)
+        kind, name = MUTATIONS[number % len(MUTATIONS)], rng.choice(ALWAYS)
         file = mutate(made.run.artifacts[name].path, kind, rng)
 
         def attempt(name: str = name) -> None:
@@ -74,7 +74,7 @@ def _corrupt(root: Path, note: Note, mutations: int, seed: int) -> None:
             assert "corrupt" in record["reason"], record["reason"]
             assert record["digest"] == reference[name], "it was made with other bytes"
             assert len(list((root / "corrupt").iterdir())) == aside + 1, "it was not set aside once"
-            assert [made.execute(s)["status"] for s in STAGES] == ["cached"] * len(STAGES), "more was computed"
+            assert [made.execute(s)["status"] for s in ALWAYS] == ["cached"] * len(ALWAYS), "more was computed"
 
         _noted(note, f"seed {seed}, mutation {number}: {kind} in {file} of {name}", attempt)
 
@@ -91,7 +91,7 @@ class _BrokenError(Exception):
 
 
 def _fail_in_turn(root: Path, note: Note, reference: dict[str, str]) -> None:
-    for name in STAGES:
+    for name in ALWAYS:
 
         def attempt(name: str = name) -> None:
             stage, made = stage_of(name), StageByStage(root)
@@ -101,7 +101,7 @@ def _fail_in_turn(root: Path, note: Note, reference: dict[str, str]) -> None:
                 raise _BrokenError
 
             stage_function = stage.function
-            before = {s: made.execute(s)["status"] for s in STAGES[: STAGES.index(name)]}
+            before = {s: made.execute(s)["status"] for s in ALWAYS[: ALWAYS.index(name)]}
             assert set(before.values()) <= {"cached"}, "a stage before was computed again"
             with patch.object(stage, "function", fails):
                 try:
@@ -111,7 +111,7 @@ def _fail_in_turn(root: Path, note: Note, reference: dict[str, str]) -> None:
                     pass
             whole_artifacts(root)
             again = StageByStage(root)
-            records = [again.execute(s) for s in STAGES[: STAGES.index(name) + 1]]
+            records = [again.execute(s) for s in ALWAYS[: ALWAYS.index(name) + 1]]
             assert [r["status"] for r in records] == [*["cached"] * len(before), "computed"]
             assert records[-1]["digest"] == reference[name], "another result than in a run that does not fail"
 
@@ -127,7 +127,7 @@ def failed_stages(folder: Path) -> Count:
 
 def _stages_and_calls() -> Iterator[tuple[str, str]]:
     for kind in KINDS:
-        for name in STAGES:
+        for name in ALWAYS:
             yield kind, name
 
 
@@ -135,12 +135,12 @@ def _fail_every_call(root: Path, note: Note, reference: dict[str, str], kinds: l
     for kind, name in _stages_and_calls():
         if kind not in kinds:
             continue
-        if name == STAGES[0]:
+        if name == ALWAYS[0]:
             shutil.rmtree(root)
         at, succeeded = 0, False
         while not succeeded:
             made, disk = StageByStage(root), Failing(at, kind)
-            for before in STAGES[: STAGES.index(name)]:
+            for before in ALWAYS[: ALWAYS.index(name)]:
                 made.execute(before)
             made.run.store.disk = made.run.store.generations.disk = disk
 
@@ -155,14 +155,14 @@ def _fail_every_call(root: Path, note: Note, reference: dict[str, str], kinds: l
                     assert disk.calls <= at, "the error was swallowed"
                     assert record["digest"] == reference[name], "another result than on a disk that works"
                 found = whole_artifacts(root)
-                gone = [s for s in STAGES[: STAGES.index(name)] if made.run.artifacts[s].key not in found]
+                gone = [s for s in ALWAYS[: ALWAYS.index(name)] if made.run.artifacts[s].key not in found]
                 assert not gone, f"gone: {gone}"
                 assert list((root / "tmp").iterdir()) == [], "tmp is not reclaimed"
                 assert list((root / "corrupt").iterdir()) == [], "something partial was visible"
 
             _noted(note, f"{name}, call {at}, {kind}", attempt)
             at += 1
-            if name != STAGES[0] and at > 60:
+            if name != ALWAYS[0] and at > 60:
                 raise AssertionError("it does not end")
 
 

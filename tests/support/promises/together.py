@@ -5,9 +5,9 @@ import signal
 from pathlib import Path
 
 from genrec.store.local import Store
-from tasks.run import STAGES
 from tests.support.promises.count import Count
 from tests.support.promises.whole_run import Note, Started, acknowledged, assert_nothing_is_left, run_stages
+from tests.support.stages import ALWAYS
 
 
 def _want(root: Path, note: Note, rounds: int, killed: list[int]) -> None:
@@ -64,7 +64,7 @@ def fired_twice(folder: Path, runs: int) -> Count:
     ended = [process.wait(1200) for process in at_once]
     ended += [Started(root, run_stages).wait() for _ in range(runs)]
     records = [acknowledged(process) for process in ended]
-    computed = {name: [r[name]["status"] for r in records if name in r].count("computed") for name in STAGES}
+    computed = {name: [r[name]["status"] for r in records if name in r].count("computed") for name in ALWAYS}
     for number, (process, found) in enumerate(zip(ended, records, strict=True)):
         with count.attempt(f"run {number}"):
             assert process.code == 0, process.notes[-1:]
@@ -72,6 +72,6 @@ def fired_twice(folder: Path, runs: int) -> Count:
             if number >= runs:
                 assert {r["status"] for r in found.values()} == {"cached"}
     with count.attempt("all runs", tries=0):
-        assert computed == dict.fromkeys(STAGES, 1), f"computed {computed}"
+        assert computed == dict.fromkeys(ALWAYS, 1), f"computed {computed}"
         assert_nothing_is_left(root)
     return count

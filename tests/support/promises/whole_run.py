@@ -23,8 +23,9 @@ from genrec.progress import silent
 from genrec.store.artifact import MANIFEST, Disk, mismatch
 from genrec.store.local import Store
 from genrec.store.prune import running
-from tasks.run import STAGES, Run
+from tasks.run import Run
 from tests.e2e.conftest import ROOT, TINY
+from tests.support.stages import ALWAYS
 from tests.unit.config.test_keys import READS
 
 _HERE = "tests.support.promises.whole_run"
@@ -80,7 +81,7 @@ class StageByStage:
     def execute(self, name: str) -> dict[str, Any]:
         """Run a stage on the artifacts of those before; its record."""
         with in_this_process():
-            state = stage_of(name).execute(self.run, {n: self.run.artifacts[n] for n in READS[name]})
+            state = stage_of(name).execute(self.run, {n: self.run.artifacts[n] for n in READS[name] if n in ALWAYS})
         self.run.artifacts[name] = getattr(state, "data", state)
         return next(record for record in self.run.records if record["name"] == name)
 
@@ -97,7 +98,7 @@ def run_stages(
     with running(made.run.store.root, made.run.run_id):
         made.run.store.remove_leftovers()
         made.run.store.remove_old_generations()
-        for name in STAGES:
+        for name in ALWAYS:
             before(name)
             note({"done": made.execute(name)})
 

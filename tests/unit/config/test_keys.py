@@ -31,7 +31,8 @@ READS = {
     "sft": ["prepare", "embed", "sid", "base"],
     "rl": ["prepare", "sid", "base", "sft"],
     "baselines": ["prepare", "embed"],
-    "evaluate": ["prepare", "sid", "base", "sft", "rl", "baselines"],
+    "rank": ["prepare", "embed", "sid", "base", "rl"],
+    "evaluate": ["prepare", "sid", "base", "sft", "rl", "baselines", "rank"],
 }
 # section -> stages that read it themselves
 OWNERS = {
@@ -40,7 +41,7 @@ OWNERS = {
     "resources": set(),
     "recommend": set(),  # behind the run: test_the_lists_for_customers_... below
     "service": set(),  # what is taken over enters keys by its origin (tests/unit/tasks/test_stage.py)
-    "seed": {"sid", "base", "sft", "rl", "baselines"},
+    "seed": {"sid", "base", "sft", "rl", "baselines", "rank"},
     "data": {"ingest"},
     "prepare": {"prepare"},
     "embed": {"embed"},
@@ -48,7 +49,7 @@ OWNERS = {
     "base": {"base"},
     "sft": {"sft"},
     "rl": {"rl"},
-    "rank": set(),
+    "rank": {"rank"},
     "evaluate": {"evaluate"},
 }
 
@@ -56,8 +57,10 @@ OWNERS = {
 def keys(config: Config) -> dict[str, str]:
     artifacts: dict[str, Artifact] = {}
     for name in STAGES:
+        if name == "rank" and not config.rank.enabled:
+            continue
         stage = getattr(importlib.import_module(f"tasks.stages.{name}"), name)
-        key, _, _ = stage.key(config, {n: artifacts[n] for n in READS[name]})
+        key, _, _ = stage.key(config, {n: artifacts[n] for n in READS[name] if n in artifacts})
         artifacts[name] = Artifact(key, name, Path(), "", {}, 0.0)
     return {name: a.key for name, a in artifacts.items()}
 
@@ -209,7 +212,9 @@ def _owners(leaf: Leaf) -> set[str]:
     if leaf.path in ("sid.num_levels", "sid.num_codes", "sid.deduplicate"):
         return {"sid", "base"}  # the base model has a token for every code
     if leaf.path in ("evaluate.beam_width", "evaluate.sample_users"):
-        return {"baselines", "evaluate"}  # the length of a list; the rows
+        return {"baselines", "rank", "evaluate"}  # the length of a list; the rows
+    if leaf.path in ("evaluate.ks", "evaluate.seen_items", "evaluate.confidence", "evaluate.num_bootstrap"):
+        return {"rank", "evaluate"}  # what is decided on validation is decided by the same protocol
     if leaf.path in ("evaluate.baselines", "evaluate.choice_users"):
         return {"baselines"}
     return OWNERS[leaf.path.partition(".")[0]]
@@ -219,8 +224,26 @@ def _owners(leaf: Leaf) -> set[str]:
 def test_a_setting_changes_its_stage_and_those_after_and_nothing_else(leaf, monkeypatch):
     monkeypatch.setattr("tasks.stages.ingest.fingerprint", lambda data: "the files")
     monkeypatch.setattr("tasks.stages.ingest.cut_to_read", lambda data: None)
-    before, after = keys(_config(leaf.given)), keys(_config({**leaf.given, leaf.path: leaf.other}))
-    assert {n for n in STAGES if before[n] != after[n]} == _after(_owners(leaf))
+    alone = leaf.path in ("rank.enabled", "evaluate.baselines")  # the latter: see the test below
+    given = leaf.given if alone else {"rank.enabled": True, **leaf.given}
+    before, after = keys(_config(given)), keys(_config({**given, leaf.path: leaf.other}))
+    assert {n for n in STAGES if before.get(n) != after.get(n)} == _after(_owners(leaf))
+
+
+def test_without_the_stage_rank_its_settings_change_nothing():
+    plain, other = keys(Config()), keys(_config({"rank.num_folds": 3}))
+    assert "rank" not in plain
+    assert plain == other
+
+
+def test_options_of_a_baseline_change_the_ranking_that_has_it_as_a_channel():
+    given = {"rank.enabled": True, "rank.channels": {"als": 0}, "evaluate.baselines": ["als", "swing"]}
+    before, als, swing = (
+        keys(_config({**given, "evaluate.baselines": [{"name": name, "options": options}]}))["rank"]
+        for name, options in (("swing", {}), ("als", {"factors": 5}), ("swing", {"alpha": 2.0}))
+    )
+    assert before == als
+    assert before != swing
 
 
 def test_every_setting_of_the_manual_is_covered():
@@ -239,7 +262,8 @@ def test_the_comparison_with_the_model_in_service_has_the_key_of_its_search_and_
         return in_service.key(_config(settings), inputs)[0]
 
     changing = {leaf.path for leaf in LEAVES if key(leaf.given) != key({**leaf.given, leaf.path: leaf.other})}
-    assert changing == {"evaluate.beam_width", "evaluate.seen_items", "evaluate.precision", "evaluate.compile"}
+    wanted = ("beam_width", "seen_items", "precision", "compile", "sample_users")
+    assert changing == {f"evaluate.{name}" for name in wanted}
 
 
 def _lists_key(settings: dict[str, Any]) -> str:

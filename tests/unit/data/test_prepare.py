@@ -329,3 +329,34 @@ def test_a_folder_whose_name_looks_like_a_pattern_is_a_folder(tmp_path: Path, na
     run_ingest(DataConfig(source="amazon2023", path=str(folder / "shop")), folder)
     summary = run_prepare(folder / "ingest", PrepareConfig(k_core=2), folder)
     assert summary["users"] == summary["items"] == 4
+
+
+def test_a_given_split_keeps_every_row_with_all_that_stands_before_it(tmp_path: Path) -> None:
+    rows = [
+        ("u1", "a", 0, "train"),
+        ("u1", "b", 1, "train"),
+        ("u1", "a", 2, "valid"),  # a repeat stays
+        ("u1", "c", 3, "test"),
+        ("u2", "b", 0, "history"),  # an item and users below any k-core
+        ("u2", "d", 1, "test"),
+        ("u2", "a", 2, "test"),
+    ]
+    folder = write_ingested(tmp_path / "in", [row[:3] for row in rows])
+    path = folder / "interactions.parquet"
+    events = pl.read_parquet(path).with_columns(pl.Series("event", [row[3] for row in rows]))
+    tables.write_table(events.to_arrow(), path, tables.INTERACTIONS)
+    summary = run_prepare(folder, PrepareConfig(split="given", k_core=5), tmp_path)
+    assert summary["k_core_on"] == "none"
+    assert (summary["interactions"], summary["train_events"], summary["history_events"]) == (7, 2, 1)
+    prepared = tmp_path / "prepared"
+    item_ids = tables.CATALOGUE_FILE.read(prepared)["item_id"].to_pylist()
+    train = tables.TRAIN_FILE.read(prepared).to_pylist()
+    assert [(row["user_id"], [item_ids[i] for i in row["items"]]) for row in train] == [("u1", ["a", "b"])]
+
+    def written(name: str) -> list[tuple[str, str]]:
+        found = rows_with_histories(prepared / name)
+        return [("".join(item_ids[i] for i in row["history"]), item_ids[row["target"]]) for row in found]
+
+    assert written("valid.parquet") == [("ab", "a")]
+    assert written("test.parquet") == [("aba", "c"), ("b", "d"), ("bd", "a")]
+    assert {row["target_event"] for row in rows_with_histories(prepared / "test.parquet")} == {"review"}

@@ -1,11 +1,12 @@
 """Which events are learnt from and which are predicted."""
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.data.split import TEST, TRAIN, VALID, global_time, leave_one_out, period_starts
+from genrec.data.split import HISTORY, TEST, TRAIN, VALID, given_parts, global_time, leave_one_out, period_starts
 from genrec.errors import DataError
 from tests.support.data_samples import T0_MS
 
@@ -43,3 +44,11 @@ def test_global_time_keeps_ties_together_and_orders_the_parts(times: list[int]) 
     order = np.argsort(timestamps, kind="stable")
     assert (np.diff(part[order]) >= 0).all()
     assert (part == TRAIN).sum() <= 0.8 * len(times)
+
+
+def test_a_given_split_is_taken_as_the_event_types_name_it() -> None:
+    parts = given_parts(pl.Series(["train", "test", "history", "valid", "train"]))
+    assert parts.to_list() == [TRAIN, TEST, HISTORY, VALID, TRAIN]
+    assert parts.dtype == pl.Int8
+    with pytest.raises(DataError, match=r"prepare\.split: given .* 'purchase'"):
+        given_parts(pl.Series(["train", "purchase"]))

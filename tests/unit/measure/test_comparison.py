@@ -109,3 +109,14 @@ def test_recipes_meet_in_their_last_models():
     rows = [row for name in "ab" for row in rows_of_run(["sft", "rl"], name, {m: f"{name} {m}" for m in ("sft", "rl")})]
     found = {(one.label, other.label) for one, other in pairs(rows)}
     assert found == {("a rl", "a sft"), ("b rl", "b sft"), ("a rl", "b rl")}
+
+
+def test_a_ranking_meets_the_models_it_began_with_and_every_baseline_but_no_other_recipe():
+    rows = rows_of_run(["sft", "rl", "rank", "rerank", "popularity"], "run")
+    found = {(one.label, other.label) for one, other in pairs(rows)}
+    began = {("rl", "sft"), ("rank", "sft"), ("rank", "rl"), ("rerank", "sft"), ("rerank", "rl"), ("rerank", "rank")}
+    assert found == began | {(one, "popularity") for one in ("sft", "rl", "rank", "rerank")}
+    assert [row.label for row in rows if row.final] == ["rl", "popularity"]
+    several = [*rows_of_run(["rl", "rank"], "one"), *rows_of_run(["rl", "rank"], "other")]
+    crossed = {(one.model, other.model) for one, other in pairs(several) if one.recipe != other.recipe}
+    assert crossed == {("rl", "rl")}

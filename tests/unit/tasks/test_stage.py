@@ -161,7 +161,7 @@ def test_a_new_stage_version_recomputes(toy):
 
 
 def test_from_stage_names_it_and_all_that_follow():
-    assert stages_to_refresh("sft", []) == {"sft", "rl", "evaluate"}
+    assert stages_to_refresh("sft", []) == {"sft", "rl", "rank", "evaluate"}
     assert stages_to_refresh(None, ["base"]) == {"base"}
     assert stages_to_refresh("embed", []) == set(STAGES) - {"ingest", "prepare"}
     assert stages_to_refresh("baselines", []) == {"baselines", "evaluate"}

@@ -13,14 +13,14 @@ def test_a_copy_of_the_first_item_waits_for_one_that_differs():
     vectors = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
     facts = ItemFacts(np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64), vectors=vectors)
     made = Lists(np.array([[0, 1, 2]]), np.array([[3.0, 2.5, 1.0]], dtype=np.float32), {}, facts)
-    assert mmr.Mmr(mmr.Config(0.5)).rerank(made, 3).order.tolist() == [[0, 2, 1]]
-    assert mmr.Mmr(mmr.Config(1.0)).rerank(made, 3).order.tolist() == [[0, 1, 2]]
+    assert mmr.restore({}, mmr.Config(0.5)).rerank(made, 3).order.tolist() == [[0, 2, 1]]
+    assert mmr.restore({}, mmr.Config(1.0)).rerank(made, 3).order.tolist() == [[0, 1, 2]]
 
 
 @settings(max_examples=40, deadline=None)
 @given(made=any_lists(), k=st.integers(1, 13), weight=st.floats(0, 1))
 def test_the_places_are_those_of_the_definition(made, k, weight):
-    order = mmr.Mmr(mmr.Config(weight)).rerank(made, k).order
+    order = mmr.restore({}, mmr.Config(weight)).rerank(made, k).order
     for row in range(len(made)):
         left = np.flatnonzero(made.present[row]).tolist()
         vectors, score = _vectors(made, row), made.score[row]

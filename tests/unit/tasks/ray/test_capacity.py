@@ -27,6 +27,13 @@ def test_a_run_needs_room_for_its_learners_and_all_their_actors():
     )
 
 
+def test_a_stage_that_is_not_run_holds_no_core():
+    one = [f"resources.{s}.num_cpus=1" for s in ("sid", "base", "sft", "evaluate")]
+    small = config("rl.num_rollout_workers=0", *one, "resources.rank.num_cpus=7")
+    assert needs(small)[0] < 7
+    assert needs(config("rl.num_rollout_workers=0", *one, "resources.rank.num_cpus=7", "rank.enabled=true"))[0] == 7
+
+
 def test_runs_go_side_by_side_where_the_machine_has_room():
     small = ["rl.num_rollout_workers=0", *(f"resources.{s}.num_cpus=1" for s in ("sid", "base", "sft", "evaluate"))]
     for cores, expected in ((1, 1), (2, 2), (3, 3), (64, 4)):

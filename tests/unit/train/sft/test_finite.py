@@ -50,3 +50,11 @@ def test_steps_that_are_read_later_are_those_that_are_read_at_once():
     for a, b in zip(*(_weights(t) for t in trainers), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
     assert trainers[0].finite.loss == trainers[1].finite.loss
+
+
+def test_there_is_no_loss_to_show_before_one_was_read():
+    trainer = _trainer_that_reads_later()
+    trainer.step(np.arange(8), 0.01)
+    assert trainer.finite.loss is None
+    trainer.step(np.arange(8, 16), 0.01)
+    assert trainer.finite.loss is not None

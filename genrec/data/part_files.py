@@ -1,0 +1,103 @@
+"""The part files of a shard: its rows, the rows set aside, and counts.
+
+    <index>-rows.parquet   columns of ROW_TYPES
+    <index>-bad.parquet    columns of BadRow
+    <index>.json           counts, and the mark that the shard was read: written last
+
+Each file is there whole or not at all, also after a loss of power, and what is in them depends on the shard alone: an
+attempt after a killed one takes what it finds.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from genrec.data.shards import ROW_TYPES, Batch, Shard, shard_bytes
+from genrec.progress import Progress, silent
+
+GROUP_BYTES = 32 << 20
+_BAD_SCHEMA = pa.schema(
+    [("line", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("record", pa.string())]
+)
+
+
+def plan_name(shards: Sequence[Shard]) -> str:
+    """A name for a plan: the same for the same shards in the same order, wherever their files lie."""
+    plan = [[s.kind, s.name, s.start, s.end, s.time_unit, s.from_log] for s in shards]
+    return hashlib.sha256(json.dumps(plan).encode()).hexdigest()[:16]
+
+
+def is_read(shard: Shard, folder: Path) -> bool:
+    """Whether the parts of a shard are in the folder."""
+    return _mark(shard, folder).is_file()
+
+
+def in_groups(shards: Sequence[Shard], max_bytes: int = GROUP_BYTES) -> list[list[Shard]]:
+    """Consecutive shards, joined while they have at most `max_bytes` of their files: thousands of small files are few tasks."""
+    groups: list[list[Shard]] = []
+    filled = 0
+    for shard in shards:
+        size = shard_bytes(shard)
+        if not groups or filled + size > max_bytes:
+            groups.append([])
+            filled = 0
+        groups[-1].append(shard)
+        filled += size
+    return groups
+
+
+def write(shard: Shard, batches: Iterator[Batch], out: Path, progress: Progress = silent) -> None:
+    """Write the parts of a shard from its batches. Progress is in bytes of the source file."""
+    out.mkdir(parents=True, exist_ok=True)
+    stem = out / f"{shard.index:05d}"
+    row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
+    counts: dict[str, Any] = {"kind": shard.kind, "file": shard.name, "lines": 0, "rows": 0, "bad": 0}
+    changes: Counter[str] = Counter()
+    num_bytes, note = shard_bytes(shard), f"bytes of {shard.name}"
+    with (
+        _whole(Path(f"{stem}-rows.parquet")) as rows_file,
+        _whole(Path(f"{stem}-bad.parquet")) as bad_file,
+        pq.ParquetWriter(rows_file, row_schema) as rows_writer,
+        pq.ParquetWriter(bad_file, _BAD_SCHEMA) as bad_writer,
+    ):
+        for batch in batches:
+            counts["rows"] += batch.rows.height
+            counts["bad"] += len(batch.bad)
+            counts["lines"] = batch.num_lines
+            changes.update(batch.changes)
+            if batch.rows.height:
+                rows_writer.write_table(batch.rows.to_arrow().cast(row_schema))
+            if batch.bad:
+                bad = [row._asdict() for row in batch.bad]
+                bad_writer.write_table(pa.Table.from_pylist(bad, schema=_BAD_SCHEMA))
+            progress(batch.share * num_bytes, num_bytes, note)
+    progress(num_bytes, num_bytes, note)
+    with _whole(_mark(shard, out)) as mark:
+        mark.write_text(json.dumps({**counts, "changes": dict(changes), "from_log": shard.from_log}, sort_keys=True))
+
+
+def _mark(shard: Shard, folder: Path) -> Path:
+    return folder / f"{shard.index:05d}.json"
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of `path` once it is on the disk."""
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")  # a worker given up may still write its own
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
