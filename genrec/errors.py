@@ -13,5 +13,9 @@ class DataError(GenrecError):
     """Input data cannot be used as it is; the message names the file, the place and the reason."""
 
 
+class DamagedFile(DataError):
+    """The content of one file is not what its name promises; other files may well be read."""
+
+
 class TrainingError(GenrecError):
     """Training cannot go on (a non-finite loss, say); the message names the stage, the step and the batch."""

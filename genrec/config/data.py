@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from genrec import variants
 from genrec.config.expectations import ExpectationsConfig
-from genrec.config.section import Chosen, Section, _options, depth, knob
+from genrec.config.section import Chosen, Section, _options, depth, knob, later
 from genrec.paths import PathText
 
 SOURCES = "genrec.data.sources"
@@ -21,7 +21,11 @@ class DataConfig(Chosen):
     """Where raw events come from and how strictly they are read."""
 
     source: str = Field("synthetic", description="Kind of source: a module of genrec/data/sources.")
-    path: PathText | None = Field(None, description="Folder (or reviews file) to read; the synthetic shop needs none.")
+    path: PathText | None = Field(
+        None,
+        description="Folder, file, pattern (shop/2024-*/*.jsonl.gz) or URL of one (s3://, gs://, az://, hf://) to read; the "
+        "synthetic shop needs none.",
+    )
     events: PathText | None = Field(
         None,
         description="Event log whose events are read besides the source: the SQLite file that the endpoint writes "
@@ -41,6 +45,18 @@ class DataConfig(Chosen):
         ge=0,
         le=1,
         description="Stop when there is metadata, and more than this share of the items with events have none.",
+    )
+    damaged_files: Literal["auto", "keep_rows", "set_aside"] = later(
+        "auto",
+        "Files that break off or cannot be read. set_aside: left out whole, so that the rest is read as without them. "
+        "keep_rows: read up to the damage. auto: set_aside while they are few (max_damaged_files), else keep_rows for "
+        "files that break off.",
+    )
+    max_damaged_files: float = later(
+        0.1,
+        "Stop when more than this share of the files of interactions, or of items, cannot be read.",
+        ge=0,
+        le=1,
     )
     expectations: ExpectationsConfig = knob(ExpectationsConfig(), "What the data has to keep.")
     options: dict[str, Any] = _options()

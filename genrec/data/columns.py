@@ -9,9 +9,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genrec.data.places import opened
 from genrec.data.quarantine import clip
 from genrec.data.shards import BadRow, Shard
-from genrec.errors import DataError
+from genrec.errors import DamagedFile, DataError
 
 BATCH_ROWS = 65_536
 _Read = TypeVar("_Read")
@@ -32,11 +33,11 @@ def is_parquet(path: Path) -> bool:
 
 
 def open_parquet(path: Path, name: str) -> pq.ParquetFile:
-    """Open a Parquet file; a DataError names it where it is none."""
+    """Open a Parquet file; a DamagedFile names it where it is none."""
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(opened(path))
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name}: not a readable Parquet file ({clip(str(error), 120)})") from error
+        raise DamagedFile(f"{name}: not a readable Parquet file ({clip(str(error), 120)})") from error
 
 
 def parquet_batches(shard: Shard, names: list[str]) -> Iterator[RawBatch]:
@@ -51,7 +52,7 @@ def parquet_batches(shard: Shard, names: list[str]) -> Iterator[RawBatch]:
         try:
             batch = next(batches, None)
         except (pa.ArrowException, OSError) as error:
-            raise DataError(f"{shard.name}: cannot be read after row {num_rows} ({clip(str(error), 120)})") from error
+            raise DamagedFile(f"{shard.name}: cannot be read after row {num_rows} ({clip(str(error), 120)})") from error
         if batch is None:
             return
         columns = [as_series(shard.name, name, batch.column(name)) for name in present]

@@ -23,7 +23,7 @@ from genrec.data.csv_lines import CsvLines, TooManyLines
 from genrec.data.encodings import KEEP_BYTES, check_encoding
 from genrec.data.quarantine import clip
 from genrec.data.shards import BadRow, Shard
-from genrec.errors import DataError
+from genrec.errors import DamagedFile, DataError
 
 BATCH_ROWS = 65_536
 MAX_FIELD_CHARS = 1 << 20
@@ -49,16 +49,16 @@ def header(path: Path, name: str, dialect: Dialect) -> list[str]:
     except (csv.Error, TooManyLines) as error:
         line = source.consumed[0] if source.consumed else ""
         other = next((d for d in DELIMITERS if f'"{d}"' in line and d != dialect.delimiter), None)
-        raise DataError(
+        raise DamagedFile(
             f"{name}: line 1, which must name the columns, is no row of CSV ({_why_not_csv(error, source)})"
             + (f"; its delimiter looks like {other!r}: set data.options.delimiter" if other else "")
         ) from None
     if not names:
-        raise DataError(f"{name}: empty; the first line must name the columns")
+        raise DamagedFile(f"{name}: empty; the first line must name the columns")
     if len(set(names)) != len(names):
         raise DataError(f"{name}: a column name occurs twice in the header ({', '.join(names)})")
     if any(not _is_utf8(text) for text in names):
-        raise DataError(
+        raise DamagedFile(
             f"{name}: the header is not UTF-8 ({_shown(source.consumed)}); set data.options.encoding, to cp1252 for files of "
             "Windows in Western Europe"
         )

@@ -3,7 +3,7 @@
 import codecs
 from collections.abc import Iterator
 
-from genrec.errors import DataError
+from genrec.errors import DamagedFile, DataError
 
 # Error handler for decoding: bytes that are not in the encoding pass through a parser as lone surrogates (PEP 383).
 KEEP_BYTES = "surrogateescape"
@@ -14,7 +14,7 @@ _STARTS = (  # the first bytes, what such a file is, what to do
     (b"PK\x03\x04", "a zip archive (or a spreadsheet)", "unpack it, or export the sheet as CSV"),
     (b"PAR1\x15", "a Parquet file", "let its name end in .parquet"),
     (b"\x1f\x8b", "a gzip file", "let its name end in .gz"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file", "decompress it"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "let its name end in .zst"),
     (b"BZh91AY&SY", "a bzip2 file", "decompress it"),
     (b"\xfd7zXZ\x00", "an xz file", "decompress it"),
     (b"SQLite format 3\x00", "an SQLite database", "export its tables as CSV"),
@@ -34,10 +34,10 @@ def check_encoding(name: str) -> None:
 
 
 def check_start(name: str, start: bytes, encoding: str) -> None:
-    """Raises DataError, with a fix, for a file whose first bytes are no text, or are text in another encoding."""
+    """Raises DamagedFile, with a fix, for a file whose first bytes are no text, or are text in another encoding."""
     for magic, what, fix in _STARTS:
         if start.startswith(magic):
-            raise DataError(f"{name}: begins like {what}; {fix}")
+            raise DamagedFile(f"{name}: begins like {what}; {fix}")
     if encoding not in UTF8:
         return
     found = ""
@@ -48,7 +48,7 @@ def check_start(name: str, start: bytes, encoding: str) -> None:
         if 2 * max(even.count(0), odd.count(0)) > len(even) and min(even.count(0), odd.count(0)) == 0:
             found = "utf-16-be" if even.count(0) else "utf-16-le"
     if found:
-        raise DataError(
+        raise DamagedFile(
             f"{name}: is written in {found}; convert it to UTF-8, or set data.options.encoding: {found} (CSV)"
         )
 

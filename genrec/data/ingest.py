@@ -4,7 +4,6 @@
 parts together. What comes out does not depend on how the files were cut.
 """
 
-import hashlib
 import json
 from collections import Counter
 from functools import partial
@@ -15,9 +14,10 @@ import polars as pl
 
 from genrec import variants
 from genrec.config import DataConfig
-from genrec.data import event_rows, part_files
+from genrec.data import event_rows, part_files, places
 from genrec.data.amazon import listing
 from genrec.data.coverage import described, metadata_warnings
+from genrec.data.damage import check_share, readable, settle
 from genrec.data.frames import write_frame
 from genrec.data.quarantine import MAX_RECORD_CHARS, POSITION_LIMIT
 from genrec.data.shards import ROW_TYPES, Shard, SourceFile, cut_into_shards, shard_bytes
@@ -32,22 +32,25 @@ PACKAGE = "genrec.data.sources"
 def source_files(config: DataConfig) -> list[SourceFile]:
     """The files to read; none for a source that generates them. Raises DataError where they are not there."""
     module, options = variants.build(PACKAGE, config.source, config.options)
-    return module.find(Path(config.path) if config.path else None, options)
+    path = places.located(config.path) if config.path else None
+    files: list[SourceFile] = places.reaching(path, lambda: module.find(path, options))
+    check_share(files, config)
+    return files
 
 
 def fingerprint(config: DataConfig) -> dict[str, str]:
-    """SHA-256 of every source file by its name relative to the source folder; {} for a source that generates them."""
-    digests = {}
-    for file in source_files(config):
-        with file.path.open("rb") as stream:
-            digests[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return dict(sorted(digests.items()))
+    """A digest of every source file by its name relative to the source folder; {} for a source that generates them."""
+    files = sorted(source_files(config), key=lambda file: file.name)
+    return {file.name: places.reaching(file.path, partial(places.digest, file.path)) for file in files}
 
 
 def left_out(config: DataConfig) -> dict[str, str]:
     """Files of the source folder that are not read, by name, and why."""
     module, options = variants.build(PACKAGE, config.source, config.options)
-    return module.left_out(Path(config.path), options) if config.path and hasattr(module, "left_out") else {}
+    path = places.located(config.path) if config.path else None
+    if path is None or not hasattr(module, "left_out"):
+        return {}
+    return places.reaching(path, lambda: module.left_out(path, options))
 
 
 def plan(config: DataConfig, folder: Path, cut: Cut | None = None, log_folder: Path | None = None) -> list[Shard]:
@@ -72,7 +75,7 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
         batches = event_rows.read(shard)
     else:
         module, options = variants.build(PACKAGE, config.source, config.options)
-        batches = module.read(shard, options)
+        batches = readable(shard, lambda shard: module.read(shard, options))
     part_files.write(shard, batches, out, progress)
 
 
@@ -95,6 +98,7 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     by a rule: see CHANGES of genrec.data.coverage), warnings (sentences), timestamps ("clock" or "position"), events
     (type -> rows). Raises DataError when too many rows are bad, none is good, or too many items have no metadata.
     """
+    damaged = settle(parts, config)
     counts = [json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))]
     _check_something_was_read(counts, parts)
     log_parts = [part for part, count in enumerate(counts) if count["from_log"]]
@@ -112,7 +116,8 @@ def merge(parts: Path, config: DataConfig, out: Path) -> dict[str, Any]:
     changes: Counter[str] = Counter(events_in_both=in_both) if in_both else Counter()
     for count in counts:
         changes.update(count["changes"])
-    return _summary(interactions, items, quarantine, config) | {"changes": dict(sorted(changes.items()))}
+    summary = _summary(interactions, items, quarantine, config) | {"changes": dict(sorted(changes.items()))}
+    return {**summary, "warnings": [*damaged, *summary["warnings"]]}
 
 
 def _check_something_was_read(counts: list[dict], parts: Path) -> None:

@@ -22,10 +22,11 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genrec.data.shards import ROW_TYPES, Batch, Shard, shard_bytes
+from genrec.data.shards import DAMAGES, ROW_TYPES, Batch, Shard, shard_bytes
 from genrec.progress import Progress, silent
 
 GROUP_BYTES = 32 << 20
+_LEFT_OUT = "; the whole file is left out"
 _BAD_SCHEMA = pa.schema(
     [("line", pa.int64()), ("reason", pa.string()), ("detail", pa.string()), ("record", pa.string())]
 )
@@ -78,12 +79,28 @@ def write(shard: Shard, batches: Iterator[Batch], out: Path, progress: Progress 
             if batch.rows.height:
                 rows_writer.write_table(batch.rows.to_arrow().cast(row_schema))
             if batch.bad:
+                for row in batch.bad:
+                    if row.reason in DAMAGES:
+                        counts["damage"] = {"reason": row.reason, "detail": row.detail}
                 bad = [row._asdict() for row in batch.bad]
                 bad_writer.write_table(pa.Table.from_pylist(bad, schema=_BAD_SCHEMA))
             progress(batch.share * num_bytes, num_bytes, note)
     progress(num_bytes, num_bytes, note)
     with _whole(_mark(shard, out)) as mark:
         mark.write_text(json.dumps({**counts, "changes": dict(changes), "from_log": shard.from_log}, sort_keys=True))
+
+
+def set_aside(mark: Path) -> None:
+    """Take all rows out of the parts with this mark, but those that say why the file is damaged; it may be done again."""
+    stem, counts = mark.with_suffix(""), json.loads(mark.read_text())
+    bad = pl.read_parquet(f"{stem}-bad.parquet", glob=False).filter(pl.col("reason").is_in(DAMAGES))
+    bad = bad.with_columns(pl.col("detail").str.strip_suffix(_LEFT_OUT) + _LEFT_OUT)
+    rows_path = Path(f"{stem}-rows.parquet")
+    with _whole(rows_path) as rows_file, _whole(Path(f"{stem}-bad.parquet")) as bad_file:
+        pq.write_table(pq.read_schema(rows_path).empty_table(), rows_file)
+        pq.write_table(bad.to_arrow().cast(_BAD_SCHEMA), bad_file)
+    with _whole(mark) as partial:
+        partial.write_text(json.dumps({**counts, "rows": 0, "bad": bad.height, "changes": {}}, sort_keys=True))
 
 
 def _mark(shard: Shard, folder: Path) -> Path:

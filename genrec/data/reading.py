@@ -1,8 +1,7 @@
-"""Lines of plain and gzip files, in blocks, in bounded memory; a file that was cut off is read up to the cut."""
+"""Lines of plain, gzip and zstd files, in blocks, in bounded memory; a file that was cut off is read up to the cut."""
 
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,17 +9,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from genrec.data.compressed import INPUT_BYTES, Inflated, is_compressed
 from genrec.data.encodings import BOM, UTF8, as_utf8, check_start
 from genrec.data.quarantine import clip
 from genrec.data.shards import BadRow
-from genrec.errors import DataError
+from genrec.errors import DamagedFile
 
 BLOCK_BYTES = 4 << 20
-INPUT_BYTES = 64 << 10  # of compressed data: even a decompression bomb stays below 64 MB a step
 GROUP_LINES = 64
 MAX_LINE_BYTES = 64 << 20
-GZIP_MAGIC = b"\x1f\x8b"
-_GZIP_WINDOW = 31  # zlib's code for a 32 kB window with a gzip header
 
 
 class Cut(NamedTuple):
@@ -36,14 +33,14 @@ class LineReader:
 
     With `start` and `end` (bytes, plain files only), the lines whose first byte lies in that range. After the
     iteration, `num_lines` is the number of lines passed and `cut` tells where a compressed file broke off. Lines are
-    UTF-8, whatever the file's `encoding`. Raises DataError where the first bytes are no text of that encoding.
+    UTF-8, whatever the file's `encoding`. Raises DamagedFile where the first bytes are no text of that encoding.
     """
 
     def __init__(self, path: Path, name: str, start: int = 0, end: int | None = None, encoding: str = UTF8[0]) -> None:
         self.path, self.name, self.start, self.end, self.encoding = path, name, start, end, encoding
         self.num_lines = 0
         self.cut: Cut | None = None
-        self._damage: str | None = None
+        self._damage = ""
         self._passed = self._read = 0  # bytes of the file, compressed or not: before the current block, and with it
         self._total = 1
 
@@ -60,13 +57,13 @@ class LineReader:
             lines = (tail + block).split(b"\n")
             tail = lines.pop()
             if len(tail) > MAX_LINE_BYTES:
-                raise DataError(
+                raise DamagedFile(
                     f"{self.name}: line {self.num_lines + len(lines) + 1} is longer than {MAX_LINE_BYTES >> 20} MB; "
                     "one record a line is expected"
                 )
             if lines:
                 yield self._count(lines)
-        if self._damage is None:
+        if not self._damage:
             if tail:
                 yield self._count([tail])
         elif _is_whole_object(tail):
@@ -91,7 +88,7 @@ class LineReader:
         return blocks if self.encoding in UTF8 else as_utf8(blocks, self.encoding, self.name)
 
     def _bytes(self) -> Iterator[bytes]:
-        if is_gzip(self.path):
+        if is_compressed(self.path):
             yield from self._inflate()
             return
         with self.path.open("rb") as file:
@@ -105,51 +102,19 @@ class LineReader:
                 yield block
 
     def _inflate(self) -> Iterator[bytes]:
-        """The decompressed bytes up to the end or the damage (which is noted). Joined gzip members are one stream."""
-        with self.path.open("rb") as file:
-            if file.read(2) != GZIP_MAGIC:
-                raise DataError(f"{self.name}: not a gzip file (the name ends in .gz); decompress or rename it")
-            file.seek(0)
-            self._total = self.path.stat().st_size
-            inflate, pieces, size = zlib.decompressobj(_GZIP_WINDOW), list[bytes](), 0
-            fresh = True  # at the start of a member: an end here is a regular end
-            while self._damage is None and (compressed := file.read(INPUT_BYTES)):
-                while compressed and self._damage is None:
-                    before = inflate.copy()
-                    try:
-                        piece = inflate.decompress(compressed)
-                    except zlib.error as error:
-                        self._damage = f"the compressed data is damaged ({error})"
-                        piece = _up_to_the_damage(before, compressed)
-                    compressed, fresh = b"", False
-                    if inflate.eof:
-                        compressed = inflate.unused_data.lstrip(b"\0")  # zero padding is allowed after a member
-                        inflate, fresh = zlib.decompressobj(_GZIP_WINDOW), True
-                    pieces.append(piece)
-                    size += len(piece)
-                if size >= BLOCK_BYTES:
-                    self._passed, self._read = self._read, file.tell()
-                    yield b"".join(pieces)
-                    pieces, size = [], 0
-        if not fresh and self._damage is None:
-            self._damage = "the compressed file ends before its end mark"
+        """The decompressed bytes up to the end or the damage (which is noted)."""
+        self._total = self.path.stat().st_size
+        inflated, pieces, size = Inflated(self.path, self.name, INPUT_BYTES), list[bytes](), 0
+        for piece in inflated:
+            pieces.append(piece)
+            size += len(piece)
+            if size >= BLOCK_BYTES:
+                self._passed, self._read = self._read, inflated.position
+                yield b"".join(pieces)
+                pieces, size = [], 0
+        self._damage = inflated.damage
         self._passed, self._read = self._read, self._total
         yield b"".join(pieces)
-
-
-def is_gzip(path: Path) -> bool:
-    return path.suffix.lower() == ".gz"
-
-
-def _up_to_the_damage(inflate: Any, compressed: bytes) -> bytes:
-    """What can be decompressed before the bad byte: zlib keeps nothing of a call that fails."""
-    pieces = []
-    try:
-        for place in range(len(compressed)):
-            pieces.append(inflate.decompress(compressed[place : place + 1]))
-    except zlib.error:
-        pass
-    return b"".join(pieces)
 
 
 def _line_start(file: Any, offset: int, size: int) -> int:
@@ -169,12 +134,12 @@ def _is_whole_object(line: bytes) -> bool:
 
 
 def check_json_lines(path: Path, name: str) -> None:
-    """Raises DataError, with a fix, where a file does not begin like JSON lines: an array, Python dicts, indented JSON."""
+    """Raises DamagedFile, with a fix, where a file does not begin like JSON lines: an array, Python dicts, indented JSON."""
     lines = (line for _, block in LineReader(path, name) for line in block)
     start = next((line for line in lines if line.strip()), b"")
     problem, reason = _why_no_object(start)
     if problem:
-        raise DataError(f"{name}: begins with {shown(start[:40])!r}, {problem}; {reason}")
+        raise DamagedFile(f"{name}: begins with {shown(start[:40])!r}, {problem}; {reason}")
 
 
 def _why_no_object(start: bytes) -> tuple[str, str]:

@@ -9,7 +9,10 @@ from typing import Literal, NamedTuple
 import polars as pl
 import pyarrow.parquet as pq
 
+from genrec.data.places import opened
+
 Kind = Literal["interactions", "items"]
+DAMAGES = TRUNCATED, UNREADABLE = "truncated_file", "damaged_file"  # reasons of rows that stand for a file
 
 ROW_TYPES: dict[str, dict[str, pl.DataType]] = {
     "interactions": {
@@ -40,6 +43,7 @@ class SourceFile:
     name: str
     time_unit: str = ""  # of interactions, where the source tells it by looking at all files
     from_log: bool = False  # rows of the event log (genrec/data/event_rows.py), whatever the source is
+    damage: str = ""  # why the file cannot be read
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Shard:
     end: int | None = None
     time_unit: str = ""  # as of SourceFile
     from_log: bool = False
+    damage: str = ""
 
 
 class BadRow(NamedTuple):
@@ -103,10 +108,9 @@ def cut_into_shards(files: list[SourceFile], max_bytes: int = 256 << 20, max_row
     """One shard a file, several for a large plain JSONL file (byte ranges) or Parquet file (ranges of row groups)."""
     shards: list[Shard] = []
     for file in files:
-        for start, end in _ranges(file.path, max_bytes, max_rows):
-            shards.append(
-                Shard(len(shards), file.kind, file.path, file.name, start, end, file.time_unit, file.from_log)
-            )
+        for start, end in [(0, None)] if file.damage else _ranges(file.path, max_bytes, max_rows):
+            place = (len(shards), file.kind, file.path, file.name, start, end)
+            shards.append(Shard(*place, file.time_unit, file.from_log, file.damage))
     return shards
 
 
@@ -133,7 +137,7 @@ def _row_group_ranges(path: Path, max_rows: int) -> list[tuple[int, int | None]]
 def _group_rows(path: Path) -> list[int]:
     """Rows of each row group. A file that is no Parquet has none: its reader then says what is wrong with it."""
     try:
-        metadata = pq.ParquetFile(path).metadata
+        metadata = pq.ParquetFile(opened(path)).metadata
     except (OSError, ValueError):
         return []
     return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]

@@ -82,7 +82,7 @@ def merge(
     identical = dict(identical or {})
     sample = described_sample(prepared, "test", config.sample_users)
     metrics |= {model: metrics[other] for model, other in identical.items()}
-    result = {
+    result: dict[str, Any] = {
         "metrics": {m: metrics[m] for m in order if m in metrics},
         "comparisons": comparisons,
         "score": {count["model"]: count["score"] for count in counts if "score" in count},

@@ -75,11 +75,7 @@ def fit_and_rank(
     generator = Generator.load(model, base, sids)
     clock.done("fit")
     learned = _gather(
-        retrieval,
-        generator,
-        _rows(prepared, "valid", config),
-        config.evaluate.seen_items == "drop",
-        clock.part(1, "valid"),
+        retrieval, generator, prepared, "valid", config, config.evaluate.seen_items, clock.part(1, "valid")
     )
     frame = learned.write(out / "valid")
     clock.done("candidates of validation")
@@ -110,9 +106,8 @@ def fit_and_rank(
         clock.done("re-ranking")
     warnings = Counter({"rows without a channel's candidate on validation": learned.retrieved.num_without})
     del samples, learned
-    rows = _rows(prepared, "test", config)
     for protocol in PROTOCOLS:
-        asked = _gather(retrieval, generator, rows, protocol == "drop", clock.part(5, f"test, {protocol}"))
+        asked = _gather(retrieval, generator, prepared, "test", config, protocol, clock.part(5, f"test, {protocol}"))
         table = asked.frame() if protocol != config.evaluate.seen_items else asked.write(out / "test")
         _write_lists(out / LISTS, protocol, asked, from_frame(table), ranking, steps, config, prepared)
         warnings[f"test rows without a channel's candidate, seen items {protocol}"] += asked.retrieved.num_without
@@ -153,13 +148,17 @@ class Gathered:
         return figures(self.retrieved.lists, self.retrieved.candidates, self.asked.targets)
 
 
-def _rows(prepared: Path, split: Split, config: Config) -> Asked:
-    """Those that models and baselines are measured on."""
-    return read_queries(prepared, split, sampled(prepared, split, config.evaluate.sample_users))
-
-
-def _gather(retrieval: Retrieval, generator: Generator, asked: Asked, drop_seen: bool, progress: Progress) -> Gathered:
-    banned = asked.queries.histories if drop_seen else None
+def _gather(
+    retrieval: Retrieval,
+    generator: Generator,
+    prepared: Path,
+    split: Split,
+    config: Config,
+    protocol: str,
+    progress: Progress,
+) -> Gathered:
+    asked = read_queries(prepared, split, sampled(prepared, split, config.evaluate.sample_users))
+    banned = asked.queries.histories if protocol == "drop" else None
     return Gathered(asked, retrieval(asked.queries, generator, banned, progress=progress))
 
 

@@ -1,7 +1,7 @@
 """Ranking by folds over users: models that each leave a part of the users out, and what is told of them.
 
-A model is fitted for each fold, on the validation lists of the users of all other folds. Whoever is ranked, on validation,
-on test or at the endpoint, is ranked by the model of the own fold, which has learned nothing of this user.
+A model is fitted for each fold, on the validation lists of the users of all other folds. Whoever is ranked on validation or
+on test is ranked by the model of the own fold, which has learned nothing of this user; what is served, by the mean of all.
 """
 
 import json

@@ -12,6 +12,7 @@ from genrec.sid.prefixes import distinct_prefixes
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LABEL = re.compile(rf"^(?:{'|'.join(LABELS.values())}): ", re.MULTILINE)
 NUM_CURVE_POINTS = 21
+MAX_TEXTS = 200_000  # items whose texts are counted: a mean is as good as exact, and a million texts take half a minute
 
 
 def cluster_sizes(codes: np.ndarray, num_codes: int) -> list[dict[str, Any]]:
@@ -78,9 +79,13 @@ def sequence_length(catalogue: pa.Table, tokens_per_item: int) -> dict[str, floa
     """How much shorter a history is in semantic ids than in item texts.
 
     A text token here is a word or a punctuation mark of the item's title, brand, categories and description; the
-    subwords of a language model are more. `shortened_by` is 1 - tokens_per_item / text_tokens_mean, below zero where
+    subwords of a language model are more. Of a large catalogue, a random sample of MAX_TEXTS items is read. `shortened_by` is 1 - tokens_per_item / text_tokens_mean, below zero where
     texts are shorter than ids.
     """
+    if catalogue.num_rows > MAX_TEXTS:
+        read = np.zeros(catalogue.num_rows, dtype=bool)
+        read[np.random.default_rng(0).choice(len(read), MAX_TEXTS, replace=False)] = True
+        catalogue = catalogue.filter(pa.array(read))
     fields = [name for name in LABELS if name in catalogue.column_names]
     texts, inverse = item_texts(catalogue, fields)
     lengths = np.array([len(_TOKEN.findall(_LABEL.sub("", text))) for text in texts])[inverse]

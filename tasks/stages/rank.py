@@ -7,14 +7,13 @@ from genrec.config import Config
 from genrec.store.local import Artifact
 from tasks.stage import Job, stage
 
-_MEASURED = ("beam_width", "ks", "seen_items", "confidence", "num_bootstrap", "sample_users")
-
 
 def _reads(config: Config) -> dict[str, Any]:
-    measured, options = config.evaluate.key_slice(), config.evaluate.channel_options()
+    read = ("beam_width", "ks", "seen_items", "confidence", "num_bootstrap", "sample_users")
+    options = config.evaluate.channel_options()
     return {
         **config.rank.key_slice(),
-        **{name: value for name, value in measured.items() if name in _MEASURED},
+        **{name: value for name, value in config.evaluate.key_slice().items() if name in read},
         "options": {name: set_ for name, set_ in options.items() if set_ and config.rank.channels.get(name)},
         "seed": config.seed,
     }

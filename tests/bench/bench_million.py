@@ -46,10 +46,11 @@ def measure_ids(num_items: int, args: argparse.Namespace) -> None:
         seconds: dict[str, float] = {}
 
         def step(name: str, run: Callable[[], Any], method: str = method, seconds: dict[str, float] = seconds) -> Any:
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             found = run()
-            seconds[name] = time.perf_counter() - start
-            say(items=num_items, method=method, step=name, s=round(seconds[name], 2), peak_gib=round(peak_gib(), 2))
+            seconds[name], busy = time.perf_counter() - start, time.process_time() - busy
+            figures = {"s": round(seconds[name], 2), "cpu_s": round(busy, 2), "peak_gib": round(peak_gib(), 2)}
+            say(items=num_items, method=method, step=name, **figures)
             return found
 
         config = SidConfig(

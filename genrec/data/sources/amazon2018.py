@@ -1,4 +1,4 @@
-"""Amazon Reviews 2018: `<Category>.json.gz` and `meta_<Category>.json.gz`, or any JSONL(.gz) with those fields.
+"""Amazon Reviews 2018: `<Category>.json.gz` and `meta_<Category>.json.gz`, or any JSONL (.gz, .zst) with those fields.
 
 Source: Ni, Li, McAuley, "Justifying Recommendations using Distantly-Labeled Reviews", EMNLP 2019.
 """
@@ -28,7 +28,9 @@ LAYOUT = amazon.Layout(
 class Config:
     """Which files of `data.path` are read."""
 
-    reviews: tuple[str, ...] = setting((), "Review files in data.path; empty takes every JSONL(.gz) not named meta_*.")
+    reviews: tuple[str, ...] = setting(
+        (), "Review files in data.path; empty takes every JSONL (.gz, .zst) not named meta_*."
+    )
     metadata: tuple[str, ...] = setting((), "Metadata files in data.path; empty takes every meta_* file.")
 
 

@@ -1,6 +1,6 @@
 """Tables: interactions.{parquet,csv} and items.{parquet,csv}, with column names that can be mapped.
 
-CSV files (also .csv.gz) have a header. Times are seconds, milliseconds, microseconds or nanoseconds since 1970, ISO
+CSV files (also .csv.gz and .csv.zst) have a header. Times are seconds, milliseconds, microseconds or nanoseconds since 1970, ISO
 texts, dates in eight digits, Parquet timestamps, or plain positions in a user's sequence: one of these in all files.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, Literal
 import polars as pl
 
 from genrec.data import columns, csv_rows, table_files, texts
+from genrec.data.damage import checked
 from genrec.data.identifiers import MISSING_WORDS, Ids, ids
 from genrec.data.quarantine import check_interactions, check_items
 from genrec.data.shards import BadRow, Batch, Shard, SourceFile
@@ -35,11 +36,11 @@ class Config:
 
     interactions: str = setting(
         "",
-        "Interactions file in data.path; empty takes interactions.parquet, .csv or .csv.gz, and any parts: files called "
+        "Interactions file in data.path; empty takes interactions.parquet, .csv, .csv.gz or .csv.zst, and any parts: files called "
         "interactions-* or interactions_<digit>*, or below a folder interactions/.",
     )
     items: str = setting(
-        "", "Items file in data.path; empty takes items.parquet, .csv or .csv.gz, and any parts as above."
+        "", "Items file in data.path; empty takes items.parquet, .csv, .csv.gz or .csv.zst, and any parts as above."
     )
     user_id: str = setting("user_id", "Column of the user id (interactions).")
     item_id: str = setting("item_id", "Column of the item id (both files).")
@@ -70,13 +71,16 @@ class Config:
 
 def find(path: Path | None, options: Config) -> list[SourceFile]:
     """The files to read, checked to have the mapped columns and one unit of time."""
-    files = table_files.find_files(path, (options.interactions, options.items))
-    for file in files:
+    heads: list[Head] = []
+
+    def look_at(file: SourceFile) -> None:
         _check_columns(file, options)
-    unit: str = options.timestamp_unit
-    if unit == "auto":
-        heads = [Head(file.name, _head(file, options)) for file in files if file.kind == "interactions"]
-        unit = unit_of_all(options.timestamp, heads)
+        if file.kind == "interactions" and options.timestamp_unit == "auto":
+            heads.append(Head(file.name, _head(file, options)))
+
+    files = table_files.find_files(path, (options.interactions, options.items))
+    files = [checked(file, partial(look_at, file)) for file in files]
+    unit = unit_of_all(options.timestamp, heads) if heads else options.timestamp_unit
     return [dataclasses.replace(file, time_unit=unit) if file.kind == "interactions" else file for file in files]
 
 

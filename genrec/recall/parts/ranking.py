@@ -11,6 +11,7 @@ from genrec.recall.parts.scorer import History, Scorer, flatten
 
 _ROWS = 256  # histories ranked at once, at most
 _LONG = 1000  # events of a history that is ranked alone
+_SORTED = 1 << 12
 _CELLS = 1 << 22  # dense scores held at once: bounds memory
 
 
@@ -24,6 +25,11 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     values = np.full((num_rows, k), -np.inf, dtype=np.float32)
     width = min(k, num_items)
     if num_rows == 0 or width == 0:
+        return items, values
+    if num_rows == 1 and num_items <= _SORTED:  # one small row is sorted sooner than its threshold is found
+        order = np.argsort(-scores[0], kind="stable")[:width]
+        best = scores[0, order]
+        items[0, :width], values[0, :width] = np.where(np.isneginf(best), -1, order), best
         return items, values
     # Entries above the width-th best score are taken; of those equal to it, the lowest indices.
     # torch finds it about ten times faster than np.partition in rows of mostly zeros, which sparse baselines give.

@@ -46,7 +46,7 @@ class AutoencoderConfig:
     eval_every: int = setting(20, "Epochs between checks of collisions and reconstruction.", ge=1)
     patience: int = setting(6, "Checks without improvement before stopping.", ge=1)
     pass_items: int = setting(
-        65_536,
+        32_768,
         "Items of a pass at most: a larger catalogue takes several passes to be read once, in random order.",
         ge=1,
         later=True,

@@ -262,8 +262,8 @@ def test_the_comparison_with_the_model_in_service_has_the_key_of_its_search_and_
         return in_service.key(_config(settings), inputs)[0]
 
     changing = {leaf.path for leaf in LEAVES if key(leaf.given) != key({**leaf.given, leaf.path: leaf.other})}
-    wanted = ("beam_width", "seen_items", "precision", "compile", "sample_users")
-    assert changing == {f"evaluate.{name}" for name in wanted}
+    searched = ("beam_width", "seen_items", "precision", "compile", "sample_users")
+    assert changing == {f"evaluate.{name}" for name in searched}
 
 
 def _lists_key(settings: dict[str, Any]) -> str:

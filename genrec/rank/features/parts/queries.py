@@ -40,7 +40,7 @@ class Asked:
 def read_queries(
     prepared: Path, split: Literal["valid", "test"], places: slice | NDArray[np.integer] = slice(None)
 ) -> Asked:
-    """The rows of a split of prepared data (all, or those at `places`); the moment of a row is that of its target.
+    """The rows of a split of prepared data, all or those at `places`; the moment of a row is that of its target.
 
     Raises DataError as `read_targets`.
     """

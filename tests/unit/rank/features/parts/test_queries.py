@@ -5,7 +5,6 @@ import pyarrow as pa
 
 from genrec import tables
 from genrec.rank.features.parts.queries import read_queries
-from tests.support.targets import write_targets
 
 
 def write(folder, name, schema, **columns):
@@ -29,13 +28,7 @@ def test_a_row_has_the_events_before_its_target_and_the_time_of_the_target(tmp_p
     assert asked.queries.now.tolist() == [30, 6, 40]
     assert (asked.users.tolist(), asked.targets.tolist()) == ([2, 5, 2], [9, 3, 4])
     np.testing.assert_array_equal(asked.events, ["click", "purchase", "click"])
-
-
-def test_queries_are_read_at_places(tmp_path):
-    write_targets(tmp_path, valid=[(user, [user, 1, 2], 3 + user) for user in range(4)])
-    whole, some = read_queries(tmp_path, "valid"), read_queries(tmp_path, "valid", np.array([3, 1]))
-    assert some.users.tolist() == [3, 1]
-    assert some.targets.tolist() == [6, 4]
-    assert [h.tolist() for h in some.queries.histories] == [whole.queries.histories[i].tolist() for i in (3, 1)]
-    assert [t.tolist() for t in some.queries.times] == [whole.queries.times[i].tolist() for i in (3, 1)]
-    assert len(some.events) == len(some.queries.now) == 2
+    some = read_queries(tmp_path, "valid", np.array([0, 2]))
+    assert [t.tolist() for t in some.queries.times] == [[10, 20], [10, 20, 30]]
+    assert some.queries.now.tolist() == [30, 40]
+    assert (some.users.tolist(), some.targets.tolist(), some.events.tolist()) == ([2, 2], [9, 4], ["click", "click"])

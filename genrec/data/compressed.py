@@ -1,0 +1,115 @@
+"""gzip and zstd files, decompressed in bounded memory; one that was cut off or damaged is read up to the bad byte."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import zstandard
+
+from genrec.errors import DamagedFile
+
+INPUT_BYTES = 64 << 10
+_GZIP_WINDOW = 31  # zlib's code for a 32 kB window with a gzip header
+_ZSTD_OUTPUT = 32 << 10  # bytes that a decompressor hands out at once
+
+
+class Format(NamedTuple):
+    """A compression format. Even a decompression bomb gives at most 64 MB for a `step`."""
+
+    name: str
+    magics: tuple[bytes, ...]
+    step: int  # bytes of compressed data
+    padding: bytes  # may stand between members
+    start: Callable[[], Any]  # a decompressor of one member
+    error: type[Exception]
+
+
+_SKIPPABLE = tuple(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))  # RFC 8878, section 3.1.2
+FORMATS = {
+    ".gz": Format("gzip", (b"\x1f\x8b",), 64 << 10, b"\0", lambda: zlib.decompressobj(_GZIP_WINDOW), zlib.error),
+    ".zst": Format(
+        "zstd",
+        (b"\x28\xb5\x2f\xfd", *_SKIPPABLE),
+        2 << 10,
+        b"",
+        lambda: zstandard.ZstdDecompressor().decompressobj(write_size=_ZSTD_OUTPUT),
+        zstandard.ZstdError,
+    ),
+}
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether the name of a file ends in .gz or .zst."""
+    return path.suffix.lower() in FORMATS
+
+
+class Inflated:
+    """Iterate over the decompressed pieces of a file; joined members are one stream.
+
+    Afterwards `damage` says what is wrong with the file, or is "". `position` is how many of its bytes were read.
+    Raises DamagedFile where the file does not begin as its name says.
+    """
+
+    def __init__(self, path: Path, name: str, input_bytes: int = INPUT_BYTES) -> None:
+        self.path, self.name, self.input_bytes = path, name, input_bytes
+        self.format = FORMATS[path.suffix.lower()]
+        self.damage = ""
+        self.position = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            if not file.read(4).startswith(self.format.magics):
+                raise DamagedFile(
+                    f"{self.name}: not a {self.format.name} file (the name ends in {self.path.suffix}); decompress or "
+                    "rename it"
+                )
+            file.seek(0)
+            yield from self._members(file)
+
+    def _members(self, file: IO[bytes]) -> Iterator[bytes]:
+        inflate = self.format.start()
+        member = place = 0  # where the member begins, and how far its bytes were used
+        fresh = True  # at the start of a member: an end here is a regular end
+        while left := file.read(self.input_bytes):
+            self.position += len(left)
+            while left:
+                if fresh and member:
+                    left, length = left.lstrip(self.format.padding), len(left)
+                    place += length - len(left)
+                    member = place
+                step = left[: self.format.step]
+                if not step:
+                    break
+                try:
+                    piece = inflate.decompress(step)
+                except self.format.error as error:
+                    self.damage = f"the compressed data is damaged ({error})"
+                    yield from self._up_to_the_damage(file, member, place, len(step))
+                    return
+                fresh = inflate.eof
+                used = len(step) - len(inflate.unused_data)
+                if fresh:
+                    inflate = self.format.start()
+                    member = place + used
+                left, place = left[used:], place + used
+                yield piece
+        if not fresh:
+            self.damage = "the compressed file ends before its end mark"
+
+    def _up_to_the_damage(self, file: IO[bytes], member: int, place: int, length: int) -> Iterator[bytes]:
+        """What can be decompressed of the step at `place` before the bad byte: nothing is kept of a call that fails.
+
+        The member is decompressed anew up to there, then a byte at a time.
+        """
+        inflate = self.format.start()
+        file.seek(member)
+        while member < place:
+            step = file.read(min(self.format.step, place - member))
+            inflate.decompress(step)
+            member += len(step)
+        try:
+            for byte in file.read(length):
+                yield inflate.decompress(bytes([byte]))
+        except self.format.error:
+            return

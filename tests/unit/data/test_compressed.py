@@ -1,0 +1,94 @@
+"""gzip and zstd files: what is whole comes out whole, what is damaged comes out up to the damage."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from genrec.data.compressed import FORMATS, Inflated, is_compressed
+from genrec.errors import DamagedFile
+
+TEXT = "\n".join(json.dumps({"n": n, "word": random.Random(n).random()}) for n in range(30_000)).encode()
+
+
+def _packed(suffix: str, text: bytes) -> bytes:
+    if suffix == ".gz":
+        return gzip.compress(text, mtime=0)
+    return zstandard.ZstdCompressor(write_checksum=True).compress(text)
+
+
+def _read(folder: Path, suffix: str, packed: bytes, input_bytes: int = 5_000) -> tuple[bytes, Inflated]:
+    path = folder / f"a{suffix.upper()}"
+    path.write_bytes(packed)
+    inflated = Inflated(path, path.name, input_bytes)
+    return b"".join(inflated), inflated
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("members", [1, 3])
+def test_members_are_one_stream(suffix: str, members: int, tmp_path: Path) -> None:
+    packed = _packed(suffix, TEXT)
+    found, inflated = _read(tmp_path, suffix, packed * members)
+    assert found == TEXT * members
+    assert inflated.damage == ""
+    assert inflated.position == len(packed) * members
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_truncated_file_is_read_up_to_the_cut(suffix: str, tmp_path: Path) -> None:
+    packed = _packed(suffix, TEXT)
+    found, inflated = _read(tmp_path, suffix, packed + packed[: len(packed) * 3 // 4])
+    assert inflated.damage == "the compressed file ends before its end mark"
+    assert (TEXT * 2).startswith(found)
+    assert len(found) > 1.5 * len(TEXT)
+    assert found.count(b"\n") < (TEXT * 2).count(b"\n")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_stands_before_the_damage_comes_out(suffix: str, tmp_path: Path) -> None:
+    packed = bytearray(_packed(suffix, TEXT))
+    whole = len(packed)
+    packed[-3] ^= 0xFF  # in the checksum behind the data
+    for input_bytes in (whole + 1000, 777):
+        found, inflated = _read(tmp_path, suffix, bytes(packed), input_bytes)
+        assert inflated.damage.startswith("the compressed data is damaged")
+        assert found == TEXT
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_follows_a_whole_member_is_damage_unless_it_is_padding(suffix: str, tmp_path: Path) -> None:
+    found, inflated = _read(tmp_path, suffix, _packed(suffix, TEXT) + b"not compressed at all")
+    assert found == TEXT
+    assert inflated.damage.startswith("the compressed data is damaged")
+    padded, inflated = _read(tmp_path, ".gz", gzip.compress(TEXT) + bytes(20_000))
+    assert (padded, inflated.damage) == (TEXT, "")
+
+
+def test_frames_that_hold_no_data_are_passed(tmp_path: Path) -> None:
+    skippable = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
+    found, inflated = _read(tmp_path, ".zst", skippable + _packed(".zst", TEXT) + skippable)
+    assert (found, inflated.damage) == (TEXT, "")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_of_another_kind_is_named(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(DamagedFile, match=rf"a{suffix.upper()}: not a {FORMATS[suffix].name} file"):
+        _read(tmp_path, suffix, TEXT)
+
+
+def test_the_output_of_a_step_is_bounded(tmp_path: Path) -> None:
+    packed = zstandard.ZstdCompressor(level=19).compress(bytes(200 << 20))
+    path = tmp_path / "bomb.zst"
+    path.write_bytes(packed)
+    sizes = [len(piece) for piece in Inflated(path, path.name)]
+    assert sum(sizes) == 200 << 20
+    assert max(sizes) <= 64 << 20
+
+
+def test_compressed_files_are_told_by_their_name() -> None:
+    assert is_compressed(Path("a.jsonl.GZ"))
+    assert is_compressed(Path("a.csv.zst"))
+    assert not is_compressed(Path("a.jsonl"))
