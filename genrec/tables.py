@@ -54,23 +54,28 @@ class TableFile:
         return self.path(folder)
 
 
-def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
-    """Write a table that must have exactly the declared columns (cast where lossless).
+def checked_table(table: pa.Table, name: str, schema: pa.Schema) -> pa.Table:
+    """The table with exactly the declared columns, cast where lossless; `name` is the file's, for messages.
 
     Raises DataError when a column is missing, unknown, null against its declaration or not castable.
     """
     missing = [n for n in schema.names if n not in table.column_names]
     unknown = [n for n in table.column_names if n not in schema.names]
     if missing or unknown:
-        raise DataError(f"{path.name}: columns do not match the schema (missing {missing}, unknown {unknown})")
+        raise DataError(f"{name}: columns do not match the schema (missing {missing}, unknown {unknown})")
     try:
         table = table.select(schema.names).cast(schema)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise DataError(f"{path.name}: {error}") from error
+        raise DataError(f"{name}: {error}") from error
     for field in schema:
         if not field.nullable and table[field.name].null_count:
-            raise DataError(f"{path.name}: column {field.name} holds {table[field.name].null_count} nulls")
-    pq.write_table(table, path, compression="zstd")
+            raise DataError(f"{name}: column {field.name} holds {table[field.name].null_count} nulls")
+    return table
+
+
+def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
+    """Write a table that must have exactly the declared columns: see `checked_table`, which raises DataError."""
+    pq.write_table(checked_table(table, path.name, schema), path, compression="zstd")
 
 
 def check_there(path: Path) -> None:

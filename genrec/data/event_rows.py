@@ -95,24 +95,28 @@ def read(shard: Shard) -> Iterator[Batch]:
     return table.read(shard, table.Config())
 
 
+def check_clock(file: str, latest: int) -> None:
+    """Raises DataError where the files' times are positions in a sequence: events of a clock have no place among them.
+
+    latest: of all times in files; file: the first of them.
+    """
+    if latest < POSITION_LIMIT:
+        raise DataError(
+            f"{file}: its times are positions in each user's sequence, and those of the event log are of a "
+            "clock; write times into the files, or leave data.events out"
+        )
+
+
 def without_those_in_files(rows: pl.DataFrame, log_parts: list[int]) -> tuple[pl.DataFrame, int]:
     """The rows without those of the event log that a file has too, and how many these are.
 
-    rows: of ROW_TYPES with `part`; log_parts: the parts that come from the event log. Raises DataError where the files'
-    times are positions in a sequence: events of a clock have no place among them.
+    rows: of ROW_TYPES with `part`; log_parts: the parts that come from the event log.
     """
-    of_log = pl.col("part").is_in(log_parts)
-    files, log = rows.filter(~of_log), rows.filter(of_log)
-    if not log.height or not files.height:
+    if not log_parts:
         return rows, 0
-    latest = files["timestamp"].max()
-    if isinstance(latest, int) and latest < POSITION_LIMIT:
-        raise DataError(
-            f"{files['file'][0]}: its times are positions in each user's sequence, and those of the event log are of a "
-            "clock; write times into the files, or leave data.events out"
-        )
-    new = log.join(files.select(SAME_EVENT).unique(), on=SAME_EVENT, how="anti", maintain_order="left")
-    return pl.concat([files, new]), log.height - new.height
+    of_log = pl.col("part").is_in(log_parts)
+    kept = rows.filter(~(of_log & (~of_log).any().over(SAME_EVENT)))
+    return kept, rows.height - kept.height
 
 
 def _grouped(log: EventLog, until: int) -> Iterator[list[tuple[str, str, int, str]]]:

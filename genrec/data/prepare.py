@@ -1,227 +1,107 @@
-"""Prepare: interactions to integer ids, sequences and a split.
+"""Prepare: the index of genrec.data.index to sequences and targets.
 
-`index` filters and numbers everything once; `build_shard` writes the sequences of a slice of the users; `merge_shards`
-puts the slices together. The result does not depend on the number of shards.
+`build_shard` writes the sequences of a slice of the users, `merge_shards` puts the slices together. The result does not
+depend on the number of shards. Both hold some users at a time, of about BLOCK_EVENTS events in all.
 """
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from genrec.config import PrepareConfig
-from genrec.data.frames import write_frame, write_frame_to
-from genrec.data.kcore import k_core
-from genrec.data.split import HISTORY, TEST, TRAIN, VALID, given_parts, global_time, leave_one_out, period_starts
+from genrec.data.frames import TableWriter
+from genrec.data.index import EVENTS, EVENTS_FILE
+from genrec.data.split import TEST, TRAIN, VALID
 from genrec.errors import DataError
 from genrec.tables import (
     CATALOGUE_FILE,
     HISTORIES,
     HISTORIES_FILE,
-    INTERACTIONS_FILE,
-    ITEMS_FILE,
     SEQUENCES,
-    TARGETS,
     TEST_FILE,
     TRAIN_FILE,
     USERS_FILE,
     VALID_FILE,
     TableFile,
-    read_table,
-    write_table,
 )
 
-GIVEN_EVENT = "review"  # the type of every event whose own named its part
 SHARDED = (TRAIN_FILE, HISTORIES_FILE, VALID_FILE, TEST_FILE)
-EVENTS = pa.schema(  # of the index: sorted by user, then time
-    [
-        pa.field("user", pa.int32(), nullable=False),
-        pa.field("item", pa.int32(), nullable=False),
-        pa.field("event", pa.string(), nullable=False),
-        pa.field("timestamp", pa.int64(), nullable=False),
-        pa.field("part", pa.int8(), nullable=False),  # TRAIN, VALID, TEST or HISTORY
-    ]
-)
-EVENTS_FILE = TableFile("events.parquet", EVENTS)
-
-
-# ---- index ------------------------------------------------------------------------------------------------------------
-
-
-def index(ingest: Path, config: PrepareConfig, out: Path) -> dict[str, Any]:
-    """Filter, de-duplicate, take the k-core, number users and items (0.. in the order of their ids) and split.
-
-    Writes events.parquet, users.parquet, catalogue.parquet and index.json to `out`, and returns the summary: users,
-    items, interactions, dropped (rows by filter), density, mean_events (a user), split, k_core_on, cold_items,
-    history_events (see `_training_core`).
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    interactions = INTERACTIONS_FILE.path(ingest)
-    events, dropped = _filtered(interactions, config)
-    on = k_core_on(config)
-    if on == "none":
-        given = given_parts(events["event"])
-        events = _number(events.with_columns(given, pl.lit(GIVEN_EVENT).alias("event")))
-    elif on == "all":
-        events = _number(_core(events, config, dropped))
-        events = events.with_columns(pl.Series("part", _split(events, config, events["timestamp"])))
-    else:
-        # The periods are those of all events: filters and k-core change what is in them, not when they begin.
-        times = pl.read_parquet(interactions, columns=["timestamp"], glob=False)["timestamp"]
-        events = _number(events)
-        events = events.with_columns(pl.Series("part", _split(events, config, times)))
-        events = _number(_training_core(events, config, dropped), first=pl.col("in_core")).drop("in_core")
-    users = events.select("user", "user_id").unique(maintain_order=True)
-    catalogue = _catalogue(events, ITEMS_FILE.path(ingest))
-    write_frame(events, EVENTS_FILE, out)
-    write_frame(users, USERS_FILE, out)
-    write_frame(catalogue, CATALOGUE_FILE, out)
-    summary = {
-        "users": users.height,
-        "items": catalogue.height,
-        "interactions": events.height,
-        "dropped": dropped,
-        "density": events.height / (users.height * catalogue.height),
-        "mean_events": events.height / users.height,
-        "split": config.split,
-        "k_core_on": on,
-        "cold_items": int((catalogue["train_count"] == 0).sum()),
-        "history_events": int((events["part"] == HISTORY).sum()),
-    }
-    (out / "index.json").write_text(json.dumps(summary, sort_keys=True))
-    return summary
-
-
-def k_core_on(config: PrepareConfig) -> Literal["training", "all", "none"]:
-    """The events the k-core is taken of: what auto stands for, and none for a split that is given row by row."""
-    if config.split == "given":
-        return "none"
-    if config.k_core_on != "auto":
-        return config.k_core_on
-    return "training" if config.split == "global_time" else "all"
-
-
-def _filtered(path: Path, config: PrepareConfig) -> tuple[pl.DataFrame, dict[str, int]]:
-    """The events that pass the filters, in file order, and how many each filter dropped."""
-    events = pl.read_parquet(path, glob=False)
-    dropped = {}
-    if config.events is not None:
-        unknown = sorted(set(config.events) - set(events["event"].unique()))
-        if unknown:
-            there = ", ".join(sorted(events["event"].unique()))
-            raise DataError(f"prepare.events: no event is a {unknown[0]!r}; the data has {there}")
-        dropped["event"], events = _keep(events, pl.col("event").is_in(config.events))
-    if config.min_rating is not None:
-        dropped["rating"], events = _keep(events, pl.col("rating").is_null() | (pl.col("rating") >= config.min_rating))
-    if config.dedupe == "user_item" and config.split != "given":
-        dropped["repeat"], events = _keep(events, pl.struct("user_id", "item_id").is_first_distinct())
-    return events, dropped
-
-
-def _keep(events: pl.DataFrame, condition: pl.Expr | pl.Series) -> tuple[int, pl.DataFrame]:
-    kept = events.filter(condition)
-    return events.height - kept.height, kept
-
-
-def _core(events: pl.DataFrame, config: PrepareConfig, dropped: dict[str, int], which: str = "") -> pl.DataFrame:
-    """The k-core of `events`, in their order; `which` events they are, for the message when none is left."""
-    codes = events.select((pl.col("user_id", "item_id").rank("dense") - 1).cast(pl.Int64))
-    mask = k_core(codes["user_id"].to_numpy(), codes["item_id"].to_numpy(), config.k_core)
-    dropped["k_core"], kept = _keep(events, pl.Series(mask))
-    if not kept.height:
-        raise DataError(
-            f"prepare.k_core: no user and item is left with {config.k_core} {which}events each, of {events.height} "
-            f"{which}events by {events['user_id'].n_unique()} users with {events['item_id'].n_unique()} items; lower "
-            "prepare.k_core"
-        )
-    return kept
-
-
-def _training_core(events: pl.DataFrame, config: PrepareConfig, dropped: dict[str, int]) -> pl.DataFrame:
-    """The k-core of the training events, and of its items all other events.
-
-    Users outside of the core are predicted for like others, since a model reads histories, not users. Their events of
-    the training period are HISTORY: part of what is read, not of what is learnt from. Those without a later event are
-    dropped: nothing reads them, and in sparse data they are most of the users.
-    """
-    training = pl.col("part") == TRAIN
-    core = _core(events.filter(training), config, {}, "training ")
-    known_user, known_item = (pl.col(name).is_in(core[name].unique().implode()) for name in ("user", "item"))
-    dropped["k_core"], events = _keep(events, known_item | ~training)
-    dropped["item_not_in_training"], events = _keep(events, known_item)
-    has_later = pl.col("user").is_in(events.filter(~training)["user"].unique().implode())
-    unread, events = _keep(events, known_user | has_later)
-    dropped["k_core"] += unread
-    part = pl.when(training & ~known_user).then(HISTORY).otherwise(pl.col("part")).cast(pl.Int8)
-    # Users of the core are numbered first, so that their numbers do not depend on later events either.
-    return events.with_columns(part.alias("part"), known_user.alias("in_core"))
-
-
-def _number(events: pl.DataFrame, first: pl.Expr | None = None) -> pl.DataFrame:
-    """`user` and `item` (int32, by the order of the ids), sorted by user and time; ties stay in file order.
-
-    `first` (bool) says whose users come before all others.
-    """
-    ids = {"user": pl.col("user_id"), "item": pl.col("item_id")}
-    numbers = {name: (column.rank("dense") - 1).cast(pl.Int32) for name, column in ids.items()}
-    if first is not None:
-        numbers["user"] = (pl.struct(~first, "user").rank("dense") - 1).cast(pl.Int32)
-    return events.with_columns(**numbers).sort("user", "timestamp", maintain_order=True)
-
-
-def _split(events: pl.DataFrame, config: PrepareConfig, times: pl.Series) -> np.ndarray:
-    """The part of each event, int8 [n]; `times` are those that say when the periods of global_time begin."""
-    if config.split == "leave_one_out":
-        return leave_one_out(events["user"].to_numpy())
-    return global_time(events["timestamp"].to_numpy(), period_starts(times.to_numpy()))
-
-
-def _catalogue(events: pl.DataFrame, items: Path) -> pl.DataFrame:
-    """One row an item, in the order of `item`; items without metadata have empty texts."""
-    counted = events.group_by("item").agg(
-        pl.col("item_id").first(),
-        (pl.col("part") == TRAIN).sum().cast(pl.Int32).alias("train_count"),
-    )
-    texts = (
-        pl.scan_parquet(items, glob=False).join(counted.select("item_id").lazy(), on="item_id", how="semi").collect()
-    )
-    filled = [pl.col(name).fill_null("") for name in ("title", "description", "brand")]
-    return (
-        counted.join(texts, on="item_id", how="left")
-        .with_columns(*filled, pl.col("categories").fill_null([]))
-        .sort("item")
-    )
-
-
-# ---- shards -----------------------------------------------------------------------------------------------------------
+BLOCK_EVENTS = 1 << 20
+_BLOCK_USERS = 1 << 16
 
 
 def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
     """Write the sequences and targets of the users of one slice (`shard` of `num_shards`) to `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    users = USERS_FILE.read(indexed)
-    low, high = (users.num_rows * s // num_shards for s in (shard, shard + 1))
-    in_slice = (pl.col("user") >= low) & (pl.col("user") < high)
-    events = pl.scan_parquet(EVENTS_FILE.path(indexed), glob=False).filter(in_slice).collect()
-    targets = _targets(events)
-    trained = _sequences(events.filter(pl.col("part") == TRAIN), SEQUENCES, users)
-    write_table(trained, TRAIN_FILE.part(out, shard), SEQUENCES)
-    histories = _sequences(_before_last_target(events, targets), HISTORIES)
-    write_table(histories, HISTORIES_FILE.part(out, shard), HISTORIES)
-    for file, part in ((VALID_FILE, VALID), (TEST_FILE, TEST)):
-        write_frame_to(targets.filter(pl.col("part") == part), file.part(out, shard), TARGETS)
+    num_users = pq.read_metadata(USERS_FILE.path(indexed)).num_rows
+    low, high = (num_users * s // num_shards for s in (shard, shard + 1))
+    with ExitStack() as stack:
+        writers = {file: stack.enter_context(_writer(file, file.part(out, shard))) for file in SHARDED}
+        for events in _blocks(indexed, low, high):
+            targets = _targets(events)
+            users = _user_ids(indexed, int(events["user"][0]), int(events["user"][-1]) + 1)
+            trained = _sequences(events.filter(pl.col("part") == TRAIN), SEQUENCES, users)
+            writers[TRAIN_FILE].write(trained)
+            writers[HISTORIES_FILE].write(_sequences(_before_last_target(events, targets), HISTORIES))
+            for file, part in ((VALID_FILE, VALID), (TEST_FILE, TEST)):
+                writers[file].write_frame(targets.filter(pl.col("part") == part))
 
 
-def _sequences(events: pl.DataFrame, schema: pa.Schema, users: pa.Table | None = None) -> pa.Table:
-    """One row for every user with events, with the ids of `users` where given. events: sorted by user, then time."""
+def _writer(file: TableFile, path: Path) -> TableWriter:
+    assert file.schema is not None
+    return TableWriter(path, file.schema)
+
+
+def _blocks(indexed: Path, low: int, high: int) -> Iterator[pl.DataFrame]:
+    """The events of users low..high-1, some whole users at a time."""
+    held: list[pl.DataFrame] = []
+    for rows in _rows(EVENTS_FILE.path(indexed), "user", low, high):
+        held.append(rows)
+        if sum(frame.height for frame in held) >= BLOCK_EVENTS:
+            events = pl.concat(held)
+            complete = int(events["user"].search_sorted(events["user"][-1], side="left"))
+            if complete:
+                yield events[:complete]
+            held = [events[complete:]]
+    if held:
+        yield pl.concat(held)
+
+
+def _user_ids(indexed: Path, low: int, high: int) -> pl.DataFrame:
+    """user and user_id of the users low..high-1."""
+    return pl.concat(_rows(USERS_FILE.path(indexed), "user", low, high))
+
+
+def _rows(path: Path, column: str, low: int, high: int) -> Iterator[pl.DataFrame]:
+    """The rows with low <= column < high of a table that is sorted by the column, without the other row groups."""
+    file = pq.ParquetFile(path)
+    place = file.schema_arrow.names.index(column)
+    groups = []
+    for group in range(file.num_row_groups):
+        ends = file.metadata.row_group(group).column(place).statistics
+        if ends.min < high and ends.max >= low:
+            groups.append(group)
+    for batch in file.iter_batches(batch_size=BLOCK_EVENTS // 4, row_groups=groups):
+        rows = pl.DataFrame(pl.from_arrow(batch)).filter((pl.col(column) >= low) & (pl.col(column) < high))
+        if rows.height:
+            yield rows
+
+
+def _sequences(events: pl.DataFrame, schema: pa.Schema, users: pl.DataFrame | None = None) -> pa.Table:
+    """One row for every user with events, with the ids of `users` where given: all users from one to another.
+
+    events: sorted by user, then time."""
     number, lengths = np.unique(events["user"].to_numpy(), return_counts=True)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     lists = [pa.ListArray.from_arrays(offsets, _arrow(events, name)) for name in ("item", "event", "timestamp")]
-    names = [users["user_id"].take(pa.array(number, pa.int64()))] if users is not None else []
+    names = [] if users is None else [users["user_id"].gather(number - users["user"][0]).to_arrow().cast(pa.string())]
     return pa.Table.from_arrays([pa.array(number, pa.int32()), *names, *lists], schema=schema)
 
 
@@ -261,9 +141,11 @@ def merge_shards(indexed: Path, parts: Path, out: Path) -> dict[str, Any]:
         paths = file.parts(parts)
         if not paths:
             raise DataError(f"{parts}: no parts of {file.name} to merge")
-        table = pa.concat_tables([read_table(path, file.schema) for path in paths]).combine_chunks()
-        file.write(table, out)
-        rows[file] = table.num_rows
+        with _writer(file, file.path(out)) as writer:
+            for path in paths:
+                for batch in pq.ParquetFile(path).iter_batches(batch_size=_BLOCK_USERS):
+                    writer.write(pa.Table.from_batches([batch]))
+        rows[file] = writer.num_rows
     for file in (CATALOGUE_FILE, USERS_FILE):
         shutil.copyfile(file.path(indexed), file.path(out))
     summary = json.loads((indexed / "index.json").read_text())

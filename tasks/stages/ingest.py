@@ -4,7 +4,8 @@ from typing import Any
 
 from genrec.config import Config
 from genrec.data.event_rows import cut_of_slice, cut_to_read, slice_of_cut
-from genrec.data.ingest import fingerprint, merge, plan, read_shards
+from genrec.data.ingest import fingerprint, plan, read_shards
+from genrec.data.merge import merge
 from genrec.data.part_files import in_groups, is_read, plan_name
 from genrec.data.shards import shard_bytes
 from tasks.ray.watch import watcher

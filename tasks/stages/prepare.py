@@ -3,7 +3,8 @@
 from typing import Any
 
 from genrec.config import Config
-from genrec.data.prepare import build_shard, index, merge_shards
+from genrec.data.index import index
+from genrec.data.prepare import build_shard, merge_shards
 from genrec.store.local import Artifact
 from tasks.stage import Job, stage
 

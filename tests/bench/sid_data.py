@@ -4,6 +4,8 @@ from pathlib import Path
 
 from genrec.config import Config, DataConfig
 from genrec.data import ingest, prepare
+from genrec.data.index import index
+from genrec.data.merge import merge
 from genrec.embed.encode import embed_catalogue
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
@@ -31,8 +33,8 @@ def prepared(name: str, folder: Path, data: DataConfig | None = None) -> Path:
         path.mkdir(parents=True, exist_ok=True)
     for shard in ingest.plan(config.data, read / "source"):
         ingest.read_shard(shard, config.data, parts)
-    ingest.merge(parts, config.data, read)
-    prepare.index(read, config.prepare, indexed)
+    merge(parts, config.data, read)
+    index(read, config.prepare, indexed)
     prepare.build_shard(indexed, 0, 1, slices)
     prepare.merge_shards(indexed, slices, ready)
     embed_catalogue(ready / "catalogue.parquet", config.embed, parts, ready)

@@ -9,6 +9,8 @@ import polars as pl
 from genrec import tables
 from genrec.config import DataConfig, PrepareConfig
 from genrec.data import ingest, prepare
+from genrec.data.index import index
+from genrec.data.merge import merge
 from genrec.data.targets import read_targets
 
 T0_MS = 1_600_000_000_000
@@ -32,12 +34,12 @@ def run_ingest(config: DataConfig, folder: Path, shards: list | None = None) -> 
     """plan, read_shard, merge; the artifacts are in folder/ingest."""
     for shard in shards if shards is not None else ingest.plan(config, folder / "raw"):
         ingest.read_shard(shard, config, folder / "parts")
-    return ingest.merge(folder / "parts", config, folder / "ingest")
+    return merge(folder / "parts", config, folder / "ingest")
 
 
 def run_prepare(ingested: Path, config: PrepareConfig, folder: Path, num_shards: int = 2) -> dict[str, Any]:
     """index, build_shard, merge_shards; the artifacts are in folder/prepared."""
-    prepare.index(ingested, config, folder / "index")
+    index(ingested, config, folder / "index")
     for shard in range(num_shards):
         prepare.build_shard(folder / "index", shard, num_shards, folder / "slices")
     return prepare.merge_shards(folder / "index", folder / "slices", folder / "prepared")

@@ -40,6 +40,24 @@ def meet(own: Path, other: Path) -> str:
     return ray.get_runtime_context().get_node_id()
 
 
+def executed(store: Path) -> Any:
+    """The run of `SETTINGS` on a store, its stages executed one after the other."""
+    from genrec.store.local import Store
+    from tasks.run import STAGES, Run
+    from tests.e2e.conftest import tiny_config
+    from tests.support.promises.whole_run import stage_of
+    from tests.unit.config.test_keys import READS
+
+    run = Run(tiny_config(store, *SETTINGS), Store(store), f"run-{os.getpid()}")
+    for name in STAGES:
+        if name == "rank" and not run.config.rank.enabled:
+            continue
+        inputs = {n: run.artifacts[n] for n in READS[name] if n in run.artifacts}
+        state = stage_of(name).execute(run, inputs)
+        run.artifacts[name] = getattr(state, "data", state)
+    return run
+
+
 def main(store: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="gr", dir="/tmp", ignore_cleanup_errors=True) as folder:
         os.environ |= {
@@ -71,10 +89,9 @@ def _stages(store: Path, folder: Path) -> dict[str, Any]:
     from tasks.ray import placement
     from tasks.ray.cluster import run_tasks
     from tasks.ray.watch import Watcher, watching
-    from tasks.run import STAGES, Run
+    from tasks.run import Run
     from tests.e2e.conftest import tiny_config
     from tests.support.promises.whole_run import stage_of
-    from tests.unit.config.test_keys import READS
 
     class Nodes(Watcher):
         """Notes which nodes the tasks of a stage began on."""
@@ -93,10 +110,7 @@ def _stages(store: Path, folder: Path) -> dict[str, Any]:
     met = run_tasks("embed", meet, calls, config.resources, folder, use=use)
     nodes = Nodes()
     with watching(nodes):
-        run = Run(config, Store(store), "two-nodes")
-        for name in STAGES:
-            state = stage_of(name).execute(run, {n: run.artifacts[n] for n in READS[name]})
-            run.artifacts[name] = getattr(state, "data", state)
+        run = executed(store)
         large = Run(tiny_config(store, *SETTINGS, HASHED), Store(store), "two-nodes-hashed")
         hashed = stage_of("embed").execute(large, {"prepare": run.artifacts["prepare"]})
     placement.PATIENCE_S = 0.0

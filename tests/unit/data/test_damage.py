@@ -13,6 +13,7 @@ import zstandard
 
 from genrec.config import DataConfig
 from genrec.data import damage, ingest
+from genrec.data.merge import merge
 from genrec.errors import DataError
 from tests.support.data_samples import review, run_ingest, write_lines
 
@@ -84,7 +85,7 @@ def test_parts_are_set_aside_again_with_the_same_result(tmp_path: Path) -> None:
     _damage(tmp_path / "in/r003.jsonl.gz", 0)
     config = _amazon(tmp_path / "in")
     first = run_ingest(config, tmp_path)
-    assert ingest.merge(tmp_path / "parts", config, tmp_path / "again") == first
+    assert merge(tmp_path / "parts", config, tmp_path / "again") == first
     for name in (*ARTIFACTS, "quarantine.parquet"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "ingest" / name).read_bytes()
 
