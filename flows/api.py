@@ -22,7 +22,7 @@ def start(out: Console, config: Config, name: str, export: Path | None, port: in
     from tasks.api.opening import Place, resolved, token_file, token_of
 
     api = config.api if port is None else config.api.model_copy(update={"port": port})
-    place = Place(config.store, name, str(export.absolute()) if export else "", beside=beside)
+    place = Place(config.store, name, str(export.absolute()) if export else "", beside, config.service.rank)
     experiment = Experiment.of(config.service.experiment)
     if experiment is not None and beside:
         raise GenrecError(

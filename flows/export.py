@@ -9,12 +9,14 @@ from genrec.serve import bundle
 from genrec.serve.model_files import in_store
 
 
-def export(out: Console, run: str, folder: Path, force: bool, store: str | None) -> None:
+def export(out: Console, run: str, folder: Path, force: bool, store: str | None, rank: bool | None = None) -> None:
     """Export the model of a run (an id, or `latest`), or the one in service under a name, and say what it is.
+
+    rank: whether its ranking goes along, where it is of use; None: as its run's service.rank says.
 
     Raises GenrecError where there is no such run, or the folder holds something else.
     """
-    files = in_store(open_existing(store), run)
+    files = in_store(open_existing(store), run, rank=rank)
     manifest = bundle.write(files, folder, force)
     size = sum(file["bytes"] for file in manifest["files"].values())
     kind = "adapter, with its base inside" if manifest["base"]["folder"] == bundle.BASE else "whole model"

@@ -32,11 +32,12 @@ def config_and_artifacts(
     for a setting that would make it another model.
     """
     for setting in settings:
-        section = setting.partition("=")[0].strip().partition(".")[0]
-        if section not in may_change:
+        named_ = setting.partition("=")[0].strip()
+        section = named_.partition(".")[0]
+        if section not in may_change and named_ not in may_change:
             raise ConfigError(
                 f"settings: {section} belongs to the model, which is trained already; only settings of "
-                f"{' and '.join(may_change)} can change here"
+                f"{', '.join(may_change[:-1])} and {may_change[-1]} can change here"
             )
     opened = open_store(named(store))
     report = finished_report(opened.root, run or run_in_service(name, store), opened)

@@ -27,9 +27,9 @@ from tasks.ray.cluster import disconnect
 from tasks.ray.watch import watcher
 from tasks.run import Run
 from tasks.stages.promote import artifacts_in_service
-from tasks.stages.recommend import MODEL, recommend
+from tasks.stages.recommend import MODEL, RANK, ranked_by, recommend
 
-_MAY_CHANGE = ("recommend", "resources")  # sections that change nothing about a model that is trained
+_MAY_CHANGE = ("recommend", "resources", "service.rank")  # what changes nothing about a model that is trained
 
 
 @flow(name="recommend", flow_run_name=name_from_folder, persist_result=False, validate_parameters=False)
@@ -64,6 +64,8 @@ def what_is_asked(
         check_file(setting, file)
     opened = open_store(config.store)
     model = _run_of(artifacts, run, config, opened)
+    if config.service.rank:
+        artifacts |= _rank_of(run, config, opened)
     if not events_of:
         return config, artifacts, model, model
     report = finished_report(opened.root, events_of, opened)
@@ -72,6 +74,23 @@ def what_is_asked(
     if events is None:
         raise GenrecError(f"{events_of}: its ingest ({stage['key']}) is not whole in the store any more; run it again")
     return config, {**artifacts, "ingest": events}, model, report["run_id"]
+
+
+def _rank_of(run: str, config: Config, store: Store) -> dict[str, Artifact]:
+    """The rank artifact of the model's run, or of the model in service where `run` is "". Raises GenrecError where it is gone."""
+    if run:
+        report = finished_report(store.root, run, store)
+        keys = {stage["name"]: (stage["key"], stage.get("digest")) for stage in report["stages"]}
+    else:
+        record = Registry(store, config.name).current()
+        keys = {} if record is None else {name: (key, record.digests.get(name)) for name, key in record.keys.items()}
+    if RANK not in keys:
+        return {}
+    key, digest = keys[RANK]
+    artifact = (store.lookup(key, digest) if digest else None) or store.lookup(key)
+    if artifact is None:
+        raise GenrecError(f"the rank artifact of the model ({key}) is not whole in the store any more; run it again")
+    return {RANK: artifact}
 
 
 def _run_of(artifacts: Mapping[str, Artifact], run: str, config: Config, store: Store) -> str:
@@ -93,7 +112,7 @@ def recommendations(
 def _alone(run: Run, artifacts: dict[str, Artifact], model: str, events_of: str) -> dict[str, Any]:
     run.store.remove_leftovers()
     try:
-        return make_lists(run, artifacts["ingest"], {stage: artifacts[stage] for stage in MODEL}, model, events_of)
+        return make_lists(run, artifacts["ingest"], artifacts, model, events_of)
     finally:
         disconnect()
         run.store.release()
@@ -102,7 +121,8 @@ def _alone(run: Run, artifacts: dict[str, Artifact], model: str, events_of: str)
 def by_model_in_service(run: Run) -> dict[str, Any] | None:
     """At the end of a run: lists by the model that is in service then, from this run's events; None where none is."""
     record = Registry(run.store, run.config.name).current()
-    model = artifacts_in_service(run, "No lists are made for the customers.", MODEL)
+    stages = (*MODEL, RANK) if run.config.service.rank else MODEL
+    model = artifacts_in_service(run, "No lists are made for the customers.", stages)
     if record is None or not model:
         watcher().message("recommend: no model is in service, so no lists are made")
         return None
@@ -114,10 +134,13 @@ def make_lists(
 ) -> dict[str, Any]:
     """The stage `recommend`; then its artifact is the newest of this name in the store, copied out, and shown in Prefect.
 
+    `model` has the artifacts of the stages MODEL and, where lists may be ranked by it, of rank.
+
     Returns what recommendations/<name>/latest.json holds: the summary of the stage (genrec/serve/batch/collect.py) with
     key, digest and folder (`path`) of the artifact, status (computed | cached), k, and the runs of model and events.
     """
-    made = recommend(run, ingest=events, **model)
+    inputs = {stage: model[stage] for stage in MODEL}
+    made = recommend(run, ingest=events, **inputs, **ranked_by(run.config, model))
     config, status = run.config.recommend, next(r["status"] for r in run.records if r["name"] == recommend.name)
     result = {
         **made.summary,

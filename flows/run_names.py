@@ -14,7 +14,7 @@ from genrec.errors import ConfigError
 from genrec.redact import redact
 
 CONF = Path(__file__).parents[1] / "conf"
-_ABOUT_DATA = ("demo", "table", "amazon2023")  # files of conf/ that say what is read, not how to train
+_ABOUT_DATA = ("demo", "table", "amazon2023", "minionerec")  # files of conf/ that say what is read, not how to train
 _TIME = "%Y%m%d-%H%M%S"
 _MAX_LETTERS = 80
 

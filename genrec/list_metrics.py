@@ -2,6 +2,8 @@
 many categories and new items they show.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +14,7 @@ from genrec.metrics import coverage, popularity_groups
 from genrec.tables import numbered
 
 NEW_COUNT = 5  # training events of a new item, at most
+_PAIRED_LISTS = 1 << 15  # lists whose pairs of items are compared at once: bounds memory
 
 
 class ListMetrics:
@@ -62,6 +65,11 @@ class ListMetrics:
         return (self.is_new[items] & (items >= 0)).sum(axis=1).astype(np.float64)
 
     def _diversity(self, items: NDArray[np.int32], listed: NDArray[np.bool_]) -> float:
+        parts = [slice(start, start + _PAIRED_LISTS) for start in range(0, len(items), _PAIRED_LISTS)]
+        return _mean_of_lists([self._distances(items[part], listed[part]) for part in parts])
+
+    def _distances(self, items: NDArray[np.int32], listed: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Mean distance of the pairs of each list, float64 [n]; NaN where no pair counts."""
         first, second = np.triu_indices(items.shape[1], 1)
         left, right = items[:, first].astype(np.int64), items[:, second].astype(np.int64)
         keys = np.minimum(left, right) * self.num_items + np.maximum(left, right)
@@ -78,16 +86,25 @@ class ListMetrics:
         distance = 1 - shared / np.maximum(sizes[a] + sizes[b] - shared, 1)
         known = (sizes[a] > 0) & (sizes[b] > 0)
         place = place.reshape(left.shape)
-        return _mean(distance[place], listed[:, first] & listed[:, second] & known[place])
+        return _per_list(distance[place], listed[:, first] & listed[:, second] & known[place])
 
 
 def _mean(values: NDArray, counted: NDArray[np.bool_]) -> float:
     """Mean over lists of the mean over what counts; 0 where no list has any."""
+    return _mean_of_lists([_per_list(values, counted)])
+
+
+def _mean_of_lists(parts: Sequence[NDArray[np.float64]]) -> float:
+    """Mean of the figures of lists that are not NaN, 0 where there is none."""
+    figures = np.concatenate([*parts, np.empty(0)])
+    known = figures[~np.isnan(figures)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _per_list(values: NDArray, counted: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean over what counts in each row of [n, m], float64 [n]; NaN where nothing does."""
     per_list = counted.sum(axis=1)
-    filled = per_list > 0
-    if not filled.any():
-        return 0.0
-    return float(((values * counted).sum(axis=1)[filled] / per_list[filled]).mean())
+    return np.where(per_list > 0, (values * counted).sum(axis=1) / np.maximum(per_list, 1), np.nan)
 
 
 def _category_matrix(categories: pa.ListArray) -> sp.csr_array:

@@ -78,14 +78,19 @@ def write_table(table: pa.Table, path: Path, schema: pa.Schema) -> None:
     pq.write_table(checked_table(table, path.name, schema), path, compression="zstd")
 
 
+def check_there(path: Path) -> None:
+    """Raises DataError where there is no such file; it names those of the folder."""
+    if not path.is_file():
+        present = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
+        raise DataError(f"{path}: no such file; the folder holds {present}")
+
+
 def read_table(path: Path, schema: pa.Schema | None = None, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet artifact, or the named columns of it; with a schema, its columns are checked by name.
 
     Raises DataError when the file or a column is missing, or the file has columns that the schema does not know.
     """
-    if not path.is_file():
-        present = sorted(p.name for p in path.parent.glob("*")) if path.parent.is_dir() else []
-        raise DataError(f"{path}: no such file; the folder holds {present}")
+    check_there(path)
     names = pq.read_schema(path).names
     expected = names if schema is None else schema.names
     missing = [name for name in columns or expected if name not in names]
@@ -180,12 +185,12 @@ TEST_FILE = TableFile("test.parquet", TARGETS)
 # ---- sid --------------------------------------------------------------------------------------------------------------
 
 
-def vectors_schema(dim: int) -> pa.Schema:
-    """Of the embed stage: row i is item i."""
+def vectors_schema(dim: int, number: pa.DataType | None = None) -> pa.Schema:
+    """Of the embed stage: row i is item i; `number` is the type of a value, float32 where it is not given."""
     return pa.schema(
         [
             pa.field("item", pa.int32(), nullable=False),
-            pa.field("vector", pa.list_(pa.float32(), dim), nullable=False),
+            pa.field("vector", pa.list_(number or pa.float32(), dim), nullable=False),
         ]
     )
 

@@ -103,6 +103,10 @@ def export(
     ],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; it must be new or empty.")],
     force: Annotated[bool, typer.Option("--force", help="Put it in the place of an older export.")] = False,
+    rank: Annotated[
+        bool | None,
+        typer.Option("--rank/--no-rank", help="With the ranking of its lists, or without [default: service.rank]."),
+    ] = None,
     store: Store = None,
     debug: Debug = False,
 ) -> None:
@@ -110,4 +114,4 @@ def export(
     with short_errors(debug):
         from flows.export import export as export_model
 
-        export_model(out, run_name, Path(expanded(str(folder))), force, store)
+        export_model(out, run_name, Path(expanded(str(folder))), force, store, rank)

@@ -22,8 +22,9 @@ DATA: dict[str, tuple[list[Path], list[str]]] = {
     "my tables": ([CONF / "table.yaml"], []),
     "Amazon 2023": ([CONF / "amazon2023.yaml"], []),
     "Amazon 2018": ([CONF / "amazon2023.yaml"], ["data.source=amazon2018"]),
+    "MiniOneRec's split": ([CONF / "minionerec.yaml"], []),
 }
-_KNOWN_SOURCES = {"synthetic", "table", "amazon2023", "amazon2018"}
+_KNOWN_SOURCES = {"synthetic", "table", "amazon2023", "amazon2018", "minionerec"}
 DATA |= {name: ([], [f"data.source={name}"]) for name in variants.names(SOURCES) if name not in _KNOWN_SOURCES}
 PROMOTE: dict[str, str | None] = {"no": None, "if not worse": "if_not_worse", "if better": "if_better"}
 

@@ -20,7 +20,11 @@ class DataConfig(Chosen):
     """Where raw events come from and how strictly they are read."""
 
     source: str = Field("synthetic", description="Kind of source: a module of genrec/data/sources.")
-    path: PathText | None = Field(None, description="Folder (or reviews file) to read; the synthetic shop needs none.")
+    path: PathText | None = Field(
+        None,
+        description="Folder, file, pattern (shop/2024-*/*.jsonl.gz) or URL of one (s3://, gs://, az://, hf://) to read; the "
+        "synthetic shop needs none.",
+    )
     events: PathText | None = Field(
         None,
         description="Event log whose events are read besides the source: the SQLite file that the endpoint writes "

@@ -4,7 +4,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from genrec.config.section import Chosen, Section, _options, knob
+from genrec.config.section import Chosen, Section, _options, knob, later
 
 
 class EmbedConfig(Chosen):
@@ -18,6 +18,9 @@ class EmbedConfig(Chosen):
     )
     options: dict[str, Any] = _options()
     num_shards: int = knob(2, "Ray workers that encode side by side (where the encoder can be sharded).", ge=1, le=1024)
+    number_format: Literal["float32", "float16"] = later(
+        "float32", "Numbers of the stored vectors: float16 halves the files, and rounds to 11 bits."
+    )
     batch_tokens: int = knob(16384, "Padded tokens in one batch of a transformer encoder.", ge=64)
 
     variant_package: ClassVar[str] = "genrec.embed.encoders"

@@ -12,6 +12,12 @@ class StageResources(Section):
 
     num_cpus: float = knob(1, "CPU cores a task.", ge=0)
     num_gpus: float = knob(0, "GPUs a task; a fraction shares one.", ge=0)
+    memory_gib: float = knob(
+        0,
+        "GiB of memory a task: Ray starts no more of them on a node than it has memory for, and the others on other nodes. "
+        "0 reserves none.",
+        ge=0,
+    )
     num_threads: int = knob(0, "Threads of torch, BLAS and Polars in a task; 0 takes num_cpus, rounded up.", ge=0)
 
 

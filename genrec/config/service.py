@@ -77,6 +77,11 @@ class ServiceConfig(Section):
         description="Whether a run ends with lists for every customer (section recommend), made by the model that is in "
         "service then, from this run's events.",
     )
+    rank: bool | None = knob(
+        None,
+        "Whether lists that are served (endpoint, recommend, Recommender, export) are in the order of the stage rank's model, "
+        "where the run has one and validation saw a gain. null: no; at an endpoint as the run of its model was set.",
+    )
     experiment: ExperimentConfig | None = knob(
         None, "Another model tried on a share of the users of the endpoint; null: none."
     )

@@ -70,6 +70,13 @@ class DenseHeadConfig(Section):
     loss_weight: float = Field(
         3.0, ge=0, description="Weight of its loss beside that of the semantic ids; 0 trains no such head."
     )
+    sampled_items: int | None = later(
+        None,
+        "Draws of items, the popular ones likelier, that stand for all in its softmax while training (sampled softmax, "
+        "corrected for how likely each is drawn). null: 8,192 for a catalogue above 50,000 items, none (the softmax is "
+        "exact) below; 0: none.",
+        ge=0,
+    )
     score_weight: float | None = Field(
         None, ge=0, le=1, description="Its share of an item's score in the search; null: the best on validation."
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from genrec.data import reading
+from genrec.data import places, reading
 from genrec.data.damage import checked
 from genrec.data.identifiers import MISSING_WORDS, of_texts
 from genrec.data.quarantine import (
@@ -51,7 +51,7 @@ class Layout:
 
 
 def find_files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> list[SourceFile]:
-    """The review and metadata files: those named, else all of a folder, else the one file given and its `meta_` twin.
+    """The review and metadata files: those named, else all of a folder or pattern, else one file and its `meta_` twin.
 
     One that holds no JSON lines has a `damage` that says what it is. Raises DataError that lists what is there when no
     review file is.
@@ -67,13 +67,17 @@ def _files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...
         twin = path.with_name(METADATA_PREFIX + path.name)
         twins = [SourceFile("items", twin, twin.name)] if twin.is_file() else []
         return [SourceFile("interactions", path, path.name), *twins]
-    if not path.is_dir():
+    if places.is_pattern(path):
+        path, names = places.matching(path)
+    elif path.is_dir():
+        names = sorted(p.name for p in path.iterdir() if p.is_file())
+    else:
         parent = path.parent
         there = listing(parent) if parent.is_dir() else "its parent folder does not exist either"
         raise DataError(f"data.path: no folder or file {path}; beside it: {there}")
-    present = sorted(p.name for p in path.iterdir() if p.is_file() and p.name.lower().endswith(ENDINGS))
-    metadata = metadata or tuple(name for name in present if name.startswith(METADATA_PREFIX))
-    reviews = reviews or tuple(name for name in present if not name.startswith(METADATA_PREFIX))
+    present = [name for name in names if name.lower().endswith(ENDINGS)]
+    metadata = metadata or tuple(name for name in present if is_metadata(name))
+    reviews = reviews or tuple(name for name in present if not is_metadata(name))
     for name in [*reviews, *metadata]:
         if not (path / name).is_file():
             raise DataError(f"data.options: no file {name} in {path}; it holds {listing(path)}")
@@ -86,6 +90,10 @@ def _files(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...
         *(SourceFile("interactions", path / name, name) for name in reviews),
         *(SourceFile("items", path / name, name) for name in metadata),
     ]
+
+
+def is_metadata(name: str) -> bool:
+    return name.rpartition("/")[2].startswith(METADATA_PREFIX)
 
 
 def left_out(path: Path | None, reviews: tuple[str, ...], metadata: tuple[str, ...]) -> dict[str, str]:
@@ -117,7 +125,7 @@ def listing(folder: Path, limit: int = 8) -> str:
 def read_shard(shard: Shard, layout: Layout) -> Iterator[Batch]:
     """The batches of a review or metadata shard."""
     lines_of = reading.LineReader(shard.path, shard.name, shard.start, shard.end)
-    parse = _interactions if shard.kind == "interactions" else _items
+    parse = _interactions if shard.kind == "interactions" else item_rows
     for first_line, lines in lines_of:
         places, records, bad = reading.parse_json_lines(first_line, lines)
         rows, also_bad, changes = parse(layout, first_line, lines, places, records)
@@ -162,7 +170,7 @@ def _interactions(
     return rows, bad, Counter(user.changes) + Counter(item.changes)
 
 
-def _items(
+def item_rows(
     layout: Layout, first_line: int, lines: list[bytes], places: list[int], records: list[dict]
 ) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
     wrong: dict[int, str] = {}

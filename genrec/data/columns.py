@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from genrec.data.places import opened
 from genrec.data.quarantine import clip
 from genrec.data.shards import BadRow, Shard
 from genrec.errors import DamagedFile, DataError
@@ -34,7 +35,7 @@ def is_parquet(path: Path) -> bool:
 def open_parquet(path: Path, name: str) -> pq.ParquetFile:
     """Open a Parquet file; a DamagedFile names it where it is none."""
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(opened(path))
     except (pa.ArrowException, OSError) as error:
         raise DamagedFile(f"{name}: not a readable Parquet file ({clip(str(error), 120)})") from error
 

@@ -4,13 +4,12 @@
 `genrec.data.merge.merge` puts the parts together. What comes out does not depend on how the files were cut.
 """
 
-import hashlib
 from functools import partial
 from pathlib import Path
 
 from genrec import variants
 from genrec.config import DataConfig
-from genrec.data import event_rows, part_files
+from genrec.data import event_rows, part_files, places
 from genrec.data.damage import check_share, readable
 from genrec.data.shards import Shard, SourceFile, cut_into_shards, shard_bytes
 from genrec.event_log import Cut
@@ -22,24 +21,25 @@ PACKAGE = "genrec.data.sources"
 def source_files(config: DataConfig) -> list[SourceFile]:
     """The files to read; none for a source that generates them. Raises DataError where they are not there."""
     module, options = variants.build(PACKAGE, config.source, config.options)
-    files = module.find(Path(config.path) if config.path else None, options)
+    path = places.located(config.path) if config.path else None
+    files: list[SourceFile] = places.reaching(path, lambda: module.find(path, options))
     check_share(files, config)
     return files
 
 
 def fingerprint(config: DataConfig) -> dict[str, str]:
-    """SHA-256 of every source file by its name relative to the source folder; {} for a source that generates them."""
-    digests = {}
-    for file in source_files(config):
-        with file.path.open("rb") as stream:
-            digests[file.name] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return dict(sorted(digests.items()))
+    """A digest of every source file by its name relative to the source folder; {} for a source that generates them."""
+    files = sorted(source_files(config), key=lambda file: file.name)
+    return {file.name: places.reaching(file.path, partial(places.digest, file.path)) for file in files}
 
 
 def left_out(config: DataConfig) -> dict[str, str]:
     """Files of the source folder that are not read, by name, and why."""
     module, options = variants.build(PACKAGE, config.source, config.options)
-    return module.left_out(Path(config.path), options) if config.path and hasattr(module, "left_out") else {}
+    path = places.located(config.path) if config.path else None
+    if path is None or not hasattr(module, "left_out"):
+        return {}
+    return places.reaching(path, lambda: module.left_out(path, options))
 
 
 def plan(config: DataConfig, folder: Path, cut: Cut | None = None, log_folder: Path | None = None) -> list[Shard]:

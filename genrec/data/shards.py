@@ -9,6 +9,8 @@ from typing import Literal, NamedTuple
 import polars as pl
 import pyarrow.parquet as pq
 
+from genrec.data.places import opened
+
 Kind = Literal["interactions", "items"]
 DAMAGES = TRUNCATED, UNREADABLE = "truncated_file", "damaged_file"  # reasons of rows that stand for a file
 
@@ -135,7 +137,7 @@ def _row_group_ranges(path: Path, max_rows: int) -> list[tuple[int, int | None]]
 def _group_rows(path: Path) -> list[int]:
     """Rows of each row group. A file that is no Parquet has none: its reader then says what is wrong with it."""
     try:
-        metadata = pq.ParquetFile(path).metadata
+        metadata = pq.ParquetFile(opened(path)).metadata
     except (OSError, ValueError):
         return []
     return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]

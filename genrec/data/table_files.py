@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from genrec.data import places
 from genrec.data.amazon import listing
 from genrec.data.shards import Kind, SourceFile
 from genrec.errors import DataError
@@ -22,6 +23,9 @@ def find_files(path: Path | None, named: Sequence[str]) -> list[SourceFile]:
     named: a file for each kind, or "". A file that is named stands alone. Raises DataError that lists what is there when
     a kind has none.
     """
+    matched: list[str] | None = None
+    if path is not None and places.is_pattern(path):
+        path, matched = places.matching(path)
     if path is None or not path.is_dir():
         where = "is not set" if path is None else f"is {path}, which is not a folder"
         raise DataError(
@@ -29,7 +33,10 @@ def find_files(path: Path | None, named: Sequence[str]) -> list[SourceFile]:
         )
     files = []
     for kind, name in zip(KINDS, named, strict=True):
-        present = [name] if name and (path / name).is_file() else [] if name else _of_kind(path, kind)
+        if name:
+            present = [name] if (path / name).is_file() else []
+        else:
+            present = _of_kind(path, kind) if matched is None else [n for n in matched if _kind(n) == kind]
         if not present:
             wanted = name or " or ".join(kind + ending for ending in ENDINGS)
             raise DataError(
@@ -68,6 +75,18 @@ def _of_kind(path: Path, kind: str) -> list[str]:
     first = [name for ending in ENDINGS for name in tables if name.lower() == kind + ending][:1]
     parts = [name for name in tables if name.lower().startswith(kind) and _PART.fullmatch(_stem(name)[len(kind) :])]
     return first + sorted(parts + _below(path, kind))
+
+
+def _kind(name: str) -> str | None:
+    """The kind of a file that a pattern matches: a folder of that name, or the beginning of the file's own name."""
+    *folders, file = name.lower().split("/")
+    if not _is_table(file):
+        return None
+    for kind in KINDS:
+        rest = _stem(file)[len(kind) :]
+        if kind in folders or (file.startswith(kind) and (not rest or _PART.fullmatch(rest))):
+            return kind
+    return None
 
 
 def _below(path: Path, kind: str) -> list[str]:

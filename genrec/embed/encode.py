@@ -1,15 +1,17 @@
-"""Item texts to vectors.parquet, in three steps that may run on different machines.
+"""Item texts to vectors.parquet, in steps that may run on different machines; all they share is a folder.
 
-shards = split_texts(catalogue_path, config, num_shards)
-vectors = [encode_shard(texts, config) for texts in shards]       # side by side
-summary = write_vectors(catalogue_path, config, vectors, out)
+plan = plan_texts(catalogue_path, config, work)                              # genrec/embed/plan.py
+fit_all(...) or fit_sample(...)                                              # encoders that are fitted (LSA)
+for pieces in plan.shards: encode_pieces(catalogue_path, config, plan, pieces)   # side by side
+summary = write_vectors(plan, config, out)                                   # genrec/embed/join.py
 
-A method that brings vectors by item id (`ready`) takes one: summary = write_ready_vectors(catalogue_path, config, out).
-`reused` holds the vectors of an earlier artifact (`genrec.embed.reuse`): then only new texts are split and encoded.
+`embed_catalogue` takes all of them in one process. A method that brings vectors by item id (`ready`) takes one:
+summary = write_ready_vectors(catalogue_path, config, out).
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import uuid
 from collections.abc import Callable
@@ -17,13 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genrec import variants
+from genrec.embed import reuse
 from genrec.embed.encoders import PACKAGE
-from genrec.embed.reuse import Reused
-from genrec.embed.texts import read_texts
+from genrec.embed.join import write_vectors
+from genrec.embed.plan import Piece, Plan, Previous, is_whole, plan_texts, read_numbers
+from genrec.embed.text_index import read_texts
 from genrec.embed.vectors import write_item_vectors
-from genrec.errors import DataError
+from genrec.errors import ConfigError, DataError
 from genrec.progress import Progress, silent
 from genrec.tables import VECTORS_FILE, read_table
 
@@ -31,94 +36,119 @@ if TYPE_CHECKING:
     from genrec.config import EmbedConfig
 
 
-def split_texts(
-    catalogue_path: Path, config: EmbedConfig, num_shards: int, reused: Reused | None = None
-) -> list[list[str]]:
-    """The distinct texts of a catalogue that are not in `reused`, in shards of about the same number of characters.
-
-    Returns:
-        Lists of texts, none empty, at most num_shards; a single one where the encoder needs all texts at once (LSA);
-        [] where every text is known.
-
-    Raises:
-        DataError: the catalogue is empty, missing or lacks a field.
-    """
-    texts = _new_texts(read_texts(catalogue_path, config)[0], reused)
-    if not variants.load(PACKAGE, config.method).SHARDABLE:
-        num_shards = 1
-    return [[texts[i] for i in rows] for rows in _deal(texts, num_shards)]
-
-
-def encode_shard(
+def encode_texts(
     texts: list[str], config: EmbedConfig, progress: Progress = silent, device: str | None = None
-) -> np.ndarray:
-    """float32 [len(texts), d]: the vectors of one shard by the configured encoder."""
+) -> NDArray[np.float32]:
+    """float32 [len(texts), d]: the vectors of texts by the configured encoder; one that is fitted is fitted on them."""
     module, options = variants.build(PACKAGE, config.method, config.options)
     return module.encode(texts, options, batch_tokens=config.batch_tokens, device=device, progress=progress)
 
 
-def encode_into(file: Path, encode: Callable[..., np.ndarray], progress: Progress = silent, **call: Any) -> Path:
-    """Write the array that `encode(**call, progress=progress)` returns to `file`, as .npy; returns the file.
-
-    Vectors of a large catalogue are gigabytes: a worker on any machine leaves them where all see them, and only the name of
-    the file goes through Ray. The file is there whole or not at all, also after a loss of power: an attempt that comes later
-    takes it as it is.
-    """
-    vectors = encode(**call, progress=progress)
-    partial = file.with_suffix(f".{uuid.uuid4().hex}.partial")  # a worker that was given up may still write its own
-    with partial.open("wb") as opened:
-        np.save(opened, vectors, allow_pickle=False)
-        opened.flush()
-        os.fsync(opened.fileno())
-    os.replace(partial, file)
-    return file
-
-
-def write_vectors(
-    catalogue_path: Path, config: EmbedConfig, vectors: list[np.ndarray], out: Path, reused: Reused | None = None
-) -> dict[str, Any]:
-    """Bring the shards' vectors into item order and write `vectors.parquet` into the folder `out`.
+def encode_pieces(
+    catalogue_path: Path,
+    config: EmbedConfig,
+    plan: Plan,
+    pieces: list[Piece],
+    encoder: Path | None = None,
+    progress: Progress = silent,
+    device: str | None = None,
+) -> None:
+    """Encode pieces of a plan, one after the other, each into its file; what another attempt left there is kept.
 
     Args:
-        catalogue_path: the file `split_texts` read.
+        catalogue_path: the file that was planned for.
         config: the same settings.
-        vectors: float32 [n_k, d], one array a shard, in the order of `split_texts`; they may be mapped from files.
-        out: existing folder.
-        reused: the same as for `split_texts`.
-
-    Returns:
-        Summary: method, num_items, num_texts (distinct), num_encoded (of those; the others are reused), num_empty
-        (items without text), dim, num_zero (items with a zero vector), mean_characters.
+        plan: the plan.
+        pieces: some of its pieces, ascending.
+        encoder: folder of the fitted encoder, of a method that is fitted.
+        progress: in texts.
+        device: torch device; None takes the GPU where there is one.
 
     Raises:
-        DataError: shards that do not fit the catalogue, or vectors that are not finite.
+        ConfigError: the model cannot be loaded, or gives numbers that are not finite or too large for `number_format`.
+        DataError: the fitted encoder is missing or damaged.
     """
-    texts, inverse = read_texts(catalogue_path, config)
-    new = _new_texts(texts, reused)
-    shards = _deal(new, len(vectors))
-    shapes = [v.shape for v in vectors] + ([reused.vectors.shape] if reused is not None else [])
-    if [len(rows) for rows in shards] != [len(v) for v in vectors] or len({s[1] for s in shapes}) != 1:
-        raise DataError(
-            f"{VECTORS_FILE.name}: shards of shapes {shapes} do not fit the {len(texts)} distinct texts of {catalogue_path}"
+    pieces = [piece for piece in pieces if not piece.file.is_file()]
+    if not pieces:
+        return
+    encode = _opened(config, encoder, device)
+    new_items = read_numbers(plan).new_items
+    texts = read_texts(catalogue_path, config.fields, np.concatenate([new_items[a:b] for a, b, _ in pieces]))
+    done, total = 0, sum(stop - start for start, stop, _ in pieces)
+    for start, stop, file in pieces:
+        of_piece = list(itertools.islice(texts, stop - start))
+        write_piece(file, encode(of_piece, _from(done, total, progress)), config)
+        done += stop - start
+
+
+def fit_all(catalogue_path: Path, config: EmbedConfig, plan: Plan, out: Path, progress: Progress = silent) -> None:
+    """Encode the one piece of a plan by an encoder that needs all texts at once; where it is fitted, it is saved in `out`."""
+    (piece,) = plan.pieces
+    texts = list(read_texts(catalogue_path, config.fields, read_numbers(plan).new_items))
+    longest_first = np.argsort(
+        [-len(text) for text in texts], kind="stable"
+    )  # sums, so last digits, depend on the order
+    ordered = [texts[i] for i in longest_first]
+    if reuse.is_fitted(config):
+        vectors = reuse.fit_encoder(ordered, config, out, progress)
+    else:
+        vectors = encode_texts(ordered, config, progress)
+    of_text = np.empty_like(vectors)
+    of_text[longest_first] = vectors
+    write_piece(piece.file, of_text, config)
+
+
+def fit_sample(catalogue_path: Path, config: EmbedConfig, plan: Plan, out: Path, progress: Progress = silent) -> None:
+    """Fit the encoder of a large catalogue on a sample of its texts; it is there, in `out`, whole or not at all."""
+    module, options = variants.build(PACKAGE, config.method, config.options)
+    new_items = read_numbers(plan).new_items
+    chosen = module.sample(len(new_items), options)
+    texts = read_texts(catalogue_path, config.fields, new_items[chosen])
+    model = module.fit_sample(texts, len(chosen), options, progress)
+    out.mkdir(exist_ok=True)
+    module.save_sampled(model, out)
+    reuse.write_history(out, len(new_items), 0)  # last: the sample stands for all
+
+
+def write_piece(file: Path, vectors: NDArray[np.floating], config: EmbedConfig) -> None:
+    """Write vectors as .npy in the format of the settings: the file is there whole or not at all, also after a power loss.
+
+    Raises ConfigError where the format cannot hold a number.
+    """
+    with np.errstate(over="ignore"):
+        stored = vectors.astype(config.number_format, copy=False)
+    if np.isfinite(vectors).all() and not np.isfinite(stored).all():
+        raise ConfigError(
+            f"embed.number_format: {config.number_format} cannot hold {np.abs(vectors).max():g}, which {config.method} "
+            "gave; set it to float32, or scale vectors to unit length"
         )
-    of_new = np.empty((len(new), shapes[0][1]), dtype=np.float32)
-    for rows, part in zip(shards, vectors, strict=True):
-        of_new[rows] = part
-    of_text = of_new if reused is None else _in_text_order(texts, new, of_new, reused)
-    if not np.isfinite(of_text).all():
-        bad = int(np.flatnonzero(~np.isfinite(of_text[inverse]).all(axis=1))[0])
-        raise DataError(f"{VECTORS_FILE.name}: the vector of item {bad} by {config.method} is not finite")
-    write_item_vectors(of_text[inverse], VECTORS_FILE.path(out))
-    return {
-        "method": config.method,
-        "num_items": len(inverse),
-        "num_texts": len(texts),
-        "num_encoded": len(new),
-        "num_empty": int(np.sum(np.array([not t for t in texts])[inverse])),
-        "dim": int(of_text.shape[1]),
-        "num_zero": int(np.sum((of_text == 0).all(axis=1)[inverse])),
-        "mean_characters": float(np.mean(np.array([len(t) for t in texts])[inverse])),
-    }
+    partial = file.with_suffix(f".{uuid.uuid4().hex}.partial")  # a worker that was given up may still write its own
+    try:
+        with partial.open("wb") as opened:
+            np.save(opened, stored, allow_pickle=False)
+            opened.flush()
+            os.fsync(opened.fileno())
+        os.replace(partial, file)
+    finally:
+        partial.unlink(missing_ok=True)  # on a full disk, say
+
+
+def embed_catalogue(
+    catalogue_path: Path, config: EmbedConfig, work: Path, out: Path, previous: Previous | None = None
+) -> dict[str, Any]:
+    """All steps in this process: `vectors.parquet` in the folder `out`. Returns what `write_vectors` does."""
+    plan = plan_texts(catalogue_path, config, work, previous=previous)
+    encoder = plan.encoder
+    if encoder is None and plan.pieces and is_whole(config, plan.num_new):
+        fit_all(catalogue_path, config, plan, out)
+    elif encoder is None and reuse.is_fitted(config):
+        encoder = work / "encoder"
+        fit_sample(catalogue_path, config, plan, encoder)
+    for pieces in plan.shards:
+        encode_pieces(catalogue_path, config, plan, pieces, encoder)
+    if encoder is not None:
+        reuse.keep_encoder(encoder, plan.num_new if plan.encoder is not None else 0, config, out)
+    return write_vectors(plan, config, out)
 
 
 def needs_no_text(config: EmbedConfig) -> bool:
@@ -140,7 +170,7 @@ def write_ready_vectors(catalogue_path: Path, config: EmbedConfig, out: Path) ->
         raise DataError(f"{catalogue_path}: the catalogue is empty, there is nothing to embed")
     module, options = variants.build(PACKAGE, config.method, config.options)
     vectors, num_extra = module.vectors_of_items(catalogue["item_id"], options)
-    write_item_vectors(vectors, VECTORS_FILE.path(out))
+    write_item_vectors(vectors, VECTORS_FILE.path(out), config.number_format)
     return {
         "method": config.method,
         "num_items": len(vectors),
@@ -150,23 +180,24 @@ def write_ready_vectors(catalogue_path: Path, config: EmbedConfig, out: Path) ->
     }
 
 
-def _new_texts(texts: list[str], reused: Reused | None) -> list[str]:
-    return texts if reused is None else [text for text in texts if text not in reused.rows]
+def _opened(
+    config: EmbedConfig, encoder: Path | None, device: str | None
+) -> Callable[[list[str], Progress], NDArray[np.float32]]:
+    """The encoder, loaded once for all pieces."""
+    module, options = variants.build(PACKAGE, config.method, config.options)
+    if encoder is not None:
+        model = module.Model.load(encoder)
+        return lambda texts, progress: reuse.fold_in(texts, model, progress)
+    if not hasattr(module, "Encoder"):
+        return lambda texts, progress: encode_texts(texts, config, progress, device)
+    loaded = module.Encoder(options, device)
+    return lambda texts, progress: loaded.encode(texts, batch_tokens=config.batch_tokens, progress=progress)
 
 
-def _in_text_order(texts: list[str], new: list[str], of_new: np.ndarray, reused: Reused) -> np.ndarray:
-    """float32 [len(texts), d]: known vectors and new ones, in the order of the texts."""
-    place = {text: len(reused.vectors) + row for row, text in enumerate(new)}
-    rows = [reused.rows[text] if text in reused.rows else place[text] for text in texts]
-    return np.concatenate([reused.vectors, of_new])[rows]
+def _from(done: int, total: int, progress: Progress) -> Progress:
+    """The progress of one piece as that of all."""
 
+    def report(of_piece: float, _: float, note: str = "", /, **values: float) -> None:
+        progress(done + of_piece, total, note, **values)
 
-def _deal(texts: list[str], num_shards: int) -> list[np.ndarray]:
-    """Rows of each shard: longest first, dealt in turns that change direction, so that the shards' lengths are even."""
-    if not texts:
-        return []
-    num_shards = max(1, min(num_shards, len(texts)))
-    order = np.argsort([-len(t) for t in texts], kind="stable")
-    position = np.arange(len(order)) % (2 * num_shards)
-    shard = np.minimum(position, 2 * num_shards - 1 - position)
-    return [order[shard == k] for k in range(num_shards)]
+    return report

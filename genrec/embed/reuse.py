@@ -6,20 +6,18 @@ and every text encoded again, once the share of texts that it was not fitted on 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genrec import variants
 from genrec.embed.encoders import PACKAGE
-from genrec.embed.texts import read_texts
-from genrec.embed.vectors import read_item_vectors
+from genrec.embed.text_index import TextIndex, index_texts
 from genrec.progress import Progress
-from genrec.tables import VECTORS_FILE
 
 if TYPE_CHECKING:
     from genrec.config import EmbedConfig
@@ -27,52 +25,41 @@ if TYPE_CHECKING:
 HISTORY_FILE = "texts.json"  # number of texts the encoder was fitted on, and of those encoded since
 
 
-@dataclasses.dataclass(frozen=True)
-class Reused:
-    """The vectors of an earlier artifact, for the texts of a catalogue.
+class Known(NamedTuple):
+    """The texts of a catalogue that an earlier artifact has vectors for.
 
-    Args:
-        vectors: float32 [K, d], of the earlier artifact's distinct texts.
-        rows: text -> row of `vectors`.
-        num_new: distinct texts of the catalogue without a vector.
-        encoder: folder of the fitted encoder for new texts, None where none is fitted.
+    rows: int32 [num_texts], an item of the earlier artifact with the text, -1 for a new one.
+    encoder: folder of the fitted encoder for new texts, None where none is fitted.
     """
 
-    vectors: np.ndarray
-    rows: dict[str, int]
-    num_new: int
+    rows: NDArray[np.int32]
     encoder: Path | None
 
 
-def known_vectors(
-    catalogue: Path, config: EmbedConfig, previous: Path, previous_catalogue: Path, max_new_share: float
-) -> Reused | str:
-    """What the artifact `previous` of `previous_catalogue`, with the same settings, holds for the texts of `catalogue`.
+def known_texts(
+    index: TextIndex, config: EmbedConfig, previous: Path, previous_catalogue: Path, max_new_share: float
+) -> Known | str:
+    """What the artifact `previous` of `previous_catalogue`, with the same settings, holds for the texts of a catalogue.
 
     Returns the reason, as a sentence, where the encoder has to be fitted again: more than `max_new_share` of all texts
     it has encoded are not among those it was fitted on.
 
     Raises:
-        DataError: a catalogue or the artifact is missing or damaged.
+        DataError: the earlier catalogue is missing or damaged.
     """
-    texts, _ = read_texts(catalogue, config)
-    old_texts, inverse = read_texts(previous_catalogue, config)
-    of_item = read_item_vectors(VECTORS_FILE.path(previous))
-    first_item = np.full(len(old_texts), -1, dtype=np.int64)
-    first_item[inverse[::-1]] = np.arange(len(inverse))[::-1]
-    rows = {text: row for row, text in enumerate(old_texts)}
-    num_new = sum(text not in rows for text in texts)
-    encoder = None
-    if is_fitted(config):
-        if not (previous / HISTORY_FILE).is_file():
-            return "there is no fitted encoder to take over"
-        history = read_history(previous)
-        since = history["num_since"] + num_new
-        share = since / (history["num_fitted"] + since)
-        if share > max_new_share:
-            return f"{share:.0%} of the texts are none that the encoder was fitted on (limit {max_new_share:.0%})"
-        encoder = previous
-    return Reused(of_item[first_item], rows, num_new, encoder)
+    before = index_texts(previous_catalogue, config.fields)
+    place = index.found_in(before)
+    rows = np.where(place < 0, -1, before.first[place]).astype(np.int32)
+    if not is_fitted(config):
+        return Known(rows, None)
+    if not (previous / HISTORY_FILE).is_file():
+        return "there is no fitted encoder to take over"
+    history = read_history(previous)
+    since = history["num_since"] + int((rows < 0).sum())
+    share = since / (history["num_fitted"] + since)
+    if share > max_new_share:
+        return f"{share:.0%} of the texts are none that the encoder was fitted on (limit {max_new_share:.0%})"
+    return Known(rows, previous)
 
 
 def is_fitted(config: EmbedConfig) -> bool:
@@ -90,22 +77,20 @@ def fit_encoder(texts: list[str], config: EmbedConfig, out: Path, progress: Prog
     return vectors
 
 
-def fold_in(texts: list[str], config: EmbedConfig, encoder: Path, progress: Progress) -> np.ndarray:
-    """Vectors float32 [len(texts), d] of further texts by the encoder that `fit_encoder` saved."""
-    vectors = variants.load(PACKAGE, config.method).Model.load(encoder).encode(texts)
-    progress(len(texts), len(texts))
+def fold_in(texts: list[str], model: Any, progress: Progress) -> NDArray[np.float32]:
+    """Vectors float32 [len(texts), d] of further texts by a fitted encoder, as its module's `Model.load` gives it."""
+    vectors = model.encode(texts)
+    progress(len(texts), len(texts), "encoding")
     return vectors
 
 
-def keep_encoder(reused: Reused, config: EmbedConfig, out: Path) -> None:
-    """Copy the fitted encoder of the earlier artifact into `out`, and count the texts encoded since its fit."""
-    if reused.encoder is None:
-        return
+def keep_encoder(encoder: Path, num_new: int, config: EmbedConfig, out: Path) -> None:
+    """Copy a fitted encoder into `out`, and count `num_new` more texts encoded since its fit."""
     module = variants.load(PACKAGE, config.method)
     for name in (module.MODEL_FILE, module.TERMS_FILE):
-        shutil.copyfile(reused.encoder / name, out / name)
-    history = read_history(reused.encoder)
-    write_history(out, history["num_fitted"], history["num_since"] + reused.num_new)
+        shutil.copyfile(encoder / name, out / name)
+    history = read_history(encoder)
+    write_history(out, history["num_fitted"], history["num_since"] + num_new)
 
 
 def read_history(folder: Path) -> dict[str, int]:

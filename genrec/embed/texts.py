@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from genrec.errors import DataError
-from genrec.tables import read_table
-
-if TYPE_CHECKING:
-    from genrec.config import EmbedConfig
 
 LABELS = {"title": "Title", "brand": "Brand", "categories": "Categories", "description": "Description"}
 CATEGORY_SEPARATOR = " > "
-
-
-def read_texts(catalogue_path: Path, config: EmbedConfig) -> tuple[list[str], np.ndarray]:
-    """`item_texts` of a catalogue file. Raises DataError where it is missing, empty or lacks a field."""
-    catalogue = read_table(catalogue_path)
-    if catalogue.num_rows == 0:
-        raise DataError(f"{catalogue_path}: the catalogue is empty, there is nothing to embed")
-    return item_texts(catalogue, config.fields)
 
 
 def item_texts(catalogue: pa.Table, fields: Sequence[str]) -> tuple[list[str], np.ndarray]:
@@ -47,20 +33,27 @@ def item_texts(catalogue: pa.Table, fields: Sequence[str]) -> tuple[list[str], n
     Raises:
         DataError: a field is unknown, or the catalogue lacks its column.
     """
+    check_fields(fields, catalogue.column_names)
+    batches = catalogue.select(list(dict.fromkeys(fields))).to_batches(max_chunksize=65536)
+    chunks = [pa.array(texts_of(batch, fields), pa.large_string()) for batch in batches]  # may be more than 2 GB
+    encoded = pa.chunked_array(chunks, pa.large_string()).dictionary_encode().combine_chunks()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+
+
+def check_fields(fields: Sequence[str], columns: Sequence[str]) -> None:
+    """Raises DataError where a field is unknown, or the catalogue lacks its column."""
     unknown = [name for name in fields if name not in LABELS]
     if unknown:
         raise DataError(f"embed.fields: there is no {unknown[0]!r}; known: {', '.join(LABELS)}")
-    missing = [name for name in fields if name not in catalogue.column_names]
+    missing = [name for name in fields if name not in columns]
     if missing:
-        raise DataError(f"catalogue: no column {missing[0]!r} for embed.fields; it has {catalogue.column_names}")
-    names = list(dict.fromkeys(fields))
-    chunks = []
-    for batch in catalogue.select(names).to_batches(max_chunksize=65536):
-        columns = [_labelled_lines(name, batch.column(name).to_pylist()) for name in names]
-        texts = ["\n".join(filter(None, lines)) for lines in zip(*columns, strict=True)]
-        chunks.append(pa.array(texts, pa.large_string()))  # all texts may be more than 2 GB
-    encoded = pa.chunked_array(chunks, pa.large_string()).dictionary_encode().combine_chunks()
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+        raise DataError(f"catalogue: no column {missing[0]!r} for embed.fields; it has {list(columns)}")
+
+
+def texts_of(rows: pa.RecordBatch, fields: Sequence[str]) -> list[str]:
+    """The text of each row, equal ones too."""
+    lines = [_labelled_lines(name, rows.column(name).to_pylist()) for name in dict.fromkeys(fields)]
+    return ["\n".join(filter(None, of_row)) for of_row in zip(*lines, strict=True)]
 
 
 def _labelled_lines(name: str, values: list) -> list[str]:

@@ -16,7 +16,7 @@ from genrec.data.targets import Targets
 from genrec.errors import DataError
 from genrec.list_metrics import ListMetrics, first_k
 from genrec.measure.comparison import DIGITS, RANKED, TRAINED, Comparison, pairs, popularity_slices, rows_of_run
-from genrec.measure.predictions import METRICS_FILE, PROTOCOLS, baseline_names, read_counts, read_parts
+from genrec.measure.predictions import METRICS_FILE, PROTOCOLS, baseline_names, iterate_parts, read_counts
 from genrec.measure.rows import described_sample, read_rows, sampled
 from genrec.measure.score_parts import PART_OF
 
@@ -80,17 +80,16 @@ def merge(
         entry = metrics[model] if protocol == config.seen_items else metrics[model][_OTHER[config.seen_items]]
         entry |= {name: round(value, DIGITS) for name, value in figures.items()}
     identical = dict(identical or {})
+    sample = described_sample(prepared, "test", config.sample_users)
     metrics |= {model: metrics[other] for model, other in identical.items()}
-    result = {
+    result: dict[str, Any] = {
         "metrics": {m: metrics[m] for m in order if m in metrics},
         "comparisons": comparisons,
         "score": {count["model"]: count["score"] for count in counts if "score" in count},
         "identical": identical,
         "decode": {"invalid": {m: sum(c["invalid"] for c in counts if c["model"] == m) for m in models}},
-        "protocol": protocol_of(rows, train_counts, config),
+        "protocol": protocol_of(rows, train_counts, config) | ({"sample": sample} if sample else {}),
     }
-    if sample := described_sample(prepared, "test", config.sample_users):
-        result["protocol"]["sample"] = sample
     (out / METRICS_FILE).write_text(json.dumps(result, indent=1, sort_keys=False) + "\n")
     return {"decode": _speeds(counts, config)}
 
@@ -104,14 +103,18 @@ def _join(
     folders: dict[str, Path], rows: Targets, config: EvaluateConfig, listed: ListMetrics, path: Path
 ) -> tuple[dict[tuple[str, str], NDArray[np.int32]], dict[tuple[str, str], dict[str, float]]]:
     """Write predictions.parquet from each model's folder; give ranks and list metrics by (model, protocol)."""
-    ranks, figures = {}, {}
+    ranks: dict[tuple[str, str], NDArray[np.int32]] = {}
+    figures: dict[tuple[str, str], dict[str, float]] = {}
     with pq.ParquetWriter(path, tables.PREDICTIONS, compression="zstd") as writer:
         for model, folder in folders.items():
             for protocol in _protocols(model, config):
-                table = read_parts(folder, model, protocol, rows)
-                writer.write_table(table)
-                ranks[model, protocol] = table["rank"].to_numpy()
-                figures[model, protocol] = listed(first_k(table, headline_k(config)))
+                of_parts, items = [], []
+                for table in iterate_parts(folder, model, protocol, rows):
+                    writer.write_table(table)
+                    of_parts.append(table["rank"].to_numpy())
+                    items.append(first_k(table, headline_k(config)))
+                ranks[model, protocol] = np.concatenate(of_parts)
+                figures[model, protocol] = listed(np.concatenate(items))
     return ranks, figures
 
 

@@ -5,13 +5,14 @@ small JSON file beside it for what is counted along the way. Parts can be made a
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from genrec import tables
@@ -63,16 +64,32 @@ def write_part(
 
 def read_parts(parts: Path, model: str, protocol: str, expected: Targets) -> pa.Table:
     """All rows of one model and protocol, in the order of `expected`. Raises DataError when they do not match."""
+    read = list(iterate_parts(parts, model, protocol, expected))
+    return pa.concat_tables(read) if read else tables.PREDICTIONS.empty_table()
+
+
+def iterate_parts(parts: Path, model: str, protocol: str, expected: Targets) -> Iterator[pa.Table]:
+    """The tables of one model and protocol, which follow each other in the order of `expected`.
+
+    Raises DataError when they do not match, at the latest behind the last one.
+    """
     files = sorted(parts.glob(f"{model}.{protocol}.*.parquet"))
-    read = [tables.read_table(file, tables.PREDICTIONS) for file in files]
-    table = pa.concat_tables(read) if read else tables.PREDICTIONS.empty_table()
-    same = len(table) == len(expected) and np.array_equal(table["user"].to_numpy(), expected.users)
-    if not same or not np.array_equal(table["target"].to_numpy(), expected.targets):
-        raise DataError(
-            f"{parts}: the predictions of {model} (seen items {protocol}) cover {len(table)} rows of {len(files)} parts, "
-            f"and there are {len(expected)}: decode the missing shards, or clear the folder"
-        )
-    return table
+    num_rows = sum(pq.read_metadata(file).num_rows for file in files)
+    wrong = DataError(
+        f"{parts}: the predictions of {model} (seen items {protocol}) cover {num_rows} rows of {len(files)} parts, "
+        f"and there are {len(expected)}: decode the missing shards, or clear the folder"
+    )
+    if num_rows != len(expected):
+        raise wrong
+    start = 0
+    for file in files:
+        table = tables.read_table(file, tables.PREDICTIONS)
+        part = slice(start, start + len(table))
+        same = np.array_equal(table["user"].to_numpy(), expected.users[part])
+        if not same or not np.array_equal(table["target"].to_numpy(), expected.targets[part]):
+            raise wrong
+        start += len(table)
+        yield table
 
 
 def write_counts(parts: Path, model: str, start: int, **counts: Any) -> dict:

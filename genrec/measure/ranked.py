@@ -25,7 +25,7 @@ from genrec.measure.baselines import read_training
 from genrec.measure.comparison import RANK, RERANK
 from genrec.measure.predictions import FACTS_FILE, LISTS, PROTOCOLS, write_counts, write_part
 from genrec.measure.reranked import Reranking, tune_and_judge
-from genrec.measure.rows import Split, read_rows
+from genrec.measure.rows import Split, read_rows, sampled
 from genrec.progress import Progress, silent
 from genrec.rank.ablation import without_each
 from genrec.rank.candidates import figures
@@ -75,7 +75,7 @@ def fit_and_rank(
     generator = Generator.load(model, base, sids)
     clock.done("fit")
     learned = _gather(
-        retrieval, generator, prepared, "valid", config.evaluate.seen_items == "drop", clock.part(1, "valid")
+        retrieval, generator, prepared, "valid", config, config.evaluate.seen_items, clock.part(1, "valid")
     )
     frame = learned.write(out / "valid")
     clock.done("candidates of validation")
@@ -107,7 +107,7 @@ def fit_and_rank(
     warnings = Counter({"rows without a channel's candidate on validation": learned.retrieved.num_without})
     del samples, learned
     for protocol in PROTOCOLS:
-        asked = _gather(retrieval, generator, prepared, "test", protocol == "drop", clock.part(5, f"test, {protocol}"))
+        asked = _gather(retrieval, generator, prepared, "test", config, protocol, clock.part(5, f"test, {protocol}"))
         table = asked.frame() if protocol != config.evaluate.seen_items else asked.write(out / "test")
         _write_lists(out / LISTS, protocol, asked, from_frame(table), ranking, steps, config, prepared)
         warnings[f"test rows without a channel's candidate, seen items {protocol}"] += asked.retrieved.num_without
@@ -149,10 +149,16 @@ class Gathered:
 
 
 def _gather(
-    retrieval: Retrieval, generator: Generator, prepared: Path, split: Split, drop_seen: bool, progress: Progress
+    retrieval: Retrieval,
+    generator: Generator,
+    prepared: Path,
+    split: Split,
+    config: Config,
+    protocol: str,
+    progress: Progress,
 ) -> Gathered:
-    asked = read_queries(prepared, split)
-    banned = asked.queries.histories if drop_seen else None
+    asked = read_queries(prepared, split, sampled(prepared, split, config.evaluate.sample_users))
+    banned = asked.queries.histories if protocol == "drop" else None
     return Gathered(asked, retrieval(asked.queries, generator, banned, progress=progress))
 
 
@@ -211,7 +217,8 @@ def _write_lists(
     prepared: Path,
 ) -> None:
     """Parts of predictions of the test rows: the ranker's, and the re-rankers' where there are any."""
-    rows, width = read_rows(prepared, "test"), config.evaluate.beam_width
+    rows = read_rows(prepared, "test", sampled(prepared, "test", config.evaluate.sample_users))
+    width = config.evaluate.beam_width
     scores = ranking.scores(samples)
     lists = {RANK: listed(samples, scores, width)}
     places: dict[str, NDArray[np.int64]] = {RANK: samples.queries}

@@ -19,7 +19,8 @@ from genrec.errors import DataError
 from genrec.model.precision import in_float32
 from genrec.model.transitions import Transitions
 from genrec.search.layout import PromptBatch
-from genrec.search.prefixes import PrefixLogProbs
+from genrec.search.prefix_blocks import HELD_ENTRIES, BlockedLogProbs
+from genrec.search.prefixes import HeldLogProbs, PrefixLogProbs
 from genrec.search.trie import Trie
 
 FILE = "items.safetensors"
@@ -125,8 +126,7 @@ class ItemVectors(nn.Module):
         total = functional.embedding(codes if states is None else codes[states], rows.float())
         with in_float32(total.device):
             if self.projection is not None:
-                text = self._node_text(level)
-                total += self.projection(text if states is None else text[states])
+                total += self.projection(self._node_text(level, states))
         if leaves and self.ids is not None:
             total += self.ids(trie.leaf_items if states is None else trie.leaf_items[states])
         if not leaves and self.nodes is not None:
@@ -167,24 +167,43 @@ class ItemVectors(nn.Module):
             numbers.append(before * (self.num_codes + 1) + self.trie.codes(level) + 1)
         return torch.cat(numbers[1:])
 
-    def _node_text(self, level: int) -> torch.Tensor:
-        """The mean text vector of the items below every node of `level` + 1 codes, float32[S, V]; computed once."""
+    def _node_text(self, level: int, states: torch.Tensor | None) -> torch.Tensor:
+        """The mean text vector of the items below nodes `states` int64[n] of `level` + 1 codes, None: all, float32[n, V]."""
+        assert self.text is not None
+        if level + 1 == self.trie.num_levels:  # not held in this order too: for large catalogues it is most of a model
+            leaves = self.trie.leaf_items
+            return self.text[leaves if states is None else leaves[states]]
+        text = self._inner_texts()[level]
+        return text if states is None else text[states]
+
+    def _inner_texts(self) -> list[torch.Tensor]:
+        """By level but the last, the mean text vectors of all its nodes; computed once."""
         assert self.text is not None
         if not self._node_texts or self._node_texts[0].device != self.text.device:
             trie = self.trie
             total, count = self.text[trie.leaf_items], torch.ones(len(self), 1, device=self.text.device)
-            self._node_texts = [total]
+            self._node_texts = []
             for inner in reversed(range(1, trie.num_levels)):
                 parents, size = trie.parents(inner), trie.num_states(inner)
                 total = torch.zeros(size, total.shape[1], device=total.device).index_add_(0, parents, total)
                 count = torch.zeros(size, 1, device=total.device).index_add_(0, parents, count)
                 self._node_texts.insert(0, total / count)
-        return self._node_texts[level]
+        return self._node_texts
 
     def logits(self, hidden: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """The dense head: float32 [..., N] of hidden states [..., D] against every item's vector, by float32 products."""
         with in_float32(hidden.device):
             return hidden.float() @ self.table(rows).T
+
+    def some_logits(
+        self, hidden: torch.Tensor, own: torch.Tensor, items: torch.Tensor, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Entries of `logits`: float32[T] of states [T, D] and the item of each, `own` int64[T], and [T, S] against `items`
+        int64[S].
+        """
+        with in_float32(hidden.device):
+            states, vectors = hidden.float(), self(torch.cat([own, items]), rows)
+            return (states * vectors[: len(own)]).sum(1), states @ vectors[len(own) :].T
 
     def prefixes(self, logits: torch.Tensor, prompts: PromptBatch, transition_share: float) -> PrefixLogProbs:
         """The dense head's distribution by prefix of the catalogue's ids, from its logits float32[B, N].
@@ -194,7 +213,17 @@ class ItemVectors(nn.Module):
         log_probs = logits.log_softmax(-1)
         if transition_share and self.transitions is not None:
             log_probs = self.transitions.mix(log_probs, prompts.histories, transition_share, prompts.following)
-        return PrefixLogProbs(self.trie, log_probs)
+        return HeldLogProbs(self.trie, log_probs)
+
+    def prefixes_in_blocks(
+        self, hidden: torch.Tensor, rows: torch.Tensor, prompts: PromptBatch, transition_share: float
+    ) -> PrefixLogProbs:
+        """`prefixes` of hidden states [B, D] for a search over a large catalogue: no logit of every user and item is held."""
+        mixture = None
+        if transition_share and self.transitions is not None:
+            mixture = self.transitions.mixture(prompts.histories, transition_share, prompts.following, HELD_ENTRIES)
+        with in_float32(hidden.device):
+            return BlockedLogProbs(self.trie, hidden.float(), lambda items: self(items, rows), mixture, HELD_ENTRIES)
 
     def save(self, folder: Path) -> None:
         """Write `items.safetensors`."""

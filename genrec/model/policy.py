@@ -24,6 +24,7 @@ from genrec.search.attention import pack_heads
 from genrec.search.decode import StepScores
 from genrec.search.layout import PromptBatch
 from genrec.search.packed import can_pack
+from genrec.search.prefix_blocks import HELD_ENTRIES
 from genrec.search.prefixes import PrefixLogProbs
 
 
@@ -243,9 +244,23 @@ class Policy(LanguageModel):
         """float32 [..., N]: the last hidden state of a history, [..., D], against every item's vector."""
         return self._item_vectors().logits(hidden, self.code_rows())
 
+    def some_item_logits(
+        self, hidden: torch.Tensor, own: torch.Tensor, items: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """float32[T] and [T, S] of `item_logits` of states [T, D]: each against an item of its own, int64[T], and all
+        against the same `items` int64[S]. No other item is looked at.
+        """
+        return self._item_vectors().some_logits(hidden, own, items, self.code_rows())
+
     def dense_prefixes(self, hidden: torch.Tensor, prompts: PromptBatch) -> PrefixLogProbs:
-        """The dense head's log q of every prefix of the catalogue's ids, from last hidden states [B, D]."""
-        return self._item_vectors().prefixes(self.item_logits(hidden), prompts, self.transition_share)
+        """The dense head's log q of every prefix of the catalogue's ids, from last hidden states [B, D].
+
+        Without gradients and for a large catalogue, it is computed in blocks of items (`genrec.search.prefix_blocks`).
+        """
+        items = self._item_vectors()
+        if not torch.is_grad_enabled() and len(hidden) * len(items) > HELD_ENTRIES:
+            return items.prefixes_in_blocks(hidden, self.code_rows(), prompts, self.transition_share)
+        return items.prefixes(self.item_logits(hidden), prompts, self.transition_share)
 
     @property
     def transition_window(self) -> int:

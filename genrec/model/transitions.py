@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from genrec.search.prefix_blocks import Mixture
 from genrec.transitions import weighted_pairs
 
 MAX_TARGETS = 256  # transitions kept for a source item: the strongest
@@ -111,6 +112,37 @@ class Transitions(nn.Module):
         answer in the table, a training prompt would be far easier than a customer's.
         """
         table = torch.zeros(len(histories), len(self.starts) - 1, device=histories.device)
+        rows, targets, values = self._steps(histories)
+        table.view(-1).index_add_(0, rows * table.shape[1] + targets, values.to(table.dtype))
+        if following is not None:
+            self._take_out(table, histories, following)
+        return table
+
+    def mixture(
+        self, histories: torch.Tensor, share: float, following: torch.Tensor | None, held_entries: int
+    ) -> Mixture:
+        """What `mix` adds to a distribution, without a number for every item; at most about `held_entries` numbers are held at
+        a time. Arguments as of `mix`.
+        """
+        num_rows, num_items = len(histories), len(self.starts) - 1
+        if following is None:
+            rows, targets, values = self._steps(histories)
+            keys, place = (rows * num_items + targets).unique(return_inverse=True)
+            values = torch.zeros(len(keys), device=keys.device).index_add_(0, place, values.to(torch.float32))
+            rows, items = keys // num_items, keys % num_items
+        else:
+            parts, size = [], max(1, held_entries // num_items)
+            for start in range(0, num_rows, size):
+                block = slice(start, start + size)
+                table = self.scores(histories[block], following[block])
+                row, item = table.nonzero(as_tuple=True)
+                parts.append((row + start, item, table[row, item]))
+            rows, items, values = (torch.cat(part) for part in zip(*parts, strict=True))
+        mass = torch.zeros(num_rows, device=values.device).index_add_(0, rows, values)
+        return Mixture(torch.where(mass > 0, share, 0.0), rows, items, values / mass[rows])
+
+    def _steps(self, histories: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Transitions from the items of `histories` int64[B, H]: rows and targets, int64[E] each, and weights [E]."""
         rows, columns = (histories >= 0).nonzero(as_tuple=True)
         source = histories[rows, columns]
         counts = self.starts[source + 1] - self.starts[source]
@@ -119,11 +151,7 @@ class Transitions(nn.Module):
         )
         edge = self.starts[source].repeat_interleave(counts) + shift
         values = self.weights[edge] * (self.history_decay**columns).repeat_interleave(counts)
-        flat = rows.repeat_interleave(counts) * table.shape[1] + self.targets[edge]
-        table.view(-1).index_add_(0, flat, values.to(table.dtype))
-        if following is not None:
-            self._take_out(table, histories, following)
-        return table
+        return rows.repeat_interleave(counts), self.targets[edge], values
 
     def _take_out(self, table: torch.Tensor, histories: torch.Tensor, following: torch.Tensor) -> None:
         """Subtract from `table` float32[B, N] what the steps to `following` items added to a history's transitions:

@@ -1,7 +1,7 @@
 """Folds over users: no user is scored by a model that learned from it.
 
-The fold of a user is a function of its number alone. So a user has the same fold in the validation rows, in the test
-rows and at the endpoint, without a table of users.
+The fold of a user is a function of its number alone. So a user has the same fold in the validation rows and in the test
+rows, without a table of users.
 """
 
 import numpy as np

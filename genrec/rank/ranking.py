@@ -1,7 +1,7 @@
 """Ranking by folds over users: models that each leave a part of the users out, and what is told of them.
 
-A model is fitted for each fold, on the validation lists of the users of all other folds. Whoever is ranked, on validation,
-on test or at the endpoint, is ranked by the model of the own fold, which has learned nothing of this user.
+A model is fitted for each fold, on the validation lists of the users of all other folds. Whoever is ranked on validation or
+on test is ranked by the model of the own fold, which has learned nothing of this user; what is served, by the mean of all.
 """
 
 import json
@@ -25,6 +25,7 @@ from genrec.rank.folds import fold_of, mixed
 from genrec.rank.negatives import training_rows
 from genrec.rank.rankers.parts.ranker import Ranker
 from genrec.rank.samples import Samples
+from genrec.rank.segments import by_user_segment
 
 HEADLINE = "ndcg@10"
 _FILE = "ranking.json"
@@ -193,7 +194,7 @@ def fit_and_judge(
     for, where some have no candidate.
 
     Returns the ranking and {ranker, use (whether it is used), gain, lists, with_target (their share: no order reaches
-    more), metrics {ranking, generator, each voice: figures}, calibration, importance, fit_seconds, score_seconds}.
+    more), metrics {ranking, generator, each voice: figures}, segments (`genrec.rank.segments`), calibration, importance, fit_seconds, score_seconds}.
     """
     began = time.perf_counter()
     ranking = fit_by_folds(samples, config, seed, progress)
@@ -214,6 +215,7 @@ def fit_and_judge(
         "lists": total,
         "with_target": float(has_target.sum() / max(total, 1)),
         "metrics": {name: figures.list_figures(samples, values, num_lists=num_lists) for name, values in found.items()},
+        "segments": by_user_segment(samples, {"ranking": scores, "generator": found["generator"]}),
         "calibration": {"bins": judged.bins, "ece": judged.ece},
         "importance": ranking.importance(),
         "fit_seconds": fitted - began,

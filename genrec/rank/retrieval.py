@@ -4,7 +4,7 @@ Channels, tables and settings are one artifact; the generator is a model of its 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +17,8 @@ from genrec import variants
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
 from genrec.rank.candidates import Candidates, Lists, Rule, merge, with_fallback
-from genrec.rank.features.parts.compute import compute
-from genrec.rank.features.parts.context import Beams, Context
+from genrec.rank.features.parts.compute import columns, compute
+from genrec.rank.features.parts.context import Beams, Columns, Context
 from genrec.rank.features.parts.queries import Queries
 from genrec.rank.features.parts.tables import Tables
 from genrec.recall.parts.channel import Channel
@@ -40,6 +40,10 @@ class Retrieved(NamedTuple):
     def features(self) -> pl.DataFrame:
         """float32, a row a candidate."""
         return compute(self.context, self.candidates)
+
+    def columns(self) -> Columns:
+        """The same without a frame, whose making takes longer than one request may."""
+        return columns(self.context, self.candidates)
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,21 @@ class Retrieval:
         banned: Sequence[NDArray[np.integer]] | None = None,
         allowed: NDArray[np.bool_] | None = None,
         progress: Progress = silent,
+        found: Generated | None = None,
+        restrict: Callable[[Lists], Lists] | None = None,
     ) -> Retrieved:
         """Candidates of U queries; `banned[u]` items and those not `allowed` (bool by item) are left out.
 
         Items that the catalogue of the channels did not hold are read by the generator alone, if it knows them.
+        found: what the generator found, where it was searched already. restrict: takes what may not come out of a
+        channel's lists, by query; then a query without any candidate stays without.
         """
-        lists, found = self._lists(queries, generator, banned, progress)
+        lists, found = self._lists(queries, generator, banned, progress, found)
+        if restrict is not None:
+            lists = {name: restrict(of_channel) for name, of_channel in lists.items()}
         candidates = merge(lists, self.limit, self.rule, allowed, self.voters)
         num_without = candidates.num_empty
-        if num_without:
+        if num_without and restrict is None:
             candidates = with_fallback(candidates, self._popular(allowed), self.limit, banned)
         beams = None
         if generator is not None and found is not None:
@@ -88,12 +98,13 @@ class Retrieval:
         generator: Generator | None,
         banned: Sequence[NDArray[np.integer]] | None,
         progress: Progress,
+        found: Generated | None,
     ) -> tuple[dict[str, Lists], Generated | None]:
         lists: dict[str, Lists] = {}
-        found = None
         if generator is not None and self.counts.get(GENERATOR):
-            known, left_out = (_known(rows, generator.num_items) for rows in (queries.histories, banned or []))
-            found = generator.search(known, self.counts[GENERATOR], left_out if banned is not None else None)
+            if found is None:
+                known, left_out = (_known(rows, generator.num_items) for rows in (queries.histories, banned or []))
+                found = generator.search(known, self.counts[GENERATOR], left_out if banned is not None else None)
             lists[GENERATOR] = found.items, found.scores
         histories, left_out = (_known(rows, self.tables.num_items) for rows in (queries.histories, banned or []))
         for number, (name, channel) in enumerate(self.channels.items()):

@@ -11,6 +11,7 @@ from genrec.report.results import Table
 
 _FIGURES = ("hr@1", "hr@5", "hr@10", "hr@20", "hr@50", "ndcg@10", "ndcg@50", "mrr", "map", "auc", "gauc")
 _MOST_FEATURES = 15
+_OF_SEGMENT = {"events": "{:.1f}", "head_share": "{:.0%}"}  # means over its users
 
 
 def ranking_section(facts: Mapping[str, Any], prepared: Path | None) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def ranking_section(facts: Mapping[str, Any], prepared: Path | None) -> dict[str
     plots: list[Plot] = []
     if "ranking" in facts:
         found.append(_figures(facts["ranking"]["metrics"]))
+        found += [_segments(rows)] if (rows := facts["ranking"].get("segments")) else []
         plots += [_calibration(facts["ranking"]["calibration"]), *_importance(facts["ranking"]["importance"])]
     if facts.get("groups"):
         found.append(_groups(facts["groups"]))
@@ -76,6 +78,21 @@ def _figures(metrics: Mapping[str, Mapping[str, float]]) -> Table:
         for order in (*first, *others)
     ]
     return _table("The candidates in the order of each (validation)", ["Order", *map(str.upper, names)], rows)
+
+
+def _segments(segments: list[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            str(of["segment"]),
+            f"{of['lists']:,}",
+            *("" if of.get(name) is None else text.format(of[name]) for name, text in _OF_SEGMENT.items()),
+            *(f"{of[order]['ndcg@10']:.4f}" for order in ("ranking", "generator")),
+            f"{of['ranking']['ndcg@10'] - of['generator']['ndcg@10']:+.4f}",
+        ]
+        for of in segments
+    ]
+    columns = ["Segment", "Lists", "Events", "Popular items", "Ranking NDCG@10", "Generator NDCG@10", "Difference"]
+    return _table("By segment of users (validation)", columns, rows)
 
 
 def _groups(groups: list[Mapping[str, Any]]) -> Table:

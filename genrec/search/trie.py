@@ -183,6 +183,10 @@ class Trie:
         """The last code of every state of `level` + 1 codes, int64[S]."""
         return self._levels[level].codes
 
+    def starts(self, level: int) -> torch.Tensor:
+        """For every state of `level` codes, and one more, int64[S + 1], where the run of the states that follow it begins."""
+        return self._levels[level].starts
+
     def parents(self, level: int) -> torch.Tensor:
         """For every state of `level` + 1 codes, int64[S], the state of its first `level` codes."""
         return self._levels[level].keys // self.num_codes

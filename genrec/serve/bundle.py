@@ -9,6 +9,7 @@ and pyarrow and neither the store nor the rest of genrec's packages.
     encoder/         text vectors of the items, and the text encoder where it is one that is fitted on a catalogue
     model/           Hugging Face model folder, or PEFT adapter, with tokenizer and item vectors
     base/            the base model of an adapter
+    ranking/         the stage rank's channels, models and steps, where its run serves ranked lists (service.rank)
 
 Digests tell damage, not forgery: load folders from those you trust with a customer's history. Nothing in them is executed.
 """
@@ -25,14 +26,14 @@ from genrec.errors import DataError, GenrecError
 from genrec.model.folder import read_meta
 from genrec.serve.catalogue import COLUMNS
 from genrec.serve.model_card import model_card
-from genrec.serve.model_files import ModelFiles
+from genrec.serve.model_files import RANKED, ModelFiles, ranking_of
 from genrec.store.artifact import Disk, sha256
 from genrec.tables import CATALOGUE, read_table, write_table
 
 MANIFEST = "manifest.json"
 FORMAT = "genrec-model-1"
-ITEMS, IDS, ENCODER, MODEL, BASE, REPORT, CARD = (
-    "items.parquet", "ids", "encoder", "model", "base", "report.json", "README.md"
+ITEMS, IDS, ENCODER, MODEL, BASE, RANKING, REPORT, CARD = (
+    "items.parquet", "ids", "encoder", "model", "base", "ranking", "report.json", "README.md"
 )  # fmt: skip
 _LEFT_OUT = ("manifest.json", "training_log.parquet")  # of the store, and of training alone
 
@@ -68,8 +69,8 @@ def write(files: ModelFiles, folder: Path, force: bool = False) -> dict[str, Any
     return manifest
 
 
-def read(folder: Path) -> ModelFiles:
-    """The files of an exported model, every one checked against the manifest.
+def read(folder: Path, rank: bool | None = None) -> ModelFiles:
+    """The files of an exported model, every one checked against the manifest; rank False: without its ranking.
 
     Raises DataError that names the file which is missing or damaged.
     """
@@ -80,15 +81,17 @@ def read(folder: Path) -> ModelFiles:
             raise DataError(f"{path}: is missing from the exported model; export it again")
         if path.stat().st_size != expected["bytes"] or sha256(path) != expected["sha256"]:
             raise DataError(f"{path}: is damaged (its bytes are not those that were exported); export it again")
-    for part in (IDS, ENCODER, MODEL, BASE):  # weights that were put beside would be loaded
+    for part in (IDS, ENCODER, MODEL, BASE, RANKING):  # weights that were put beside would be loaded
         for path in _files_below(folder / part):
             if path.relative_to(folder).as_posix() not in manifest["files"]:
                 raise DataError(f"{path}: is no part of the exported model; remove it")
-    report = folder / REPORT
+    report, ranking = folder / REPORT, folder / RANKING
+    there = ranking.is_dir()
+    ranking_, note = ranking_of(ranking if there else None, bool(rank) if rank is not None else there)
     return ModelFiles(
         model_key=manifest["model_key"],
         run_id=manifest["run_id"],
-        where=f"exported from {manifest['where']}",
+        where=f"exported from {manifest['where']}{note}",
         catalogue=folder / ITEMS,
         sids=folder / IDS,
         model=folder / MODEL,
@@ -98,6 +101,7 @@ def read(folder: Path) -> ModelFiles:
         beam_width=manifest["beam_width"],
         precision=manifest["precision"],
         report=json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {},
+        ranking=ranking_,
     )
 
 
@@ -129,6 +133,10 @@ def _copy(files: ModelFiles, to: Path) -> None:
         if files.base is None:
             raise DataError(f"{files.model}: holds an adapter, and the folder of its base is not there")
         _copy_folder(files.base, to / BASE)
+    if files.ranking is not None:
+        from genrec.serve.ranked.files import copy
+
+        copy(files.ranking, to / RANKING)
     if files.report:
         (to / REPORT).write_text(json.dumps(files.report, indent=1) + "\n", encoding="utf-8")
 
@@ -148,7 +156,7 @@ def _manifest(files: ModelFiles, folder: Path) -> dict[str, Any]:
         "format": FORMAT,
         "model_key": files.model_key,
         "run_id": files.run_id,
-        "where": files.where,
+        "where": files.where.removesuffix(RANKED),
         "beam_width": files.beam_width,
         "precision": files.precision,
         "encoder": encoder,

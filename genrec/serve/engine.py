@@ -15,6 +15,7 @@ together are searched together as long as their keys and values fit a bound, and
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,7 +71,9 @@ class Engine:
     ) -> None:
         self.policy, self.catalogue, self.model_key = policy, catalogue, model_key
         self.beam_width, self.batch_size, self.max_kv_gib = beam_width, batch_size, max_kv_gib
-        self._recorded = recorded
+        self._limits: dict[str, Any] = {
+            **{"beam_width": beam_width, "batch_size": batch_size, "max_kv_gib": max_kv_gib, "recorded": recorded}
+        }
         self._kv_bytes = kv_memory.bytes_a_position(policy)
         self._most_positions = int(max_kv_gib * GIB) // self._kv_bytes
         self._prompt_positions = _prompt_positions(policy, catalogue)
@@ -103,16 +106,10 @@ class Engine:
         if number := len(catalogue) - known:
             added = None if catalogue.added is None else catalogue.added[-number:]
             policy, scores = with_more_items(policy, catalogue.sids[known:], added), None
-        return Engine(
-            policy,
-            catalogue,
-            self.model_key,
-            beam_width=self.beam_width,
-            batch_size=self.batch_size,
-            scores=scores,
-            max_kv_gib=self.max_kv_gib,
-            recorded=self._recorded,
-        )
+        return self._over(policy, catalogue, scores)
+
+    def _over(self, policy: Policy, catalogue: Catalogue, scores: StepScores | None) -> "Engine":
+        return Engine(policy, catalogue, self.model_key, scores=scores, **self._limits)
 
     def check_room(self, k: int) -> None:
         """Raises ConfigError where the keys and values of one query for k items, with the longest history that the model
@@ -164,16 +161,16 @@ class Engine:
         without an item that may is followed, so a search of k beams ends in k items.
         """
         width = self._width(k)
-
-        def split(lengths: NDArray[np.int64]) -> Iterator[slice]:
-            rows = max(1, min(self.batch_size, _CELLS // width))
-            return kv_memory.batches(self._positions(lengths, width), rows, self._most_positions)
-
         items, scores = rank_users(
-            self.policy, histories, self.catalogue.sids, self._trie, width,
-            banned=banned, allowed=allowed, scores=self.scores, split=split, search=self._search,
+            self.policy, histories, self.catalogue.sids, self._trie, width, banned=banned, allowed=allowed,
+            scores=self.scores, split=lambda lengths: self._split(lengths, width), search=self._search,
         )  # fmt: skip
         return items[:, :k], scores[:, :k]
+
+    def _split(self, lengths: NDArray[np.int64], width: int) -> Iterator[slice]:
+        """Batches of searches behind histories of so many items."""
+        rows = max(1, min(self.batch_size, _CELLS // width))
+        return kv_memory.batches(self._positions(lengths, width), rows, self._most_positions)
 
     def _positions(self, lengths: NDArray[np.int64], width: int) -> NDArray[np.int64]:
         """int64[U]: positions of searches of `width` beams behind histories of so many items."""
@@ -201,10 +198,15 @@ class Engine:
         """Beams for a list of k: few different widths, so that queries share a search. As wide as the catalogue, a search
         finds all there is.
         """
-        width = self.beam_width
+        width = self._least_width
         while width < k:
             width *= 2
         return max(1, min(width, max(len(self.catalogue), self.beam_width)))
+
+    @property
+    def _least_width(self) -> int:
+        """Beams of a search for a short list."""
+        return self.beam_width
 
     def _searched(self, asked: "list[_Asked]") -> list[Answer]:
         allowed = [self._limit(one) for one in asked]

@@ -59,7 +59,12 @@ class Recommender:
 
     @classmethod
     def load(
-        cls, path: str | Path, run: str | None = None, name: str | None = None, device: str | None = None
+        cls,
+        path: str | Path,
+        run: str | None = None,
+        name: str | None = None,
+        device: str | None = None,
+        rank: bool | None = None,
     ) -> Recommender:
         """Load a model; nothing in its files is ever executed.
 
@@ -69,11 +74,13 @@ class Recommender:
             name: in a store, the name of a model in service. With neither: the model in service, and where there is none
                 the latest finished run; `files.where` says which.
             device: torch device; by default the first GPU, else the CPU.
+            rank: whether lists are ranked where the model has a ranking that is of use; by default as its run's
+                service.rank says. It needs more libraries (docs/serving.md).
 
         Raises:
             GenrecError: nothing of the kind is there, it is damaged, or not clear; the message says what to do.
         """
-        files = find_files(path, run, name)
+        files = find_files(path, run, name, rank)
         return cls(load_engine(files, device), files)
 
     @overload
@@ -122,14 +129,16 @@ class Recommender:
         return [answer.items for answer in answers] if many else answers[0].items
 
 
-def find_files(path: str | Path, run: str | None = None, name: str | None = None) -> ModelFiles:
+def find_files(
+    path: str | Path, run: str | None = None, name: str | None = None, rank: bool | None = None
+) -> ModelFiles:
     """The files of the model that `Recommender.load` would load."""
     folder = Path(path).expanduser()
     if not bundle.is_bundle(folder):
-        return in_store_at(str(path), run, name)
+        return in_store_at(str(path), run, name, rank)
     if run is not None or name is not None:
         raise DataError(f"{folder}: is one exported model; give no run and no name beside it")
-    return bundle.read(folder)
+    return bundle.read(folder, rank)
 
 
 def load_engine(files: ModelFiles, device: str | None = None, limits: Limits | None = None) -> Engine:
@@ -151,16 +160,34 @@ def load_engine(files: ModelFiles, device: str | None = None, limits: Limits | N
     catalogue = Catalogue.read(files.catalogue, files.sids, policy.vocab.num_codes)
     if policy.items is not None and len(policy.items) != len(catalogue):
         raise DataError(f"{files.model}: trained on {len(policy.items)} items, {files.sids} has {len(catalogue)}")
-    engine = Engine(
+    engine = engine_of(
+        files,
         policy,
         catalogue,
-        files.model_key,
         beam_width=files.beam_width,
         batch_size=limits.max_batch,
         max_kv_gib=limits.max_kv_gib,
     )
     engine.check_room(min(limits.max_k, len(catalogue)))
     return engine
+
+
+def engine_of(files: ModelFiles, policy: Policy, catalogue: Catalogue, **limits: Any) -> Engine:
+    """The engine of a loaded model, with its ranking where its files have one; `limits` are those of `Engine`.
+
+    Raises ConfigError for libraries that a ranking needs and that are missing, DataError where it does not fit the model.
+    """
+    if files.ranking is None:
+        return Engine(policy, catalogue, files.model_key, **limits)
+    from genrec.serve.ranked.files import check_libraries
+
+    check_libraries(files.ranking)
+    from genrec.serve.ranked.engine import RankedEngine
+    from genrec.serve.ranked.lists import ListRanking, check_fits
+
+    ranking = ListRanking.load(files.ranking, files.embed)
+    check_fits(ranking, len(catalogue), files.ranking)
+    return RankedEngine(policy, catalogue, files.model_key, ranking=ranking, **limits)
 
 
 __all__ = ["Answer", "Filter", "Limits", "NewItem", "Query", "Recommended", "Recommender", "load_engine"]

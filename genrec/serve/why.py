@@ -33,13 +33,14 @@ class Explanation:
 
     Args:
         item_id, title, sid: of the item.
-        score: as it is served (`genrec.serve.engine`).
+        score: as it is served (`genrec.serve.engine`), but for ranked lists.
         even_score: that of an even choice among all items, log(1 / N): what the points of the parts are counted from.
         parts: what adds up to score - even_score (`genrec.serve.item_score`); [] where popularity alone ranks.
         history: the items that the model read, the one without which the score falls most first.
         path: names of the prefixes of the item's semantic id, shortest first.
         source: what scores: the model; or popularity, for a history without a known item.
         model_key: key of the model's artifact.
+        ranked: whether a ranking puts lists in order; score and parts are those of the generator then.
     """
 
     item_id: str
@@ -52,6 +53,7 @@ class Explanation:
     path: list[PrefixName]
     source: Source
     model_key: str
+    ranked: bool = False
 
 
 def explain(engine: Engine, query: Query, item_id: str) -> Explanation:
@@ -83,6 +85,7 @@ def explain(engine: Engine, query: Query, item_id: str) -> Explanation:
         parts=parts(engine.policy, scores, 0, len(catalogue)),
         history=_influences(engine, read, scores),
         source="model",
+        ranked=getattr(engine, "ranking", None) is not None,
     )
 
 

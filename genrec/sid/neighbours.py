@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genrec.sid.nearest import nearest
+from genrec.sid.prefixes import distinct_prefixes
 from genrec.sid.repair import rank_within
 
 if TYPE_CHECKING:
@@ -81,6 +82,6 @@ def _sample(items: np.ndarray, seed: int) -> np.ndarray:
 
 def _chance(prefixes: np.ndarray) -> float:
     """Share of the pairs of different items that have the same prefix."""
-    _, counts = np.unique(prefixes, axis=0, return_counts=True)
+    counts = distinct_prefixes(prefixes).counts
     total = len(prefixes)
     return float((counts.astype(np.float64) * (counts - 1)).sum() / (total * (total - 1))) if total > 1 else 0.0

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from genrec.sid.cooccurrence import cooccurrence_counts
 from genrec.sid.neighbours import prefix_agreement
+from genrec.sid.prefixes import distinct_prefixes
 from genrec.sid.spread import cluster_sizes, popularity_spread, sequence_length
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ NUM_EXAMPLE_ITEMS = 5  # items shown of a prefix
 
 def collision_rate(codes: np.ndarray) -> float:
     """Share of the items whose id [N, L] another item has too."""
-    _, inverse, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
-    return float(np.mean(counts[inverse.reshape(-1)] > 1))
+    ids = distinct_prefixes(codes)
+    return float(np.mean(ids.counts[ids.of_row] > 1))
 
 
 def utilization(codes: np.ndarray, num_codes: int) -> list[float]:
@@ -49,8 +50,8 @@ def fan_out(codes: np.ndarray) -> list[dict[str, float]]:
     """For each prefix length 0..L-1: how many different codes follow a prefix in use (mean, median, max)."""
     rows = []
     for depth in range(codes.shape[1]):
-        children = np.unique(codes[:, : depth + 1], axis=0)
-        _, counts = np.unique(children[:, :depth], axis=0, return_counts=True) if depth else (None, [len(children)])
+        children = distinct_prefixes(codes[:, : depth + 1]).codes
+        counts = distinct_prefixes(children[:, :depth]).counts if depth else [len(children)]
         rows.append({"mean": float(np.mean(counts)), "median": float(np.median(counts)), "max": int(np.max(counts))})
     return rows
 
@@ -120,7 +121,7 @@ def quality_report(
     """
     num_levels = final.shape[1]
     padded = np.pad(raw, ((0, 0), (0, num_levels - raw.shape[1])))
-    _, raw_counts = np.unique(raw, axis=0, return_counts=True)
+    raw_counts = distinct_prefixes(raw).counts
     return {
         "num_items": len(final),
         "num_levels": num_levels,
@@ -152,7 +153,7 @@ def quality_report(
 
 
 def _largest_cells(codes: np.ndarray, depth: int) -> dict[str, Any]:
-    prefixes, counts = np.unique(codes[:, :depth], axis=0, return_counts=True)
+    prefixes, _, counts = distinct_prefixes(codes[:, :depth])
     order = np.argsort(-counts, kind="stable")[:NUM_LARGEST_CELLS]
     return {
         "depth": depth,
@@ -162,14 +163,13 @@ def _largest_cells(codes: np.ndarray, depth: int) -> dict[str, Any]:
 
 def _examples(codes: np.ndarray, depth: int, catalogue: pa.Table) -> dict[str, Any]:
     """Items of a few prefixes that more than one item has, evenly spaced from the fullest to the emptiest."""
-    prefixes, inverse, counts = np.unique(codes[:, :depth], axis=0, return_inverse=True, return_counts=True)
-    inverse = inverse.reshape(-1)
+    prefixes, of_item, counts = distinct_prefixes(codes[:, :depth])
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] > 1]
     chosen = order[np.unique(np.linspace(0, len(order) - 1, NUM_EXAMPLES).astype(int))] if len(order) else order
     shown = []
     for prefix in chosen:
-        items = np.flatnonzero(inverse == prefix)[:NUM_EXAMPLE_ITEMS]
+        items = np.flatnonzero(of_item == prefix)[:NUM_EXAMPLE_ITEMS]
         rows = catalogue.select(["item_id", "title", "categories"]).take(pa.array(items)).to_pylist()
         shown.append(
             {

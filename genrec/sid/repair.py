@@ -78,9 +78,12 @@ def _spill(codes: np.ndarray, residual: np.ndarray, codebooks: np.ndarray, level
     children = parents * num_codes + codes[:, level]
     counts = np.bincount(children, minlength=num_parents * num_codes)
     counts += np.bincount(taken_parents * num_codes + taken[:, level], minlength=len(counts))
+    order = np.argsort(parents, kind="stable")
+    ordered = parents[order]
     for parent in np.unique(np.flatnonzero(counts > room_behind_a_code) // num_codes):
         room = room_behind_a_code - counts[parent * num_codes : (parent + 1) * num_codes]
-        _spill_cell(np.flatnonzero(parents == parent), room, codes, residual, codebooks, level)
+        start, end = np.searchsorted(ordered, [parent, parent + 1])
+        _spill_cell(order[start:end], room, codes, residual, codebooks, level)
 
 
 def _spill_cell(

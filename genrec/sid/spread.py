@@ -7,10 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from genrec.embed.texts import LABELS, item_texts
+from genrec.sid.prefixes import distinct_prefixes
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _LABEL = re.compile(rf"^(?:{'|'.join(LABELS.values())}): ", re.MULTILINE)
 NUM_CURVE_POINTS = 21
+MAX_TEXTS = 200_000  # items whose texts are counted: a mean is as good as exact, and a million texts take half a minute
 
 
 def cluster_sizes(codes: np.ndarray, num_codes: int) -> list[dict[str, Any]]:
@@ -52,8 +54,8 @@ def popularity_spread(codes: np.ndarray, train_counts: np.ndarray) -> list[dict[
     """
     depths = []
     for depth in range(1, min(2, codes.shape[1]) + 1):
-        _, inverse = np.unique(codes[:, :depth], axis=0, return_inverse=True)
-        events = np.sort(np.bincount(inverse.reshape(-1), weights=train_counts))[::-1]
+        of_item = distinct_prefixes(codes[:, :depth]).of_row
+        events = np.sort(np.bincount(of_item, weights=train_counts))[::-1]
         total = max(float(events.sum()), 1e-30)
         cumulative = np.concatenate([[0.0], np.cumsum(events) / total])
         places = np.linspace(0, len(events), NUM_CURVE_POINTS)
@@ -77,9 +79,13 @@ def sequence_length(catalogue: pa.Table, tokens_per_item: int) -> dict[str, floa
     """How much shorter a history is in semantic ids than in item texts.
 
     A text token here is a word or a punctuation mark of the item's title, brand, categories and description; the
-    subwords of a language model are more. `shortened_by` is 1 - tokens_per_item / text_tokens_mean, below zero where
+    subwords of a language model are more. Of a large catalogue, a random sample of MAX_TEXTS items is read. `shortened_by` is 1 - tokens_per_item / text_tokens_mean, below zero where
     texts are shorter than ids.
     """
+    if catalogue.num_rows > MAX_TEXTS:
+        read = np.zeros(catalogue.num_rows, dtype=bool)
+        read[np.random.default_rng(0).choice(len(read), MAX_TEXTS, replace=False)] = True
+        catalogue = catalogue.filter(pa.array(read))
     fields = [name for name in LABELS if name in catalogue.column_names]
     texts, inverse = item_texts(catalogue, fields)
     lengths = np.array([len(_TOKEN.findall(_LABEL.sub("", text))) for text in texts])[inverse]

@@ -7,6 +7,7 @@ decoding step and of a last token without meaning.
 import numpy as np
 
 from genrec.errors import DataError
+from genrec.sid.prefixes import distinct_prefixes
 from genrec.sid.repair import rank_within, repair
 
 
@@ -45,8 +46,7 @@ def count_within(raw: np.ndarray, num_codes: int, taken: np.ndarray | None = Non
     """
     num_levels = raw.shape[1]
     taken = np.empty((0, num_levels + 1), dtype=raw.dtype) if taken is None else taken
-    _, groups = np.unique(np.concatenate([raw, taken[:, :num_levels]]), axis=0, return_inverse=True)
-    groups = groups.reshape(-1)
+    groups = distinct_prefixes(np.concatenate([raw, taken[:, :num_levels]])).of_row
     first = np.zeros(int(groups.max()) + 1 if len(groups) else 0, dtype=np.int64)
     np.maximum.at(first, groups[len(raw) :], taken[:, num_levels].astype(np.int64) + 1)
     numbers = first[groups[: len(raw)]] + rank_within(groups[: len(raw)])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 _SECONDS = (
     0.001,
@@ -33,10 +35,26 @@ _SIZES = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128, 256, 512)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
+class _OfRanking(Collector):
+    """What the ranking of the model in service counts, read when Prometheus asks; another model starts at 0."""
+
+    def __init__(self, counted: Callable[[], Mapping[str, int]]) -> None:
+        self._counted = counted
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        told = "What the ranking of lists met: lists without candidates, features that were missing, lists that it failed for."
+        family = CounterMetricFamily("genrec_ranking_warnings", told, labels=["what"])
+        for what, count in sorted(self._counted().items()):
+            family.add_metric([what], count)
+        yield family
+
+
 class Metrics:
     """The metrics of one endpoint, in a registry of their own."""
 
-    def __init__(self, queue_length: Callable[[], float]) -> None:
+    def __init__(
+        self, queue_length: Callable[[], float], ranking_counted: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "genrec_requests", "Requests answered, by route and status.", ["route", "status"], registry=self.registry
@@ -67,6 +85,7 @@ class Metrics:
         self.model = Info("genrec_model", "The model that answers.", registry=self.registry)
         queue = Gauge("genrec_queue_length", "Requests that wait for the search.", registry=self.registry)
         queue.set_function(queue_length)
+        self.registry.register(_OfRanking(ranking_counted))
 
     def batch_seen(self, size: int, waited_s: list[float]) -> None:
         """Count a batch and how long its requests waited."""

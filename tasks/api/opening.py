@@ -33,12 +33,14 @@ class Place(NamedTuple):
 
     store: folder or URL. name: of the model in service, "" for the only one. export: an exported folder, "" for a model of
     the store. beside: another model that answers those who ask for it, the id of a run or an exported folder; "" for none.
+    rank: whether lists are ranked where a model has a ranking of use; None: as its run was set.
     """
 
     store: str
     name: str = ""
     export: str = ""
     beside: str = ""
+    rank: bool | None = None
 
     @property
     def home(self) -> Path:
@@ -75,8 +77,8 @@ def source_of(place: Place, config: ApiConfig) -> ModelSource:
 
     limits = _limits(config)
     if place.export:
-        return Exported(Path(place.export), limits=limits)
-    return InStore(open_store(place.store), place.name, limits=limits)
+        return Exported(Path(place.export), limits=limits, rank=place.rank)
+    return InStore(open_store(place.store), place.name, limits=limits, rank=place.rank)
 
 
 def _limits(config: ApiConfig) -> Limits:
@@ -94,10 +96,10 @@ def beside_of(place: Place, config: ApiConfig) -> ModelSource | None:
         return None
     limits = _limits(config)
     if Path(place.beside).is_dir():
-        return Exported(Path(place.beside), limits=limits)
+        return Exported(Path(place.beside), limits=limits, rank=place.rank)
     if place.export and not local_root(place.store).is_dir():
         raise GenrecError(f"--beside {place.beside}: no such folder, and there is no store whose run it could be")
-    return OfRun(open_store(place.store), place.beside, limits=limits)
+    return OfRun(open_store(place.store), place.beside, limits=limits, rank=place.rank)
 
 
 def _name(place: Place, store: Store) -> str:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -67,7 +67,7 @@ class Service:
         self._source, self._events, self._journal, self._beside = source, events, journal, beside
         self._trial = trial
         self._coins = secrets.token_hex(8)  # of interleaved lists: a client who names its requests must not choose them
-        self.metrics = Metrics(lambda: len(self._batcher))
+        self.metrics = Metrics(lambda: len(self._batcher), self._ranking_counted)
         self._search = ThreadPoolExecutor(1, "search")
         self._changes = ThreadPoolExecutor(1, "changes")
         self._database = ThreadPoolExecutor(_DATABASE_THREADS, "database")
@@ -192,6 +192,10 @@ class Service:
         """A batch, by one snapshot of each model, whatever is swapped meanwhile."""
         candidate = None if self.beside is None else self.beside.snapshot.engine
         return answered(asked, self.live.snapshot.engine, candidate)
+
+    def _ranking_counted(self) -> Mapping[str, int]:
+        ranking = getattr(self.live.snapshot.engine, "ranking", None) if hasattr(self, "live") else None
+        return {} if ranking is None else ranking.counted
 
     async def _watch(self) -> None:
         while True:

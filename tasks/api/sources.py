@@ -21,8 +21,16 @@ from tasks.api.live import Loaded
 class InStore:
     """The model in service under a name; while there is none, the latest finished run."""
 
-    def __init__(self, store: Store, name: str, device: str | None = None, limits: Limits | None = None) -> None:
-        self._store, self._name, self._device, self._limits = store, name, device, limits
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        device: str | None = None,
+        limits: Limits | None = None,
+        rank: bool | None = None,
+    ) -> None:
+        """`rank` as in `model_files.in_store`."""
+        self._store, self._name, self._device, self._limits, self._rank = store, name, device, limits, rank
 
     def version(self) -> Hashable:
         """Number of the change that put it in service; None while nothing is."""
@@ -35,7 +43,7 @@ class InStore:
         """The model, its files verified against their digests. Raises GenrecError for what is missing or damaged."""
         version = self.version()
         run = model_files.LATEST if version is None else None
-        files = model_files.in_store(self._store, run, None if version is None else self._name)
+        files = model_files.in_store(self._store, run, None if version is None else self._name, self._rank)
         prepared = files.catalogue.parent
         kept = files.report.get("config", {}).get("prepare", {}).get("events")
         return Loaded(
@@ -51,8 +59,11 @@ class InStore:
 class Exported:
     """The model of an exported folder, which never changes."""
 
-    def __init__(self, folder: Path, device: str | None = None, limits: Limits | None = None) -> None:
-        self._folder, self._device, self._limits = folder, device, limits
+    def __init__(
+        self, folder: Path, device: str | None = None, limits: Limits | None = None, rank: bool | None = None
+    ) -> None:
+        """rank False: without the ranking that the folder may hold."""
+        self._folder, self._device, self._limits, self._rank = folder, device, limits, rank
 
     def version(self) -> Hashable:
         """Always the same."""
@@ -60,16 +71,23 @@ class Exported:
 
     def load(self) -> Loaded:
         """The model. Raises GenrecError for a folder that is none, or is damaged."""
-        files = bundle.read(self._folder)
+        files = bundle.read(self._folder, self._rank)
         return Loaded(load_engine(files, self._device, self._limits), new_ids(files), files.where, 0)
 
 
 class OfRun:
     """The model of a run of a store, which never changes."""
 
-    def __init__(self, store: Store, run: str, device: str | None = None, limits: Limits | None = None) -> None:
-        """Raises GenrecError for a run that the store does not have, naming those it has."""
-        self._files, self._device, self._limits = model_files.in_store(store, run), device, limits
+    def __init__(
+        self,
+        store: Store,
+        run: str,
+        device: str | None = None,
+        limits: Limits | None = None,
+        rank: bool | None = None,
+    ) -> None:
+        """`rank` as in `model_files.in_store`. Raises GenrecError for a run that the store does not have, naming those it has."""
+        self._files, self._device, self._limits = model_files.in_store(store, run, rank=rank), device, limits
 
     def version(self) -> Hashable:
         """Always the same."""

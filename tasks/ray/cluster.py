@@ -21,7 +21,8 @@ from genrec.redact import without_secrets
 from tasks.ray import environment
 from tasks.ray.gpus import check_reserved_gpu
 from tasks.ray.handlers import keeps_sigterm
-from tasks.ray.made_on import note, num_threads, ray_address
+from tasks.ray.made_on import note, ray_address
+from tasks.ray.placement import Waiting, alive, placement
 from tasks.ray.sessions import note_start
 from tasks.ray.watch import watcher
 from tasks.ray.worker_log import LogReader, log_to
@@ -157,15 +158,14 @@ def run_tasks(
     import ray
 
     use = use or getattr(resources, stage)
-    cores = ray.cluster_resources().get("CPU", 1.0)
-    num_cpus, threads = min(use.num_cpus, cores), num_threads(use, cores)
-    remote = ray.remote(invoke).options(
-        num_cpus=num_cpus, num_gpus=use.num_gpus, max_retries=0, name=f"{stage}:{function.__name__}"
-    )
+    placed = placement(use, alive())
+    waiting = Waiting(stage, placed, joined=ray_address(resources) is not None)
+    waiting.check(alive())
+    remote = ray.remote(invoke).options(**placed.options(), max_retries=0, name=f"{stage}:{function.__name__}")
     files = [work / f"progress-{os.getpid()}-{i}.json" if reports_progress else None for i in range(len(calls))]
     logs = LogReader(work)
     refs = [
-        remote.remote(function, call, str(file) if file else None, threads, str(logs.file(i)))
+        remote.remote(function, call, str(file) if file else None, placed.threads, str(logs.file(i)))
         for i, (call, file) in enumerate(zip(calls, files, strict=True))
     ]
     pending = list(refs)
@@ -175,6 +175,8 @@ def run_tasks(
             while pending:
                 stopping().check()
                 finished, pending = ray.wait(pending, num_returns=1, timeout=POLL_S)
+                if not (finished or waiting.over):
+                    waiting.check(alive())
                 for ref in finished:
                     try:
                         results[ref] = ray.get(ref)
@@ -198,8 +200,8 @@ def run_tasks(
         ) from None
     except ray.exceptions.OutOfMemoryError:
         raise GenrecError(
-            f"stage {stage}: out of memory; lower its batch size, or raise resources.{stage}.num_cpus so that fewer of "
-            "its tasks run at the same time"
+            f"stage {stage}: out of memory; lower its batch size, or set resources.{stage}.memory_gib to what one of its tasks "
+            "takes, so that no more of them run on a node than it has memory for"
         ) from None
     finally:
         _cancel(stage, pending)
@@ -243,6 +245,8 @@ def invoke(
     function: Callable[..., Any], call: dict[str, Any], progress_file: str | None, threads: int, log_file: str
 ) -> Any:
     """What runs in the Ray worker: thread limits first, for more threads than cores slow each other down."""
+    import ray
+
     limit_threads(threads)
     check_reserved_gpu()
     note(Path(log_file).parent, threads)
@@ -250,7 +254,8 @@ def invoke(
         call = {**call, "progress": FileProgress(Path(progress_file))}
     with log_to(Path(log_file)) as logger:
         started = time.monotonic()
-        logger.info("%s started in process %d", function.__name__, os.getpid())
+        node = ray.get_runtime_context().get_node_id()[:8]
+        logger.info("%s started in process %d on node %s", function.__name__, os.getpid(), node)
         result = function(**call)
         logger.info("%s finished after %.1f s", function.__name__, time.monotonic() - started)
     return result

@@ -20,6 +20,7 @@ from genrec.redact import without_secrets
 from tasks.ray.cluster import limit_threads, run_task, run_tasks
 from tasks.ray.gpus import check_reserved_gpu
 from tasks.ray.made_on import note
+from tasks.ray.placement import memory_of
 from tasks.ray.worker_log import beside_own, log_to
 
 
@@ -65,7 +66,8 @@ def run_group(
     # A minute is the default; importing torch on a busy machine may take longer.
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
     cpus = min(use.num_cpus, ray.cluster_resources().get("CPU", 1.0) / num_workers)
-    resources = {"CPU": cpus, **({"GPU": use.num_gpus} if use.num_gpus else {})}
+    memory = {"memory": memory_of(use)} if use.memory_gib else {}
+    resources = {"CPU": cpus, **({"GPU": use.num_gpus} if use.num_gpus else {}), **memory}
     trainer = TorchTrainer(
         in_group,
         train_loop_config={

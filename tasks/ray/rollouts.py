@@ -21,6 +21,7 @@ from genrec.train.rl.train import train_rl
 from tasks.ray.cluster import limit_threads
 from tasks.ray.gpus import check_reserved_gpu
 from tasks.ray.made_on import note
+from tasks.ray.placement import Placement, memory_of
 from tasks.ray.worker_log import beside_own, start_logging_to
 
 _MAX_DEATHS = 3  # of actors in a row, without a chunk in between: then the stage fails
@@ -64,7 +65,8 @@ class RayRollouts:
         self.chunk_size = config.rl.rollout.chunk_size
         use = config.resources.rollout
         threads = use.num_threads or max(1, math.floor(num_cpus))
-        actor = ray.remote(RolloutActor).options(num_cpus=num_cpus, num_gpus=use.num_gpus, max_restarts=0)
+        placed = Placement(num_cpus, use.num_gpus, memory_of(use), threads)
+        actor = ray.remote(RolloutActor).options(**placed.options(), max_restarts=0)
         names = (f"actor{i}" for i in itertools.count())
         self._start: Callable[[], Any] = lambda: actor.remote(threads, beside_own(next(names)), **worker)
         self.actors: list[Any] = [self._start() for _ in range(config.rl.num_rollout_workers)]

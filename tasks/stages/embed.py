@@ -1,9 +1,7 @@
-"""embed: item text to vectors, in shards of even length over Ray workers; texts with a vector in the earlier artifact keep it."""
+"""embed: item text to vectors, in pieces over Ray workers; texts with a vector in the earlier artifact keep it."""
 
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from genrec import tables
 from genrec.config import Config
@@ -32,42 +30,36 @@ def _takes_over(config: Config) -> str | None:
 @stage("embed", version=2, reads=_reads, takes_over=_takes_over)
 def embed(job: Job, prepare: Artifact) -> dict[str, Any]:
     """Encode the text of every item of the catalogue that is not encoded yet."""
-    from genrec.embed import reuse
-    from genrec.embed.encode import (
-        encode_into,
-        encode_shard,
-        needs_no_text,
-        split_texts,
-        write_ready_vectors,
-        write_vectors,
-    )
+    from genrec.embed import encode, reuse
+    from genrec.embed.plan import Plan, Previous, is_whole, plan_texts
 
     catalogue: Path = tables.CATALOGUE_FILE.path(prepare.path)
     config = job.config.embed
-    if needs_no_text(config):
-        return job.ray_tasks(write_ready_vectors, [{"catalogue_path": catalogue, "config": config, "out": job.out}])[0]
-    known: reuse.Reused | str = "not asked for"
+    common: dict[str, Any] = {"catalogue_path": catalogue, "config": config}
+    if encode.needs_no_text(config):
+        return job.ray_tasks(encode.write_ready_vectors, [{**common, "out": job.out}])[0]
+    previous = None
     if job.previous:
-        before = (job.previous["embed"].path, tables.CATALOGUE_FILE.path(job.previous["prepare"].path))
-        known = reuse.known_vectors(catalogue, config, *before, job.config.service.max_new_share)
-    reused = None if isinstance(known, str) else known
-    shards = split_texts(catalogue, config, config.num_shards, reused)
-    calls: list[dict[str, Any]] = [{"texts": texts, "config": config} for texts in shards]
-    function: Any = encode_shard
-    if reuse.is_fitted(config):
-        function = reuse.fit_encoder if reused is None else reuse.fold_in
-        place = {"out": job.out} if reused is None else {"encoder": reused.encoder}
-        calls = [{**call, **place} for call in calls]
-    # In the folder that outlives a killed attempt: the next one encodes what is missing. An encoder that is fitted
-    # is saved beside the artifact by its one task, which has to run again.
-    texts_of = prepare.digest[:16]  # texts that were prepared anew are others
-    files = [job.work / f"vectors-{texts_of}-{i}-of-{len(calls)}.npy" for i in range(len(calls))]
-    missing = [i for i, file in enumerate(files) if reuse.is_fitted(config) or not file.is_file()]
-    calls = [{**calls[i], "encode": function, "file": files[i]} for i in missing]
-    if calls:
-        job.ray_tasks(encode_into, calls, reports_progress=True, rows="texts")
-    vectors = [np.load(file, mmap_mode="r", allow_pickle=False) for file in files]
-    summary = write_vectors(catalogue, config, vectors, job.out, reused)
-    if reused is not None:
-        reuse.keep_encoder(reused, config, job.out)
-    return {**summary, "taken_over": reused is not None, **({"why": known} if job.previous and not reused else {})}
+        previous = Previous(job.previous["embed"].path, tables.CATALOGUE_FILE.path(job.previous["prepare"].path))
+    # In the folder that outlives a killed attempt: the next one encodes what is missing. Texts that were prepared anew are
+    # others.
+    name = prepare.digest[:16]
+    planning = {"work": job.work, "name": name, "previous": previous, "max_new_share": job.config.service.max_new_share}
+    plan: Plan = job.ray_tasks(plan_texts, [{**common, **planning}])[0]
+    common["plan"] = plan
+    encoder = plan.encoder
+    if encoder is None and plan.pieces and is_whole(config, plan.num_new):
+        # What it fits is saved beside the artifact, which a killed attempt has lost.
+        job.ray_tasks(encode.fit_all, [{**common, "out": job.out}], reports_progress=True, rows="texts")
+    elif encoder is None and reuse.is_fitted(config):
+        encoder = job.work / f"encoder-{name}"
+        if not (encoder / reuse.HISTORY_FILE).is_file():
+            job.ray_task(encode.fit_sample, **common, out=encoder)
+    missing = [pieces for shard in plan.shards if (pieces := [p for p in shard if not p.file.is_file()])]
+    if missing:
+        calls = [{**common, "pieces": pieces, "encoder": encoder} for pieces in missing]
+        job.ray_tasks(encode.encode_pieces, calls, reports_progress=True, rows="texts")
+    summary = job.ray_tasks(encode.write_vectors, [{"plan": plan, "config": config, "out": job.out}])[0]
+    if encoder is not None:
+        reuse.keep_encoder(encoder, 0 if plan.encoder is None else plan.num_new, config, job.out)
+    return {**summary, "taken_over": plan.vectors is not None, **({"why": plan.why} if plan.why else {})}

@@ -9,10 +9,11 @@ from tasks.stage import Job, stage
 
 
 def _reads(config: Config) -> dict[str, Any]:
-    measured, options = config.evaluate.key_slice(), config.evaluate.channel_options()
+    read = ("beam_width", "ks", "seen_items", "confidence", "num_bootstrap", "sample_users")
+    options = config.evaluate.channel_options()
     return {
         **config.rank.key_slice(),
-        **{name: measured[name] for name in ("beam_width", "ks", "seen_items", "confidence", "num_bootstrap")},
+        **{name: value for name, value in config.evaluate.key_slice().items() if name in read},
         "options": {name: set_ for name, set_ in options.items() if set_ and config.rank.channels.get(name)},
         "seed": config.seed,
     }

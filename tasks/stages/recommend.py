@@ -1,6 +1,7 @@
 """recommend: lists for every customer by one model, a Ray task a shard of users; a finished shard is never searched again."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from genrec.config import Config
@@ -18,6 +19,24 @@ MODEL = (
 )  # the stages that make a model; the events may be those of another run
 
 
+RANK = "rank"
+
+
+def ranked_by(config: Config, artifacts: Mapping[str, Artifact]) -> dict[str, Artifact]:
+    """The rank artifact as an input of the stage; none where lists are not to be ranked, or by none that is of use.
+
+    A warning says where they were to be.
+    """
+    if not config.service.rank:
+        return {}
+    found = artifacts.get(RANK)
+    if found is not None and found.summary["use"]:
+        return {RANK: found}
+    why = "the run of the model has no stage rank" if found is None else "validation saw no gain by its ranking"
+    watcher().message(f"recommend: service.rank is set, but {why}; the lists are the generator's")
+    return {}
+
+
 def _reads(config: Config) -> dict[str, Any]:
     reads = config.recommend.key_slice()
     for setting, file in config.recommend.files().items():  # their content counts, not where they lie
@@ -28,9 +47,19 @@ def _reads(config: Config) -> dict[str, Any]:
 
 @stage("recommend", version=1, reads=_reads)
 def recommend(
-    job: Job, ingest: Artifact, prepare: Artifact, embed: Artifact, sid: Artifact, base: Artifact, rl: Artifact
+    job: Job,
+    ingest: Artifact,
+    prepare: Artifact,
+    embed: Artifact,
+    sid: Artifact,
+    base: Artifact,
+    rl: Artifact,
+    rank: Artifact | None = None,
 ) -> dict[str, Any]:
-    """Make the lists of all users, or of those in a file, from their whole histories: the newest event included."""
+    """Make the lists of all users, or of those in a file, from their whole histories: the newest event included.
+
+    With `rank` they are in the order of its model.
+    """
     from genrec.serve.batch.collect import collect
     from genrec.serve.batch.plan import make_plan
     from genrec.serve.batch.shard import Model, finished, recommend_shard
@@ -44,7 +73,9 @@ def recommend(
         watcher().message(f"recommend: {taken_over} of {len(plan.shards)} shards were finished before")
     common = {
         "ingest": ingest.path,
-        "model": Model(rl.key, prepare.path, embed.path, sid.path, base.path, rl.path),
+        "model": Model(
+            rl.key, prepare.path, embed.path, sid.path, base.path, rl.path, None if rank is None else rank.path
+        ),
         "prepare": job.config.prepare,
         "config": config,
         "precision": job.config.evaluate.precision,

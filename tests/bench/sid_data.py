@@ -6,7 +6,7 @@ from genrec.config import Config, DataConfig
 from genrec.data import ingest, prepare
 from genrec.data.index import index
 from genrec.data.merge import merge
-from genrec.embed.encode import encode_shard, split_texts, write_vectors
+from genrec.embed.encode import embed_catalogue
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 
@@ -37,6 +37,5 @@ def prepared(name: str, folder: Path, data: DataConfig | None = None) -> Path:
     index(read, config.prepare, indexed)
     prepare.build_shard(indexed, 0, 1, slices)
     prepare.merge_shards(indexed, slices, ready)
-    texts = split_texts(ready / "catalogue.parquet", config.embed, 1)
-    write_vectors(ready / "catalogue.parquet", config.embed, [encode_shard(texts[0], config.embed)], ready)
+    embed_catalogue(ready / "catalogue.parquet", config.embed, parts, ready)
     return ready

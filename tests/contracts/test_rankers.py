@@ -15,7 +15,7 @@ TRAIN, OTHERS = product_lists(missing=0.2), product_lists(40, seed=1, missing=0.
 
 
 def test_the_rankers_are_found_by_listing_the_package():
-    assert {"lambdamart", "xgboost", "deepfm", "mmoe", "ple", "esmm"} <= set(NAMES)
+    assert {"lambdamart", "blend", "xgboost", "deepfm", "mmoe", "ple", "esmm"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,7 +162,7 @@ def test_heavier_lists_are_learned_first(name):
 def test_what_is_saved_is_data_alone(name, tmp_path):
     fitted(name, TRAIN).save(tmp_path)
     assert json.loads((tmp_path / "ranker.json").read_text())["names"] == list(TRAIN.names)
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".json", ".txt", ".safetensors"}
+    assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} <= {".json", ".txt", ".safetensors"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,8 +11,10 @@ from genrec.config import DataConfig
 from genrec.data import ingest
 from genrec.data.quarantine import REASONS
 from genrec.data.shards import ROW_TYPES
+from genrec.data.sources.minionerec import PARTS as MINIONEREC_PARTS
 from genrec.errors import DataError
 from tests.support.data_samples import T0_MS, review, run_ingest, write_lines
+from tests.support.minionerec_files import write_layout
 
 PACKAGE = "genrec.data.sources"
 SOURCES = variants.names(PACKAGE)
@@ -37,6 +39,9 @@ def sample(name: str, folder: Path) -> DataConfig:
         frame.write_parquet(folder / "interactions.parquet")
         titles = [f"T{i}" for i in range(ITEMS)]
         pl.DataFrame({"item_id": [f"i{i}" for i in range(ITEMS)], "title": titles}).write_csv(folder / "items.csv")
+    elif name == "minionerec":
+        rows = {part: [(f"u{u}", [3, 4], f"{5 + u % 3}") for u in range(USERS)] for part in MINIONEREC_PARTS}
+        write_layout(folder, rows)
     else:
         pytest.fail(f"no sample for the source {name}: add one to this function")
     return DataConfig(source=name, path=str(folder))

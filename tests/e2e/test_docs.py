@@ -92,6 +92,14 @@ NOT_RUN: dict[str, tuple[str, Callable[[str], None]]] = {
         "needs a GPU and a model of 3B parameters",
         _config_loads,
     ),
+    "python -m flows run --config conf/amazon2023.yaml --set data.path=null": (
+        "needs a network; tests/unit/data/test_amazon_hub.py reads a copy of the layout",
+        _config_loads,
+    ),
+    "python -m flows run --config conf/minionerec.yaml": (
+        "needs files that are not ours; tests/unit/data/sources/test_minionerec.py writes some",
+        _config_loads,
+    ),
     "python -m flows run --config conf/demo.yaml --store s3://": (
         "needs an object store; tests/e2e/test_s3.py has one",
         _config_loads,

@@ -6,8 +6,13 @@ import re
 import pyarrow.parquet as pq
 import pytest
 
+from genrec import Recommender
 from genrec.errors import GenrecError
+from genrec.measure.rows import read_rows
 from genrec.measure.score_parts import PART_OF
+from genrec.serve import bundle
+from genrec.serve.query import Query
+from genrec.tables import TRAIN_FILE
 from tests.e2e.conftest import run_flow, tiny_config
 from tests.support.pages import outside_addresses
 from tests.support.stages import ALWAYS
@@ -151,13 +156,36 @@ def test_two_configs_are_compared_in_one_table(store):
     assert (store / "runs" / "both" / "comparison.html").is_file()
 
 
-def test_ranking_adds_its_stage_and_rows_and_leaves_the_rest_cached(store):
+def test_ranking_adds_its_stage_and_rows_leaves_the_rest_cached_and_orders_what_is_served(store, tmp_path):
     few = [
         f"rank.channels.{name}={count}" for name, count in {**dict.fromkeys(SLOW_TO_FIT, 0), "generator": 20}.items()
     ]
-    report = run_flow(tiny_config(store, "rank.enabled=true", "rank.num_folds=2", *few), "ranked")
+    served = ["rank.require_gain=false", "service.rank=true"]
+    report = run_flow(tiny_config(store, "rank.enabled=true", "rank.num_folds=2", *few, *served), "ranked")
     assert [n for n, s in _status(report).items() if s == "computed"] == ["rank", "evaluate"]
     assert report["ranking"]["retrieval"]["channels"].keys() >= {"generator", "itemcf", "popularity"}
     compared = {(pair["model"], pair["against"]) for pair in report["comparisons"]}
     assert {("rank", "sft"), ("rank", "itemcf")} <= compared
     assert '<h2 id="ranking">' in (store / "runs" / "ranked" / "report.html").read_text()
+    _check_ranked_lists(store, report, tmp_path)
+
+
+def _check_ranked_lists(store, report, folder):
+    """From the store, from an export, and in the batch, the same ones; and not those of the generator."""
+    from flows.recommend import recommend_flow
+
+    loaded = Recommender.load(store, run="ranked", device="cpu")
+    assert loaded.files.where.endswith(", ranked")
+    bundle.write(loaded.files, folder / "model")
+    prepare = loaded.files.catalogue.parent
+    rows, ids = read_rows(prepare, "test"), loaded.engine.catalogue.item_ids
+    histories = [[*history, target] for history, target in zip(rows.histories, rows.targets, strict=True)]
+    queries = [Query([ids[item] for item in history], 5) for history in histories]
+    listed = loaded.engine.answer(queries)
+    assert Recommender.load(folder / "model", device="cpu").engine.answer(queries) == listed
+    assert Recommender.load(store, run="ranked", device="cpu", rank=False).engine.answer(queries) != listed
+    made = recommend_flow(run_id="ranked-lists", store=str(store), run="ranked", settings=["recommend.k=5"])
+    of_user = dict(zip(*(pq.read_table(made["path"])[name].to_pylist() for name in ("user_id", "items")), strict=True))
+    names = dict(zip(*(TRAIN_FILE.read(prepare)[name].to_pylist() for name in ("user", "user_id")), strict=True))
+    for user, answer in zip(rows.users.tolist(), listed, strict=True):
+        assert of_user[names[user]] == [item.item_id for item in answer.items]

@@ -28,7 +28,7 @@ _info = logging.Logger.info
 
 def info(self, message, *args, **more):
     _info(self, message, *args, **more)
-    if message == "%s started in process %d" and os.path.exists(os.environ.get("GENREC_FAULT", "")):
+    if message.startswith("%s started in process %d") and os.path.exists(os.environ.get("GENREC_FAULT", "")):
         text = f"refused: {{os.environ['HF_TOKEN']}} {{os.environ['AWS_SECRET_ACCESS_KEY']}} at {URL}"
         self.warning(text)
         raise RuntimeError(text) from OSError(os.environ["GENREC_SOME_PASSWORD"])

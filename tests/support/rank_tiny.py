@@ -11,6 +11,7 @@ NAMES = variants.names(PACKAGE)
 _DEEP = {"hidden_size": 16, "buckets": 64, "id_dim": 4, "epochs": 6, "batch_lists": 16, "learning_rate": 0.01}
 SMALL = {
     "lambdamart": {"num_rounds": 40, "learning_rate": 0.2, "min_leaf_rows": 5, "feature_share": 1.0},
+    "blend": {"num_rounds": 40, "learning_rate": 0.2, "min_leaf_rows": 5, "feature_share": 1.0},
     "xgboost": {"num_rounds": 40, "learning_rate": 0.2, "feature_share": 1.0},
     "deepfm": _DEEP,
     "mmoe": {**_DEEP, "num_experts": 2},

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from genrec.data import amazon
+from genrec.data import amazon, amazon_hub, places
 from genrec.data.shards import Batch, Shard, SourceFile
+from genrec.errors import DataError
 from genrec.variants import setting
 
 LAYOUT = amazon.Layout(
@@ -32,15 +33,28 @@ class Config:
         (), "Review files in data.path; empty takes every JSONL (.gz, .zst) not named meta_*."
     )
     metadata: tuple[str, ...] = setting((), "Metadata files in data.path; empty takes every meta_* file.")
+    category: str = setting(
+        "",
+        "Category, such as Industrial_and_Scientific: read from raw/review_categories and raw/meta_categories below "
+        "data.path, or of the data set on the Hugging Face hub where data.path is not set.",
+        later=True,
+    )
 
 
 def find(path: Path | None, options: Config) -> list[SourceFile]:
     """The files to read (see `amazon.find_files`)."""
-    return amazon.find_files(path, options.reviews, options.metadata)
+    if not options.category:
+        return amazon.find_files(path, options.reviews, options.metadata)
+    if options.reviews or options.metadata:
+        raise DataError("data.options: category names the files; leave reviews and metadata out, or category")
+    root, reviews, metadata = amazon_hub.files_of(path, options.category)
+    return places.reaching(root, lambda: amazon.find_files(root, (reviews,), (metadata,)))
 
 
 def left_out(path: Path | None, options: Config) -> dict[str, str]:
-    """Files of the folder that are not read, and why."""
+    """Files of the folder that are not read, and why; other categories are not meant."""
+    if options.category:
+        return {}
     return amazon.left_out(path, options.reviews, options.metadata)
 
 

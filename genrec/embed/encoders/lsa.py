@@ -1,33 +1,34 @@
 """Latent semantic analysis: TF-IDF of words and word pairs, cut down by a truncated SVD. No downloads, no GPU.
 
 Source: Deerwester et al., Indexing by Latent Semantic Analysis (JASIS 1990). The SVD is scikit-learn's with ARPACK:
-on catalogues it is both closer and faster than the randomised one.
+on catalogues it is both closer and faster than the randomised one. A catalogue of more than `hashed_above` distinct texts
+goes another way, of bounded memory (`genrec.embed.hashed`): a model is fitted on a sample and all texts are folded in,
+as Dumais did with the large collections of TREC (Latent Semantic Indexing: TREC-3 Report, 1995).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from genrec.embed.texts import CATEGORY_SEPARATOR, LABELS
+from genrec.embed.hashed import HashedModel
+from genrec.embed.hashed import fit as fit_hashed
+from genrec.embed.terms import terms
 from genrec.errors import DataError
 from genrec.progress import Progress, silent
 from genrec.variants import setting
 
-SHARDABLE = False  # document frequencies and the SVD belong to the whole catalogue
+SHARDABLE = False  # unless a model is fitted before: document frequencies and the SVD belong to the whole catalogue
 
 MODEL_FILE = "encoder.safetensors"
 TERMS_FILE = "encoder.json"
-
-_LABEL = re.compile(rf"^(?:{'|'.join(LABELS.values())}): ", re.MULTILINE)
-_SEGMENT = re.compile(rf"{re.escape(CATEGORY_SEPARATOR)}|\n")
-_WORD = re.compile(r"\w+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,17 +40,44 @@ class Config:
     min_texts: int = setting(2, "Drop terms that are in fewer texts than this (unless it would leave none).", ge=1)
     max_terms: int = setting(100_000, "Keep the most frequent terms, at most this many.", ge=1)
     seed: int = setting(0, "Seed of the vector the SVD starts from.", ge=0)
+    hashed_above: int = setting(
+        200_000,
+        "Distinct texts up to which terms are counted exactly and all texts are fitted at once; above, terms are hashed, the "
+        "SVD is a randomized one and memory is bounded.",
+        later=True,
+        ge=0,
+    )
+    fit_texts: int = setting(
+        500_000,
+        "Texts that the model of such a large catalogue is fitted on, at most: a sample by `seed`.",
+        later=True,
+        ge=1,
+    )
 
 
-def terms(text: str, max_ngram: int) -> list[str]:
-    """Runs of 1..max_ngram words that do not cross a line or a category; field labels are no words."""
-    words_and_runs = []
-    for segment in _SEGMENT.split(_LABEL.sub("", text).lower()):
-        words = _WORD.findall(segment)
-        words_and_runs += words
-        for n in range(2, max_ngram + 1):
-            words_and_runs += [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
-    return words_and_runs
+def sample(num_texts: int, options: Config) -> NDArray[np.int64] | None:
+    """int64 [n]: the texts, by number and ascending, that the model of a large catalogue is fitted on.
+
+    None for a catalogue that `fit` encodes at once.
+    """
+    if num_texts <= options.hashed_above:
+        return None
+    size = min(num_texts, options.fit_texts)
+    return np.sort(np.random.default_rng(options.seed).choice(num_texts, size, replace=False))
+
+
+def fit_sample(texts: Iterable[str], num_texts: int, options: Config, progress: Progress = silent) -> HashedModel:
+    """The model of a large catalogue from the `num_texts` texts that `sample` chose, read once."""
+    return fit_hashed(
+        texts,
+        num_texts,
+        dim=options.dim,
+        max_ngram=options.max_ngram,
+        min_texts=options.min_texts,
+        max_terms=options.max_terms,
+        seed=options.seed,
+        progress=progress,
+    )
 
 
 def encode(
@@ -71,7 +99,10 @@ def encode(
     Returns:
         float32 [len(texts), d], d <= options.dim, rows of unit length; a text without any kept term is a zero row.
     """
-    return fit(texts, options, progress)[0]
+    chosen = sample(len(texts), options)
+    if chosen is None:
+        return fit(texts, options, progress)[0]
+    return fit_sample((texts[i] for i in chosen), len(chosen), options, progress).encode(texts)
 
 
 def fit(texts: list[str], options: Config, progress: Progress = silent) -> tuple[np.ndarray, Model | None]:
@@ -127,14 +158,21 @@ class Model:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Model:
-        """What `save` wrote. Raises DataError when it is missing or damaged."""
+    def load(cls, folder: Path) -> Model | HashedModel:
+        """What `save` wrote, or `save_sampled`. Raises DataError when it is missing or damaged."""
         try:
             tensors = load_file(folder / MODEL_FILE)
             meta = json.loads((folder / TERMS_FILE).read_text(encoding="utf-8"))
+            if "num_buckets" in meta:
+                return HashedModel.of(tensors, meta)
             return cls(meta["terms"], tensors["idf"], tensors["components"], meta["max_ngram"])
         except (FileNotFoundError, ValueError, KeyError, SafetensorError) as error:
             raise DataError(f"{folder}: no saved text encoder ({error}); recompute the embed stage") from error
+
+
+def save_sampled(model: HashedModel, folder: Path) -> None:
+    """Write what `fit_sample` gave into an existing folder, where `Model.load` finds it."""
+    model.save(folder / MODEL_FILE, folder / TERMS_FILE)
 
 
 def _vectorizer(max_ngram: int, **settings):  # type: ignore[no-untyped-def]

@@ -3,9 +3,15 @@
 Works with encoders (BERT, E5, BGE, the encoder of T5) and decoders (Qwen2.5, Llama) from the hub or a folder. Texts
 are sorted by length and cut into batches of a bounded number of padded tokens, so hardly any padding is computed.
 Padding is always on the right: a causal model never attends to it, and absolute positions stay those of the text.
+Tokenization goes on in a thread while the model computes (the tokenizers' Rust code holds no lock of Python meanwhile).
 """
 
 import dataclasses
+import logging
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +23,8 @@ from genrec.progress import Progress, silent
 from genrec.variants import setting
 
 SHARDABLE = True  # a vector depends on its own text alone
+_CHUNK_TEXTS = 2048  # tokenized at a time
+_CHUNKS_AHEAD = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,29 +66,97 @@ def encode(
     Raises:
         ConfigError: the model cannot be loaded, or it gives numbers that are not finite.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model, tokenizer = load(options)
-    model.to(device)
-    token_ids = tokenize(texts, tokenizer, options.max_tokens)
-    vectors = encode_tokens(model, token_ids, options, batch_tokens=batch_tokens, device=device, progress=progress)
-    if not np.isfinite(vectors).all():
-        bad = int((~np.isfinite(vectors).all(axis=1)).sum())
-        raise ConfigError(
-            f"embed.options: {options.model} gave vectors that are not finite for {bad} of {len(texts)} texts "
-            f"with dtype {options.dtype}; use dtype bfloat16 or float32"
+    return Encoder(options, device).encode(texts, batch_tokens=batch_tokens, progress=progress)
+
+
+class Encoder:
+    """A loaded model, for one list of texts after the other. Raises ConfigError as `encode` does."""
+
+    def __init__(self, options: Config, device: str | None = None) -> None:
+        self.options, self.device = options, device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.model, self.tokenizer = load(options)
+        self.model.to(self.device)
+
+    def encode(self, texts: list[str], *, batch_tokens: int, progress: Progress = silent) -> np.ndarray:
+        """What `encode` returns; the figures and the throughput are logged."""
+        started, num_tokens = time.perf_counter(), 0
+
+        def counted() -> Iterator[tuple[np.ndarray, list[list[int]]]]:
+            nonlocal num_tokens
+            for rows, token_ids in token_batches(texts, self.tokenizer, self.options.max_tokens, batch_tokens):
+                num_tokens += sum(map(len, token_ids))
+                yield rows, token_ids
+
+        def per_second() -> float:
+            return num_tokens / max(time.perf_counter() - started, 1e-9)
+
+        def shown(done: float, total: float, note: str = "", /, **values: float) -> None:
+            progress(done, total, note, tokens_per_s=per_second(), **values)
+
+        vectors = _encode(self.model, counted(), len(texts), self.options, self.device, shown)
+        if not np.isfinite(vectors).all():
+            bad = int((~np.isfinite(vectors).all(axis=1)).sum())
+            raise ConfigError(
+                f"embed.options: {self.options.model} gave vectors that are not finite for {bad} of {len(texts)} texts "
+                f"with dtype {self.options.dtype}; use dtype bfloat16 or float32"
+            )
+        logging.getLogger(__name__).info(
+            "encoded %d texts of %d tokens, %.0f tokens/s", len(texts), num_tokens, per_second()
         )
-    return vectors
+        return vectors
+
+
+def token_batches(
+    texts: list[str], tokenizer: Any, max_tokens: int, batch_tokens: int
+) -> Iterator[tuple[np.ndarray, list[list[int]]]]:
+    """Batches as of `length_batches`, with the tokens of their rows, while a thread tokenizes what comes next.
+
+    Texts are tokenized longest first (in characters), a chunk at a time; the rows of a chunk that do not fill a batch go
+    into the first batch of the next one.
+    """
+    order = np.argsort([-len(text) for text in texts], kind="stable")
+    chunks = [order[start : start + _CHUNK_TEXTS] for start in range(0, len(order), _CHUNK_TEXTS)]
+    rows, token_ids = np.empty(0, dtype=np.int64), list[list[int]]()
+
+    def tokenized(chunk: np.ndarray) -> list[list[int]]:
+        return tokenize([texts[i] for i in chunk], tokenizer, max_tokens)
+
+    with ThreadPoolExecutor(1, "tokenize") as pool:
+        ahead = deque(pool.submit(tokenized, chunk) for chunk in chunks[:_CHUNKS_AHEAD])
+        for number, chunk in enumerate(chunks):
+            token_ids += ahead.popleft().result()
+            ahead.extend(pool.submit(tokenized, next_one) for next_one in chunks[number + _CHUNKS_AHEAD :][:1])
+            rows = np.concatenate([rows, chunk])
+            batches = length_batches(np.array([len(ids) for ids in token_ids], dtype=np.int64), batch_tokens)
+            left = batches.pop() if number + 1 < len(chunks) else rows[:0]
+            for batch in batches:
+                yield rows[batch], [token_ids[i] for i in batch]
+            rows, token_ids = rows[left], [token_ids[i] for i in left]
 
 
 def encode_tokens(
     model: Any, token_ids: list[list[int]], options: Config, *, batch_tokens: int, device: str, progress: Progress
 ) -> np.ndarray:
     """float32 [texts, hidden_size] of tokenized texts, none empty, by a model on `device`."""
-    vectors = np.empty((len(token_ids), model.config.get_text_config().hidden_size), dtype=np.float32)
+    batches = length_batches(np.array([len(ids) for ids in token_ids], dtype=np.int64), batch_tokens)
+    with_tokens = ((rows, [token_ids[i] for i in rows]) for rows in batches)
+    return _encode(model, with_tokens, len(token_ids), options, device, progress)
+
+
+def _encode(
+    model: Any,
+    batches: Iterator[tuple[np.ndarray, list[list[int]]]],
+    num_texts: int,
+    options: Config,
+    device: str,
+    progress: Progress,
+) -> np.ndarray:
+    """float32 [num_texts, hidden_size] of batches of (rows, their tokens), which have every row once."""
+    vectors = np.empty((num_texts, model.config.get_text_config().hidden_size), dtype=np.float32)
     done = 0
     pending: tuple[np.ndarray, torch.Tensor] | None = None
-    for rows in length_batches(np.array([len(ids) for ids in token_ids], dtype=np.int64), batch_tokens):
-        pooled = _forward(model, [token_ids[i] for i in rows], options, device)
+    for rows, token_ids in batches:
+        pooled = _forward(model, token_ids, options, device)
         # The copy to the host waits for the GPU; one batch late, it overlaps with the next forward.
         done = _collect(pending, vectors, done, progress)
         pending = (rows, pooled)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # they import transformers, which a config check can do witho
 # A matrix product takes this many columns in the time of one gathered vector, about.
 _DENSE_FACTOR, _DENSE_FACTOR_ON_GPU = 16, 128
 _MOST_GATHERED = 1 << 28  # numbers that a search on a GPU gathers at a time: 1 GiB
+_NODES_A_BLOCK = 1 << 18  # whose vectors are computed at a time
 _BEAMS = 256  # whose children are gathered at a time on the CPU: they stay in the cache of a core
 _NUMBERS_A_CALL = 1 << 14  # that are gathered and read in the time of one more matrix product, about
 
@@ -118,7 +119,7 @@ class _Nodes:
 
     def __init__(self, items: "ItemVectors", rows: torch.Tensor, adds_history: bool) -> None:
         self._adds_history = adds_history
-        self._levels = [items.node_vectors(level, None, rows[level]) for level in range(items.trie.num_levels)]
+        self._levels = [_all_vectors(items, level, rows[level]) for level in range(items.trie.num_levels)]
 
     def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
         vectors, there = self._levels[level], children.states >= 0
@@ -131,6 +132,18 @@ class _Nodes:
                 logits = _children_products(hidden.float(), vectors, children.states)
         lowest = torch.finfo(logits.dtype).min  # finite: a beam without children must not turn into nan
         return logits.masked_fill_(~there, lowest).log_softmax(-1)
+
+
+def _all_vectors(items: "ItemVectors", level: int, rows: torch.Tensor) -> torch.Tensor:
+    """`node_vectors` of all nodes; of very many in blocks, whose parts take memory beside the sum."""
+    size = items.trie.num_states(level + 1)
+    if size <= _NODES_A_BLOCK:
+        return items.node_vectors(level, None, rows)
+    with torch.no_grad():
+        vectors = torch.empty(size, rows.shape[1], device=rows.device)
+        for block in torch.arange(size, device=rows.device).split(_NODES_A_BLOCK):
+            vectors[block[0] : block[-1] + 1] = items.node_vectors(level, block, rows)
+    return vectors
 
 
 def _children_products(hidden: torch.Tensor, vectors: torch.Tensor, states: torch.Tensor) -> torch.Tensor:

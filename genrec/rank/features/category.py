@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from genrec.rank.candidates import Candidates
-from genrec.rank.features.parts.context import Block, Context, empty
+from genrec.rank.features.parts.context import Block, Columns, Context, empty
 
 _DECAY = 0.8  # weight of a history item of age a is _DECAY ** a
 
@@ -34,7 +33,7 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     return _NAMES
 
 
-def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; missing where the item has no category or brand, or none of the history has."""
     tables = context.tables
     found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
@@ -47,7 +46,7 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
         overlap = _jaccard(tables.categories[block.items], tables.categories[block.history])
         block.put(found["categories_last"], overlap[..., 0])
         block.put(found["categories_best"], np.fmax.reduce(overlap, axis=-1))
-    return pl.DataFrame(found)
+    return found
 
 
 def _put_matches(found: dict[str, NDArray[np.float32]], key: str, block: Block, numbers: NDArray[np.int64]) -> None:

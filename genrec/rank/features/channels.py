@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from genrec.rank.candidates import Candidates
-from genrec.rank.features.parts.context import Context
+from genrec.rank.features.parts.context import Columns, Context
 
 _RRF = 60
 
@@ -29,7 +28,7 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     }
 
 
-def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate."""
     found = {}
     ranks = np.where(candidates.ranks < 0, np.nan, candidates.ranks + 1.0).astype(np.float32)
@@ -41,7 +40,7 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
     found["num_channels"] = (candidates.ranks >= 0).sum(axis=1).astype(np.float32)
     found["best_place"] = np.fmin.reduce(ranks, axis=1, initial=np.float32(np.nan))
     found["fused"] = np.nansum(1 / (_RRF + ranks), axis=1).astype(np.float32)
-    return pl.DataFrame(found)
+    return found
 
 
 def share(values: NDArray[np.float32], candidates: Candidates) -> NDArray[np.float32]:

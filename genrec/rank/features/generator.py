@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 
 from genrec.rank.candidates import Candidates
 from genrec.rank.features.channels import share
-from genrec.rank.features.parts.context import Context
+from genrec.rank.features.parts.context import Columns, Context
 
 _UNLESS_FOUND = "; missing unless the search found the item"
 
@@ -29,15 +28,15 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     }
 
 
-def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate."""
     levels = context.num_levels
     if not levels:
-        return pl.DataFrame()
+        return {}
     missing = np.full((len(candidates), levels), np.nan, dtype=np.float32)
     steps, dense = (missing, missing) if context.beams is None else (context.beams.steps, context.beams.dense)
     total = dense.sum(axis=1)
     found = {f"beam_level_{i + 1}": steps[:, i] for i in range(levels)}
     found |= {f"dense_level_{i + 1}": dense[:, i] for i in range(levels)}
     found |= {"dense": total, "dense_share": share(total, candidates), "beam_gain": steps.sum(axis=1) - total}
-    return pl.DataFrame(found)
+    return found

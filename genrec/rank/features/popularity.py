@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 
 from genrec.rank.candidates import Candidates
-from genrec.rank.features.parts.context import Context, empty
+from genrec.rank.features.parts.context import Columns, Context, empty
 from genrec.rank.features.parts.tables import Tables
 
 _DAY_MS = 86_400_000
@@ -27,7 +26,7 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     return _NAMES
 
 
-def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; the last three are missing where timestamps are no times."""
     tables = context.tables
     found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
@@ -46,7 +45,7 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
         found["events_30_days"] = np.where(known, np.log1p(month), np.nan).astype(np.float32)
         found["events_90_days"] = np.where(known, np.log1p(quarter), np.nan).astype(np.float32)
         found["trend"] = np.where(known, np.log((month + 1) / (quarter / 3 + 1)), np.nan).astype(np.float32)
-    return pl.DataFrame(found)
+    return found
 
 
 def _filled(values: np.ndarray) -> np.ndarray:

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 
 from genrec.rank.candidates import Candidates
-from genrec.rank.features.parts.context import Context, empty
+from genrec.rank.features.parts.context import Columns, Context, empty
 from genrec.rank.features.parts.tables import days
 
 _NAMES = {
@@ -23,7 +22,7 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     return _NAMES
 
 
-def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; missing without a price, without times, or before the item's first event."""
     tables = context.tables
     found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
@@ -40,4 +39,4 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
         number, oldest, newest = tables.events_before(rows, now)
         found["age_days"] = np.where(number > 0, days(now - oldest), np.float32(np.nan))
         found["idle_days"] = np.where(number > 0, days(now - newest), np.float32(np.nan))
-    return pl.DataFrame(found)
+    return found

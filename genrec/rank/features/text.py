@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 
 from genrec.rank.candidates import Candidates
-from genrec.rank.features.parts.context import Context, empty
+from genrec.rank.features.parts.context import Columns, Context, empty
 from genrec.recall.parts.scorer import unit_rows
 
 _DECAY = 0.7  # weight of a history item of age a in its mean is _DECAY ** a
@@ -25,7 +24,7 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     return _NAMES
 
 
-def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; missing where an item has no text."""
     found, vectors = empty(candidates, [*_NAMES]), context.tables.vectors
     for block in context.blocks(candidates, width=vectors.shape[1]):
@@ -45,4 +44,4 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
         block.put(found["text_nearest"], np.fmax.reduce(closeness, axis=-1))
         block.put(found["text_nearest_age"], np.where(any_text, nearest, np.nan))
         block.put(found["text_mean"], np.where(any_text, (items @ mean[:, :, None])[..., 0], np.nan))
-    return pl.DataFrame(found)
+    return found

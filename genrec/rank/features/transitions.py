@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from genrec.rank.candidates import Candidates
-from genrec.rank.features.parts.context import Block, Context, empty
+from genrec.rank.features.parts.context import Block, Columns, Context, empty
 from genrec.rank.features.parts.tables import Tables
 from genrec.recall.parts.sparse import entries
 
@@ -35,7 +34,7 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     return _NAMES
 
 
-def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; missing where the history's items have no followers or no users."""
     found, tables = empty(candidates, [*_NAMES]), context.tables
     leaving = np.diff(tables.follow.indptr) > 0
@@ -62,7 +61,7 @@ def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
             "together_mean": _sum(together) / np.maximum((~np.isnan(together)).sum(axis=-1), 1),
         }.items():
             block.put(found[name], values)
-    return pl.DataFrame(found)
+    return found
 
 
 def _put_ages(found: dict[str, NDArray[np.float32]], block: Block, follow: NDArray[np.float32]) -> None:

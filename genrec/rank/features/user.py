@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 
 from genrec.rank.candidates import Candidates
 from genrec.rank.features.parts import profile
-from genrec.rank.features.parts.context import Context
+from genrec.rank.features.parts.context import Columns, Context
 
 
 def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
@@ -15,9 +14,9 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     return profile.NAMES | {"user_segment": "number of the segment of users that the profile is nearest to, from 0"}
 
 
-def columns(context: Context, candidates: Candidates) -> pl.DataFrame:
+def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate."""
     found = profile.profiles(context.tables, context.queries)
     values = np.stack([*found.values()], axis=1)
     found["user_segment"] = profile.segment(context.tables, values)
-    return pl.DataFrame({name: column[candidates.query] for name, column in found.items()})
+    return {name: column[candidates.query] for name, column in found.items()}

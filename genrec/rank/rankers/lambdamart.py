@@ -21,20 +21,27 @@ from genrec.rank.rankers.parts.trees import Trees, TreesConfig, fit_trees
 from genrec.rank.samples import Samples
 from genrec.variants import setting
 
+_FEW = 1 << 12  # rows
 _OBJECTIVES = {"lambdarank": "lambdarank", "xendcg": "rank_xendcg", "binary": "binary"}
 
 
 @dataclass(frozen=True)
-class Config(TreesConfig):
+class LeavesConfig(TreesConfig):
+    """Settings of LightGBM's trees, whatever they are to minimise."""
+
+    num_leaves: int = setting(7, "Leaves of a tree.", ge=2)
+    min_leaf_rows: int = setting(50, "Rows of a leaf, at least.", ge=1)
+    truncation: int = setting(20, "Pairs with one candidate among the first that many count (lambdarank).", ge=1)
+    num_bins: int = setting(127, "Different values of a feature that are told apart.", ge=3, le=255)
+
+
+@dataclass(frozen=True)
+class Config(LeavesConfig):
     """LambdaMART."""
 
     objective: Literal["lambdarank", "xendcg", "binary"] = setting(
         "lambdarank", "lambdarank (pairwise, weighted by NDCG), xendcg (listwise) or binary (pointwise)."
     )
-    num_leaves: int = setting(7, "Leaves of a tree.", ge=2)
-    min_leaf_rows: int = setting(50, "Rows of a leaf, at least.", ge=1)
-    truncation: int = setting(20, "Pairs with one candidate among the first that many count (lambdarank).", ge=1)
-    num_bins: int = setting(127, "Different values of a feature that are told apart.", ge=3, le=255)
 
 
 class LambdaMart(Trees):
@@ -51,7 +58,8 @@ class LambdaMart(Trees):
         return np.asarray(self.booster.predict(self.inputs.matrix(samples), pred_contrib=True), dtype=np.float64)
 
     def _sums(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
-        return self.booster.predict(features, raw_score=True)
+        threads = 1 if len(features) < _FEW else 0  # to start others takes longer than the rows of a few lists
+        return self.booster.predict(features, raw_score=True, num_threads=threads)
 
     def _gains(self) -> Any:
         return self.booster.feature_importance("gain")

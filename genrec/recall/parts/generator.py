@@ -3,9 +3,10 @@
 It is no module of `genrec.recall`: that listing is what is fitted on training sequences, and a generator is a model folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +15,22 @@ from numpy.typing import NDArray
 from genrec.model.policy import Policy
 from genrec.progress import Progress, silent
 from genrec.recall.parts.scorer import History
-from genrec.search.decode import Candidates, StepScores, rank_users
-from genrec.search.layout import Siblings
-from genrec.search.trie import Trie
+from genrec.search.decode import Candidates, StepScores, beam_search, rank_users
+from genrec.search.layout import PromptBatch, Siblings
+from genrec.search.prefixes import PrefixLogProbs
+from genrec.search.restriction import Allowed
+from genrec.search.trie import Children, Trie
 from genrec.tables import read_sids
 
 WIDTH = 50  # beams
+
+
+class Read(NamedTuple):
+    """What the prompts of some histories gave, which a search and the steps of any item start from."""
+
+    rows: NDArray[np.int64]  # [B], which histories
+    hidden: torch.Tensor  # [B, D], of the prompts' last positions
+    dense: PrefixLogProbs | None  # the dense head's distribution; None without one
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,11 @@ class Generated:
     items: NDArray[np.int32]  # [U, W], -1: none
     scores: NDArray[np.float32]  # [U, W], log-probability, -inf: none
     steps: NDArray[np.float32]  # [U, W, L], log-probability of each code behind those before it, NaN: none
+    reads: tuple[Read, ...] = ()  # of all histories that were searched, where they were kept
+
+    def first(self, number: int) -> "Generated":
+        """The first places of every list."""
+        return Generated(self.items[:, :number], self.scores[:, :number], self.steps[:, :number], self.reads)
 
 
 class Generator:
@@ -38,16 +54,23 @@ class Generator:
         policy: the model, in evaluation mode.
         sids: int [N, L], semantic ids.
         scores: `policy.step_scores()`, where they are known.
+        trie: of the ids, where there is one; items that are closed in it do not come out.
     """
 
-    def __init__(self, policy: Policy, sids: NDArray[np.integer], scores: StepScores | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        sids: NDArray[np.integer],
+        scores: StepScores | None = None,
+        trie: Trie | None = None,
+    ) -> None:
         self.policy, self.sids = policy, np.asarray(sids)
         if scores is None:
             with policy.inference():
                 scores = policy.step_scores()
         self._scores = scores
         self.num_items, self.num_levels = self.sids.shape
-        self.trie = Trie.from_sids(self.sids, policy.vocab.num_codes, device=policy.device)
+        self.trie = trie or Trie.from_sids(self.sids, policy.vocab.num_codes, device=policy.device)
 
     @classmethod
     def load(cls, model: Path, base: Path | None, sids: Path) -> "Generator":
@@ -60,25 +83,51 @@ class Generator:
         width: int = WIDTH,
         banned: Sequence[History] | None = None,
         progress: Progress = silent,
+        allowed: Sequence[Allowed] | None = None,
+        split: Callable[[NDArray[np.int64]], Iterable[slice]] | None = None,
+        keep_reads: bool = False,
     ) -> Generated:
-        """The best `width` items of each history without its `banned` ones; an empty history gets none."""
+        """The best `width` items of each history without its `banned` ones; an empty history gets none.
+
+        `allowed` and `split` as in `genrec.search.decode.rank_users`. keep_reads: `steps` need not read the prompts again
+        then; it takes the memory of a score for each history and item.
+        """
         shape = (len(histories), width)
         steps = np.full((*shape, self.num_levels), np.nan, dtype=np.float32)
         items, scores = np.full(shape, -1, dtype=np.int32), np.full(shape, -np.inf, dtype=np.float32)
         filled = np.flatnonzero([len(h) > 0 for h in histories])
+        kept: list[tuple[torch.Tensor, PrefixLogProbs | None]] = []
+        reads: list[Read] = []
 
         def keep(rows: NDArray[np.int64], found: Candidates) -> None:
             listed = (found.items >= 0).unsqueeze(-1).cpu().numpy()
             steps[filled[rows]] = np.where(listed, found.log_probs.cpu().numpy(), np.nan)
+            if keep_reads:
+                reads.append(Read(filled[rows], *kept[len(reads)]))
+
+        def search(
+            model: Policy,
+            prompts: PromptBatch,
+            trie: Trie,
+            width: int,
+            banned: Sequence[np.ndarray] | None,
+            allowed: Sequence[Allowed] | None,
+            scores: StepScores,
+        ) -> Candidates:
+            reading = _Reading(model, scores)
+            found = beam_search(reading, prompts, trie, width, banned, allowed, reading)  # type: ignore[arg-type]
+            kept.append((reading.hidden, reading.dense))
+            return found
 
         if len(filled):
-            left_out = None if banned is None else [np.asarray(banned[row]) for row in filled.tolist()]
             read = [np.asarray(histories[row]) for row in filled.tolist()]
+            left_out = None if banned is None else [np.asarray(banned[row]) for row in filled.tolist()]
+            only = None if allowed is None else [allowed[row] for row in filled.tolist()]
             items[filled], scores[filled] = rank_users(
-                self.policy, read, self.sids, self.trie, width,
-                banned=left_out, scores=self._scores, on_batch=keep, progress=progress,
+                self.policy, read, self.sids, self.trie, width, banned=left_out, allowed=only, scores=self._scores,
+                split=split, search=search if keep_reads else beam_search, on_batch=keep, progress=progress,
             )  # fmt: skip
-        return Generated(items, scores, steps)
+        return Generated(items, scores, steps, tuple(reads))
 
     def top(
         self, histories: Sequence[History], n: int, banned: Sequence[History] | None = None
@@ -104,9 +153,42 @@ class Generator:
         asked = _Asked(self, histories, rows, items)
         asked.take_found(found)
         with self.policy.inference():
-            for start in range(0, len(asked.queries), batch_size):
-                asked.take_known(asked.queries[start : start + batch_size], self._scores)
+            if found.reads:
+                for read in found.reads:
+                    asked.take_known(read, self._scores)
+            else:
+                for start in range(0, len(asked.queries), batch_size):
+                    asked.take_known(self._read(asked.queries[start : start + batch_size], histories), self._scores)
         return asked.steps, asked.dense
+
+    def _read(self, queries: NDArray[np.int64], histories: Sequence[History]) -> Read:
+        policy = self.policy
+        prompts = policy.prompts([np.asarray(histories[query]) for query in queries.tolist()], self.sids)
+        embeds = policy.prompt_embeds(prompts)
+        hidden = Siblings(policy.body, embeds, prompts.attention_mask, prompts.padded_left).last_hidden
+        dense = policy.dense_prefixes(hidden, prompts) if policy.dense_weight and policy.items is not None else None
+        return Read(queries, hidden, dense)
+
+
+class _Reading:
+    """A model and its scores, for one search, which keep what the prompts gave."""
+
+    def __init__(self, model: Policy, scores: StepScores) -> None:
+        self._model, self._scores = model, scores
+        self.only_child_certain = scores.only_child_certain
+        self.hidden = torch.empty(0)
+        self.dense: PrefixLogProbs | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def dense_prefixes(self, hidden: torch.Tensor, prompts: PromptBatch) -> PrefixLogProbs:
+        self.dense = self._model.dense_prefixes(hidden, prompts)
+        return self.dense
+
+    def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
+        self.hidden = first
+        return self._scores(level, hidden, first, children)
 
 
 class _Asked:
@@ -115,7 +197,7 @@ class _Asked:
     def __init__(
         self, generator: Generator, histories: Sequence[History], rows: NDArray[np.integer], items: NDArray[np.integer]
     ) -> None:
-        self.generator, self.histories, self.rows, self.items = generator, histories, rows, items
+        self.generator, self.rows, self.items = generator, rows, items
         self.is_known = items < generator.num_items  # the others came into the catalogue after the model
         self.steps = np.full((len(rows), generator.num_levels), np.nan, dtype=np.float32)
         self.dense = self.steps.copy()
@@ -137,21 +219,20 @@ class _Asked:
             known = keys[at] == wanted
             self.steps[known] = found.steps[query[at[known]], place[at[known]]]
 
-    def take_known(self, queries: NDArray[np.int64], scores: StepScores) -> None:
+    def take_known(self, read: Read, scores: StepScores) -> None:
         """Of any item: the step of the first code, and those of the dense head where there is one."""
         generator, policy = self.generator, self.generator.policy
-        prompts = policy.prompts([np.asarray(self.histories[query]) for query in queries.tolist()], generator.sids)
-        embeds = policy.prompt_embeds(prompts)
-        hidden = Siblings(policy.body, embeds, prompts.attention_mask, prompts.padded_left).last_hidden
+        queries, hidden, dense = read
+        if (self.starts[queries + 1] == self.starts[queries]).all():
+            return
         root = torch.zeros(len(queries), 1, dtype=torch.int64, device=policy.device)
         children = generator.trie.children(0, root)
         first = scores(0, hidden.unsqueeze(1), hidden, children)
-        dense = policy.dense_prefixes(hidden, prompts) if policy.dense_weight and policy.items is not None else None
         if dense is not None:
             first = torch.lerp(first, dense.followers(0, root, children.states), policy.dense_weight or 0.0)
         by_code = torch.full((len(queries), policy.vocab.num_codes), torch.nan, device=policy.device)
-        open_ = children.allowed[0, 0]  # the same for all, none is banned
-        by_code[:, children.codes[0, 0, open_]] = first[:, 0, open_]
+        there = children.states[0, 0] >= 0  # the same for all; closed or not
+        by_code[:, children.codes[0, 0, there]] = first[:, 0, there]
         rows, codes = self._codes(queries)
         inside = (rows >= 0).cpu().numpy()
         at = rows.cpu().numpy()[inside]

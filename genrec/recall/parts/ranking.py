@@ -1,6 +1,6 @@
 """Ranking of the catalogue by scores, the same for all channels: deterministic top k in bounded memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from genrec.errors import DataError
 from genrec.recall.parts.scorer import History, Scorer, flatten
 
 _ROWS = 256  # histories ranked at once, at most
+_LONG = 1000  # events of a history that is ranked alone
+_SORTED = 1 << 12
 _CELLS = 1 << 22  # dense scores held at once: bounds memory
 
 
@@ -23,6 +25,11 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     values = np.full((num_rows, k), -np.inf, dtype=np.float32)
     width = min(k, num_items)
     if num_rows == 0 or width == 0:
+        return items, values
+    if num_rows == 1 and num_items <= _SORTED:  # one small row is sorted sooner than its threshold is found
+        order = np.argsort(-scores[0], kind="stable")[:width]
+        best = scores[0, order]
+        items[0, :width], values[0, :width] = np.where(np.isneginf(best), -1, order), best
         return items, values
     # Entries above the width-th best score are taken; of those equal to it, the lowest indices.
     # torch finds it about ten times faster than np.partition in rows of mostly zeros, which sparse baselines give.
@@ -67,23 +74,30 @@ def rank_each(
         (np.full((len(histories), k), -1, dtype=np.int32), np.full((len(histories), k), -np.inf, dtype=np.float32))
         for _ in drop_seen
     ]
-    for start in range(0, len(histories), at_once):
-        part = slice(start, start + at_once)
+    for part in _parts(histories, at_once):
+        read = [histories[row] for row in part.tolist()]
         # Enough for a list whose history is all at its head: both protocols are read from one longer list.
-        longest = max(len(history) for history in histories[part]) if any(drop_seen) else 0
-        n = min(k + longest, scorer.num_items)
+        n = min(k + (max(map(len, read)) if any(drop_seen) else 0), scorer.num_items)
         if best is not None:
-            listed = best(histories[part], n)
+            listed, figures = best(read, n)
         else:
-            scores = scorer.scores(histories[part])
+            scores = scorer.scores(read)
             if not np.isfinite(scores).all():
-                raise DataError(f"{type(scorer).__module__}: scores are not finite for histories {start} and after")
-            listed = top_k(scores, n)
+                raise DataError(f"{type(scorer).__module__}: scores are not finite for histories {part[0]} and after")
+            listed, figures = top_k(scores, n)
         for (items, values), drop in zip(found, drop_seen, strict=True):
-            kept = without(*listed, histories[part], scorer.num_items) if drop else listed
+            kept = without(listed, figures, read, scorer.num_items) if drop else (listed, figures)
             width = min(k, n)
             items[part, :width], values[part, :width] = kept[0][:, :width], kept[1][:, :width]
     return found
+
+
+def _parts(histories: Sequence[History], at_once: int) -> Iterator[NDArray[np.int64]]:
+    """Rows that are ranked together, `at_once` at most; those with a very long history, alone: their lists are as long."""
+    is_long = np.fromiter((len(history) > _LONG for history in histories), dtype=bool, count=len(histories))
+    others = np.flatnonzero(~is_long)
+    yield from (others[start : start + at_once] for start in range(0, len(others), at_once))
+    yield from np.flatnonzero(is_long)[:, None]
 
 
 def without(

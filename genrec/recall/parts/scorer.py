@@ -93,7 +93,10 @@ def history_weights(histories: Sequence[History], num_items: int, decay: float) 
     rows, items = flatten(histories, num_items)
     _, age = positions(rows, len(histories))
     weights = np.power(np.float64(decay), age).astype(np.float32)
-    return sp.csr_array((weights, (rows, items)), shape=(len(histories), num_items))
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(histories)))])
+    matrix = sp.csr_array((weights, items.astype(np.int32), starts.astype(np.int32)), shape=(len(histories), num_items))
+    matrix.sum_duplicates()
+    return matrix
 
 
 def unit_rows(matrix: NDArray[np.floating]) -> NDArray[np.float32]:

@@ -23,7 +23,7 @@ from genrec.serve.batch.lists import Lists, histories, make_lists
 from genrec.serve.batch.plan import Plan, write_whole
 from genrec.serve.engine import Engine
 from genrec.serve.model_files import ModelFiles
-from genrec.serve.recommender import load_engine
+from genrec.serve.recommender import Limits, load_engine
 from genrec.tables import RECOMMENDATIONS, RECOMMENDATIONS_FILE, write_table
 
 NUM_NAMED = 10  # unknown users that a record names
@@ -39,6 +39,7 @@ class Model:
     sid: Path
     base: Path
     model: Path
+    rank: Path | None = None  # where lists are ranked
 
 
 def recommend_shard(
@@ -110,11 +111,9 @@ def _loaded(model: Model, beam_width: int, batch_size: int, precision: str, devi
         encoder={},
         beam_width=beam_width,
         precision=precision,
+        ranking=model.rank,
     )
-    loaded = load_engine(files, device)
-    return Engine(
-        loaded.policy, loaded.catalogue, model.key, beam_width=beam_width, batch_size=batch_size, scores=loaded.scores
-    )
+    return load_engine(files, device, Limits(max_batch=batch_size))
 
 
 def _table(lists: Lists, users: pa.Array, item_ids: pa.Array, model_key: str, made_at_ms: int) -> pa.Table:

@@ -58,9 +58,10 @@ function parts(why) {
   return make(
     "section",
     {},
-    make("h4", {}, "What the score is made of"),
+    make("h4", {}, why.ranked ? "What the generator's score is made of" : "What the score is made of"),
     make("dl", { class: "parts" }, ...rows),
     make("p", { class: "muted small" }, `Log units above an even choice among all products (${figure(why.even_score)}): ${sum.join(" ")} = ${figure(why.score)}.`),
+    ...(why.ranked ? [make("p", { class: "muted small" }, "The list is in the order of a ranking model, which reads this score among many others; the score in the list is its own.")] : []),
   );
 }
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from genrec.errors import DataError
+from genrec.sid.prefixes import distinct_prefixes
 
 
 def churn(old: np.ndarray, new: np.ndarray) -> dict[str, Any]:
@@ -31,5 +32,5 @@ def churn(old: np.ndarray, new: np.ndarray) -> dict[str, Any]:
 
 
 def _num_pairs(prefixes: np.ndarray) -> int:
-    _, counts = np.unique(prefixes, axis=0, return_counts=True)
+    counts = distinct_prefixes(prefixes).counts
     return int((counts.astype(np.int64) * (counts - 1) // 2).sum())

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from genrec.errors import ConfigError, TrainingError
 from genrec.progress import Progress
+from genrec.sid.prefixes import distinct_prefixes
 from genrec.sid.quantize.autoencoder import AutoencoderTokenizer, mlp
 from genrec.sid.quantize.inputs import Inputs
 from genrec.sid.quantize.kmeans import kmeans
@@ -23,6 +24,8 @@ from genrec.variants import setting
 # through 3 levels of 256 codes take 8.2 ms there with moving averages and 6.8 ms with learned codebooks, 4.3 and 2.0 ms
 # here; its k-means start takes 10 times as long as faiss; its codes have no prices, and it draws from torch's global
 # random state.
+
+_BLOCK_ROWS = 65536
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,12 @@ class AutoencoderConfig:
     )
     eval_every: int = setting(20, "Epochs between checks of collisions and reconstruction.", ge=1)
     patience: int = setting(6, "Checks without improvement before stopping.", ge=1)
+    pass_items: int = setting(
+        32_768,
+        "Items of a pass at most: a larger catalogue takes several passes to be read once, in random order.",
+        ge=1,
+        later=True,
+    )
 
 
 class Trainer(ABC):
@@ -83,6 +92,7 @@ class Trainer(ABC):
             lr=options.learning_rate,
         )
         self.quantizing = False
+        self._waiting = torch.empty(0, dtype=torch.int64)  # rows that the passes so far have left unread
 
     def codebook_parameters(self) -> list[nn.Parameter]:
         """Parameters the optimizer updates beside the MLPs'."""
@@ -100,9 +110,29 @@ class Trainer(ABC):
     def revive(self) -> None:
         """At the end of a pass: move the codes that nobody uses."""
 
+    def rows_of_pass(self) -> torch.Tensor:
+        """int64 [min(N, pass_items)]: all items in random order, or those whose turn it is."""
+        size = min(len(self.table), self.options.pass_items)
+        if len(self._waiting) < size:
+            again = torch.randperm(len(self.table), generator=self.generator)
+            self._waiting = torch.cat([self._waiting, again])
+        rows, self._waiting = self._waiting[:size], self._waiting[size:]
+        return rows.to(self.device)
+
+    def sampled_latents(self) -> torch.Tensor:
+        """Latents of all items, or of `pass_items` of a larger catalogue, drawn anew: float32 [n, latent_dim]."""
+        if len(self.table) <= self.options.pass_items:
+            return self.all_latents()
+        rows = torch.randint(len(self.table), (self.options.pass_items,), generator=self.generator)
+        return self.encoder(self.table[rows.to(self.device)])
+
+    def all_latents(self) -> torch.Tensor:
+        """float32 [N, latent_dim], in blocks: the layers between are many times as wide."""
+        return torch.cat([self.encoder(block) for block in self.table.split(_BLOCK_ROWS)])
+
     def encode_table(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes int64 [N, num_levels] and their sums float32 [N, latent_dim] of all items."""
-        residual = self.encoder(self.table)
+        residual = self.all_latents()
         summed, codes = torch.zeros_like(residual), []
         for level, codebook in enumerate(self.codebooks):
             codes.append(nearest_codes(residual, codebook, self.level_prices(level)))
@@ -117,7 +147,7 @@ class Trainer(ABC):
     @torch.no_grad()
     def start_codebooks(self) -> None:
         """Residual k-means on the latents of all items."""
-        residual = self.encoder(self.table)
+        residual = self.all_latents()
         for level, codebook in enumerate(self.codebooks):
             started = kmeans(residual.cpu().numpy(), len(codebook), num_iterations=10, seed=self.seed + level)
             codebook.copy_(torch.from_numpy(started))
@@ -126,8 +156,7 @@ class Trainer(ABC):
 
     def train_epoch(self, epoch: int) -> float:
         """One pass in random order; the mean loss."""
-        order = torch.randperm(len(self.table), generator=self.generator).to(self.device)
-        batches = order.split(self.options.batch_size)
+        batches = self.rows_of_pass().split(self.options.batch_size)
         total_epochs = self.options.warmup_epochs + self.options.epochs
         losses = torch.zeros(len(batches), device=self.device)
         for number, rows in enumerate(batches):
@@ -162,9 +191,12 @@ class Trainer(ABC):
     def check(self) -> tuple[float, float]:
         """Collision rate of all items, and the share of variance that decoding leaves unexplained."""
         codes, summed = self.encode_table()
-        _, inverse, counts = codes.unique(dim=0, return_inverse=True, return_counts=True)
-        collisions = float((counts[inverse] > 1).float().mean())
-        return collisions, float(functional.mse_loss(self.decoder(summed), self.table))
+        ids = distinct_prefixes(codes.cpu().numpy())
+        collisions = float(torch.from_numpy(ids.counts[ids.of_row] > 1).float().mean())
+        error = 0.0
+        for code, item in zip(summed.split(_BLOCK_ROWS), self.table.split(_BLOCK_ROWS), strict=True):
+            error += float(functional.mse_loss(self.decoder(code), item)) * (len(item) / len(self.table))
+        return collisions, error
 
 
 def train(trainer: Trainer, progress: Progress) -> dict[str, torch.Tensor]:

@@ -95,11 +95,11 @@ class _GradientTrainer(Trainer):
         used, self.used = self.used, torch.zeros_like(self.used)
         if bool(used.all()):
             return
-        residual = self.encoder(self.table)
+        residual = self.sampled_latents()
         for level, codebook in enumerate(self.codebooks):
             dead = (~used[level]).nonzero()[:, 0]
-            if len(dead) and len(self.table) > len(dead):
-                picked = torch.randperm(len(self.table), generator=self.generator)[: len(dead)].to(self.device)
+            if len(dead) and len(residual) > len(dead):
+                picked = torch.randperm(len(residual), generator=self.generator)[: len(dead)].to(self.device)
                 codebook[dead] = residual[picked]
                 state = self.optimizer.state.get(self.codebooks, {})
                 for name in ("exp_avg", "exp_avg_sq"):

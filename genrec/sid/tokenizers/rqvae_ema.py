@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 
 from genrec.progress import Progress, silent
+from genrec.sid.prefixes import distinct_prefixes
 from genrec.sid.quantize.autoencoder import AutoencoderTokenizer
 from genrec.sid.quantize.autoencoder_training import AutoencoderConfig, Trainer, train
 from genrec.sid.quantize.distances import Bounds, Distances, size_bounds
@@ -46,17 +47,15 @@ class SpreadTokenizer(AutoencoderTokenizer):
         codes = self.encode(vectors)
         if self._prices is None:
             return codes
-        cells, inverse, counts = np.unique(codes[:, :-1], axis=0, return_inverse=True, return_counts=True)
-        _, id_inverse, id_counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
-        inverse = inverse.reshape(-1)
-        clashing = np.zeros(len(cells), dtype=bool)
-        clashing[inverse[id_counts[id_inverse.reshape(-1)] > 1]] = True
-        order = np.argsort(inverse, kind="stable")
+        cells, ids = distinct_prefixes(codes[:, :-1]), distinct_prefixes(codes)
+        clashing = np.zeros(len(cells.counts), dtype=bool)
+        clashing[cells.of_row[ids.counts[ids.of_row] > 1]] = True
+        order = np.argsort(cells.of_row, kind="stable")
         residual = as_tensor(self.project(vectors)).to(self.device)
         rows = torch.from_numpy(codes.astype(np.int64)).to(self.device)
         for level, codebook in enumerate(self._codebooks[:-1]):
             residual = residual - codebook[rows[:, level]]
-        for end, count in zip(np.cumsum(counts)[clashing], counts[clashing], strict=True):
+        for end, count in zip(np.cumsum(cells.counts)[clashing], cells.counts[clashing], strict=True):
             members = order[end - count : end]
             distances = Distances(residual[torch.from_numpy(members).to(self.device)], self._codebooks[-1])
             # More items than codes: each code gets the fewest it can.
@@ -133,12 +132,12 @@ class _AverageTrainer(Trainer):
     @torch.no_grad()
     def revive(self) -> None:
         """Move codes whose average use is nearly zero to residuals of random items; price the last level again."""
-        residual = self.encoder(self.table)
+        residual = self.sampled_latents()
         per_code = min(self.options.batch_size, len(self.table)) / self.codebooks.shape[1]
         for level, codebook in enumerate(self.codebooks):
             dead = (self.counts[level] < 0.02 * per_code).nonzero()[:, 0]
-            if len(dead) and len(self.table) > len(dead):
-                picked = torch.randperm(len(self.table), generator=self.generator)[: len(dead)].to(self.device)
+            if len(dead) and len(residual) > len(dead):
+                picked = torch.randperm(len(residual), generator=self.generator)[: len(dead)].to(self.device)
                 codebook[dead] = residual[picked]
                 self.counts[level, dead] = per_code
                 self.sums[level, dead] = residual[picked] * per_code
@@ -148,7 +147,7 @@ class _AverageTrainer(Trainer):
     def _price_last_level(self) -> None:
         if self.options.last_level == "nearest":
             return
-        residual = self.encoder(self.table)
+        residual = self.sampled_latents()
         for codebook in self.codebooks[:-1]:
             residual = residual - codebook[nearest_codes(residual, codebook)]
         bounds = size_bounds(len(residual), self.codebooks.shape[1], 1, 0.0)

@@ -52,6 +52,7 @@ class PromptSource:
         long_enough = np.diff(offsets) >= 2
         self.starts, self.lengths = offsets[:-1][long_enough], np.diff(offsets)[long_enough]
         self.seed, self.num_following = seed, num_following
+        self._drawn: tuple[int, np.ndarray, np.ndarray] | None = None  # the epoch last drawn
         if not len(self.starts):
             raise DataError(f"{sequences.name}: no user has two training items, so there is no prompt to learn from")
 
@@ -65,16 +66,25 @@ class PromptSource:
         users, cuts = np.empty(num_prompts, np.int64), np.empty(num_prompts, np.int64)
         epochs = turns // self.num_users
         for epoch in np.unique(epochs):
-            rng = np.random.default_rng([self.seed, int(epoch)])
+            order, cut = self._epoch(int(epoch))
             here = epochs == epoch
-            users[here] = rng.permutation(self.num_users)[turns[here] % self.num_users]
-            cuts[here] = rng.integers(1, self.lengths)[users[here]]
+            users[here] = order[turns[here] % self.num_users]
+            cuts[here] = cut[users[here]]
         starts = self.starts[users]
         histories = [self.items[a:b] for a, b in zip(starts, starts + cuts, strict=True)]
         places = starts + cuts
         ends = starts + self.lengths[users]
         following = [self._following(a, places, ends) for a in (self.items, self.events)] if self.num_following else []
         return PromptSet(np.arange(num_prompts), histories, self.items[places], self.events[places], *following)
+
+    def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The order of the users in an epoch and the cut of each, int64[U]; the last one asked for is kept: to draw it takes a
+        second for ten million users, in every step of thousands.
+        """
+        if self._drawn is None or self._drawn[0] != epoch:
+            rng = np.random.default_rng([self.seed, epoch])
+            self._drawn = epoch, rng.permutation(self.num_users), rng.integers(1, self.lengths)
+        return self._drawn[1:]
 
     def _following(self, values: np.ndarray, places: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Values int64[B, F] at `places` and after them, up to the `ends` of the sequences; -1 from there on."""

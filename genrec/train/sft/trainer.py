@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from genrec import variants
 from genrec.model.policy import Policy
@@ -25,6 +24,7 @@ from genrec.train.sft.finite import FiniteCheck
 from genrec.train.sft.forwards import Forward, cut, cut_evenly, pack
 from genrec.train.sft.memory import fit_memory
 from genrec.train.sft.optim import learning_rate, make_optimizer
+from genrec.train.sft.sampled_softmax import DenseLoss, sampler_for
 from genrec.train.sft.state import SftState
 from genrec.train.sft.windows import Windows, shuffled_batches
 from genrec.train.validation import Validation
@@ -66,6 +66,7 @@ class Trainer:
         if hasattr(self._loss, "target_weights"):
             weights = weights * self._loss.target_weights(counts, self._loss_options)
         self._target_weights = torch.from_numpy(weights)
+        self._dense_loss = DenseLoss(policy, sampler_for(counts, config.dense_head.sampled_items))
         times = 0.0
         if hasattr(self._sampler, "drawn_again"):
             wanted, times = self._sampler.drawn_again(counts, self._sampler_options)
@@ -261,9 +262,7 @@ class Trainer:
         weight = self.config.dense_head.loss_weight
         if not weight:
             return parts
-        logits = self.policy.item_logits(hidden[:, 0])
-        dense = functional.cross_entropy(logits, wanted, reduction="none")
-        return torch.cat([parts, weight * dense.unsqueeze(1)], dim=1)
+        return torch.cat([parts, weight * self._dense_loss(hidden[:, 0], wanted).unsqueeze(1)], dim=1)
 
     def _hidden(self, items: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The states [T, L, D] that predict the targets' codes, and the targets int64[T], on the policy's device."""

@@ -211,8 +211,8 @@ def _owners(leaf: Leaf) -> set[str]:
         return set()  # the files and the events count, not where they lie: tests/unit/data/test_event_rows.py
     if leaf.path in ("sid.num_levels", "sid.num_codes", "sid.deduplicate"):
         return {"sid", "base"}  # the base model has a token for every code
-    if leaf.path == "evaluate.beam_width":
-        return {"baselines", "rank", "evaluate"}  # the length of a list
+    if leaf.path in ("evaluate.beam_width", "evaluate.sample_users"):
+        return {"baselines", "rank", "evaluate"}  # the length of a list; the rows
     if leaf.path in ("evaluate.ks", "evaluate.seen_items", "evaluate.confidence", "evaluate.num_bootstrap"):
         return {"rank", "evaluate"}  # what is decided on validation is decided by the same protocol
     if leaf.path in ("evaluate.baselines", "evaluate.choice_users"):
@@ -262,7 +262,8 @@ def test_the_comparison_with_the_model_in_service_has_the_key_of_its_search_and_
         return in_service.key(_config(settings), inputs)[0]
 
     changing = {leaf.path for leaf in LEAVES if key(leaf.given) != key({**leaf.given, leaf.path: leaf.other})}
-    assert changing == {"evaluate.beam_width", "evaluate.seen_items", "evaluate.precision", "evaluate.compile"}
+    searched = ("beam_width", "seen_items", "precision", "compile", "sample_users")
+    assert changing == {f"evaluate.{name}" for name in searched}
 
 
 def _lists_key(settings: dict[str, Any]) -> str:

@@ -8,11 +8,12 @@ import pytest
 
 from genrec.config import EmbedConfig
 from genrec.embed import reuse
-from genrec.embed.encode import encode_shard, split_texts, write_vectors
+from genrec.embed.encode import embed_catalogue
 from genrec.embed.encoders import lsa
+from genrec.embed.plan import Previous, plan_texts, read_numbers
+from genrec.embed.text_index import index_texts, read_texts
 from genrec.embed.vectors import read_item_vectors
 from genrec.errors import DataError
-from genrec.progress import silent
 from tests.support.embed_tiny import WORDS, catalogue_of, save_tiny
 
 TITLES = [" ".join(WORDS[(i * 7 + j * j) % len(WORDS)] for j in range(2 + i % 6)) + f" m{i % 5}" for i in range(60)]
@@ -26,38 +27,33 @@ def _catalogue(path, titles):
 def _first(folder, config, titles):
     """A first artifact of these titles; its folder and its catalogue."""
     catalogue = _catalogue(folder / "old.parquet", titles)
-    out = folder / "first"
+    out, work = folder / "first", folder / "first work"
     out.mkdir()
-    shards = split_texts(catalogue, config, 2)
-    if reuse.is_fitted(config):
-        vectors = [reuse.fit_encoder(texts, config, out, silent) for texts in shards]
-    else:
-        vectors = [encode_shard(texts, config) for texts in shards]
-    write_vectors(catalogue, config, vectors, out)
-    return out, catalogue
+    work.mkdir()
+    embed_catalogue(catalogue, config, work, out)
+    return Previous(out, catalogue)
 
 
-def _next(folder, config, titles, before, share=0.5):
+def _next(folder, config, titles, before):
     """The next artifact, and the texts that were encoded for it."""
     catalogue = _catalogue(folder / "new.parquet", titles)
-    reused = reuse.known_vectors(catalogue, config, *before, share)
-    assert not isinstance(reused, str), reused
-    shards = split_texts(catalogue, config, 2, reused)
-    if reuse.is_fitted(config):
-        vectors = [reuse.fold_in(texts, config, reused.encoder, silent) for texts in shards]
-    else:
-        vectors = [encode_shard(texts, config) for texts in shards]
-    out = folder / "second"
+    out, work = folder / "second", folder / "second work"
     out.mkdir()
-    summary = write_vectors(catalogue, config, vectors, out, reused)
-    reuse.keep_encoder(reused, config, out)
-    return out, summary, [text for shard in shards for text in shard]
+    work.mkdir()
+    plan = plan_texts(catalogue, config, work, previous=before)
+    assert plan.vectors == before.folder / "vectors.parquet"
+    summary = embed_catalogue(catalogue, config, work, out, before)
+    return out, summary, list(read_texts(catalogue, config.fields, read_numbers(plan).new_items))
 
 
-@pytest.fixture(params=["lsa", "transformer"])
+OPTIONS = {"lsa": {"dim": 8}, "lsa, hashed": {"dim": 8, "hashed_above": 0}, "transformer": {}}
+
+
+@pytest.fixture(params=OPTIONS)
 def config(request, tmp_path) -> EmbedConfig:
-    options = {"dim": 8} if request.param == "lsa" else {"model": str(save_tiny(tmp_path / "model"))}
-    return EmbedConfig(method=request.param, options=options, batch_tokens=64)
+    method = request.param.partition(",")[0]
+    options = OPTIONS[request.param] if method == "lsa" else {"model": str(save_tiny(tmp_path / "model"))}
+    return EmbedConfig(method=method, options=options, batch_tokens=64)
 
 
 def test_only_new_texts_are_encoded_and_known_vectors_stay_to_the_bit(config, tmp_path):
@@ -101,12 +97,12 @@ def test_folding_in_a_text_that_was_fitted_gives_its_vector(tmp_path):
 def test_the_encoder_is_fitted_anew_once_too_much_is_new_counted_over_all_days(tmp_path):
     config = EmbedConfig(options={"dim": 4})
     before = _first(tmp_path, config, TITLES[:40])
-    out, _, _ = _next(tmp_path, config, TITLES[:48], before, share=0.3)
+    out, _, _ = _next(tmp_path, config, TITLES[:48], before)
     assert json.loads((out / reuse.HISTORY_FILE).read_text()) == {"num_fitted": 40, "num_since": 8}
     day = (out, tmp_path / "new.parquet")
-    third = _catalogue(tmp_path / "third.parquet", TITLES)
-    assert not isinstance(reuse.known_vectors(third, config, *day, 0.34), str)
-    why = reuse.known_vectors(third, config, *day, 0.33)
+    third = index_texts(_catalogue(tmp_path / "third.parquet", TITLES), config.fields)
+    assert not isinstance(reuse.known_texts(third, config, *day, 0.34), str)
+    why = reuse.known_texts(third, config, *day, 0.33)
     assert why == "33% of the texts are none that the encoder was fitted on (limit 33%)"
 
 
@@ -115,7 +111,7 @@ def test_a_damaged_encoder_is_named(tmp_path):
     first, _ = _first(tmp_path, config, TITLES[:40])
     (first / lsa.MODEL_FILE).write_bytes(b"nothing")
     with pytest.raises(DataError, match="no saved text encoder"):
-        reuse.fold_in(["x"], config, first, silent)
+        lsa.Model.load(first)
 
 
 def test_an_error_that_is_no_damage_passes(tmp_path, monkeypatch):
@@ -127,4 +123,4 @@ def test_an_error_that_is_no_damage_passes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(lsa, "load_file", fail)
     with pytest.raises(PermissionError):
-        reuse.fold_in(["x"], config, first, silent)
+        lsa.Model.load(first)

@@ -5,18 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genrec.embed.vectors import read_item_vectors, write_item_vectors
+from genrec.embed import vectors as module
+from genrec.embed.vectors import map_item_vectors, read_item_vectors, write_item_vectors
 from genrec.errors import DataError
-
-FIELDS = ["title", "brand", "categories", "description"]
-
-
-ROWS = [
-    {"title": "Steel nut", "brand": "Acme", "categories": ["Tools", "Nuts"], "description": "ten  pack\nof nuts"},
-    {"title": "Red lamp", "categories": ["Light"]},
-    {"title": "Steel nut", "brand": "Acme", "categories": ["Tools", "Nuts"], "description": "ten pack of nuts"},
-    {},
-]
 
 
 def test_item_vectors_survive_the_file(tmp_path):
@@ -37,3 +28,23 @@ def test_damaged_vectors_files_are_named(tmp_path):
     pq.write_table(pa.table({"x": [1]}), path)
     with pytest.raises(DataError, match="not a vectors file"):
         read_item_vectors(path)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("group_bytes", [8, 100, 1 << 20])
+def test_vectors_are_written_in_groups_of_bounded_size_and_read_and_mapped_as_one(
+    tmp_path, monkeypatch, dtype, group_bytes
+):
+    monkeypatch.setattr(module, "_GROUP_BYTES", group_bytes)
+    vectors = np.random.default_rng(0).normal(size=(23, 5)).astype(dtype)
+    path = tmp_path / "vectors.parquet"
+    write_item_vectors(vectors, path, dtype)
+    with pq.ParquetFile(path) as file:
+        most = max(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))
+    assert most == min(23, max(1, group_bytes // (5 * vectors.itemsize)))
+    read = read_item_vectors(path)
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, vectors.astype(np.float32))
+    mapped = map_item_vectors(path, tmp_path / "mapped.npy")
+    assert mapped.dtype == vectors.dtype
+    np.testing.assert_array_equal(np.load(tmp_path / "mapped.npy"), vectors)

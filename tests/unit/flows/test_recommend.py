@@ -58,7 +58,7 @@ def test_the_model_is_the_one_in_service_or_of_the_run_and_the_events_are_its_ow
         (("nosuch", "", ""), [], GenrecError, "finished runs, newest first"),
         (("", "", "nosuch"), [], GenrecError, "finished runs, newest first"),
         (("", "other", ""), [], GenrecError, "no model is in service under 'other'"),
-        (("", "", ""), ["sft.epochs=3"], ConfigError, "only settings of recommend and resources can change here"),
+        (("", "", ""), ["sft.epochs=3"], ConfigError, "only settings of recommend, resources and service.rank can"),
         (("", "", ""), ["recommend.k=0"], ConfigError, "recommend.k"),
         (("", "", ""), ["recommend.users=none.csv"], GenrecError, "recommend.users: .none.csv.: no such file; give"),
         (("", "", ""), ["recommend.in_stock=none.csv"], GenrecError, "recommend.in_stock: .none.csv.: no such file"),

@@ -237,3 +237,32 @@ def test_two_baselines_of_a_kind_have_two_names():
 def test_cutoffs_must_fit_the_list(settings):
     with pytest.raises(ValidationError, match="beam_width"):
         EvaluateConfig(**settings)
+
+
+def test_models_and_baselines_are_measured_on_the_same_sample_of_the_users(world, finished, tmp_path):
+    config = CONFIG.model_copy(update={"sample_users": 5})
+    for bounds in shards(world[0], 2, "test", 5):
+        decode(world, tmp_path / "parts", bounds, config=config)
+    rank_baselines(world[0], config, tmp_path / "baselines")
+    merge(tmp_path / "parts", world[0], config, tmp_path / "out", baselines=tmp_path / "baselines")
+    result = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert result["protocol"]["sample"] == {"users": 5, "of_users": NUM_USERS, "of_rows": NUM_USERS, "seed": 0}
+    assert (result["protocol"]["test_rows"], result["protocol"]["test_users"]) == (5, 5)
+    assert "sample" not in finished[1]["protocol"]
+    table = tables.read_table(tmp_path / "out" / "predictions.parquet", tables.PREDICTIONS)
+    lists = {(r["model"], r["seen_items"], r["user"]): r["items"] for r in table.to_pylist()}
+    whole = {(r["model"], r["seen_items"], r["user"]): r["items"] for r in finished[3].to_pylist()}
+    assert len({user for _, _, user in lists}) == 5
+    assert len(lists) == 5 * 2 * (1 + len(CONFIG.baselines))
+    for key, items in lists.items():
+        assert items == whole[key]
+
+
+def test_predictions_of_several_parts_are_those_of_one(world, finished, tmp_path, monkeypatch):
+    monkeypatch.setattr("genrec.measure.baselines._PART_ROWS", 5)
+    rank_baselines(world[0], CONFIG, tmp_path / "baselines")
+    assert len(list((tmp_path / "baselines").glob("popularity.drop.*.parquet"))) == 3
+    merge(tmp_path / "parts", world[0], CONFIG, tmp_path / "out", baselines=tmp_path / "baselines")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]
+    assert metrics == {name: finished[1]["metrics"][name] for name in metrics}
+    assert len(metrics) == len(CONFIG.baselines)

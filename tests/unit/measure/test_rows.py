@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from genrec import tables
-from genrec.measure.rows import read_rows, shards
+from genrec.measure.rows import SAMPLE_SEED, described_sample, measured_rows, read_rows, sampled, shards
 from tests.support.evaluate_tiny import NUM_USERS, write_prepared
 from tests.support.targets import write_targets
 
@@ -65,3 +65,27 @@ def test_rows_are_told_in_the_item_numbers_of_another_catalogue(tmp_path):
     rows = read_rows(new, "test", trained_on=old)
     assert [h.tolist() for h in rows.histories] == [[0, 2], [], [2], [3, 0]]
     assert rows.targets.tolist() == [3, 0, 4, 2]  # 4: behind the last item, in no list
+
+
+def test_of_more_users_than_are_wanted_a_fixed_sample_is_measured_with_all_its_rows(tmp_path):
+    numbers = [(user, [0] * length, 1) for user in range(40) for length in (1, 2, 3)[: 1 + user % 3]]
+    tmp_path.mkdir(exist_ok=True)
+    write_targets(tmp_path, test=numbers, valid=numbers)
+    users = np.array([user for user, _, _ in numbers])
+    places = sampled(tmp_path, "test", 7)
+    drawn = np.unique(users[places])
+    assert len(drawn) == 7
+    assert places.tolist() == np.flatnonzero(np.isin(users, drawn)).tolist()
+    assert sampled(tmp_path, "valid", 7).tolist() == places.tolist()
+    about = {"users": 7, "of_users": 40, "of_rows": len(users), "seed": SAMPLE_SEED}
+    assert described_sample(tmp_path, "test", 7) == about
+    assert measured_rows(tmp_path, {"sample": about}).tolist() == places.tolist()
+    bounds = shards(tmp_path, 3, "test", 7)
+    assert [row for start, stop in bounds for row in range(start, stop)] == list(range(len(places)))
+
+
+@pytest.mark.parametrize("most", [0, 12, 1000])
+def test_no_row_is_left_out_where_there_are_no_more_users(prepared, most):
+    assert sampled(prepared, "test", most).tolist() == list(range(NUM_USERS))
+    assert described_sample(prepared, "test", most) is None
+    assert measured_rows(prepared, {}).tolist() == list(range(NUM_USERS))

@@ -24,6 +24,16 @@ FACTS = {
             "ece": 0.004,
         },
         "importance": {"dense": 0.6, "als_score": 0.4},
+        "segments": [
+            {
+                "segment": 2,
+                "lists": 1200,
+                "events": 6.25,
+                "head_share": None,
+                "ranking": {"ndcg@10": 0.12, "hr@10": 0.2},
+                "generator": {"ndcg@10": 0.11, "hr@10": 0.2},
+            },
+        ],
     },
     "groups": [{"group": "text", "features": 5, "gain": GAIN}],
     "explained": {
@@ -59,10 +69,11 @@ def test_the_section_says_whether_it_is_used_what_can_be_reached_and_shows_every
     assert "difference +0.0071, interval +0.0041 to +0.0102" in said
     assert "45.5% have the target among their 200 candidates" in said
     assert "caps: not held: 4" in said
-    channels, figures, groups, explained, rerank = section["tables"]
+    channels, figures, segments, groups, explained, rerank = section["tables"]
     assert [row["cells"][0] for row in channels["rows"]] == ["generator", "als"]  # by recall
     assert [row["cells"][0] for row in figures["rows"]] == ["ranking", "generator", "als"]
     assert figures["columns"] == ["Order", "NDCG@10", "GAUC"]
+    assert segments["rows"][0]["cells"] == ["2", "1,200", "6.2", "", "0.1200", "0.1100", "+0.0100"]
     assert groups["rows"][0]["cells"] == ["text", "5", "+0.0071", "+0.0041 to +0.0102"]
     assert explained["rows"][0]["cells"][2] == "dense +0.500"
     assert len(rerank["rows"]) == 1  # a figure that no list has is left out

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from genrec.embed.texts import item_texts
 from genrec.sid.spread import cluster_sizes, popularity_spread, sequence_length
 from tests.support.embed_tiny import catalogue_of
 
@@ -34,3 +35,15 @@ def test_sequences_are_shorter_by_ids_than_by_words():
     assert lengths["text_tokens_mean"] == pytest.approx((5 + 4) / 2)  # Steel nut , 10 mm; Lamp Home > Light
     assert lengths["shortened_by"] == pytest.approx(1 - 3 / 4.5)
     assert sequence_length(catalogue_of([{}]), 3)["shortened_by"] == 0
+
+
+def test_of_a_large_catalogue_a_sample_of_texts_is_read(monkeypatch):
+    catalogue = catalogue_of([{"title": " ".join(["word"] * (1 + number % 9))} for number in range(900)])
+    exact = sequence_length(catalogue, 3)["text_tokens_mean"]
+    monkeypatch.setattr("genrec.sid.spread.MAX_TEXTS", 300)
+    read = []
+    monkeypatch.setattr(
+        "genrec.sid.spread.item_texts", lambda table, fields: read.append(table) or item_texts(table, fields)
+    )
+    assert sequence_length(catalogue, 3)["text_tokens_mean"] == pytest.approx(exact, rel=0.1)
+    assert [table.num_rows for table in read] == [300]

@@ -1,8 +1,9 @@
 """The embed stage: vectors travel by files that the workers write, and a later attempt encodes what is missing."""
 
+import dataclasses
+import pickle
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,9 +20,12 @@ class HereJob(Job):
     """Runs the tasks of a stage in this process, one after the other, and notes what they are given and return."""
 
     def ray_tasks(self, function, calls, reports_progress=False, rows=None, use=None):
-        self.reads["calls"] = calls
-        self.reads["results"] = [function(**call) for call in calls]
-        return self.reads["results"]
+        results = [function(**call) for call in calls]
+        self.reads[function.__name__] = (calls, results)
+        return results
+
+    def ray_task(self, function, **call):
+        return self.ray_tasks(function, [call])[0]
 
 
 @pytest.fixture(scope="module")
@@ -50,39 +54,39 @@ def _bytes(job: Job) -> bytes:
     return (job.out / "vectors.parquet").read_bytes()
 
 
-def test_workers_return_names_of_files_and_no_vectors(config, prepared, tmp_path):
+def test_neither_texts_nor_vectors_go_to_the_workers_or_come_back(config, prepared, tmp_path):
     job = _job(config, tmp_path)
     summary = embed.function(job, prepared)
-    assert [path.name for path in job.reads["results"]] == [
-        f"vectors-0123456789abcdef-{i}-of-{NUM_SHARDS}.npy" for i in range(3)
-    ]
-    assert all(isinstance(path, Path) for path in job.reads["results"])
+    calls, results = job.reads["encode_pieces"]
+    assert [[piece.file.parent for piece in call["pieces"]] for call in calls] == [[job.work]] * NUM_SHARDS
+    assert results == [None] * NUM_SHARDS
+    assert len(pickle.dumps(calls)) < 10_000
+    assert job.reads["write_vectors"][1] == [{k: v for k, v in summary.items() if k != "taken_over"}]
     assert summary["num_encoded"] == 36
 
 
-def test_an_attempt_after_a_killed_one_encodes_the_missing_shards_and_ends_with_the_same_bytes(
+def test_an_attempt_after_a_killed_one_encodes_the_missing_pieces_and_ends_with_the_same_bytes(
     config, prepared, tmp_path
 ):
     whole = _job(config, tmp_path / "whole")
     embed.function(whole, prepared)
     job = _job(config, tmp_path / "cut off")
     embed.function(job, prepared)
-    (job.work / f"vectors-0123456789abcdef-1-of-{NUM_SHARDS}.npy").unlink()
-    (job.work / f"vectors-0123456789abcdef-1-of-{NUM_SHARDS}.0000.partial").write_bytes(b"half of a fil")
+    lost = job.reads["encode_pieces"][0][1]["pieces"][0].file
+    lost.unlink()
+    lost.with_suffix(".0000.partial").write_bytes(b"half of a fil")
     (job.out / "vectors.parquet").unlink()
     embed.function(job, prepared)
-    assert len(job.reads["calls"]) == 1
-    assert job.reads["calls"][0]["file"].name == f"vectors-0123456789abcdef-1-of-{NUM_SHARDS}.npy"
+    (call,) = job.reads["encode_pieces"][0]
+    assert [piece.file for piece in call["pieces"]] == [lost]
     assert _bytes(job) == _bytes(whole)
 
 
-def test_shards_of_another_number_are_not_taken(config, prepared, tmp_path):
+def test_texts_that_were_prepared_anew_are_encoded_anew(config, prepared, tmp_path):
     job = _job(config, tmp_path)
     embed.function(job, prepared)
-    others = config.model_copy(update={"embed": config.embed.model_copy(update={"num_shards": 2})})
-    again = _job(others, tmp_path)
-    embed.function(again, prepared)
-    assert len(again.reads["calls"]) == 2
+    embed.function(job, dataclasses.replace(prepared, digest="fedcba9876543210fe"))
+    assert len(job.reads["encode_pieces"][0]) == NUM_SHARDS
 
 
 def test_an_encoder_that_is_fitted_is_fitted_again_for_it_is_saved_with_the_artifact(prepared, tmp_path):
@@ -95,16 +99,35 @@ def test_an_encoder_that_is_fitted_is_fitted_again_for_it_is_saved_with_the_arti
     again = _job(config, tmp_path)
     embed.function(again, prepared)
     assert {path.name for path in again.out.iterdir()} == model
-    assert len(again.reads["calls"]) == 1
+    assert len(again.reads["fit_all"][0]) == 1
 
 
-def test_the_parts_joined_from_files_are_those_joined_from_memory(config, prepared, tmp_path):
-    from genrec.embed.encode import encode_shard, split_texts, write_vectors
+def test_a_model_that_was_fitted_on_a_sample_is_not_fitted_again_after_a_kill(prepared, tmp_path):
+    options = {
+        "method": "lsa",
+        "fields": ["title"],
+        "options": {"dim": 4, "hashed_above": 10},
+        "num_shards": NUM_SHARDS,
+    }
+    config = Config.model_validate({"embed": options})
+    job = _job(config, tmp_path)
+    embed.function(job, prepared)
+    made, model = _bytes(job), {path.name for path in job.out.iterdir()}
+    assert model == {"vectors.parquet", "encoder.json", "encoder.safetensors", "texts.json"}
+    job.reads["encode_pieces"][0][0]["pieces"][0].file.unlink()
+    again = _job(config, tmp_path)
+    embed.function(again, prepared)
+    assert "fit_sample" not in again.reads
+    assert len(again.reads["encode_pieces"][0]) == 1
+    assert _bytes(again) == made
+
+
+def test_the_stage_gives_what_one_process_gives(config, prepared, tmp_path):
+    from genrec.embed.encode import embed_catalogue
 
     job = _job(config, tmp_path)
     embed.function(job, prepared)
-    catalogue = prepared.path / "catalogue.parquet"
-    parts = [encode_shard(texts, config.embed) for texts in split_texts(catalogue, config.embed, NUM_SHARDS)]
-    write_vectors(catalogue, config.embed, parts, tmp_path)
-    assert _bytes(job) == (tmp_path / "vectors.parquet").read_bytes()
-    assert parts[0].dtype == np.float32
+    here = tmp_path / "here"
+    here.mkdir()
+    embed_catalogue(prepared.path / "catalogue.parquet", config.embed, here, here)
+    assert _bytes(job) == (here / "vectors.parquet").read_bytes()

@@ -1,5 +1,6 @@
 """All groups of features side by side, offline for many queries and in the endpoint for one by the same code."""
 
+import functools
 import importlib
 from collections.abc import Sequence
 from types import ModuleType
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from genrec import variants
 from genrec.rank.candidates import Candidates
-from genrec.rank.features.parts.context import Context
+from genrec.rank.features.parts.context import Columns, Context
 
 PACKAGE = "genrec.rank.features"
 
 
+@functools.cache
 def groups() -> dict[str, ModuleType]:
     """The modules of the package by name."""
     return {name: importlib.import_module(f"{PACKAGE}.{name}") for name in variants.names(PACKAGE)}
@@ -29,11 +31,16 @@ def features(channels: Sequence[str], num_levels: int) -> dict[str, dict[str, st
     return {name: module.names(channels, num_levels) for name, module in groups().items()}
 
 
-def compute(context: Context, candidates: Candidates) -> pl.DataFrame:
-    """All features, float32, a row a candidate, in the order of `features`."""
-    frames = [module.columns(context, candidates) for module in groups().values()]
+def columns(context: Context, candidates: Candidates) -> Columns:
+    """All features by name, float32, a value a candidate, in the order of `features`."""
     listed = features(context.channels, context.num_levels)
-    return pl.concat(frames, how="horizontal").select([name for group in listed.values() for name in group])
+    made = {name: module.columns(context, candidates) for name, module in groups().items()}
+    return {name: made[group][name] for group, names in listed.items() for name in names}
+
+
+def compute(context: Context, candidates: Candidates) -> pl.DataFrame:
+    """The same as a frame, a row a candidate."""
+    return pl.DataFrame(columns(context, candidates))
 
 
 def as_table(

@@ -12,6 +12,7 @@ from genrec.rank.candidates import Candidates
 from genrec.rank.features.parts.queries import Queries
 from genrec.rank.features.parts.tables import Tables
 
+Columns = dict[str, NDArray[np.float32]]  # features by name, [R] each
 MAX_HISTORY = 20  # most recent events that a candidate is compared with
 _CELLS = 1 << 22  # values held at once: bounds memory
 

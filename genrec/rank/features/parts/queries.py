@@ -37,10 +37,15 @@ class Asked:
     events: NDArray[np.str_]  # [U], kind of the target's event
 
 
-def read_queries(prepared: Path, split: Literal["valid", "test"]) -> Asked:
-    """All rows of a split of prepared data; the moment of a row is that of its target. Raises DataError as `read_targets`."""
+def read_queries(
+    prepared: Path, split: Literal["valid", "test"], places: slice | NDArray[np.integer] = slice(None)
+) -> Asked:
+    """The rows of a split of prepared data, all or those at `places`; the moment of a row is that of its target.
+
+    Raises DataError as `read_targets`.
+    """
     file = VALID_FILE if split == "valid" else TEST_FILE
-    rows = read_targets(file.path(prepared))
+    rows = read_targets(file.path(prepared), places)
     table = file.read(prepared, ["target_event", "timestamp"])
     stored = HISTORIES_FILE.read(prepared, ["user", "events", "timestamps"])
     starts = np.concatenate([[0], np.cumsum(stored["events"].combine_chunks().value_lengths().to_numpy())])
@@ -53,6 +58,7 @@ def read_queries(prepared: Path, split: Literal["valid", "test"]) -> Asked:
         rows.histories,
         [times[first:end] for first, end in bounds],
         [bought[first:end] for first, end in bounds],
-        table["timestamp"].to_numpy(),
+        table["timestamp"].to_numpy()[places],
     )
-    return Asked(queries, rows.users, rows.targets, table["target_event"].to_numpy(zero_copy_only=False).astype(str))
+    events = table["target_event"].to_numpy(zero_copy_only=False)[places].astype(str)
+    return Asked(queries, rows.users, rows.targets, events)

@@ -1,5 +1,7 @@
 """The transformer encoder: batching, padding and order never change a vector."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,63 @@ def test_batches_hold_every_row_once_within_the_budget(lengths, batch_tokens):
     assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
     for batch in batches:
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= batch_tokens
+
+
+@pytest.mark.parametrize("batch_tokens", [7, 40, 1000])
+@pytest.mark.parametrize("chunk", [1, 4, 1000])
+def test_texts_that_are_tokenized_ahead_come_once_within_the_budget_longest_first(monkeypatch, chunk, batch_tokens):
+    monkeypatch.setattr(transformer, "_CHUNK_TEXTS", chunk)
+    monkeypatch.setattr(
+        transformer, "tokenize", lambda texts, tokenizer, most: [[len(text)] * len(text) for text in texts]
+    )
+    texts = ["x" * int(n) for n in RNG.integers(1, 30, 60)]
+    batches = list(transformer.token_batches(texts, None, 512, batch_tokens))
+    assert sorted(i for rows, _ in batches for i in rows) == list(range(60))
+    longest = []
+    for rows, token_ids in batches:
+        assert token_ids == [[len(texts[i])] * len(texts[i]) for i in rows]
+        longest.append(max(map(len, token_ids)))
+        assert len(rows) == 1 or len(rows) * longest[-1] <= batch_tokens
+    assert longest == sorted(longest, reverse=True)
+    if chunk > 1:
+        whole = length_batches(np.array([len(text) for text in texts]), batch_tokens)
+        assert len(batches) <= len(whole) + 1
+
+
+def test_the_next_texts_are_tokenized_while_the_model_computes(monkeypatch):
+    monkeypatch.setattr(transformer, "_CHUNK_TEXTS", 1)
+    tokenized = [threading.Event() for _ in range(6)]
+
+    def tokenize(texts, tokenizer, most):
+        tokenized[6 - len(texts[0])].set()
+        return [[0] * len(text) for text in texts]
+
+    monkeypatch.setattr(transformer, "tokenize", tokenize)
+    batches = transformer.token_batches(["x" * n for n in range(6, 0, -1)], None, 512, 6)
+    next(batches)  # of the first two chunks; the model would compute now: nobody asks for the next batch
+    assert tokenized[2].wait(60)
+    assert tokenized[3].wait(60)
+    assert not tokenized[4].is_set()  # no further ahead: memory is bounded
+    batches.close()
+
+
+def test_an_error_of_the_tokenizer_is_raised_and_its_thread_ends(monkeypatch):
+    def fail(texts, tokenizer, most):
+        raise ConfigError("no such token")
+
+    monkeypatch.setattr(transformer, "tokenize", fail)
+    with pytest.raises(ConfigError, match="no such token"):
+        list(transformer.token_batches(["a"], None, 512, 4))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tokenize")]
+
+
+def test_throughput_is_reported_and_logged(model, caplog):
+    seen = []
+    with caplog.at_level("INFO", logger="genrec"):
+        encode(TEXTS, Config(model=model), batch_tokens=64, progress=lambda *_, **values: seen.append(values))
+    assert all(values["tokens_per_s"] > 0 for values in seen)
+    (line,) = [record.message for record in caplog.records if "tokens/s" in record.message]
+    assert line.startswith(f"encoded {len(TEXTS)} texts of ")
 
 
 def test_a_model_that_cannot_be_reached_is_named_with_the_fix(monkeypatch):

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import polars as pl
 import pytest
 
 from genrec import variants
@@ -35,7 +36,7 @@ FOUND = candidates(
 def test_every_group_gives_the_columns_it_documents_as_float32():
     whole = context(ASKED, FOUND)
     for name, module in groups().items():
-        frame = module.columns(whole, FOUND)
+        frame = pl.DataFrame(module.columns(whole, FOUND))
         assert set(frame.columns) == set(module.names(CHANNELS, 3)), name
         assert frame.height == len(FOUND)
         assert {str(kind) for kind in frame.dtypes} == {"Float32"}, name

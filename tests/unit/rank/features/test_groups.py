@@ -1,6 +1,7 @@
 """Features of each group: known answers on the shop of tests/support/features_tiny.py."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 from genrec.rank.features import category, channels, generator, popularity, price_age, text, transitions, user
@@ -11,7 +12,7 @@ NAN = np.nan
 
 
 def of(group, asked, found):
-    return group.columns(context(asked, found), found)
+    return pl.DataFrame(group.columns(context(asked, found), found))
 
 
 def test_transitions_are_shares_of_followers_by_hop():
@@ -118,7 +119,7 @@ def test_the_generator_says_what_it_found_and_what_its_dense_head_thinks():
     whole = context(queries([0]), found)
     whole.beams.steps[:] = [[-1, -2, -3], [NAN, NAN, NAN]]
     whole.beams.dense[:] = [[-2, -2, -2], [-1, -1, -1]]
-    frame = generator.columns(whole, found)
+    frame = pl.DataFrame(generator.columns(whole, found))
     np.testing.assert_allclose(frame["beam_level_2"], [-2, NAN])
     np.testing.assert_allclose(frame["dense"], [-6, -3])
     np.testing.assert_allclose(frame["dense_share"], [0, 1])

@@ -38,8 +38,9 @@ def test_training_stops_where_validation_no_longer_gains_and_keeps_the_best(name
     assert count(whole) == 200
 
 
-def test_shap_values_add_up_to_the_score_and_name_the_planted_features():
-    ranker = fitted("lambdamart", TRAIN)
+@pytest.mark.parametrize("name", ["lambdamart", "blend"])
+def test_shap_values_add_up_to_the_score_and_name_the_planted_features(name):
+    ranker = fitted(name, TRAIN)
     shap = ranker.contributions(OTHERS)
     assert shap.shape == (len(OTHERS), 5)
     np.testing.assert_allclose(shap.sum(axis=1), ranker.scores(OTHERS), rtol=1e-4, atol=1e-4)
@@ -59,3 +60,17 @@ def test_a_model_file_that_is_cut_off_is_named_and_ends_no_process(tmp_path, sha
     file.write_text(text[: int(share * len(text))])
     with pytest.raises(DataError, match=r"model\.txt: cannot be read"):
         lambdamart.load(tmp_path)
+
+
+def test_a_blend_adds_its_members_each_by_its_spread_within_lists():
+    weight = 0.5
+    blended = fitted("blend", TRAIN, pointwise_weight=weight)
+    pairwise, pointwise = (fitted("lambdamart", TRAIN, objective=objective) for objective in ("lambdarank", "binary"))
+
+    def scaled(ranker):
+        scores = ranker.scores(TRAIN).reshape(-1, 10)
+        return ranker.scores(OTHERS) / (scores - scores.mean(axis=1, keepdims=True)).std()
+
+    np.testing.assert_allclose(
+        blended.scores(OTHERS), scaled(pairwise) + weight * scaled(pointwise), rtol=1e-4, atol=1e-5
+    )

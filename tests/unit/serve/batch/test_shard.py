@@ -152,7 +152,7 @@ def test_a_damaged_part_counts_as_not_finished_and_is_never_collected(model, ing
 def test_a_model_is_loaded_once_for_all_shards_of_a_process(model, ingest, tmp_path, monkeypatch):
     calls = []
     load = module.load_engine
-    monkeypatch.setattr(module, "load_engine", lambda files, device: calls.append(files) or load(files, device))
+    monkeypatch.setattr(module, "load_engine", lambda files, device, limits: calls.append(files) or load(files, device))
     module._loaded.cache_clear()
     batch(ingest, model, RecommendConfig(k=2, beam_width=6, shard_size=2), tmp_path)
     assert len(calls) == 1

@@ -8,7 +8,7 @@ import torch
 
 from genrec.errors import ConfigError, TrainingError
 from genrec.sid.tokenizers import rqvae
-from genrec.sid.tokenizers.rqvae import Config, quantize
+from genrec.sid.tokenizers.rqvae import Config, _GradientTrainer, quantize
 from tests.support.sid_samples import clustered
 
 SMALL = Config(latent_dim=8, hidden_dims=(32,), epochs=60, warmup_epochs=10, batch_size=128, eval_every=10)
@@ -103,3 +103,28 @@ def test_a_width_below_one_is_refused():
 def test_no_hidden_layer_is_a_linear_autoencoder():
     tokenizer = fit(dataclasses.replace(SMALL, hidden_dims=()))
     assert tokenizer.residual_errors(VECTORS, tokenizer.encode(VECTORS))[-1] < 0.6
+
+
+def test_small_passes_read_every_item_once_before_any_again():
+    trainer = _GradientTrainer(VECTORS, 3, 16, dataclasses.replace(SMALL, pass_items=250), 0, torch.device("cpu"))
+    passes = [trainer.rows_of_pass() for _ in range(12)]
+    assert {len(rows) for rows in passes} == {250}
+    every = torch.cat(passes).view(5, 600)
+    assert all(turn.unique().numel() == 600 for turn in every)
+
+
+def test_a_catalogue_that_fits_a_pass_is_trained_as_without_a_limit():
+    short = dataclasses.replace(SMALL, epochs=10)
+    limits = (600, 10**6)
+    a, b = (fit(dataclasses.replace(short, pass_items=limit)).tensors() for limit in limits)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_small_passes_learn_of_all_items():
+    seen = []
+    options = dataclasses.replace(SMALL, pass_items=200)
+    tokenizer = fit(options, progress=lambda d, t, n="", /, **values: seen.append(values))
+    errors = [v["reconstruction_error"] for v in seen if v]
+    assert errors[-1] < 0.9 * errors[0]
+    for part in (VECTORS[:300], VECTORS[300:]):
+        assert tokenizer.residual_errors(part, tokenizer.encode(part))[-1] < 0.9

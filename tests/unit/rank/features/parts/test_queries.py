@@ -28,3 +28,7 @@ def test_a_row_has_the_events_before_its_target_and_the_time_of_the_target(tmp_p
     assert asked.queries.now.tolist() == [30, 6, 40]
     assert (asked.users.tolist(), asked.targets.tolist()) == ([2, 5, 2], [9, 3, 4])
     np.testing.assert_array_equal(asked.events, ["click", "purchase", "click"])
+    some = read_queries(tmp_path, "valid", np.array([0, 2]))
+    assert [t.tolist() for t in some.queries.times] == [[10, 20], [10, 20, 30]]
+    assert some.queries.now.tolist() == [30, 40]
+    assert (some.users.tolist(), some.targets.tolist(), some.events.tolist()) == ([2, 2], [9, 4], ["click", "click"])
