@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.report_markdown import comparison_in_markdown, run_in_markdown
+from flows.report_markdown import comparison_in_markdown, data_in_markdown, run_in_markdown
 from genrec.report.results import terminal_rows
 from genrec.serve.batch.words import in_words
 from genrec.store.local import Store
@@ -19,6 +19,9 @@ def publish_report(report: dict[str, Any], store: Store) -> None:
     html = (folder / "report.html").read_text(encoding="utf-8")
     text = run_in_markdown(report, html, folder, _link(report["run_id"], "report.html"))
     create_markdown_artifact(text, key=f"{name}-report", description=f"Report of run {report['run_id']}")
+    if "data" in report:
+        text = data_in_markdown(report, html, _link(report["run_id"], "report.html"))
+        create_markdown_artifact(text, key=f"{name}-data", description=f"Data of run {report['run_id']}")
     columns, rows = terminal_rows(report)
     if rows:
         _table(f"{name}-results", f"Results: {report['protocol']['short']}", columns, rows)

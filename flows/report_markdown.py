@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genrec.report import page
+from genrec.data.coverage import read_in_words
+from genrec.report import data_quality, page
+from genrec.report.data_quality import filter_table
 from genrec.report.page import duration, plots_of
 from genrec.report.plots import Plot
 from genrec.report.results import rows_of, terminal_rows
@@ -38,6 +40,25 @@ def run_in_markdown(report: Mapping[str, Any], html: str, folder: Path, link: st
         *(_ids(report["sid"], plots.get(_IDS, [])) if "sid" in report else ()),
         *_stages(report["stages"]),
         f"Folder of the report, on the machine that wrote it: `{folder}`",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def data_in_markdown(report: Mapping[str, Any], html: str, link: str | None) -> str:
+    """What was read, what each filter left, and the histograms of the data behind a run; the arguments are as for a run."""
+    data = report["data"]
+    facts, reasons = data.get("quality", {}), data["quarantined"]
+    rows = [[reason.replace("_", " "), f"{number:,}"] for reason, number in reasons.items()]
+    steps = filter_table(facts["filters"]) if facts.get("filters") else None
+    parts = [
+        f"# {report['name']}: data",
+        _sentences([*read_in_words(data), *data_quality.sentences(facts)]),
+        f"[Open the whole report]({link}#data), report.html" if link else "",
+        f"## Rows set aside\n\n{_table(['reason', 'rows'], rows, right=True)}" if rows else "",
+        f"## Behind each filter\n\n{_table(steps['columns'], [row['cells'] for row in steps['rows']], right=True)}"
+        if steps
+        else "",
+        *_figures("Plots", plots_of(html).get("data", [])),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -97,9 +97,10 @@ class Stage:
         function: Callable[..., dict[str, Any]],
         takes_over: Callable[[Config], str | None] = lambda config: None,
         same_settings: bool = True,
+        accepts: Callable[[Config, Artifact], None] = lambda config, artifact: None,
     ) -> None:
         self.name, self.version, self.reads, self.function = name, version, reads, function
-        self.takes_over, self.same_settings = takes_over, same_settings
+        self.takes_over, self.same_settings, self.accepts = takes_over, same_settings, accepts
         self.__doc__ = function.__doc__
 
     def __call__(self, run: Run, **inputs: Artifact) -> Artifact:
@@ -147,7 +148,9 @@ class Stage:
     def execute(self, run: Run, inputs: dict[str, Artifact]) -> Any:
         """Look the key up, compute it where it is missing; tells Prefect and the watcher which."""
         try:
-            return self._look_up_or_compute(run, inputs)
+            found = self._look_up_or_compute(run, inputs)
+            self.accepts(run.config, cast(Artifact, found.data) if isinstance(found, State) else found)
+            return found
         except Stopped as stopped:
             return Cancelled(message=str(stopped))
 
@@ -281,13 +284,15 @@ def stage(
     reads: Callable[[Config], dict[str, Any]],
     takes_over: Callable[[Config], str | None] = lambda config: None,
     same_settings: bool = True,
+    accepts: Callable[[Config, Artifact], None] = lambda config, artifact: None,
 ) -> Callable[[Callable[..., dict[str, Any]]], Stage]:
     """Make a stage of a function `(job, **inputs) -> summary` that writes its artifact into `job.out`.
 
     takes_over: what it takes over from the model in service, as text for the key; None for nothing. same_settings: only
-    from an artifact that was made with the same settings.
+    from an artifact that was made with the same settings. accepts: raises GenrecError where a run must not go on with the
+    artifact, computed or stored.
     """
-    return lambda function: Stage(name, version, reads, function, takes_over, same_settings)
+    return lambda function: Stage(name, version, reads, function, takes_over, same_settings, accepts)
 
 
 def _own_inputs(inputs: dict[str, str]) -> dict[str, str]:

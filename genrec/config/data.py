@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from genrec import variants
+from genrec.config.expectations import ExpectationsConfig
 from genrec.config.section import Chosen, Section, _options, depth, knob, later
 from genrec.paths import PathText
 
@@ -57,6 +58,7 @@ class DataConfig(Chosen):
         ge=0,
         le=1,
     )
+    expectations: ExpectationsConfig = knob(ExpectationsConfig(), "What the data has to keep.")
     options: dict[str, Any] = _options()
 
     variant_package: ClassVar[str] = SOURCES

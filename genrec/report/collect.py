@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from genrec.data import quality
 from genrec.measure.comparison import DIGITS, TRAINED
 from genrec.measure.predictions import FACTS_FILE, METRICS_FILE
 from genrec.report import words
@@ -33,7 +34,7 @@ def collect(run: RunRecord) -> dict[str, Any]:
 
     Always: run_id, name, stages, config (started_at_unix_s, promotion and warnings where given). With their stages: data
     (users, items, interactions, split, quarantined by reason, items_without_metadata, items_without_text, changes by
-    rule), sid (method, items, collision_rate_raw, collision_rate,
+    rule, quality: see `genrec.data.quality`), sid (method, items, collision_rate_raw, collision_rate,
     utilization by level), training {sft, rl}, ranking (where it is enabled; see `genrec.measure.ranked`), metrics, comparisons, score (shares by trained model), identical (a model
     that is another one: {"rl": "sft"}; its figures stand under both names), verdict (sentences), decode (users_per_s,
     invalid) and protocol.
@@ -45,7 +46,7 @@ def collect(run: RunRecord) -> dict[str, Any]:
         report["started_at_unix_s"] = run["started_at_unix_s"]
     report["stages"] = [dict(stage) for stage in run["stages"]]
     if "ingest" in summaries:
-        report["data"] = _data(summaries, config)
+        report["data"] = _data(summaries, folders, config)
     if "sid" in summaries:
         report["sid"] = _sid(summaries["sid"], config)
     training = {stage: summaries[stage] for stage in TRAINED if stage in summaries}
@@ -79,8 +80,9 @@ def _summary(folder: Path) -> dict[str, Any]:
     return json.loads(manifest.read_text()).get("summary") or {} if manifest.is_file() else {}
 
 
-def _data(summaries: dict[str, dict], config: dict[str, Any]) -> dict[str, Any]:
+def _data(summaries: dict[str, dict], folders: Mapping[str, Path], config: dict[str, Any]) -> dict[str, Any]:
     ingested, prepared = summaries["ingest"], summaries.get("prepare")
+    facts = quality.of_ingest(folders["ingest"], ingested)
     data = {
         "source": config.get("data", {}).get("source"),
         "interactions_read": ingested["interactions"],
@@ -91,10 +93,11 @@ def _data(summaries: dict[str, dict], config: dict[str, Any]) -> dict[str, Any]:
         name: ingested[name] for name in ("items_without_metadata", "items_without_text", "changes") if name in ingested
     }
     if prepared is None:
-        return data
+        return data | {"quality": facts}
+    facts |= quality.of_prepare(folders["ingest"], folders["prepare"], ingested, prepared, config.get("prepare", {}))
     split = {name: prepared[name] for name in ("train_events", "valid_targets", "test_targets")}
     counted = {name: prepared[name] for name in ("users", "items", "interactions")}
-    return counted | data | {"split": {"method": prepared["split"], **split}}
+    return counted | data | {"split": {"method": prepared["split"], **split}, "quality": facts}
 
 
 def _sid(summary: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:

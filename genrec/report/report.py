@@ -14,9 +14,9 @@ from genrec.data.coverage import changes_in_words
 from genrec.measure.comparison import TRAINED
 from genrec.report.before_after import before_after_table
 from genrec.report.collect import RunRecord, collect
+from genrec.report.data_quality import filter_table, quality_plots, quarantine_plot, sentences
 from genrec.report.examples import recommendation_examples
 from genrec.report.page import of_results, render, write
-from genrec.report.plots import Plot, bar_plot
 from genrec.report.ranking import ranking_section
 from genrec.report.results import of_run, run_tables
 from genrec.report.semantic_ids import code_plot, sid_examples, sid_plots
@@ -47,8 +47,7 @@ def page(report: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, 
     shown["before_after"] = before_after_table(report.get("training", {}).get("rl", {}))
     if "data" in report:
         shown["changes"] = changes_in_words(report["data"].get("changes", {}))
-        if report["data"]["quarantined"]:
-            shown["quarantine"] = _quarantine(report["data"]["quarantined"])
+        shown |= _data(report["data"])
     if "sid" in report:
         sid = artifacts["sid"]
         shown["sid_plots"] = [code_plot(sid, report["sid"]["num_codes"]), *sid_plots(sid)]
@@ -64,7 +63,12 @@ def page(report: Mapping[str, Any], artifacts: Mapping[str, Path]) -> dict[str, 
     return shown
 
 
-def _quarantine(reasons: Mapping[str, int]) -> Plot:
-    note = f"{sum(reasons.values()):,} rows were not usable and were set aside, by reason."
-    bars = {reason.replace("_", " "): number for reason, number in reasons.items()}
-    return bar_plot("quarantine", "Quarantine", note, bars, "rows set aside")
+def _data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is shown of the quality of the data."""
+    quality, quarantined = data.get("quality", {}), data["quarantined"]
+    steps = quality.get("filters")
+    return {
+        "data_sentences": sentences(quality),
+        "data_plots": [*([quarantine_plot(quarantined)] if quarantined else []), *quality_plots(quality)],
+        "filters": filter_table(steps) if steps else None,
+    }

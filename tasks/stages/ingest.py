@@ -4,10 +4,13 @@ from typing import Any
 
 from genrec.config import Config
 from genrec.data.event_rows import cut_of_slice, cut_to_read, slice_of_cut
+from genrec.data.expectations import check_expectations
 from genrec.data.ingest import fingerprint, plan, read_shards
 from genrec.data.merge import merge
 from genrec.data.part_files import in_groups, is_read, plan_name
 from genrec.data.shards import shard_bytes
+from genrec.store.local import Artifact
+from tasks.contract import check_contract
 from tasks.ray.watch import watcher
 from tasks.stage import Job, stage
 
@@ -19,7 +22,11 @@ def _reads(config: Config) -> dict[str, Any]:
     return {**reads, "files": fingerprint(config.data), **slice_of_cut(cut_to_read(config.data))}
 
 
-@stage("ingest", version=3, reads=_reads)
+def _accepts(config: Config, artifact: Artifact) -> None:
+    check_expectations(config.data.expectations, artifact.path, artifact.summary)
+
+
+@stage("ingest", version=3, reads=_reads, accepts=_accepts)
 def ingest(job: Job) -> dict[str, Any]:
     """Read and check the source, setting bad rows aside with their reason."""
     config = job.config.data
@@ -41,4 +48,6 @@ def ingest(job: Job) -> dict[str, Any]:
         sizes = [float(sum(map(shard_bytes, group))) for group in groups]
         if calls:
             job.ray_tasks(read_shards, calls, reports_progress=True, rows="files", sizes=sizes)
-        return job.ray_tasks(merge, [{"parts": parts, "config": config, "out": job.out}])[0]
+        summary = job.ray_tasks(merge, [{"parts": parts, "config": config, "out": job.out}])[0]
+    job.ray_tasks(check_contract, [{"stage": "ingest", "folder": job.out}])
+    return summary

@@ -6,6 +6,7 @@ from genrec.config import Config
 from genrec.data.index import index
 from genrec.data.prepare import build_shard, merge_shards
 from genrec.store.local import Artifact
+from tasks.contract import check_contract
 from tasks.stage import Job, stage
 
 
@@ -25,4 +26,6 @@ def prepare(job: Job, ingest: Artifact) -> dict[str, Any]:
             for i in range(config.num_shards)
         ]
         job.ray_tasks(build_shard, slices, rows="users")
-        return job.ray_tasks(merge_shards, [{"indexed": indexed, "parts": parts, "out": job.out}])[0]
+        summary = job.ray_tasks(merge_shards, [{"indexed": indexed, "parts": parts, "out": job.out}])[0]
+    job.ray_tasks(check_contract, [{"stage": "prepare", "folder": job.out}])
+    return summary

@@ -204,7 +204,7 @@ def _linked_page(served, report: str) -> bytes:
 
 def test_the_artifacts_of_a_run_are_one_report_with_its_plots_and_a_link_that_works_and_the_table(served, cached_run):
     found = _artifacts(served, cached_run)
-    assert set(found) == {"demo-report", "demo-results"}
+    assert set(found) == {"demo-report", "demo-data", "demo-results"}
     assert {"popularity", "itemcf", "sft"} <= {row["Model"] for row in json.loads(found["demo-results"])}
     report = found["demo-report"]
     assert "| cached |" in report
@@ -348,7 +348,7 @@ def test_the_command_line_joins_the_server_that_is_up(served):
     (run,) = [run for run in served.call("POST", "/flow_runs/filter", {}) if run["id"] not in before]
     assert run["name"] == "demo-tiny-full-seed0"
     assert {"data:demo", "recipe:tiny"} <= set(run["tags"])
-    assert set(_artifacts(served, run["id"])) == {"demo-report", "demo-results"}
+    assert set(_artifacts(served, run["id"])) == {"demo-report", "demo-data", "demo-results"}
 
 
 def test_no_secret_is_in_the_database_the_logs_or_the_reports(served, cached_run):

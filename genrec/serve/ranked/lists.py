@@ -76,6 +76,11 @@ class ListRanking:
         return self._retrieval.tables.num_items
 
     @property
+    def channels(self) -> dict[str, Callable[..., Lists]]:
+        """What gives the list of each channel, by name (`genrec.recall.parts.channel.Channel.top`)."""
+        return {name: channel.top for name, channel in self._retrieval.channels.items()}
+
+    @property
     def counted(self) -> Counter[str]:
         """What was unusual since it was loaded."""
         missing = {f"candidate without the feature {name}": rows for name, rows in self._features.counted.items()}

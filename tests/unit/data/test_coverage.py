@@ -1,12 +1,12 @@
 """Items that occur and have no metadata: a warning with examples of both sides, an error above the configured share."""
 
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from genrec.config import DataConfig
-from genrec.data import ingest
 from genrec.data.coverage import CHANGES, read_in_words
 from genrec.errors import DataError
 from genrec.report.collect import collect
@@ -74,7 +74,7 @@ def test_report_and_console_count_what_was_changed_and_what_has_no_metadata(tmp_
     config = _shop(tmp_path / "in", ["7.0", "8", "None"], {"7": "<b>seven</b>", "9": "x"}, max_quarantine_share=0.5)
     summary = run_ingest(config, tmp_path)
     assert summary["quarantined"] == {"missing_item": 1}
-    (tmp_path / "ingest/manifest.json").write_bytes(ingest.json.dumps({"summary": summary}).encode())
+    (tmp_path / "ingest/manifest.json").write_bytes(json.dumps({"summary": summary}).encode())
     report = collect({"run_id": "r", "config": {}, "stages": [], "artifacts": {"ingest": tmp_path / "ingest"}})
     assert report["warnings"] == summary["warnings"]
     assert len(report["warnings"]) == 1

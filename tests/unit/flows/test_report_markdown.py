@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from flows.report_markdown import comparison_in_markdown, run_in_markdown
+from flows.report_markdown import comparison_in_markdown, data_in_markdown, run_in_markdown
 from genrec.report.plots import line_plot
 
 _REPORT = {
@@ -79,3 +79,14 @@ def test_a_comparison_has_its_intervals_behind_the_figures():
     assert "| Model | HR@10 | Seeds |\n| --- | ---: | ---: |\n| a | 0.4000 (0.3 to 0.5) | 2 |" in text
     assert "sft.adapter" in text
     assert text.index("a leads.") < text.index("## Results") < text.index("![results & more]")
+
+
+def test_the_data_of_a_run_is_an_artifact_of_its_own_with_quarantine_and_filters():
+    steps = [{"filter": "read", "users": 10, "items": 5, "interactions": 2000}]
+    data = {"interactions_read": 2000, "quarantined": {"bad_json": 3}, "quality": {"filters": steps}}
+    text = data_in_markdown({"name": "shop", "data": data}, "<html></html>", "/reports/1/report.html")
+    assert text.startswith("# shop: data")
+    assert "2,000 interactions read, 3 rows set aside" in text
+    assert "| bad json | 3 |" in text
+    assert "| as read | 10 | 5 | 2,000 |  |" in text
+    assert "(/reports/1/report.html#data)" in text

@@ -201,7 +201,7 @@ def test_every_section_of_a_complete_run_is_there(written):
         "config",
     ):
         assert f'id="{anchor}"' in page
-    assert page.count("<svg") == 14  # 3 of results, 3 of slices, 2 of sft, 4 of rl, codes, quarantine
+    assert page.count("<svg") == 16  # 3 of results, 3 of slices, 2 of sft, 4 of rl, codes, 3 of the data
     assert "the SFT weights were kept" in page
 
 
@@ -232,7 +232,7 @@ def test_the_plots_of_a_page_can_be_had_from_it_again(run, written):
     drawn = page(written[0], artifacts)
     found = plots_of(written[2])
     assert {name: len(plots) for name, plots in found.items() if plots} == {
-        "results": 3, "slices": 3, "sft": 2, "rl": 4, "sid": 1, "data": 1
+        "results": 3, "slices": 3, "sft": 2, "rl": 4, "sid": 1, "data": 3
     }  # fmt: skip
     assert [(p.title, p.note) for p in found["rl"]] == [(p.title, p.note) for p in drawn["training"]["rl"]]
     assert [p.svg.strip() for p in found["slices"]] == [p.svg.strip() for p in drawn["slices"]]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from genrec.config import Config
-from genrec.errors import ConfigError
+from genrec.errors import ConfigError, DataError
 from genrec.store.local import Store
 from tasks.run import STAGES, Run, stages_to_refresh
 from tasks.stage import Stage
@@ -252,3 +252,17 @@ def test_a_stage_that_is_stopped_is_cancelled_and_its_checkpoint_is_kept(toy):
     assert (state.is_cancelled(), state.message) == (True, "Ctrl-C")
     assert [r["name"] for r in run.records] == ["prepare"]
     assert (toy.store.work_path(toy.second.key(Config(), {"prepare": first})[0]) / "checkpoint").read_text() == "half"
+
+
+def test_an_artifact_that_is_not_accepted_stops_the_run_computed_or_stored_and_stays(toy):
+    def refuse(config, artifact):
+        if config.prepare.k_core == artifact.summary["k"] == 5:
+            raise DataError("too old")
+
+    toy.first = Stage("prepare", 1, lambda c: c.prepare.key_slice(), toy._first, accepts=refuse)
+    for _ in range(2):
+        with pytest.raises(DataError, match="too old"):
+            toy.run()
+    assert toy.calls == ["prepare"]  # the second time it was read
+    toy.calls = []
+    assert toy.run(Config.model_validate({"prepare": {"k_core": 2}}))[0] == ["prepare", "sid"]
