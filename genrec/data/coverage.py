@@ -82,7 +82,9 @@ class MetadataCoverage:
         """seen: item_id of the items with events; items: rows of ITEMS, of the same range of ids; both in their order."""
         without = seen.join(items, on="item_id", how="anti", maintain_order="left")["item_id"]
         with_metadata = seen.join(items, on="item_id", how="semi", maintain_order="left")
-        no_text = with_metadata.join(described(items), on="item_id", how="anti", maintain_order="left")["item_id"]
+        no_text = with_metadata.join(items.filter(has_text()), on="item_id", how="anti", maintain_order="left")[
+            "item_id"
+        ]
         unused = items.join(seen, on="item_id", how="anti", maintain_order="left")["item_id"]
         self.seen += seen.height
         self.items += items.height
@@ -149,10 +151,10 @@ class MetadataCoverage:
         return text
 
 
-def described(items: pl.DataFrame) -> pl.DataFrame:
-    """The items that have any text."""
+def has_text() -> pl.Expr:
+    """Whether an item, a row of ITEMS, has any text."""
     texts = [pl.col(name) != "" for name in ("title", "description", "brand")]
-    return items.filter(pl.any_horizontal(*texts, pl.col("categories").list.len() > 0))
+    return pl.any_horizontal(*texts, pl.col("categories").list.len() > 0)
 
 
 def _by_rule(ids: pl.Series, rule: pl.Expr) -> pl.Series:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from genrec.config.expectations import ExpectationsConfig
-from genrec.data.coverage import described
+from genrec.data.coverage import has_text
 from genrec.data.quality import time_range
 from genrec.data.quarantine import clip
 from genrec.errors import DataError
@@ -43,13 +43,13 @@ def _texts(expected: ExpectationsConfig, ingested: Path, summary: Mapping[str, A
     most, found = expected.max_share_without_text, summary.get("items_without_text", 0)
     if most is None or found <= most * summary["items"]:
         return
-    seen = pl.scan_parquet(INTERACTIONS_FILE.path(ingested), glob=False).select(pl.col("item_id").unique()).collect()
-    items = pl.read_parquet(ITEMS_FILE.path(ingested), glob=False)
-    without = seen.join(described(items), on="item_id", how="anti")["item_id"].sort().head(_EXAMPLES)
+    seen = pl.scan_parquet(INTERACTIONS_FILE.path(ingested), glob=False).select(pl.col("item_id").unique())
+    with_text = pl.scan_parquet(ITEMS_FILE.path(ingested), glob=False).filter(has_text())
+    without = seen.join(with_text, on="item_id", how="anti").collect(engine="streaming")["item_id"].sort()
     yield (
         f"{_broken('max_share_without_text', most, ITEMS_FILE.name, 'title, description, brand and categories')}: "
         f"{found:,} of {summary['items']:,} items with events ({found / summary['items']:.1%}) have no text, such as "
-        f"{', '.join(repr(clip(item, 80)) for item in without)}"
+        f"{', '.join(repr(clip(item, 80)) for item in without.head(_EXAMPLES))}"
     )
 
 

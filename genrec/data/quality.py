@@ -13,10 +13,10 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from genrec.data.coverage import has_text
 from genrec.tables import CATALOGUE_FILE, INTERACTIONS_FILE, TRAIN_FILE
 
 _FILTERS = ("event", "rating", "repeat", "k_core", "item_not_in_training")  # of prepare, in their order
-_TEXTS = ("title", "description", "brand")
 
 
 def time_range(ingested: Path) -> tuple[int, int]:
@@ -57,8 +57,7 @@ def of_prepare(
     counts = CATALOGUE_FILE.read(prepared, ["train_count"])["train_count"].to_numpy()
     lengths = pl.scan_parquet(TRAIN_FILE.path(prepared), glob=False).select(pl.col("items").list.len())
     top = np.sort(counts)[::-1][: max(1, len(counts) // 100)]
-    described = pl.any_horizontal(*(pl.col(name) != "" for name in _TEXTS), pl.col("categories").list.len() > 0)
-    texts = pl.scan_parquet(CATALOGUE_FILE.path(prepared), glob=False).select((~described).mean())
+    texts = pl.scan_parquet(CATALOGUE_FILE.path(prepared), glob=False).select((~has_text()).mean())
     return {
         "filters": _filters(ingested, read, summary, config),
         "sparsity": 1 - summary["interactions"] / (summary["users"] * summary["items"]),
