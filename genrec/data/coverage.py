@@ -82,7 +82,7 @@ class MetadataCoverage:
         """seen: item_id of the items with events; items: rows of ITEMS, of the same range of ids; both in their order."""
         without = seen.join(items, on="item_id", how="anti", maintain_order="left")["item_id"]
         with_metadata = seen.join(items, on="item_id", how="semi", maintain_order="left")
-        no_text = with_metadata.join(_described(items), on="item_id", how="anti", maintain_order="left")["item_id"]
+        no_text = with_metadata.join(described(items), on="item_id", how="anti", maintain_order="left")["item_id"]
         unused = items.join(seen, on="item_id", how="anti", maintain_order="left")["item_id"]
         self.seen += seen.height
         self.items += items.height
@@ -149,7 +149,7 @@ class MetadataCoverage:
         return text
 
 
-def _described(items: pl.DataFrame) -> pl.DataFrame:
+def described(items: pl.DataFrame) -> pl.DataFrame:
     """The items that have any text."""
     texts = [pl.col(name) != "" for name in ("title", "description", "brand")]
     return items.filter(pl.any_horizontal(*texts, pl.col("categories").list.len() > 0))

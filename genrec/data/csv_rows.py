@@ -20,12 +20,14 @@ import pyarrow.csv as pa_csv
 from genrec.data import reading
 from genrec.data.columns import RawBatch
 from genrec.data.csv_lines import CsvLines, TooManyLines
-from genrec.data.encodings import KEEP_BYTES, check_encoding
+from genrec.data.encodings import KEEP_BYTES, UTF8, check_encoding
+from genrec.data.places import is_local
 from genrec.data.quarantine import clip
 from genrec.data.shards import BadRow, Shard
 from genrec.errors import DamagedFile, DataError
 
 BATCH_ROWS = 65_536
+WORTH_A_LOOK = 256 << 20  # bytes of a file that would be cut into several shards
 MAX_FIELD_CHARS = 1 << 20
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -80,8 +82,18 @@ def _check_dialect(dialect: Dialect) -> None:
     check_encoding(dialect.encoding)
 
 
-def _lines(path: Path, name: str, dialect: Dialect) -> CsvLines:
-    return CsvLines(reading.LineReader(path, name, encoding=dialect.encoding), dialect.max_field_lines)
+def _lines(path: Path, name: str, dialect: Dialect, start: int = 0, end: int | None = None) -> CsvLines:
+    return CsvLines(reading.LineReader(path, name, start, end, dialect.encoding), dialect.max_field_lines)
+
+
+def every_line_is_a_row(path: Path, dialect: Dialect) -> bool:
+    """Whether a large file of this machine may be cut between any two lines: no quote in it holds a line break."""
+    if not is_local(path) or path.suffix.lower() != ".csv" or dialect.encoding not in UTF8:
+        return False
+    if path.stat().st_size < WORTH_A_LOOK:
+        return False
+    with path.open("rb") as file:
+        return all(b'"' not in block for block in iter(lambda: file.read(reading.BLOCK_BYTES), b""))
 
 
 def _reader(source: CsvLines, dialect: Dialect) -> Iterator[list[str]]:
@@ -92,10 +104,11 @@ def _reader(source: CsvLines, dialect: Dialect) -> Iterator[list[str]]:
 def batches(shard: Shard, dialect: Dialect, batch_rows: int = BATCH_ROWS) -> Iterator[RawBatch]:
     """The rows of a CSV file, about `batch_rows` at a time."""
     names = header(shard.path, shard.name, dialect)
-    source = _lines(shard.path, shard.name, dialect)
+    source = _lines(shard.path, shard.name, dialect, shard.start, shard.end)
     parser = _reader(source, dialect)
-    next(parser)
-    source.consumed.clear()
+    if shard.start == 0:
+        next(parser)
+        source.consumed.clear()
     well_quoted = _well_quoted(dialect.delimiter)
     while source.has_more():
         if text := _plain(source.remaining(), dialect.delimiter):

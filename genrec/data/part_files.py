@@ -39,8 +39,9 @@ def plan_name(shards: Sequence[Shard]) -> str:
 
 
 def is_read(shard: Shard, folder: Path) -> bool:
-    """Whether the parts of a shard are in the folder."""
-    return _mark(shard, folder).is_file()
+    """Whether the parts of a shard are in the folder: all of them, for a loss of power may take names of files back."""
+    mark = _mark(shard, folder)
+    return all(path.is_file() for path in (mark, _rows_file(mark), _bad_file(mark)))
 
 
 def in_groups(shards: Sequence[Shard], max_bytes: int = GROUP_BYTES) -> list[list[Shard]]:
@@ -60,14 +61,14 @@ def in_groups(shards: Sequence[Shard], max_bytes: int = GROUP_BYTES) -> list[lis
 def write(shard: Shard, batches: Iterator[Batch], out: Path, progress: Progress = silent) -> None:
     """Write the parts of a shard from its batches. Progress is in bytes of the source file."""
     out.mkdir(parents=True, exist_ok=True)
-    stem = out / f"{shard.index:05d}"
+    mark = _mark(shard, out)
     row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
     counts: dict[str, Any] = {"kind": shard.kind, "file": shard.name, "lines": 0, "rows": 0, "bad": 0}
     changes: Counter[str] = Counter()
     num_bytes, note = shard_bytes(shard), f"bytes of {shard.name}"
     with (
-        _whole(Path(f"{stem}-rows.parquet")) as rows_file,
-        _whole(Path(f"{stem}-bad.parquet")) as bad_file,
+        _whole(_rows_file(mark)) as rows_file,
+        _whole(_bad_file(mark)) as bad_file,
         pq.ParquetWriter(rows_file, row_schema) as rows_writer,
         pq.ParquetWriter(bad_file, _BAD_SCHEMA) as bad_writer,
     ):
@@ -86,18 +87,17 @@ def write(shard: Shard, batches: Iterator[Batch], out: Path, progress: Progress 
                 bad_writer.write_table(pa.Table.from_pylist(bad, schema=_BAD_SCHEMA))
             progress(batch.share * num_bytes, num_bytes, note)
     progress(num_bytes, num_bytes, note)
-    with _whole(_mark(shard, out)) as mark:
-        mark.write_text(json.dumps({**counts, "changes": dict(changes), "from_log": shard.from_log}, sort_keys=True))
+    with _whole(mark) as partial:
+        partial.write_text(json.dumps({**counts, "changes": dict(changes), "from_log": shard.from_log}, sort_keys=True))
 
 
 def set_aside(mark: Path) -> None:
     """Take all rows out of the parts with this mark, but those that say why the file is damaged; it may be done again."""
-    stem, counts = mark.with_suffix(""), json.loads(mark.read_text())
-    bad = pl.read_parquet(f"{stem}-bad.parquet", glob=False).filter(pl.col("reason").is_in(DAMAGES))
+    counts = json.loads(mark.read_text())
+    bad = pl.read_parquet(_bad_file(mark), glob=False).filter(pl.col("reason").is_in(DAMAGES))
     bad = bad.with_columns(pl.col("detail").str.strip_suffix(_LEFT_OUT) + _LEFT_OUT)
-    rows_path = Path(f"{stem}-rows.parquet")
-    with _whole(rows_path) as rows_file, _whole(Path(f"{stem}-bad.parquet")) as bad_file:
-        pq.write_table(pq.read_schema(rows_path).empty_table(), rows_file)
+    with _whole(_rows_file(mark)) as rows_file, _whole(_bad_file(mark)) as bad_file:
+        pq.write_table(pq.read_schema(_rows_file(mark)).empty_table(), rows_file)
         pq.write_table(bad.to_arrow().cast(_BAD_SCHEMA), bad_file)
     with _whole(mark) as partial:
         partial.write_text(json.dumps({**counts, "rows": 0, "bad": bad.height, "changes": {}}, sort_keys=True))
@@ -105,6 +105,14 @@ def set_aside(mark: Path) -> None:
 
 def _mark(shard: Shard, folder: Path) -> Path:
     return folder / f"{shard.index:05d}.json"
+
+
+def _rows_file(mark: Path) -> Path:
+    return mark.with_name(f"{mark.stem}-rows.parquet")
+
+
+def _bad_file(mark: Path) -> Path:
+    return mark.with_name(f"{mark.stem}-bad.parquet")
 
 
 @contextlib.contextmanager

@@ -44,13 +44,14 @@ class SourceFile:
     time_unit: str = ""  # of interactions, where the source tells it by looking at all files
     from_log: bool = False  # rows of the event log (genrec/data/event_rows.py), whatever the source is
     damage: str = ""  # why the file cannot be read
+    by_lines: bool = False  # every line is a row, whatever its name ends in: it may be cut between any two
 
 
 @dataclass(frozen=True)
 class Shard:
     """A piece of a source file that one task reads.
 
-    `start` and `end` are bytes of a plain JSONL file or row groups of a Parquet file; `end` None reads to the end.
+    `start` and `end` are bytes of a plain JSONL or CSV file or row groups of a Parquet file; `end` None reads to the end.
     A compressed file is one shard.
     """
 
@@ -105,17 +106,18 @@ def shard_bytes(shard: Shard) -> int:
 
 
 def cut_into_shards(files: list[SourceFile], max_bytes: int = 256 << 20, max_rows: int = 4_000_000) -> list[Shard]:
-    """One shard a file, several for a large plain JSONL file (byte ranges) or Parquet file (ranges of row groups)."""
+    """One shard a file, several for a large plain JSONL or CSV file (byte ranges) or Parquet file (ranges of row groups)."""
     shards: list[Shard] = []
     for file in files:
-        for start, end in [(0, None)] if file.damage else _ranges(file.path, max_bytes, max_rows):
+        for start, end in [(0, None)] if file.damage else _ranges(file, max_bytes, max_rows):
             place = (len(shards), file.kind, file.path, file.name, start, end)
             shards.append(Shard(*place, file.time_unit, file.from_log, file.damage))
     return shards
 
 
-def _ranges(path: Path, max_bytes: int, max_rows: int) -> list[tuple[int, int | None]]:
-    if path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
+def _ranges(file: SourceFile, max_bytes: int, max_rows: int) -> list[tuple[int, int | None]]:
+    path = file.path
+    if file.by_lines or path.suffix.lower() in (".jsonl", ".json", ".ndjson"):
         steps = list(range(0, max(path.stat().st_size, 1), max_bytes))
         return list(zip(steps, [*steps[1:], None], strict=True))
     if path.suffix.lower() == ".parquet":

@@ -53,8 +53,8 @@ def _texts(rng: np.random.Generator, words: np.ndarray, number: int, mean: int) 
     topic = np.repeat(rng.integers(0, NUM_TOPICS, number), lengths)
     # The 200 most frequent words are everybody's, the others each topic's in an order of its own.
     own = (ranks * 7919 + topic * 104_729) % NUM_WORDS
-    flat = words[np.where(ranks < 200, ranks, own)]
-    lists = pa.LargeListArray.from_arrays(np.concatenate([[0], lengths.cumsum()]), pa.array(flat))
+    flat = pa.array(words).take(pa.array(np.where(ranks < 200, ranks, own)))
+    lists = pa.LargeListArray.from_arrays(np.concatenate([[0], lengths.cumsum()]), flat)
     return pc.binary_join(lists, " ").cast(pa.string())
 
 

@@ -81,7 +81,14 @@ def find(path: Path | None, options: Config) -> list[SourceFile]:
     files = table_files.find_files(path, (options.interactions, options.items))
     files = [checked(file, partial(look_at, file)) for file in files]
     unit = unit_of_all(options.timestamp, heads) if heads else options.timestamp_unit
-    return [dataclasses.replace(file, time_unit=unit) if file.kind == "interactions" else file for file in files]
+    return [
+        dataclasses.replace(
+            file,
+            time_unit=unit if file.kind == "interactions" else "",
+            by_lines=not file.damage and csv_rows.every_line_is_a_row(file.path, _dialect(options)),
+        )
+        for file in files
+    ]
 
 
 def left_out(path: Path | None, options: Config) -> dict[str, str]:

@@ -26,6 +26,7 @@ from genrec.recall.parts.generator import Generated, Generator
 from genrec.search.restriction import Allowed, Subset
 from genrec.serve.catalogue import Catalogue
 from genrec.serve.once import OncePerItems
+from genrec.serve.ranked.channels import worth_asking
 from genrec.serve.ranked.features import ServedFeatures
 from genrec.serve.ranked.files import RANKING, RETRIEVAL, typical_values
 from genrec.serve.ranked.folds import MeanOfFolds
@@ -64,7 +65,9 @@ class ListRanking:
 
         Raises DataError for what cannot be read; see `files.check_libraries` for what is needed.
         """
-        retrieval, loaded = Retrieval.load(folder / RETRIEVAL), MeanOfFolds.of(rankings.load(folder / RANKING))
+        ranking = rankings.load(folder / RANKING)
+        retrieval = worth_asking(Retrieval.load(folder / RETRIEVAL), ranking.importance())
+        loaded = MeanOfFolds.of(ranking)
         path = VECTORS_FILE.path(embed)
         vectors = read_item_vectors(path) if path.is_file() else None
         features = ServedFeatures(loaded.names, typical_values(folder))

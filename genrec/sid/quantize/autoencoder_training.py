@@ -26,6 +26,9 @@ from genrec.variants import setting
 # random state.
 
 _BLOCK_ROWS = 65536
+_CHECKED_ITEMS = (
+    1 << 18
+)  # of a larger catalogue, a fixed random sample is measured: all of a million would take half the time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +95,10 @@ class Trainer(ABC):
             lr=options.learning_rate,
         )
         self.quantizing = False
+        self._checked = self.table  # what is measured between passes
+        if len(self.table) > _CHECKED_ITEMS:
+            rows = torch.randperm(len(self.table), generator=torch.Generator().manual_seed(seed))[:_CHECKED_ITEMS]
+            self._checked = self.table[rows.to(device)]
         self._waiting = torch.empty(0, dtype=torch.int64)  # rows that the passes so far have left unread
 
     def codebook_parameters(self) -> list[nn.Parameter]:
@@ -122,17 +129,17 @@ class Trainer(ABC):
     def sampled_latents(self) -> torch.Tensor:
         """Latents of all items, or of `pass_items` of a larger catalogue, drawn anew: float32 [n, latent_dim]."""
         if len(self.table) <= self.options.pass_items:
-            return self.all_latents()
+            return self.all_latents(self.table)
         rows = torch.randint(len(self.table), (self.options.pass_items,), generator=self.generator)
         return self.encoder(self.table[rows.to(self.device)])
 
-    def all_latents(self) -> torch.Tensor:
-        """float32 [N, latent_dim], in blocks: the layers between are many times as wide."""
-        return torch.cat([self.encoder(block) for block in self.table.split(_BLOCK_ROWS)])
+    def all_latents(self, table: torch.Tensor) -> torch.Tensor:
+        """float32 [n, latent_dim] of inputs [n, d], in blocks: the layers between are many times as wide."""
+        return torch.cat([self.encoder(block) for block in table.split(_BLOCK_ROWS)])
 
-    def encode_table(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes int64 [N, num_levels] and their sums float32 [N, latent_dim] of all items."""
-        residual = self.all_latents()
+    def encode_table(self, table: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes int64 [n, num_levels] and their sums float32 [n, latent_dim] of inputs [n, d]."""
+        residual = self.all_latents(table)
         summed, codes = torch.zeros_like(residual), []
         for level, codebook in enumerate(self.codebooks):
             codes.append(nearest_codes(residual, codebook, self.level_prices(level)))
@@ -147,7 +154,7 @@ class Trainer(ABC):
     @torch.no_grad()
     def start_codebooks(self) -> None:
         """Residual k-means on the latents of all items."""
-        residual = self.all_latents()
+        residual = self.all_latents(self.table)
         for level, codebook in enumerate(self.codebooks):
             started = kmeans(residual.cpu().numpy(), len(codebook), num_iterations=10, seed=self.seed + level)
             codebook.copy_(torch.from_numpy(started))
@@ -189,13 +196,13 @@ class Trainer(ABC):
 
     @torch.no_grad()
     def check(self) -> tuple[float, float]:
-        """Collision rate of all items, and the share of variance that decoding leaves unexplained."""
-        codes, summed = self.encode_table()
+        """Collision rate of the checked items, and the share of variance that decoding leaves unexplained."""
+        codes, summed = self.encode_table(self._checked)
         ids = distinct_prefixes(codes.cpu().numpy())
         collisions = float(torch.from_numpy(ids.counts[ids.of_row] > 1).float().mean())
         error = 0.0
-        for code, item in zip(summed.split(_BLOCK_ROWS), self.table.split(_BLOCK_ROWS), strict=True):
-            error += float(functional.mse_loss(self.decoder(code), item)) * (len(item) / len(self.table))
+        for code, item in zip(summed.split(_BLOCK_ROWS), self._checked.split(_BLOCK_ROWS), strict=True):
+            error += float(functional.mse_loss(self.decoder(code), item)) * (len(item) / len(self._checked))
         return collisions, error
 
 
@@ -203,7 +210,7 @@ def train(trainer: Trainer, progress: Progress) -> dict[str, torch.Tensor]:
     """Train to the end or until nothing improves, and return the tensors of the best tokenizer.
 
     Every `eval_every` epochs the collision rate and the reconstruction error (unexplained share of the variance) of
-    all items are measured; the state with the smallest sum of the two is kept. Either alone misleads: collisions are
+    all items (of many, a sample) are measured; the state with the smallest sum of the two is kept. Either alone misleads: collisions are
     fewest early, while the codes still explain little of the vectors.
     """
     options = trainer.options

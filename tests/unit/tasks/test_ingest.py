@@ -1,13 +1,16 @@
 """The ingest stage: an attempt after a killed one reads only the shards that are missing."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from genrec.config import Config
 from genrec.data import part_files, shards
+from genrec.errors import DataError
 from tasks.ray.watch import Watcher, watching
 from tasks.stage import Job
 from tasks.stages.ingest import ingest
@@ -69,8 +72,7 @@ def test_an_attempt_after_a_killed_one_reads_the_missing_shards_and_ends_with_th
     ingest.function(job)
     (parts,) = job.work.iterdir()
     (parts / "00001.json").unlink()  # killed before it was marked as read
-    (parts / "00003.json").unlink()
-    (parts / "00003-rows.parquet").unlink()
+    (parts / "00003-rows.parquet").unlink()  # a loss of power took the name back
     (parts / "00003-rows.parquet.0000.partial").write_bytes(b"half of a fil")
     again = _job(config, tmp_path / "cut off")
     messages = Messages()
@@ -100,3 +102,16 @@ def test_the_sizes_told_are_the_bytes_of_the_files(config, tmp_path):
     job = _job(config, tmp_path)
     ingest.function(job)
     assert sum(job.previous["sizes"]) == sum(p.stat().st_size for p in (tmp_path / "in").iterdir())
+
+
+def test_a_table_that_breaks_its_contract_stops_the_stage(config, tmp_path, monkeypatch):
+    def broken(parts, config, out):
+        summary = part_merge(parts, config, out)
+        path = out / "interactions.parquet"
+        pl.read_parquet(path).with_columns(timestamp=-pl.col("timestamp")).write_parquet(path)
+        return summary
+
+    part_merge = sys.modules["tasks.stages.ingest"].merge
+    monkeypatch.setattr(sys.modules["tasks.stages.ingest"], "merge", broken)
+    with pytest.raises(DataError, match=r"interactions.parquet, rows 0 to .*column timestamp .*such as -\d"):
+        ingest.function(_job(config, tmp_path))

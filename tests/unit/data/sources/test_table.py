@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from genrec.config import DataConfig
-from genrec.data import ingest
+from genrec.data import csv_rows, ingest
 from genrec.errors import DataError
 from tests.support.data_samples import T0_MS, run_ingest
 
@@ -73,6 +73,28 @@ def test_parquet_row_groups_are_read_once_each(tmp_path: Path, monkeypatch: pyte
     assert [shard.start for shard in cut] == [0, 2, 4, 6, 8, 0]
     assert run_ingest(config, tmp_path / "cut", cut) == whole
     assert whole["interactions"] == rows
+
+
+@pytest.mark.parametrize("end_of_line", ["\n", "\r\n"])
+def test_a_large_csv_file_without_quotes_is_cut_between_lines(
+    end_of_line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"u{n % 7},i{n % 5},{T0_MS + n}" for n in range(600)]
+    rows[100], rows[400] = "u1,i1", "u1,i1,no time"
+    text = end_of_line.join(["user_id,item_id,timestamp", *rows, ""])
+    (tmp_path / "interactions.csv").write_bytes(text.encode())
+    (tmp_path / "items.csv").write_text("item_id,title\n" + "".join(f'i{n},"T {n}"\n' for n in range(5)))
+    config = DataConfig(source="table", path=str(tmp_path))
+    whole = run_ingest(config, tmp_path / "whole")
+    monkeypatch.setattr(csv_rows, "WORTH_A_LOOK", 20)
+    cut = ingest.cut_into_shards(ingest.source_files(config), max_bytes=1000)
+    assert sum(shard.name == "interactions.csv" for shard in cut) > 10
+    assert sum(shard.name == "items.csv" for shard in cut) == 1  # a quote may hold a line break
+    assert run_ingest(config, tmp_path / "cut", cut) == whole
+    for name in ("interactions.parquet", "items.parquet", "quarantine.parquet"):
+        assert (tmp_path / "cut/ingest" / name).read_bytes() == (tmp_path / "whole/ingest" / name).read_bytes()
+    quarantine = pl.read_parquet(tmp_path / "cut/ingest/quarantine.parquet")
+    assert quarantine["line"].to_list() == [102, 402]
 
 
 def test_columns_can_be_mapped_and_texts_split(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from genrec.rank.retrieval import Retrieval
 from genrec.rank.samples import from_frame
 from genrec.serve.new_items import NewItem
 from genrec.serve.query import Filter, Query
+from genrec.serve.ranked.channels import worth_asking
 from genrec.serve.ranked.engine import RankedEngine
 from genrec.serve.ranked.lists import FAILED, check_fits
 from genrec.serve.recommender import load_engine
@@ -40,7 +41,8 @@ def ids(answer):
 
 def test_the_candidates_come_in_the_order_of_the_mean_of_all_folds(files, engine):
     history = engine.catalogue.numbers(HISTORY)
-    retrieval, ranking = Retrieval.load(files.ranking / "retrieval"), rankings.load(files.ranking / "ranking")
+    ranking = rankings.load(files.ranking / "ranking")
+    retrieval = worth_asking(Retrieval.load(files.ranking / "retrieval"), ranking.importance())
     generator = engine._generator
     found = retrieval(Queries([history]), generator, [history])  # reads the prompt anew
     samples = from_frame(as_table(found.features(), found.candidates, np.array([0]), np.array([-1])))
@@ -128,7 +130,7 @@ def test_a_feature_that_is_missing_has_its_typical_value_and_is_counted(engine):
 def test_a_channel_that_fails_costs_the_ranking_of_these_lists_alone_and_no_model_goes_into_service_so(
     files, engine, caplog, monkeypatch
 ):
-    monkeypatch.setattr(type(engine.ranking._retrieval.channels["itemcf"]), "top", None)
+    monkeypatch.setattr(type(engine.ranking._retrieval.channels["popularity"]), "top", None)
     with caplog.at_level(logging.ERROR):
         (answer,) = engine.answer([Query(HISTORY, 5)])
     found = engine._generator.search([engine.catalogue.numbers(HISTORY)], 8, [engine.catalogue.numbers(HISTORY)])

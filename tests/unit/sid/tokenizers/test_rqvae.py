@@ -120,6 +120,17 @@ def test_a_catalogue_that_fits_a_pass_is_trained_as_without_a_limit():
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+def test_of_a_large_catalogue_a_fixed_sample_is_checked(monkeypatch):
+    monkeypatch.setattr("genrec.sid.quantize.autoencoder_training._CHECKED_ITEMS", 300)
+    trainer = _GradientTrainer(VECTORS, 3, 16, SMALL, 0, torch.device("cpu"))
+    trainer.start_codebooks()
+    assert trainer.check() == trainer.check()
+    every = trainer.encode_table(trainer.table)[0]
+    read = trainer.encode_table(trainer._checked)[0]
+    assert len(read) == 300
+    assert {tuple(row) for row in read.tolist()} <= {tuple(row) for row in every.tolist()}
+
+
 def test_small_passes_learn_of_all_items():
     seen = []
     options = dataclasses.replace(SMALL, pass_items=200)
