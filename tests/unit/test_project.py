@@ -12,7 +12,13 @@ SOURCES = [p for folder in ("genrec", "tasks", "flows", "infra") for p in sorted
 # Imported through another library: transformers loads quantised bases with accelerate and bitsandbytes, Prefect's
 # server is a FastAPI application, Ray Train imports pandas.
 INDIRECT = {"accelerate", "bitsandbytes", "fastapi", "pandas", "sqlalchemy"}
-IMPORT_NAMES = {"faiss-cpu": "faiss", "pyyaml": "yaml", "scikit-learn": "sklearn", "ray[default,serve]": "ray"}
+IMPORT_NAMES = {
+    "faiss-cpu": "faiss",
+    "pyyaml": "yaml",
+    "ray[default,serve]": "ray",
+    "scikit-learn": "sklearn",
+    "universal-pathlib": "upath",
+}
 
 
 def _imports(path: Path, top_level_only: bool = False) -> set[str]:
