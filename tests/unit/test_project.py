@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCES = [p for folder in ("genrec", "tasks", "flows", "infra") for p in sorted((ROOT / folder).rglob("*.py"))]
 # Imported through another library: transformers loads quantised bases with accelerate and bitsandbytes, Prefect's
-# server is a FastAPI application, Ray Train imports pandas.
-INDIRECT = {"accelerate", "bitsandbytes", "fastapi", "pandas", "sqlalchemy"}
+# server is a FastAPI application, Ray Train imports pandas; rankers import their library by its name.
+INDIRECT = {"accelerate", "bitsandbytes", "fastapi", "lightgbm", "pandas", "sqlalchemy"}
 IMPORT_NAMES = {
     "faiss-cpu": "faiss",
     "pyyaml": "yaml",
