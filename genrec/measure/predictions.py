@@ -77,7 +77,8 @@ def iterate_parts(parts: Path, model: str, protocol: str, expected: Targets) -> 
     num_rows = sum(pq.read_metadata(file).num_rows for file in files)
     wrong = DataError(
         f"{parts}: the predictions of {model} (seen items {protocol}) cover {num_rows} rows of {len(files)} parts, "
-        f"and there are {len(expected)}: decode the missing shards, or clear the folder"
+        f"and there are {len(expected)}: compute the stage again (--refresh baselines, say, where "
+        "they were made before evaluate.sample_users), or decode the missing shards"
     )
     if num_rows != len(expected):
         raise wrong

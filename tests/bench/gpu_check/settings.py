@@ -10,7 +10,7 @@ from typing import Any
 
 SFT: dict[str, Any] = {
     "view": {"name": "sid_tokens", "options": {"instruction": ""}},
-    "dense_head": {"loss_weight": 0.0},
+    "dense_head": {"loss_weight": 0.0, "sampled_items": None},
     "loss": {"name": "cross_entropy", "options": {}},
     "sampler": {"name": "uniform", "options": {}},
     "alignment": {"sid_to_title": 0.0, "title_to_sid": 0.0, "description_to_sid": 0.0},

@@ -57,7 +57,8 @@ def test_a_catalogue_without_text_is_trained_on_without_alignment_and_a_warning_
 def test_a_killed_run_goes_on_to_the_same_bits(files, monkeypatch, adapter):
     monkeypatch.setattr(
         "genrec.train.checkpoint.CheckpointClock.is_due", lambda self, writing_s=0.0: True
-    )  # after every step
+    )  # after every step, each one written before the next
+    monkeypatch.setattr("genrec.train.checkpoint_writer.CheckpointWriter.busy", False)
     config = CONFIG.model_copy(update=adapter)
     whole = train(files, config, name="whole", work="work_whole")
     for kill_at in (5, 17):  # in the middle of two epochs
