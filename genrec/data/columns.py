@@ -37,7 +37,18 @@ def open_parquet(path: Path, name: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(opened(path))
     except (pa.ArrowException, OSError) as error:
+        if not _of_the_content(error):
+            raise
         raise DamagedFile(f"{name}: not a readable Parquet file ({clip(str(error), 120)})") from error
+
+
+def _of_the_content(error: Exception) -> bool:
+    """Whether an error of Arrow tells of the content of a file, and not of the network, the disk or the memory: what
+    these fail at may be read later. Arrow says with a plain OSError that bytes cannot be decompressed or parsed.
+    """
+    if isinstance(error, OSError):
+        return type(error) is OSError and error.errno is None
+    return not isinstance(error, pa.ArrowMemoryError | pa.ArrowCancelled)
 
 
 def parquet_batches(shard: Shard, names: list[str]) -> Iterator[RawBatch]:
@@ -52,6 +63,8 @@ def parquet_batches(shard: Shard, names: list[str]) -> Iterator[RawBatch]:
         try:
             batch = next(batches, None)
         except (pa.ArrowException, OSError) as error:
+            if not _of_the_content(error):
+                raise
             raise DamagedFile(f"{shard.name}: cannot be read after row {num_rows} ({clip(str(error), 120)})") from error
         if batch is None:
             return

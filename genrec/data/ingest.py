@@ -4,6 +4,7 @@
 `genrec.data.merge.merge` puts the parts together. What comes out does not depend on how the files were cut.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from genrec import variants
 from genrec.config import DataConfig
 from genrec.data import event_rows, part_files, places
 from genrec.data.damage import check_share, readable
-from genrec.data.shards import Shard, SourceFile, cut_into_shards, shard_bytes
+from genrec.data.shards import Batch, Shard, SourceFile, cut_into_shards, shard_bytes
 from genrec.event_log import Cut
 from genrec.progress import Progress, silent
 
@@ -64,7 +65,7 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
         batches = event_rows.read(shard)
     else:
         module, options = variants.build(PACKAGE, config.source, config.options)
-        batches = readable(shard, lambda shard: module.read(shard, options))
+        batches = _reached(shard.path, readable(shard, lambda shard: module.read(shard, options)))
     part_files.write(shard, batches, out, progress)
 
 
@@ -73,6 +74,12 @@ def read_shards(shards: list[Shard], config: DataConfig, out: Path, progress: Pr
     sizes = [shard_bytes(shard) for shard in shards]
     for place, shard in enumerate(shards):
         read_shard(shard, config, out, partial(_further, progress, sum(sizes[:place]), sum(sizes)))
+
+
+def _reached(path: Path, batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches; an error of the network on the way names the URL."""
+    while (batch := places.reaching(path, lambda: next(batches, None))) is not None:
+        yield batch
 
 
 def _further(report: Progress, before: float, of_all: float, done: float, total: float, note: str = "", /) -> None:

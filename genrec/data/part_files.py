@@ -22,7 +22,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genrec.data.shards import DAMAGES, ROW_TYPES, Batch, Shard, shard_bytes
+from genrec.data.shards import DAMAGES, ROW_TYPES, UNREADABLE, Batch, Shard, shard_bytes
 from genrec.progress import Progress, silent
 
 GROUP_BYTES = 32 << 20
@@ -39,9 +39,15 @@ def plan_name(shards: Sequence[Shard]) -> str:
 
 
 def is_read(shard: Shard, folder: Path) -> bool:
-    """Whether the parts of a shard are in the folder: all of them, for a loss of power may take names of files back."""
+    """Whether the parts of a shard are in the folder: all of them, for a loss of power may take names of files back.
+
+    Those of a file that could not be read or was left out do not count: it may be readable now.
+    """
     mark = _mark(shard, folder)
-    return all(path.is_file() for path in (mark, _rows_file(mark), _bad_file(mark)))
+    if not all(path.is_file() for path in (mark, _rows_file(mark), _bad_file(mark))):
+        return False
+    counts = json.loads(mark.read_text())
+    return not counts.get("left_out") and counts.get("damage", {}).get("reason") != UNREADABLE
 
 
 def in_groups(shards: Sequence[Shard], max_bytes: int = GROUP_BYTES) -> list[list[Shard]]:
@@ -100,7 +106,8 @@ def set_aside(mark: Path) -> None:
         pq.write_table(pq.read_schema(_rows_file(mark)).empty_table(), rows_file)
         pq.write_table(bad.to_arrow().cast(_BAD_SCHEMA), bad_file)
     with _whole(mark) as partial:
-        partial.write_text(json.dumps({**counts, "rows": 0, "bad": bad.height, "changes": {}}, sort_keys=True))
+        told = {**counts, "rows": 0, "bad": bad.height, "changes": {}, "left_out": True}
+        partial.write_text(json.dumps(told, sort_keys=True))
 
 
 def _mark(shard: Shard, folder: Path) -> Path:

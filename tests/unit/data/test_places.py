@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from genrec.config import DataConfig
-from genrec.data import ingest, places
+from genrec.data import ingest, part_files, places
 from genrec.data.shards import cut_into_shards
 from genrec.errors import DataError
 from tests.support.data_samples import review, run_ingest, write_lines
@@ -148,3 +148,25 @@ def test_the_digest_of_an_object_is_what_its_store_tells(
     assert len(set(found.values())) == 4
     assert list(found.values())[-1] == of_content
     assert all(len(digest) == 64 for digest in found.values())
+
+
+@pytest.mark.parametrize("error", [TimeoutError("read timed out"), OSError(5, "Input/output error")])
+def test_a_parquet_file_that_the_network_does_not_give_is_not_damaged_and_is_read_later(
+    error: OSError, tmp_path: Path, memory: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.put(str(_table(tmp_path / "in")), "/shop", recursive=True)
+    config = DataConfig(source="table", path="memory://shop")
+    shard = ingest.plan(config, tmp_path)[0]
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as away:
+        away.setattr(type(memory), "_open", fail)
+        with pytest.raises(DataError, match=r"memory://shop/.*parquet cannot be reached"):
+            ingest.read_shard(shard, config, tmp_path / "parts")
+        with pytest.raises(DataError, match=r"memory://shop cannot be reached"):
+            ingest.source_files(config)
+    assert not part_files.is_read(shard, tmp_path / "parts")
+    ingest.read_shard(shard, config, tmp_path / "parts")
+    assert part_files.is_read(shard, tmp_path / "parts")
