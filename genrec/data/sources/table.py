@@ -26,7 +26,8 @@ from genrec.variants import setting
 
 REQUIRED = {"interactions": ("user_id", "item_id", "timestamp"), "items": ("item_id",)}
 OPTIONAL = {"interactions": ("event", "rating"), "items": ("title", "description", "brand", "categories")}
-ANY_NUMBER = (float("-inf"), float("inf"))
+_LARGEST = 3.4028234e38  # of float32, as which ratings are stored: a larger one would become infinite
+ANY_NUMBER = (-_LARGEST, _LARGEST)
 HEAD_ROWS = 1000
 
 
