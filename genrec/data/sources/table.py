@@ -111,7 +111,7 @@ def read(shard: Shard, options: Config) -> Iterator[Batch]:
             pl.lit(value, dtype=pl.String).alias(name) for name, value in fixed.items() if name not in frame.columns
         )
         rows, also_bad, changes = (_interactions if shard.kind == "interactions" else _items)(shard, frame, options)
-        yield Batch(rows, batch.bad + also_bad, batch.num_lines, batch.share, changes)
+        yield Batch(rows, batch.bad + also_bad, batch.num_lines, batch.share, changes + Counter(batch.changes))
 
 
 def _raw(shard: Shard, options: Config) -> Iterator[columns.RawBatch]:
