@@ -131,7 +131,7 @@ def read_shard(shard: Shard, layout: Layout) -> Iterator[Batch]:
         rows, also_bad, changes = parse(layout, first_line, lines, places, records)
         yield Batch(rows, bad + also_bad, lines_of.num_lines, lines_of.share(), changes)
     cut = [reading.cut_row(lines_of.cut)] if lines_of.cut else []
-    yield Batch(empty_rows(shard.kind), cut, lines_of.num_lines, 1.0)
+    yield Batch(empty_rows(shard.kind), cut, lines_of.num_lines, 1.0, lines_of.changes)
 
 
 def _interactions(

@@ -1,8 +1,9 @@
 """Columns of Parquet files, as Polars reads them."""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
@@ -26,6 +27,7 @@ class RawBatch(NamedTuple):
     bad: list[BadRow]
     num_lines: int  # passed so far
     share: float  # of the shard, passed so far, 0..1
+    changes: Mapping[str, int] = MappingProxyType({})
 
 
 def is_parquet(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -21,17 +22,23 @@ class Format(NamedTuple):
     magics: tuple[bytes, ...]
     step: int  # bytes of compressed data
     padding: bytes  # may stand between members
+    header: (
+        bytes  # how a member begins where others may follow that are not one, as the format's tool has it; b"": never
+    )
     start: Callable[[], Any]  # a decompressor of one member
     error: type[Exception]
 
 
 _SKIPPABLE = tuple(bytes([0x50 + n]) + b"\x2a\x4d\x18" for n in range(16))  # RFC 8878, section 3.1.2
 FORMATS = {
-    ".gz": Format("gzip", (b"\x1f\x8b",), 64 << 10, b"\0", lambda: zlib.decompressobj(_GZIP_WINDOW), zlib.error),
+    ".gz": Format(
+        "gzip", (b"\x1f\x8b",), 64 << 10, b"\0", b"\x1f\x8b\x08", lambda: zlib.decompressobj(_GZIP_WINDOW), zlib.error
+    ),
     ".zst": Format(
         "zstd",
         (b"\x28\xb5\x2f\xfd", *_SKIPPABLE),
         2 << 10,
+        b"",
         b"",
         lambda: zstandard.ZstdDecompressor().decompressobj(write_size=_ZSTD_OUTPUT),
         zstandard.ZstdError,
@@ -48,6 +55,7 @@ class Inflated:
     """Iterate over the decompressed pieces of a file; joined members are one stream.
 
     Afterwards `damage` says what is wrong with the file, or is "". `position` is how many of its bytes were read.
+    `trailing`: whether other bytes stand behind the last member, which are left out as gzip -d does.
     Raises DamagedFile where the file does not begin as its name says.
     """
 
@@ -55,6 +63,7 @@ class Inflated:
         self.path, self.name, self.input_bytes = path, name, input_bytes
         self.format = FORMATS[path.suffix.lower()]
         self.damage = ""
+        self.trailing = False
         self.position = 0
 
     def __iter__(self) -> Iterator[bytes]:
@@ -78,6 +87,9 @@ class Inflated:
                     left, length = left.lstrip(self.format.padding), len(left)
                     place += length - len(left)
                     member = place
+                    if self._is_other(left, file):
+                        self.trailing = True
+                        return
                 step = left[: self.format.step]
                 if not step:
                     break
@@ -96,6 +108,20 @@ class Inflated:
                 yield piece
         if not fresh:
             self.damage = "the compressed file ends before its end mark"
+
+    def _is_other(self, left: bytes, file: IO[bytes]) -> bool:
+        """Whether no member begins in the rest of the file: with one, it is a member between them that is damaged."""
+        header = self.format.header
+        if not header or not left or left.startswith(header[: len(left)]):
+            return False
+        here, end = file.tell(), b""
+        for block in chain([left], iter(lambda: file.read(self.input_bytes), b"")):
+            if header in end + block:
+                file.seek(here)
+                return False
+            end = (end + block)[1 - len(header) :]
+        self.position = file.tell()
+        return True
 
     def _up_to_the_damage(self, file: IO[bytes], member: int, place: int, length: int) -> Iterator[bytes]:
         """What can be decompressed of the step at `place` before the bad byte: nothing is kept of a call that fails.

@@ -17,6 +17,7 @@ CHANGES = {  # by the names that a source counts them under
     "missing_words": "values were a word for a missing value (nan, None, null, ...) and count as missing",
     "lists_in_text": "lists were written as text and were read as lists",
     "html": "texts held HTML (tags or entities) and were read as its text",
+    "trailing_bytes": "compressed files had other bytes behind their end, which were left out",
     "page_scripts": "texts were the script of a page and count as missing",
 }
 MANY = 0.05  # share of the items with events that may lack metadata or texts without a warning

@@ -117,7 +117,7 @@ def batches(shard: Shard, dialect: Dialect, batch_rows: int = BATCH_ROWS) -> Ite
             yield _parsed_batch(parser, names, batch_rows, source, well_quoted)
     # The parser took the remains of the last line for a row only if they were whole; the cut is a row of its own.
     cut = [reading.cut_row(source.reader.cut)] if source.reader.cut else []
-    yield RawBatch(*_as_columns(names, [], []), cut, source.reader.num_lines, 1.0)
+    yield RawBatch(*_as_columns(names, [], []), cut, source.reader.num_lines, 1.0, source.reader.changes)
 
 
 def _plain(lines: list[bytes], delimiter: str) -> bytes | None:

@@ -34,10 +34,11 @@ def events_of(samples: Sequence[Sample], part: str) -> list[Event]:
     """The events that the samples of one part add, in their order; samples: of all parts, train before valid before test.
 
     The history of a user's first sample is learnt from where that is a training sample, else only read. A sample with a
-    sequence of its own is of the user `<user>/<n>`, n counted from 2.
+    sequence of its own is of the user `<user>/<n>`, n counted from 2 and past those that are users of the samples themselves.
     """
     longest = max((len(sample.history) for sample in samples), default=0)
     sequences: dict[str, list[str]] = {}
+    users = {sample.user for sample in samples}
     num_own: dict[str, int] = {}
     events: list[Event] = []
     for sample in samples:
@@ -45,6 +46,8 @@ def events_of(samples: Sequence[Sample], part: str) -> list[Event]:
         sequence = sequences.get(user)
         if sequence is not None and history != sequence[max(0, len(sequence) - longest) :]:
             num_own[user] = num_own.get(user, 1) + 1
+            while f"{user}/{num_own[user]}" in users:
+                num_own[user] += 1
             user, sequence = f"{user}/{num_own[user]}", None
         start = len(sequence or [])
         added = [sample.target] if sequence is not None else [*history, sample.target]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -32,14 +33,15 @@ class LineReader:
     """Iterate over `(first_line, lines)` blocks of a file; lines carry no newline.
 
     With `start` and `end` (bytes, plain files only), the lines whose first byte lies in that range. After the
-    iteration, `num_lines` is the number of lines passed and `cut` tells where a compressed file broke off. Lines are
-    UTF-8, whatever the file's `encoding`. Raises DamagedFile where the first bytes are no text of that encoding.
+    iteration, `num_lines` is the number of lines passed, `cut` tells where a compressed file broke off, and `changes`
+    counts it where other bytes stood behind its end. Lines are UTF-8, whatever the file's `encoding`. Raises DamagedFile where the first bytes are no text of that encoding.
     """
 
     def __init__(self, path: Path, name: str, start: int = 0, end: int | None = None, encoding: str = UTF8[0]) -> None:
         self.path, self.name, self.start, self.end, self.encoding = path, name, start, end, encoding
         self.num_lines = 0
         self.cut: Cut | None = None
+        self.changes: Counter[str] = Counter()
         self._damage = ""
         self._passed = self._read = 0  # bytes of the file, compressed or not: before the current block, and with it
         self._total = 1
@@ -113,6 +115,8 @@ class LineReader:
                 yield b"".join(pieces)
                 pieces, size = [], 0
         self._damage = inflated.damage
+        if inflated.trailing:
+            self.changes["trailing_bytes"] += 1
         self._passed, self._read = self._read, self._total
         yield b"".join(pieces)
 

@@ -2,17 +2,19 @@
 
 import contextlib
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-
-NAME = "spill"
 
 
 @contextlib.contextmanager
 def spill_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder in `folder`, removed afterwards; what a killed process left there is removed before."""
-    place = folder / NAME
-    shutil.rmtree(place, ignore_errors=True)
+    """An empty folder in `folder`, removed afterwards.
+
+    It is no other call's, for a worker that was given up may still write its own and remove it in the end. What a killed
+    one left goes with `folder`, which the stage removes.
+    """
+    place = folder / f"spill-{uuid.uuid4().hex}"
     place.mkdir(parents=True)
     try:
         yield place

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from genrec.embed.text_index import read_texts
 from genrec.embed.vectors import write_item_vectors
 from genrec.errors import ConfigError, DataError
 from genrec.progress import Progress, silent
+from genrec.store.artifact import Disk
 from genrec.tables import VECTORS_FILE, read_table
 
 if TYPE_CHECKING:
@@ -106,8 +108,18 @@ def fit_sample(catalogue_path: Path, config: EmbedConfig, plan: Plan, out: Path,
     texts = read_texts(catalogue_path, config.fields, new_items[chosen])
     model = module.fit_sample(texts, len(chosen), options, progress)
     out.mkdir(exist_ok=True)
-    module.save_sampled(model, out)
-    reuse.write_history(out, len(new_items), 0)  # last: the sample stands for all
+    partial = out.with_name(f"{out.name}.{uuid.uuid4().hex}.partial")  # a worker that was given up may write its own
+    partial.mkdir()
+    try:
+        module.save_sampled(model, partial)
+        reuse.write_history(partial, len(new_items), 0)  # the sample stands for all
+        disk, last = Disk(), partial / reuse.HISTORY_FILE  # it says that the others are there
+        for file in [*(file for file in sorted(partial.iterdir()) if file != last), last]:
+            disk.fsync(file)
+            disk.rename(file, out / file.name)
+            disk.fsync(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_piece(file: Path, vectors: NDArray[np.floating], config: EmbedConfig) -> None:

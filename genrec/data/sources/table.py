@@ -26,7 +26,8 @@ from genrec.variants import setting
 
 REQUIRED = {"interactions": ("user_id", "item_id", "timestamp"), "items": ("item_id",)}
 OPTIONAL = {"interactions": ("event", "rating"), "items": ("title", "description", "brand", "categories")}
-ANY_NUMBER = (float("-inf"), float("inf"))
+_LARGEST = 3.4028234e38  # of float32, as which ratings are stored: a larger one would become infinite
+ANY_NUMBER = (-_LARGEST, _LARGEST)
 HEAD_ROWS = 1000
 
 
@@ -110,7 +111,7 @@ def read(shard: Shard, options: Config) -> Iterator[Batch]:
             pl.lit(value, dtype=pl.String).alias(name) for name, value in fixed.items() if name not in frame.columns
         )
         rows, also_bad, changes = (_interactions if shard.kind == "interactions" else _items)(shard, frame, options)
-        yield Batch(rows, batch.bad + also_bad, batch.num_lines, batch.share, changes)
+        yield Batch(rows, batch.bad + also_bad, batch.num_lines, batch.share, changes + Counter(batch.changes))
 
 
 def _raw(shard: Shard, options: Config) -> Iterator[columns.RawBatch]:

@@ -58,13 +58,31 @@ def test_what_stands_before_the_damage_comes_out(suffix: str, tmp_path: Path) ->
         assert found == TEXT
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_what_follows_a_whole_member_is_damage_unless_it_is_padding(suffix: str, tmp_path: Path) -> None:
-    found, inflated = _read(tmp_path, suffix, _packed(suffix, TEXT) + b"not compressed at all")
+def test_what_follows_a_whole_frame_of_zstd_is_damage(tmp_path: Path) -> None:
+    found, inflated = _read(tmp_path, ".zst", _packed(".zst", TEXT) + b"not compressed at all")
     assert found == TEXT
     assert inflated.damage.startswith("the compressed data is damaged")
+
+
+@pytest.mark.parametrize("behind", [b"\n", b"not compressed at all", b"x" * 20_000])
+def test_bytes_behind_the_last_member_of_gzip_are_left_out(behind: bytes, tmp_path: Path) -> None:
+    packed = _packed(".gz", TEXT)
+    found, inflated = _read(tmp_path, ".gz", packed + behind)
+    assert (found, inflated.damage, inflated.trailing) == (TEXT, "", True)
+    assert inflated.position == len(packed + behind)
+
+
+@pytest.mark.parametrize("gap", [1, 4_000, 9_000])
+def test_bytes_between_two_members_of_gzip_are_damage(gap: int, tmp_path: Path) -> None:
+    packed = _packed(".gz", TEXT)
+    found, inflated = _read(tmp_path, ".gz", packed + b"x" * gap + packed)
+    assert (found, inflated.trailing) == (TEXT, False)
+    assert inflated.damage.startswith("the compressed data is damaged")
+
+
+def test_padding_behind_gzip_is_passed(tmp_path: Path) -> None:
     padded, inflated = _read(tmp_path, ".gz", gzip.compress(TEXT) + bytes(20_000))
-    assert (padded, inflated.damage) == (TEXT, "")
+    assert (padded, inflated.damage, inflated.trailing) == (TEXT, "", False)
 
 
 def test_frames_that_hold_no_data_are_passed(tmp_path: Path) -> None:

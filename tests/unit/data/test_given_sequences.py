@@ -86,3 +86,10 @@ def test_the_parts_of_known_samples() -> None:
         (3, "u/2", "q", 0, "history"),
         (3, "u/2", "r", 1, "test"),
     ]
+
+
+def test_a_sequence_of_its_own_never_takes_the_name_of_a_user() -> None:
+    rows = [("A", ["x"], "y"), ("A", ["q"], "z"), ("A/2", ["m"], "n")]
+    samples = [Sample("train", line, *row) for line, row in enumerate(rows, 2)]
+    assert _found(samples) == _as_written(samples)
+    assert [event.user for event in events_of(samples, "train")] == ["A", "A", "A/3", "A/3", "A/2", "A/2"]

@@ -144,3 +144,22 @@ def test_progress_of_a_worker_counts_the_texts_of_all_its_pieces(tmp_path, confi
     assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
     assert seen[-1][:2] == (9, 9)
     assert all(speed > 0 for _, _, speed in seen)
+
+
+def test_a_fit_that_is_killed_leaves_no_encoder_that_looks_whole(tmp_path, monkeypatch):
+    lsa = EmbedConfig(method="lsa", options={"dim": 2, "hashed_above": 3})
+    catalogue, out = write_catalogue(tmp_path, TITLES), tmp_path / "encoder"
+    made = plan_texts(catalogue, lsa, tmp_path)
+
+    def cut(folder, *_):
+        (folder / encode.reuse.HISTORY_FILE).touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(encode.reuse, "write_history", cut)
+        with pytest.raises(KeyboardInterrupt):
+            encode.fit_sample(catalogue, lsa, made, out)
+    assert not list(out.iterdir())
+    encode.fit_sample(catalogue, lsa, made, out)
+    assert encode.reuse.read_history(out)["num_since"] == 0
+    assert not list(tmp_path.glob("*.partial"))

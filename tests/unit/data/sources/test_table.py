@@ -152,6 +152,8 @@ def test_bad_rows_of_a_csv_file_are_set_aside_with_their_lines(tmp_path: Path) -
         ("bad_timestamp", "u1,i1,,4"),
         ("bad_timestamp", "u1,i1,-3,4"),
         ("bad_rating", "u1,i1,1600000000,nan"),
+        ("bad_rating", "u1,i1,1600000000,inf"),
+        ("bad_rating", "u1,i1,1600000000,-1e39"),
         ("duplicate_event", good[0]),
     ]
     lines = ["user_id,item_id,timestamp,rating", *good, *(line for _, line in bad)]
@@ -160,7 +162,7 @@ def test_bad_rows_of_a_csv_file_are_set_aside_with_their_lines(tmp_path: Path) -
         file.write(b"caf\xe9,i1,1600000000,4\n")
     interactions, _ = _read(tmp_path)
     found = pl.read_parquet(tmp_path / "run/ingest/quarantine.parquet")
-    expected = [*((22 + n, reason) for n, (reason, _) in enumerate(bad)), (32, "bad_utf8")]
+    expected = [*((22 + n, reason) for n, (reason, _) in enumerate(bad)), (34, "bad_utf8")]
     assert list(found.select("line", "reason").iter_rows()) == expected
     assert interactions.height == len(good)
     assert "caf\\xe9" in found["record"][-1]
