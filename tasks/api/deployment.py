@@ -32,6 +32,7 @@ class Arguments(BaseModel):
     """What a Serve config file gives the application (`args`).
 
     store, name: as `python -m flows api` takes them. api: settings of the section api. experiment: service.experiment.
+    rank: whether lists are ranked, as service.rank; null: as the model's run was set.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -39,6 +40,7 @@ class Arguments(BaseModel):
     store: str
     name: str = ""
     export: str = ""
+    rank: bool | None = None
     api: ApiConfig = ApiConfig()
     experiment: ExperimentConfig | None = None
 
@@ -79,7 +81,7 @@ def options(api: ApiConfig) -> dict[str, Any]:
 
 def application(arguments: Arguments) -> Application:
     """The application for a Serve config file: `import_path: tasks.api.deployment:application`."""
-    place = Place(arguments.store, arguments.name, arguments.export)
+    place = Place(arguments.store, arguments.name, arguments.export, rank=arguments.rank)
     return bound(place, arguments.api, Experiment.of(arguments.experiment))
 
 

@@ -60,6 +60,15 @@ def test_the_application_has_the_replicas_and_gpus_of_its_settings():
     assert deployment.max_queued_requests == 10
 
 
+def test_the_application_takes_whether_lists_are_ranked(monkeypatch):
+    from tasks.api import deployment
+
+    monkeypatch.setattr(deployment, "bound", lambda place, *rest: place)
+    for given, rank in (({}, None), ({"rank": False}, False), ({"rank": True}, True)):
+        place = deployment.application(deployment.Arguments.model_validate({"store": "/store", **given}))
+        assert place.rank is rank
+
+
 def test_the_ray_service_is_valid_to_kuberay_and_kubernetes(ray_service):
     assert ray_service.keys() == {"apiVersion", "kind", "metadata", "spec"}
     assert (ray_service["apiVersion"], ray_service["kind"]) == ("ray.io/v1", "RayService")

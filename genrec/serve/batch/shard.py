@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from genrec.config import PrepareConfig, RecommendConfig
+from genrec.errors import DataError
 from genrec.serve.batch.events import Events, read_events
 from genrec.serve.batch.filters import open_items
 from genrec.serve.batch.lists import Lists, histories, make_lists
@@ -53,13 +54,22 @@ def recommend_shard(
     work: Path,
     device: str | None = None,
 ) -> int:
-    """Write the part and the record of a shard into `work`; its users. ingest: folder with the events of the histories."""
+    """Write the part and the record of a shard into `work`; its users. ingest: folder with the events of the histories.
+
+    Raises DataError where lists were to be ranked and that failed: the shard stays unfinished, and is searched again.
+    """
     began = time.perf_counter()
     engine = engine_of(model, config, precision, device)
     item_ids = pa.array(engine.catalogue.item_ids, pa.string())
     events = read_events(ingest, work, plan, shard, item_ids, prepare, config)
     read = histories(events, prepare.dedupe == "user_item")
+    failed = _failed(engine)
     lists = make_lists(engine, read, events, config.k, config.seen_items == "keep")
+    if number := _failed(engine) - failed:  # the engine serves several shards and counts those of all
+        raise DataError(
+            f"{model.rank}: the ranking failed for {number} of {len(events.users)} users of shard {shard}, as the log "
+            "says; compute the stage rank again, or take the generator's lists: service.rank=false"
+        )
     part = RECOMMENDATIONS_FILE.part(work, shard)
     partial = part.with_suffix(".partial")
     write_table(_table(lists, events.users, item_ids, model.key, plan.made_at_ms), partial, RECOMMENDATIONS)
@@ -70,6 +80,16 @@ def recommend_shard(
     record = {**_counts(lists, events), "seconds": time.perf_counter() - began, "sha256": digest}
     write_whole(record_of(work, shard), json.dumps(record).encode())
     return len(events.users)
+
+
+def _failed(engine: Engine) -> int:
+    """Lists so far that are the generator's because their ranking failed."""
+    ranking = getattr(engine, "ranking", None)
+    if ranking is None:
+        return 0
+    from genrec.serve.ranked.lists import FAILED
+
+    return int(ranking.counted[FAILED])
 
 
 def record_of(work: Path, shard: int) -> Path:

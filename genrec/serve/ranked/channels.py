@@ -13,14 +13,17 @@ def worth_asking(retrieval: Retrieval, importance: Mapping[str, float]) -> Retri
     """The retrieval without the channels that make no candidates (`rank.voters`) and whose own features have less than
     `LEAST_IMPORTANCE` together; these are missing then, as they are for an item that a channel does not list.
 
-    Nothing is left out where all channels make candidates, or where the ranker tells no importance.
+    Features over all channels (their number, the best place, the fusion) change with every channel that is left out, so
+    their importance counts with that of each. Nothing is left out where all channels make candidates, or where the ranker
+    tells no importance.
     """
     if retrieval.voters is None or not importance:
         return retrieval
+    shared = sum(importance.get(name, 0.0) for name in names((), 0))
     kept = {
         name: channel
         for name, channel in retrieval.channels.items()
-        if name in retrieval.voters or _importance(name, importance) >= LEAST_IMPORTANCE
+        if name in retrieval.voters or _importance(name, importance) + shared >= LEAST_IMPORTANCE
     }
     return dataclasses.replace(retrieval, channels=kept)
 

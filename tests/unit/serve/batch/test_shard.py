@@ -1,6 +1,8 @@
 """Lists of a shard: those of the engine, inside the filters; a finished shard stays as it is."""
 
 import json
+from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from genrec.serve.batch import shard as module
 from genrec.serve.batch.collect import collect
 from genrec.serve.batch.shard import engine_of, finished
 from genrec.serve.query import Query
+from genrec.serve.ranked.lists import FAILED
 from genrec.tables import RECOMMENDATIONS_FILE
 from tests.support.batch_tiny import batch, plan_of, rows_of, search, write_events, write_model
 
@@ -172,3 +175,25 @@ def test_a_record_counts_what_its_part_holds(model, ingest, tmp_path):
     search(ingest, model, config, plan, 0, tmp_path)
     record = json.loads((tmp_path / "shard-00000.json").read_text())
     assert record["by_model"] + record["by_popularity"] == record["users"] == 10
+
+
+def test_a_shard_whose_ranking_fails_is_not_finished(model, ingest, tmp_path, monkeypatch):
+    config = RecommendConfig(k=4, beam_width=6)
+    counted = Counter({FAILED: 3})  # of an earlier shard of this process
+    monkeypatch.setattr(
+        engine_of(model, config, "fp32", "cpu"), "ranking", SimpleNamespace(counted=counted), raising=False
+    )
+    plan = plan_of(ingest, model, config, tmp_path)
+    made = module.make_lists
+
+    def fails(*arguments):
+        counted[FAILED] += 2
+        return made(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "make_lists", fails)
+        with pytest.raises(DataError, match=r"failed for 2 of 10 users.*service\.rank=false"):
+            search(ingest, model, config, plan, 0, tmp_path)
+    assert finished(tmp_path, 0) is None
+    search(ingest, model, config, plan, 0, tmp_path)
+    assert finished(tmp_path, 0)
