@@ -16,7 +16,13 @@ from genrec.store.local import Artifact
 from tasks.stages.in_service import in_service
 from tests.support.evaluate_tiny import CONFIG, NUM_USERS, write_model, write_prepared, write_sid_artifact
 
-CHANGES_A_RANKED_LIST = {"beam_width": 30, "seen_items": "keep", "precision": "bf16", "compile": True, "sample_users": 9}
+CHANGES_A_RANKED_LIST = {
+    "beam_width": 30,
+    "seen_items": "keep",
+    "precision": "bf16",
+    "compile": True,
+    "sample_users": 9,
+}
 CHANGES_NONE = {
     "ks": [3],
     "choice_users": 17,
