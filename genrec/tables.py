@@ -39,7 +39,8 @@ class TableFile:
         return folder / f"{Path(self.name).stem}-{index:05d}.parquet"
 
     def parts(self, folder: Path) -> list[Path]:
-        return sorted(folder.glob(f"{Path(self.name).stem}-*.parquet"))
+        numbered = {path.stem.rpartition("-")[2]: path for path in folder.glob(f"{Path(self.name).stem}-*.parquet")}
+        return [numbered[number] for number in sorted(filter(str.isdecimal, numbered), key=int)]
 
     def read(self, folder: Path, columns: list[str] | None = None) -> pa.Table:
         """The table, or the named columns of it, checked as `read_table` does."""

@@ -55,7 +55,7 @@ def settle(parts: Path, config: DataConfig) -> list[str]:
 
     Raises DataError where they are too many to be left out, and may not or cannot be read up to the damage.
     """
-    marks = {path: json.loads(path.read_text()) for path in sorted(parts.glob("*.json"))}
+    marks = {path: json.loads(path.read_text()) for path in part_files.marks(parts)}
     sentences = []
     for kind in ("interactions", "items"):
         of_kind = {path: c for path, c in marks.items() if c["kind"] == kind and not c["from_log"]}

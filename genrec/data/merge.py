@@ -20,6 +20,7 @@ from genrec.data.amazon import listing
 from genrec.data.coverage import MetadataCoverage
 from genrec.data.damage import settle
 from genrec.data.frames import TableWriter
+from genrec.data.part_files import marks
 from genrec.data.quarantine import POSITION_LIMIT
 from genrec.data.set_aside import SetAside
 from genrec.data.shards import ROW_TYPES
@@ -109,7 +110,7 @@ def _parts(parts: Path) -> list[_Part]:
     """The parts in the order of the files."""
     passed: dict[tuple[str, str], int] = {}
     found = []
-    for number, path in enumerate(sorted(parts.glob("*.json"))):
+    for number, path in enumerate(marks(parts)):
         count = json.loads(path.read_text())
         file = (count["kind"], count["file"])
         found.append(_Part(number, path.with_suffix(""), count, passed.get(file, 0)))

@@ -110,6 +110,11 @@ def set_aside(mark: Path) -> None:
         partial.write_text(json.dumps(told, sort_keys=True))
 
 
+def marks(parts: Path) -> list[Path]:
+    """The marks of a folder, in the order of the shards, however many there are."""
+    return sorted(parts.glob("*.json"), key=lambda mark: int(mark.stem))
+
+
 def _mark(shard: Shard, folder: Path) -> Path:
     return folder / f"{shard.index:05d}.json"
 

@@ -48,10 +48,11 @@ def test_a_table_whose_columns_depend_on_a_size_takes_their_schema_from_the_writ
 
 
 def test_parts_are_listed_in_the_order_of_their_numbers(tmp_path) -> None:
-    for index in (10, 2, 0):
+    numbers = (0, 2, 10, 99_999, 100_000)
+    for index in reversed(numbers):
         tables.TRAIN_FILE.part(tmp_path, index).touch()
     tables.USERS_FILE.part(tmp_path, 1).touch()
-    assert tables.TRAIN_FILE.parts(tmp_path) == [tables.TRAIN_FILE.part(tmp_path, index) for index in (0, 2, 10)]
+    assert tables.TRAIN_FILE.parts(tmp_path) == [tables.TRAIN_FILE.part(tmp_path, index) for index in numbers]
 
 
 def test_every_file_has_a_name_of_its_own() -> None:

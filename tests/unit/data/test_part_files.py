@@ -51,3 +51,9 @@ def test_shards_read_together_report_the_bytes_of_all(tmp_path: Path) -> None:
     assert [done for done, _ in reports] == sorted(done for done, _ in reports)
     assert reports[-1][0] == total
     assert all(part_files.is_read(shard, tmp_path / "parts") for shard in shards)
+
+
+def test_parts_are_in_the_order_of_their_shards_beyond_a_hundred_thousand(tmp_path: Path) -> None:
+    for index in (100_000, 7, 99_999):
+        (tmp_path / f"{index:05d}.json").touch()
+    assert [mark.stem for mark in part_files.marks(tmp_path)] == ["00007", "99999", "100000"]
