@@ -167,6 +167,8 @@ def test_the_steps_after_the_ranker_choose_the_first_places(tmp_path):
 
     first = reranked(steps, engine.ranking._ranking, samples, Queries([history]), 5)[0]
     assert ids(answer)[:5] == [engine.catalogue.item_ids[item] for item in first]
+    for k in (1, 3, 5):
+        assert ids(engine.answer([Query(HISTORY, k)])[0]) == ids(answer)[:k]
     newer = engine.with_catalogue(engine.catalogue.with_items([NewItem("new", "New")], FixedIds()))
     assert len(newer.answer([Query(HISTORY, 5)])[0].items) == 5
     assert not newer.ranking.counted[FAILED]
