@@ -1,6 +1,7 @@
 """Ranked lists: the ranker's order, filters, what follows the candidates, and what is missing."""
 
 import logging
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -125,6 +126,19 @@ def test_a_feature_that_is_missing_has_its_typical_value_and_is_counted(engine):
     assert np.isnan(filled[:, ~features._never_missing]).all()
     assert features.counted["forgotten"] == 2
     assert engine.ranking.counted["candidate without the feature forgotten"] == 2
+
+
+def test_what_was_unusual_can_be_asked_while_another_thread_ranks(engine, monkeypatch):
+    class Changing(Counter):
+        def items(self):
+            raise RuntimeError("dictionary changed size during iteration")
+
+        def copy(self):
+            return Counter(dict(self))
+
+    monkeypatch.setattr(engine.ranking, "_events", Changing({FAILED: 2}))
+    monkeypatch.setattr(engine.ranking._features, "counted", Changing({"forgotten": 1}))
+    assert engine.ranking.counted == {FAILED: 2, "candidate without the feature forgotten": 1}
 
 
 def test_a_channel_that_fails_costs_the_ranking_of_these_lists_alone_and_no_model_goes_into_service_so(
