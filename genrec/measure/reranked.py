@@ -45,11 +45,11 @@ class Reranking:
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Items and scores [U, width] of all rows, -1 and -inf where there is none.
 
-        The steps choose the first `k`; what they did not choose follows in the ranker's order. Scores are those of the
-        place.
+        The steps choose the first `k`, however many are wanted, so that a shorter list is the beginning of a longer one;
+        what they did not choose follows in the ranker's order. Scores are those of the place.
         """
         made = _lists(ranking, samples, asked, self.tables, self.facts, self.item_aims)
-        chosen, _ = self.steps.rerank(made, min(self.k, width))
+        chosen, _ = self.steps.rerank(made, self.k)
         place = np.full(made.item.shape, -1, dtype=np.int64)
         row, at = np.nonzero(chosen >= 0)
         place[row, chosen[row, at]] = at

@@ -135,6 +135,8 @@ def _files(
             )
         paths[stage] = artifact.path
     ranking, note = ranking_of(paths.get("rank"), wanted)
+    if not report and rank is None and "rank" in keys:
+        note = "; not ranked: its report.json, which says whether to, is gone; service.rank=true ranks"
     evaluated = config.get("evaluate") or _config_of(store, keys.get("evaluate"))
     return ModelFiles(
         model_key=keys[model],

@@ -16,7 +16,8 @@ from genrec.rank.samples import Samples
 
 
 class ServedFeatures:
-    """Samples of candidates with the features `names`; `typical` values by name, of those that are never missing."""
+    """Samples of candidates with the features `names`; `typical` values by name, of those that stand in
+    for what is missing."""
 
     def __init__(self, names: Sequence[str], typical: Mapping[str, float]) -> None:
         self.names, self.counted = tuple(names), Counter[str]()

@@ -10,6 +10,7 @@ from typing import Any
 from genrec.errors import ConfigError, DataError
 
 FACTS, RETRIEVAL, RANKING, RERANK, TYPICAL = "rank.json", "retrieval", "ranking", "rerank.json", "typical.json"
+NOT_TOLD = ("user_recency_days", "user_gap_days", "user_purchases")  # features of what a request does not hold
 VALID = Path("valid") / "candidates.parquet"
 _ALWAYS = ("scipy", "polars", "pydantic")
 _OF_CHANNELS = {"als": ("implicit",)}
@@ -64,9 +65,11 @@ def copy(folder: Path, to: Path) -> None:
 
 
 def typical_values(folder: Path) -> Mapping[str, float]:
-    """The median of each feature that was never missing, over the first validation candidates; {} where there are none.
+    """The median of each feature that was never missing in validation, and of those that no request tells, over the first
+    validation candidates; {} where there are none.
 
-    Ranking models have not learned what it means that such a feature is missing: LightGBM would take it for 0.
+    Ranking models have not learned what it means that such a feature is missing: LightGBM would take it for 0. What no
+    request tells would be missing for everybody, which it was for few, if for any.
     """
     stored = folder / TYPICAL
     try:
@@ -87,8 +90,14 @@ def _medians(candidates: Path, rows: int = 1 << 16) -> dict[str, float]:
 
     file = pq.ParquetFile(candidates)
     names = [name for name in file.schema_arrow.names if name not in NOT_FEATURES]
-    first = next(file.iter_batches(rows, columns=names), None)
-    if first is None or not first.num_rows:
-        return {}
-    columns = {name: first.column(name).to_numpy(zero_copy_only=False) for name in names}
-    return {name: float(np.median(values)) for name, values in columns.items() if np.isfinite(values).all()}
+    medians: dict[str, float] = {}
+    missing: set[str] = set()
+    for part, batch in enumerate(file.iter_batches(rows, columns=names)):
+        for name in names:
+            values = batch.column(name).to_numpy(zero_copy_only=False)
+            known = np.isfinite(values)
+            if not known.all():
+                missing.add(name)
+            if part == 0 and known.any():
+                medians[name] = float(np.median(values[known]))
+    return {name: value for name, value in medians.items() if name in NOT_TOLD or name not in missing}

@@ -85,9 +85,9 @@ class ListRanking:
 
     @property
     def counted(self) -> Counter[str]:
-        """What was unusual since it was loaded."""
-        missing = {f"candidate without the feature {name}": rows for name, rows in self._features.counted.items()}
-        return self._events + Counter(missing)
+        """What was unusual since it was loaded; any thread may ask while another one ranks."""
+        events, missing = self._events.copy(), self._features.counted.copy()
+        return events + Counter({f"candidate without the feature {name}": rows for name, rows in missing.items()})
 
     def lists(
         self,

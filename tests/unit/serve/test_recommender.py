@@ -14,6 +14,7 @@ import genrec
 from genrec import Filter, Recommender
 from genrec.errors import DataError, GenrecError
 from genrec.in_service.registry import Registry
+from genrec.serve.model_files import in_store
 from genrec.store.local import Store
 from tests.support import serve_tiny
 from tests.support.serve_tiny import ITEM_IDS, NUM_ITEMS
@@ -33,13 +34,13 @@ def store(plain, tmp_path) -> Store:
     return Store(shutil.copytree(plain, tmp_path / ".genrec", symlinks=True))
 
 
-def promote(store: Store, run: str, name: str) -> None:
+def promote(store: Store, run: str, name: str, **more: str) -> None:
     number = {"run-one": 0, "run-two": 1}[run]
     keys = {
         stage: f"{stage}-{number if stage in ('base', 'sft') else 0}"
         for stage in ("prepare", "embed", "sid", "base", "sft")
     }
-    Registry(store, name).promote(run, keys, "by hand")
+    Registry(store, name).promote(run, keys | more, "by hand")
 
 
 def load(path, **which) -> Recommender:
@@ -75,6 +76,16 @@ def test_a_model_in_service_loads_without_the_report_of_its_run(store):
     loaded = load(store.root)
     assert loaded.engine.model_key == "sft-0"
     assert loaded.files.encoder["method"] == "lsa"
+
+
+@pytest.mark.parametrize("rank", [None, False])
+def test_a_model_whose_report_is_gone_says_that_its_ranking_is_off_for_that(store, rank):
+    promote(store, "run-one", "tiny", rank="sft-0")  # any whole artifact does
+    assert "report.json" not in in_store(store, rank=rank).where
+    (store.root / "runs" / "run-one" / "report.json").unlink()
+    found = in_store(store, rank=rank)
+    assert found.ranking is None
+    assert ("report.json" in found.where) is (rank is None)
 
 
 def test_what_is_not_there_is_said_with_what_is(store, tmp_path):

@@ -16,6 +16,7 @@ from genrec.metrics import popularity_groups
 from genrec.recall.itemcf import shared_users
 from genrec.recall.parts import index_files
 from genrec.recall.parts.scorer import Training, flatten, unit_rows
+from genrec.recall.parts.thinning import newest, num_kept
 from genrec.recall.transition_hops import follow_shares, second_hop
 from genrec.recall.transitions import transition_weights
 
@@ -24,6 +25,7 @@ _POSITIONS_BELOW = 100_000_000  # timestamps below it are positions in a sequenc
 _HEAD_SHARE = 0.2
 _MOST_CATEGORIES = 6  # the most specific ones of an item
 _MOST_TWO_HOPS = 200
+_MOST_USER_ITEMS = 500  # newest events of a user that count in `together`, as in the channel itemcf
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,9 @@ def fit_tables(data: Training, prices: NDArray[np.floating] | None = None) -> Ta
         follow=_larger(shares),
         follow_counts=_larger(edges),
         hops=_larger(second_hop(shares, _MOST_TWO_HOPS)),
-        together=_larger(shared_users(data.sequences, data.num_items)),
+        together=_larger(
+            shared_users(newest(data.sequences, _MOST_USER_ITEMS), data.num_items, kept=num_kept(data.num_items, 0))
+        ),
         vectors=_padded(unit_rows(vectors), 0),
         brand=_padded(brand, -1),
         leaf=_padded(leaf, -1),

@@ -4,6 +4,9 @@ import dataclasses
 import importlib.util
 import json
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from genrec.errors import ConfigError, DataError
@@ -47,6 +50,15 @@ def test_what_was_never_missing_has_a_typical_value(files, exported):
     assert typical["popularity"] >= 0
     assert "price" not in typical
     assert ranked_files.typical_values(exported) == {}
+
+
+def test_what_no_request_tells_has_a_typical_value_whatever_was_missing_and_all_rows_decide_for_the_rest(tmp_path):
+    (tmp_path / "valid").mkdir()
+    columns = {"user_gap_days": [np.nan, 2, 4, 9, 9], "later": [1, 2, 3, 4, np.nan], "always": [1, 2, 3, 4, 5]}
+    table = pa.table({name: pa.array(values, pa.float32()) for name, values in columns.items()})
+    pq.write_table(table, tmp_path / ranked_files.VALID)
+    assert ranked_files.typical_values(tmp_path) == {"user_gap_days": 6.5, "always": 3.0}
+    assert ranked_files._medians(tmp_path / ranked_files.VALID, rows=3) == {"user_gap_days": 3.0, "always": 2.0}
 
 
 def test_a_library_that_is_missing_is_named_with_the_way_to_do_without(exported, monkeypatch):

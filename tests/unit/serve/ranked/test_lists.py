@@ -1,6 +1,7 @@
 """Ranked lists: the ranker's order, filters, what follows the candidates, and what is missing."""
 
 import logging
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -127,6 +128,19 @@ def test_a_feature_that_is_missing_has_its_typical_value_and_is_counted(engine):
     assert engine.ranking.counted["candidate without the feature forgotten"] == 2
 
 
+def test_what_was_unusual_can_be_asked_while_another_thread_ranks(engine, monkeypatch):
+    class Changing(Counter):
+        def items(self):
+            raise RuntimeError("dictionary changed size during iteration")
+
+        def copy(self):
+            return Counter(dict(self))
+
+    monkeypatch.setattr(engine.ranking, "_events", Changing({FAILED: 2}))
+    monkeypatch.setattr(engine.ranking._features, "counted", Changing({"forgotten": 1}))
+    assert engine.ranking.counted == {FAILED: 2, "candidate without the feature forgotten": 1}
+
+
 def test_a_channel_that_fails_costs_the_ranking_of_these_lists_alone_and_no_model_goes_into_service_so(
     files, engine, caplog, monkeypatch
 ):
@@ -167,6 +181,8 @@ def test_the_steps_after_the_ranker_choose_the_first_places(tmp_path):
 
     first = reranked(steps, engine.ranking._ranking, samples, Queries([history]), 5)[0]
     assert ids(answer)[:5] == [engine.catalogue.item_ids[item] for item in first]
+    for k in (1, 3, 5):
+        assert ids(engine.answer([Query(HISTORY, k)])[0]) == ids(answer)[:k]
     newer = engine.with_catalogue(engine.catalogue.with_items([NewItem("new", "New")], FixedIds()))
     assert len(newer.answer([Query(HISTORY, 5)])[0].items) == 5
     assert not newer.ranking.counted[FAILED]

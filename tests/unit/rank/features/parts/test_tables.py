@@ -55,3 +55,9 @@ def test_other_items_have_a_row_of_their_own():
 def test_tables_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(DataError, match=f"{tmp_path}: holds no readable index"):
         Tables.load(tmp_path)
+
+
+def test_a_user_of_very_many_events_is_in_the_pairs_of_the_newest_ones_alone(monkeypatch):
+    monkeypatch.setattr("genrec.rank.features.parts.tables._MOST_USER_ITEMS", 3)
+    found = fit_tables(Training([np.arange(6), np.array([0, 1])], 6)).together.toarray()
+    assert set(zip(*np.nonzero(np.triu(found)), strict=True)) == {(0, 1), (3, 4), (3, 5), (4, 5)}
