@@ -23,6 +23,7 @@ def source_files(config: DataConfig) -> list[SourceFile]:
     """The files to read; none for a source that generates them. Raises DataError where they are not there."""
     module, options = variants.build(PACKAGE, config.source, config.options)
     path = places.located(config.path) if config.path else None
+    places.look_again(path)
     files: list[SourceFile] = places.reaching(path, lambda: module.find(path, options))
     check_share(files, config)
     return files
@@ -71,6 +72,8 @@ def read_shard(shard: Shard, config: DataConfig, out: Path, progress: Progress =
 
 def read_shards(shards: list[Shard], config: DataConfig, out: Path, progress: Progress = silent) -> None:
     """Read several shards, one after the other."""
+    for path in dict.fromkeys(shard.path for shard in shards):
+        places.look_again(path)  # the process may have listed them for an earlier run
     sizes = [shard_bytes(shard) for shard in shards]
     for place, shard in enumerate(shards):
         read_shard(shard, config, out, partial(_further, progress, sum(sizes[:place]), sum(sizes)))

@@ -76,6 +76,12 @@ def reaching(path: Path | None, read: Callable[[], _Read], otherwise: str = _COP
         ) from error
 
 
+def look_again(path: Path | None) -> None:
+    """Forget what a file system of objects remembers of its listings: others write there, too."""
+    if path is not None and not is_local(path):
+        cast(Any, path).fs.invalidate_cache()
+
+
 def is_pattern(path: Path) -> bool:
     """Whether a path has wildcards and is not itself a file or folder of that name."""
     return has_magic(str(path)) and not path.exists()
@@ -88,6 +94,8 @@ def matching(path: Path) -> tuple[Path, list[str]]:
     """
     root = path
     while has_magic(str(root)):
+        if root.parent == root:
+            raise DataError(f"data.path: {path} has a wildcard in the name of the bucket; name one bucket")
         root = root.parent
     pattern = PurePosixPath(*path.parts[len(root.parts) :]).as_posix()
     names = sorted(found.relative_to(root).as_posix() for found in root.glob(pattern) if found.is_file())

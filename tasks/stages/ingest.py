@@ -19,7 +19,10 @@ def _reads(config: Config) -> dict[str, Any]:
     reads = config.data.key_slice()
     for place in ("path", "events", "events_until"):
         del reads[place]  # what was read counts, not where it lies
-    return {**reads, "files": fingerprint(config.data), **slice_of_cut(cut_to_read(config.data))}
+    files = fingerprint(config.data)
+    if {"damaged_files", "max_damaged_files"}.isdisjoint(reads) and len(files) * config.data.max_damaged_files >= 1:
+        reads["damaged_files"] = config.data.damaged_files  # fewer files were always read up to the damage
+    return {**reads, "files": files, **slice_of_cut(cut_to_read(config.data))}
 
 
 def _accepts(config: Config, artifact: Artifact) -> None:

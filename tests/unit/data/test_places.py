@@ -170,3 +170,27 @@ def test_a_parquet_file_that_the_network_does_not_give_is_not_damaged_and_is_rea
     assert not part_files.is_read(shard, tmp_path / "parts")
     ingest.read_shard(shard, config, tmp_path / "parts")
     assert part_files.is_read(shard, tmp_path / "parts")
+
+
+def test_a_wildcard_in_the_name_of_a_bucket_is_an_error() -> None:
+    class Bucket(type(Path())):  # type: ignore[misc]
+        """As the root of an object store: it is its own parent."""
+
+        @property
+        def parent(self) -> "Bucket":
+            return self
+
+    with pytest.raises(DataError, match="wildcard in the name of the bucket"):
+        places.matching(Bucket("logs-*"))
+
+
+def test_files_are_listed_anew_for_each_reading(memory, monkeypatch) -> None:
+    forgotten: list[bool] = []
+    monkeypatch.setattr(type(memory), "invalidate_cache", lambda self, path=None: forgotten.append(True))
+    memory.pipe("/shop/a.jsonl", b'{"user_id": "u", "parent_asin": "i", "rating": 5, "timestamp": 1600000000000}\n')
+    config = DataConfig(source="amazon2023", path="memory://shop")
+    ingest.source_files(config)
+    seen = len(forgotten)
+    assert seen
+    ingest.source_files(config)
+    assert len(forgotten) > seen

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from genrec.config import Config
+from genrec.config import Config, DataConfig
 from genrec.data import part_files, shards
 from genrec.errors import DataError
 from tasks.ray.watch import Watcher, watching
@@ -115,3 +115,14 @@ def test_a_table_that_breaks_its_contract_stops_the_stage(config, tmp_path, monk
     monkeypatch.setattr(sys.modules["tasks.stages.ingest"], "merge", broken)
     with pytest.raises(DataError, match=r"interactions.parquet, rows 0 to .*column timestamp .*such as -\d"):
         ingest.function(_job(config, tmp_path))
+
+
+def test_the_rule_of_damaged_files_is_in_the_key_where_a_file_could_be_left_out(tmp_path):
+    def reads(num_files: int) -> dict:
+        folder = tmp_path / str(num_files)
+        for n in range(num_files):
+            write_lines(folder / f"{n}.jsonl", [review("u", f"i{n}")])
+        return ingest.key(Config(data=DataConfig(source="amazon2023", path=str(folder))), {})[1]
+
+    assert "damaged_files" not in reads(9)
+    assert reads(10)["damaged_files"] == "auto"
