@@ -45,9 +45,11 @@ def order_statistics(
     """The values at some places of the sorted values, which are int64 and come in pieces, the same at every call.
 
     places: from the number of values, at least 1, to places from 0. A radix selection: passes over the values, each of which
-    divides the interval that holds a place into 2^16.
+    divides the interval that holds a place into 2^16. Raises DataError where there is none.
     """
     ends = [(int(piece.min()), int(piece.max()), len(piece)) for piece in values() if len(piece)]
+    if not ends:
+        raise DataError("prepare.split: global_time has no event to split; loosen prepare.events and prepare.min_rating")
     low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     # Of each place: where its interval begins, and how many values of the interval are before it.
     found = [(low, place) for place in places(sum(end[2] for end in ends))]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genrec import tables
@@ -73,6 +73,7 @@ EVENT_LISTS = st.composite(_events)()
     on=st.sampled_from(["auto", "training"]),
     k=st.integers(1, 3),
 )
+@example(events=[], split="global_time", on="auto", k=1)
 def test_splits_are_disjoint_complete_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str, int]], split: str, on: str, k: int
 ) -> None:
