@@ -49,7 +49,9 @@ def order_statistics(
     """
     ends = [(int(piece.min()), int(piece.max()), len(piece)) for piece in values() if len(piece)]
     if not ends:
-        raise DataError("prepare.split: global_time has no event to split; loosen prepare.events and prepare.min_rating")
+        raise DataError(
+            "prepare.split: global_time has no event to split; loosen prepare.events and prepare.min_rating"
+        )
     low, high = min(end[0] for end in ends), max(end[1] for end in ends)
     # Of each place: where its interval begins, and how many values of the interval are before it.
     found = [(low, place) for place in places(sum(end[2] for end in ends))]
