@@ -52,9 +52,7 @@ def quarantine_of(artifact: Artifact) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    from genrec.data import ingest as module
-
-    merge = module.merge
+    from genrec.data.merge import merge
 
     def said(*arguments: Any, **named: Any) -> Any:
         print("merging", flush=True)
