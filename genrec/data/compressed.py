@@ -49,7 +49,7 @@ FORMATS = {
         b"\x1f\x8b\x08",
         lambda: isal_zlib.decompressobj(_GZIP_WINDOW),
         lambda: zlib.decompressobj(_GZIP_WINDOW),
-        (zlib.error, isal_zlib.error),
+        (zlib.error, isal_zlib.IsalError),  # type: ignore[arg-type]
     ),
     ".zst": Format(
         "zstd",

@@ -18,7 +18,7 @@ from genrec.data.shards import BadRow
 from genrec.data.typed_lines import Text, of_any_size
 from genrec.errors import DamagedFile
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 GROUP_LINES = 64
 MAX_LINE_BYTES = 64 << 20
 _NEWLINE = b"\n"[0]
