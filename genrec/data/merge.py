@@ -20,16 +20,15 @@ from genrec.data.amazon import listing
 from genrec.data.coverage import MetadataCoverage
 from genrec.data.damage import settle
 from genrec.data.frames import TableWriter
-from genrec.data.part_files import marks
+from genrec.data.part_files import ORDERS, marks, rows_file
 from genrec.data.quarantine import POSITION_LIMIT
 from genrec.data.set_aside import SetAside
 from genrec.data.shards import ROW_TYPES
-from genrec.data.sorted_runs import RunWriter, SortedRuns, ranges
+from genrec.data.sorted_runs import RunWriter, SortedRuns, one_ahead, ranges
 from genrec.data.spill import spill_folder
 from genrec.errors import DataError
 from genrec.tables import INTERACTIONS, INTERACTIONS_FILE, ITEMS, ITEMS_FILE
 
-_EVENT_ORDER = ["user_id", "timestamp"]  # then by part and line
 _SEEN = {"item_id": pl.String()}
 
 
@@ -37,25 +36,18 @@ class _Part(NamedTuple):
     """The part files of one shard."""
 
     number: int  # its place in the order of the files
-    stem: Path
+    mark: Path
     counts: dict[str, Any]
     lines_before: int  # of the same file in earlier shards
 
-    def rows(self) -> Iterator[pl.DataFrame]:
-        """Its good rows, with `part`, and lines counted from the start of the file."""
-        return self._read("rows")
-
     def bad(self) -> Iterator[pl.DataFrame]:
-        """The rows that were set aside, likewise."""
-        return self._read("bad")
-
-    def _read(self, ending: str) -> Iterator[pl.DataFrame]:
-        file = pq.ParquetFile(self.stem.with_name(f"{self.stem.name}-{ending}.parquet"))
+        """The rows that were set aside, with `part`, and lines counted from the start of the file."""
+        file = pq.ParquetFile(self.mark.with_name(f"{self.mark.stem}-bad.parquet"))
         for group in range(file.num_row_groups):
-            frame = pl.DataFrame(pl.from_arrow(file.read_row_group(group)))
-            yield frame.with_columns(
-                pl.lit(self.number, dtype=pl.Int32).alias("part"), pl.col("line") + self.lines_before
-            )
+            yield self.placed(pl.DataFrame(pl.from_arrow(file.read_row_group(group))))
+
+    def placed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        return rows.with_columns(pl.col("line") + self.lines_before, pl.lit(self.number, dtype=pl.Int32).alias("part"))
 
 
 class _Merged(NamedTuple):
@@ -113,7 +105,7 @@ def _parts(parts: Path) -> list[_Part]:
     for number, path in enumerate(marks(parts)):
         count = json.loads(path.read_text())
         file = (count["kind"], count["file"])
-        found.append(_Part(number, path.with_suffix(""), count, passed.get(file, 0)))
+        found.append(_Part(number, path, count, passed.get(file, 0)))
         passed[file] = found[-1].lines_before + count["lines"]
     return found
 
@@ -136,35 +128,37 @@ def _rows_by_kind(found: list[_Part]) -> Counter[str]:
     return totals
 
 
+def _sorted_runs(parts: list[_Part], kind: str) -> SortedRuns:
+    """The rows of parts of one kind, with `part`; equal keys in the order of the files."""
+    files = [rows_file(part.mark) for part in parts]
+    schema = {**ROW_TYPES[kind], "part": pl.Int32()}
+    return SortedRuns(files, ORDERS[kind], schema, lambda number, rows: parts[number].placed(rows))
+
+
 # ---- interactions -----------------------------------------------------------------------------------------------------
 
 
 def _merge_events(found: list[_Part], aside: SetAside, spill: Path, out: Path) -> _Merged:
     """Write interactions.parquet, and the ids of its items to the runs `seen` in `spill`."""
     parts = [part for part in found if part.counts["kind"] == "interactions"]
-    schema = {**ROW_TYPES["interactions"], "part": pl.Int32()}
     latest: dict[bool, int] = {}  # by whether the rows are the event log's
-    with RunWriter(spill / "events", _EVENT_ORDER, schema) as writer:
-        for part in parts:
-            from_log = part.counts["from_log"]
-            for rows in part.rows():
-                writer.add(rows)
-                newest = rows["timestamp"].max()
-                if isinstance(newest, int):
-                    latest[from_log] = max(newest, latest.get(from_log, newest))
+    for part in parts:
+        from_log, newest = part.counts["from_log"], part.counts["latest"]
+        if newest is not None:
+            latest[from_log] = max(newest, latest.get(from_log, newest))
     log_parts = [part.number for part in parts if part.counts["from_log"]]
     if len(latest) == 2:
         event_rows.check_clock(_first_file(parts), latest[False])
     events: Counter[str] = Counter()
     users = in_both = 0
     last_user = None
-    runs = SortedRuns([spill / "events"], _EVENT_ORDER, schema)
+    runs = _sorted_runs(parts, "interactions")
     with (
         TableWriter(INTERACTIONS_FILE.path(out), INTERACTIONS) as written,
         RunWriter(spill / "seen", ["item_id"], _SEEN) as seen,
     ):
-        for low, high in ranges(runs):
-            rows, both = _without_repeats(runs.read(low, high), aside, log_parts)
+        for rows in one_ahead(runs.read, ranges(runs)):
+            rows, both = _without_repeats(rows, aside, log_parts)
             in_both += both
             if not rows.height:
                 continue
@@ -181,7 +175,7 @@ def _without_repeats(rows: pl.DataFrame, aside: SetAside, log_parts: list[int]) 
 
     rows: a range of events, sorted.
     """
-    near = _has_equal_neighbour(rows, _EVENT_ORDER)
+    near = _has_equal_neighbour(rows, ORDERS["interactions"])
     if not near.any():
         return rows, 0
     rows = rows.with_row_index("row")
@@ -216,13 +210,8 @@ def _check_order(merged: _Merged, found: list[_Part]) -> None:
 
 def _merge_items(found: list[_Part], aside: SetAside, spill: Path, out: Path) -> MetadataCoverage:
     """Write items.parquet, and compare its ids with the `seen` ones."""
-    schema = {**ROW_TYPES["items"], "part": pl.Int32()}
-    with RunWriter(spill / "items", ["item_id"], schema) as writer:
-        for part in found:
-            if part.counts["kind"] == "items":
-                for rows in part.rows():
-                    writer.add(rows)
-    runs, seen = SortedRuns([spill / "items"], ["item_id"], schema), SortedRuns([spill / "seen"], ["item_id"], _SEEN)
+    runs = _sorted_runs([part for part in found if part.counts["kind"] == "items"], "items")
+    seen = SortedRuns([spill / "seen"], ["item_id"], _SEEN)
     with TableWriter(ITEMS_FILE.path(out), ITEMS) as written, MetadataCoverage(spill / "unused.parquet") as coverage:
         for low, high in ranges(runs, seen):
             items = runs.read(low, high)

@@ -1,8 +1,9 @@
 """The part files of a shard: its rows, the rows set aside, and counts.
 
-    <index>-rows.parquet   columns of ROW_TYPES
-    <index>-bad.parquet    columns of BadRow
-    <index>.json           counts, and the mark that the shard was read: written last
+    <index>-rows.arrow         columns of ROW_TYPES, in sorted runs (genrec.data.sorted_runs) by the columns of ORDERS
+    <index>-rows.arrow.index   the keys of their batches
+    <index>-bad.parquet        columns of BadRow
+    <index>.json               counts, and the mark that the shard was read: written last
 
 Each file is there whole or not at all, also after a loss of power, and what is in them depends on the shard alone: an
 attempt after a killed one takes what it finds.
@@ -23,8 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genrec.data.shards import DAMAGES, ROW_TYPES, UNREADABLE, Batch, Shard, shard_bytes
+from genrec.data.sorted_runs import RunWriter, index_of
 from genrec.progress import Progress, silent
 
+ORDERS = {"interactions": ["user_id", "timestamp"], "items": ["item_id"]}  # then by line
 GROUP_BYTES = 32 << 20
 _LEFT_OUT = "; the whole file is left out"
 _BAD_SCHEMA = pa.schema(
@@ -44,7 +47,8 @@ def is_read(shard: Shard, folder: Path) -> bool:
     Those of a file that could not be read or was left out do not count: it may be readable now.
     """
     mark = _mark(shard, folder)
-    if not all(path.is_file() for path in (mark, _rows_file(mark), _bad_file(mark))):
+    rows = rows_file(mark)
+    if not all(path.is_file() for path in (mark, rows, index_of(rows), _bad_file(mark))):
         return False
     counts = json.loads(mark.read_text())
     return not counts.get("left_out") and counts.get("damage", {}).get("reason") != UNREADABLE
@@ -68,14 +72,14 @@ def write(shard: Shard, batches: Iterator[Batch], out: Path, progress: Progress 
     """Write the parts of a shard from its batches. Progress is in bytes of the source file."""
     out.mkdir(parents=True, exist_ok=True)
     mark = _mark(shard, out)
-    row_schema = pl.DataFrame(schema=ROW_TYPES[shard.kind]).to_arrow().schema
-    counts: dict[str, Any] = {"kind": shard.kind, "file": shard.name, "lines": 0, "rows": 0, "bad": 0}
+    counts: dict[str, Any] = {"kind": shard.kind, "file": shard.name, "lines": 0, "rows": 0, "bad": 0, "latest": None}
     changes: Counter[str] = Counter()
     num_bytes, note = shard_bytes(shard), f"bytes of {shard.name}"
     with (
-        _whole(_rows_file(mark)) as rows_file,
+        _whole(rows_file(mark)) as rows,
+        _whole(index_of(rows_file(mark))) as index,
         _whole(_bad_file(mark)) as bad_file,
-        pq.ParquetWriter(rows_file, row_schema) as rows_writer,
+        RunWriter(rows, ORDERS[shard.kind], ROW_TYPES[shard.kind], index) as rows_writer,
         pq.ParquetWriter(bad_file, _BAD_SCHEMA) as bad_writer,
     ):
         for batch in batches:
@@ -84,7 +88,9 @@ def write(shard: Shard, batches: Iterator[Batch], out: Path, progress: Progress 
             counts["lines"] = batch.num_lines
             changes.update(batch.changes)
             if batch.rows.height:
-                rows_writer.write_table(batch.rows.to_arrow().cast(row_schema))
+                rows_writer.add(batch.rows)
+                if shard.kind == "interactions":
+                    counts["latest"] = max(counts["latest"] or 0, int(batch.rows["timestamp"].to_numpy().max()))
             if batch.bad:
                 for row in batch.bad:
                     if row.reason in DAMAGES:
@@ -102,11 +108,16 @@ def set_aside(mark: Path) -> None:
     counts = json.loads(mark.read_text())
     bad = pl.read_parquet(_bad_file(mark), glob=False).filter(pl.col("reason").is_in(DAMAGES))
     bad = bad.with_columns(pl.col("detail").str.strip_suffix(_LEFT_OUT) + _LEFT_OUT)
-    with _whole(_rows_file(mark)) as rows_file, _whole(_bad_file(mark)) as bad_file:
-        pq.write_table(pq.read_schema(_rows_file(mark)).empty_table(), rows_file)
+    with (
+        _whole(rows_file(mark)) as rows,
+        _whole(index_of(rows_file(mark))) as index,
+        _whole(_bad_file(mark)) as bad_file,
+    ):
+        with RunWriter(rows, ORDERS[counts["kind"]], ROW_TYPES[counts["kind"]], index):
+            pass
         pq.write_table(bad.to_arrow().cast(_BAD_SCHEMA), bad_file)
     with _whole(mark) as partial:
-        told = {**counts, "rows": 0, "bad": bad.height, "changes": {}, "left_out": True}
+        told = {**counts, "rows": 0, "bad": bad.height, "latest": None, "changes": {}, "left_out": True}
         partial.write_text(json.dumps(told, sort_keys=True))
 
 
@@ -119,8 +130,9 @@ def _mark(shard: Shard, folder: Path) -> Path:
     return folder / f"{shard.index:05d}.json"
 
 
-def _rows_file(mark: Path) -> Path:
-    return mark.with_name(f"{mark.stem}-rows.parquet")
+def rows_file(mark: Path) -> Path:
+    """The rows of the parts with this mark."""
+    return mark.with_name(f"{mark.stem}-rows.arrow")
 
 
 def _bad_file(mark: Path) -> Path:

@@ -4,39 +4,46 @@ A `RunWriter` sorts what fits into memory and writes it as one run of small batc
 batch beside it. `SortedRuns` reads a range of keys from the batches that hold some of them and sorts it again. Rows with
 equal keys stay in the order in which they were added. Knuth, The Art of Computer Programming, vol. 3, 5.4.
 
-Memory: a run of `RUN_BYTES`, and a range of about `RANGE_BYTES`, whatever the number of rows. Rows with one and the same
+Memory: a run of `RUN_BYTES`, and two ranges of about `RANGE_BYTES` with `one_ahead`, whatever the number of rows. Rows with one and the same
 key are always in one range.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
 import pyarrow as pa
+
+from genrec.data.order import in_order
 
 RUN_BYTES = 128 << 20  # of rows as Polars holds them; sorting takes two to three times that
 RANGE_BYTES = 128 << 20
 BATCH_BYTES = 1 << 20
 Key = tuple[Any, ...]
+Read = TypeVar("Read")
 
 
 class RunWriter:
     """Write frames of one schema, in any order, as sorted runs in the file `path`; use it in a `with`.
 
-    by: the columns of the key, without nulls.
+    by: the columns of the key, without nulls. index: where the keys of the batches are written, in the end: `index_of(path)`
+    or a file that becomes that one.
     """
 
-    def __init__(self, path: Path, by: Sequence[str], schema: dict[str, Any]) -> None:
-        self.path, self.by, self.schema = path, list(by), schema
+    def __init__(self, path: Path, by: Sequence[str], schema: Mapping[str, Any], index: Path | None = None) -> None:
+        self.path, self.by, self.schema = path, list(by), dict(schema)
+        self.index = index or index_of(path)
         self._held: list[pl.DataFrame] = []
         self._bytes = 0
         self._index: list[pl.DataFrame] = []
         self._num_runs = 0
         self._arrow = pl.DataFrame(schema=schema).to_arrow().schema
         self._file = pa.OSFile(str(path), "wb")
-        self._writer = pa.ipc.new_file(self._file, self._arrow, options=pa.ipc.IpcWriteOptions(compression="zstd"))
+        self._writer = pa.ipc.new_file(self._file, self._arrow, options=pa.ipc.IpcWriteOptions(compression="lz4"))
 
     def __enter__(self) -> "RunWriter":
         return self
@@ -49,7 +56,7 @@ class RunWriter:
         finally:
             self._file.close()
         if kind is None:
-            _write_index(self._index, self.by, self.schema, self.path)
+            _write_index(self._index, self.by, self.schema, self.index)
 
     def add(self, frame: pl.DataFrame) -> None:
         """Rows of the schema; a run is written when enough are held."""
@@ -63,10 +70,10 @@ class RunWriter:
         self._held, size, self._bytes = [], self._bytes, 0
         if not rows.height:
             return
-        rows = rows.sort(self.by, maintain_order=True)
+        rows = in_order(rows, self.by)
         row_bytes = max(1, size // rows.height)
         for batch in rows.iter_slices(max(1, BATCH_BYTES // row_bytes)):
-            self._writer.write_table(batch.to_arrow().cast(self._arrow).combine_chunks())
+            self._writer.write_table(batch.to_arrow().cast(self._arrow))
             self._index.append(
                 _ends(batch.select(self.by)).with_columns(run=self._num_runs, bytes=batch.height * row_bytes)
             )
@@ -82,11 +89,12 @@ def _write_index(index: list[pl.DataFrame], by: list[str], schema: dict[str, Any
     types = {f"{end}_{name}": schema[name] for end in ("first", "last") for name in by}
     empty = pl.DataFrame(schema={**types, "run": pl.Int64, "bytes": pl.Int64})
     pl.concat([empty, *(batch.match_to_schema(empty.schema, integer_cast="upcast") for batch in index)]).write_parquet(
-        _index_of(path)
+        path
     )
 
 
-def _index_of(path: Path) -> Path:
+def index_of(path: Path) -> Path:
+    """The file with the keys of the batches of `path`."""
     return path.with_name(f"{path.name}.index")
 
 
@@ -94,6 +102,7 @@ class _Run(NamedTuple):
     """The batches of one run: numbers of a file's batches from `offset` on, and their keys in order."""
 
     path: Path
+    file: int  # its number among the files
     offset: int
     firsts: list[Key]
     lasts: list[Key]
@@ -101,11 +110,20 @@ class _Run(NamedTuple):
 
 
 class SortedRuns:
-    """The rows of several files of sorted runs, as one sorted table that is read in ranges of its key."""
+    """The rows of several files of sorted runs, as one sorted table that is read in ranges of its key.
 
-    def __init__(self, paths: Sequence[Path], by: Sequence[str], schema: dict[str, Any]) -> None:
-        self.by, self.schema = list(by), schema
-        self._runs = [run for path in paths for run in _runs_of(path, self.by)]
+    completed: of rows of a file, by its number, the rows with all columns of the schema, which files may lack.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        by: Sequence[str],
+        schema: Mapping[str, Any],
+        completed: Callable[[int, pl.DataFrame], pl.DataFrame] = lambda number, rows: rows,
+    ) -> None:
+        self.by, self.schema, self._completed = list(by), dict(schema), completed
+        self._runs = [run for number, path in enumerate(paths) for run in _runs_of(path, number, self.by)]
 
     def sizes(self) -> list[tuple[Key, int]]:
         """The first key of every batch and about how many bytes the batch takes."""
@@ -119,7 +137,7 @@ class SortedRuns:
             stop = len(run.firsts) if high is None else bisect_left(run.firsts, high)
             if start < stop:
                 frames.extend(self._batches(run, start, stop, low, high))
-        return pl.concat(frames).sort(self.by, maintain_order=True)
+        return in_order(pl.concat(frames), self.by)
 
     def _batches(self, run: _Run, start: int, stop: int, low: Key | None, high: Key | None) -> Iterator[pl.DataFrame]:
         with pa.OSFile(str(run.path)) as file:
@@ -130,15 +148,15 @@ class SortedRuns:
                     frame = frame.filter(~_is_below(self.by, low))
                 if high is not None and run.lasts[place] >= high:
                     frame = frame.filter(_is_below(self.by, high))
-                yield frame
+                yield self._completed(run.file, frame)
 
 
-def _runs_of(path: Path, by: list[str]) -> list[_Run]:
-    index = pl.read_parquet(_index_of(path), glob=False)
+def _runs_of(path: Path, number: int, by: list[str]) -> list[_Run]:
+    index = pl.read_parquet(index_of(path), glob=False)
     runs, offset = [], 0
     for rows in index.partition_by("run", maintain_order=True):
         firsts, lasts = (rows.select(f"{end}_{name}" for name in by).rows() for end in ("first", "last"))
-        runs.append(_Run(path, offset, firsts, lasts, rows["bytes"].to_list()))
+        runs.append(_Run(path, number, offset, firsts, lasts, rows["bytes"].to_list()))
         offset += rows.height
     return runs
 
@@ -165,3 +183,15 @@ def ranges(*tables: SortedRuns) -> list[tuple[Key | None, Key | None]]:
         filled += size
         newest = key
     return list(zip(bounds, [*bounds[1:], None], strict=True))
+
+
+def one_ahead(read: Callable[..., Read], calls: Iterable[tuple[Any, ...]]) -> Iterator[Read]:
+    """What `read` gives for each of the calls, in order, the next one read in a thread while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = deque[Future[Read]]()
+        for call in calls:
+            coming.append(pool.submit(read, *call))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()

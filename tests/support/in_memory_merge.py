@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+import pyarrow as pa
 
 from genrec.data.event_rows import SAME_EVENT
+from genrec.data.part_files import rows_file
 from genrec.data.quarantine import MAX_RECORD_CHARS
 from genrec.data.shards import ROW_TYPES
 from genrec.tables import INTERACTIONS, ITEMS, QUARANTINE
@@ -75,7 +77,11 @@ def _located(parts: Path, counts: list[dict], ending: str, kind: str | None = No
     paths = sorted(parts.glob("*.json"))
     for part, (path, count, offset) in enumerate(zip(paths, counts, _line_offsets(counts), strict=True)):
         if kind is None or count["kind"] == kind:
-            frame = pl.scan_parquet(path.with_name(f"{path.stem}-{ending}.parquet"), glob=False)
+            if ending == "rows":
+                with pa.OSFile(str(rows_file(path))) as file:
+                    frame = pl.DataFrame(pl.from_arrow(pa.ipc.open_file(file).read_all())).sort("line").lazy()
+            else:
+                frame = pl.scan_parquet(path.with_name(f"{path.stem}-{ending}.parquet"), glob=False)
             frames.append(
                 frame.with_columns(
                     pl.lit(part, dtype=pl.Int32).alias("part"),

@@ -1,23 +1,20 @@
 """The merge on disk gives the tables of the merge in memory, whatever fits into a run, a range or a row group."""
 
-import json
 from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.config import DataConfig
-from genrec.data import frames, sorted_runs
+from genrec.data import frames, part_files, sorted_runs
 from genrec.data.merge import merge
-from genrec.data.shards import ROW_TYPES
+from genrec.data.shards import ROW_TYPES, BadRow, Batch, Shard
 from tests.support import in_memory_merge
 from tests.support.data_samples import review, run_ingest, write_lines
 
-BAD = {"line": pl.Int64(), "reason": pl.String(), "detail": pl.String(), "record": pl.String()}
 _EVENT = st.tuples(
     st.sampled_from(["a", "b", "bb", "ü", ""]).map("u{}".format),
     st.sampled_from("xyz"),
@@ -31,16 +28,15 @@ _CUT = st.lists(st.tuples(st.lists(_EVENT, max_size=12), st.integers(0, 2)), min
 
 def _write_part(folder: Path, number: int, kind: str, rows: list[tuple], num_bad: int, from_log: bool) -> None:
     """Rows on the lines behind the bad ones."""
-    folder.mkdir(exist_ok=True)
-    stem = folder / f"{number:05d}"
     lines = [(line, *row) for line, row in enumerate(rows, num_bad + 1)]
     frame = pl.DataFrame(lines, schema=ROW_TYPES[kind], orient="row")
-    pq.write_table(frame.to_arrow(), f"{stem}-rows.parquet", row_group_size=3)
-    bad = [(line, "bad_json", f"detail {line}", "{") for line in range(1, num_bad + 1)]
-    pl.DataFrame(bad, schema=BAD, orient="row").write_parquet(f"{stem}-bad.parquet")
-    count = {"kind": kind, "file": f"{kind}-{number // 2}", "lines": num_bad + len(rows), "rows": len(rows)}
-    count |= {"bad": num_bad, "changes": {}, "from_log": from_log}
-    Path(f"{stem}.json").write_text(json.dumps(count))
+    bad = [BadRow(line, "bad_json", f"detail {line}", "{") for line in range(1, num_bad + 1)]
+    name = f"{kind}-{number // 2}"
+    folder.mkdir(exist_ok=True)
+    (folder / name).touch()
+    shard = Shard(number, kind, folder / name, name, from_log=from_log)
+    batches = [Batch(frame[start : start + 3], [], num_bad, 0.5) for start in range(0, len(rows), 3)]
+    part_files.write(shard, iter([*batches, Batch(frame[:0], bad, num_bad + len(rows), 1.0)]), folder)
 
 
 @pytest.fixture

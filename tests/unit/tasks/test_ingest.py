@@ -72,8 +72,8 @@ def test_an_attempt_after_a_killed_one_reads_the_missing_shards_and_ends_with_th
     ingest.function(job)
     (parts,) = job.work.iterdir()
     (parts / "00001.json").unlink()  # killed before it was marked as read
-    (parts / "00003-rows.parquet").unlink()  # a loss of power took the name back
-    (parts / "00003-rows.parquet.0000.partial").write_bytes(b"half of a fil")
+    (parts / "00003-rows.arrow").unlink()  # a loss of power took the name back
+    (parts / "00003-rows.arrow.0000.partial").write_bytes(b"half of a fil")
     again = _job(config, tmp_path / "cut off")
     messages = Messages()
     with watching(messages):
