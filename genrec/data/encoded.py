@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from genrec.config import PrepareConfig
-from genrec.data.columns_on_disk import CHUNK_ROWS, ColumnsOnDisk
+from genrec.data.columns_on_disk import CHUNK_ROWS, ColumnsOnDisk, add_counts
 from genrec.errors import DataError
 
 _EVENT = {"user": np.int32, "item": np.int32, "timestamp": np.int64, "event": np.uint32}
-_COLUMNS = ["user_id", "item_id", "timestamp", "event", "rating"]
+_COLUMNS = ["user_id", "item_id", "timestamp", "event"]
 _USER_IDS = pa.schema([("user_id", pa.string())])
 
 
@@ -63,7 +63,8 @@ class Encoded:
         present: set[str] = set()
         with self.events, self.times, pq.ParquetWriter(self._user_file, _USER_IDS) as users:
             file = pq.ParquetFile(interactions)
-            for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=_COLUMNS):
+            columns = _COLUMNS if config.min_rating is None else [*_COLUMNS, "rating"]
+            for batch in file.iter_batches(batch_size=CHUNK_ROWS, columns=columns):
                 rows = pl.DataFrame(pl.from_arrow(batch))
                 present.update(rows["event"].unique())
                 if config.split == "global_time":
@@ -107,17 +108,13 @@ class Encoded:
         if not rows.height:
             return
         ids = rows["user_id"]
-        before = ids.shift(1, fill_value=self._last_id if self._last_id is not None else ids[0])
-        if (ids < before).any():
-            raise DataError(
-                "interactions.parquet is not sorted by user; another version wrote it: compute ingest again"
-            )
-        new = (ids != before).to_numpy().copy()
-        new[0] |= self._last_id is None
-        user = self._num_users - 1 + np.cumsum(new)
+        is_new = (ids != ids.shift()).fill_null(self._last_id is None or ids[0] != self._last_id)
+        new_ids = ids.filter(is_new)
+        _check_ascending(new_ids, self._last_id)
+        user = self._num_users - 1 + np.cumsum(is_new.to_numpy())
         item = self._items.of(rows["item_id"]).astype(np.int32)
         event = self._events.of(rows["event"])
-        users.write_table(pa.table({"user_id": ids.filter(pl.Series(new)).to_arrow()}).cast(_USER_IDS))
+        users.write_table(pa.table({"user_id": new_ids.to_arrow()}).cast(_USER_IDS))
         stays = self._is_first(user, item) if first_only else np.ones(len(user), dtype=bool)
         if first_only:
             self.dropped["repeat"] += int((~stays).sum())
@@ -149,7 +146,13 @@ class Encoded:
         self._num_users += len(counts)
         grown = max(len(self.item_counts), int(item.max()) + 1)
         self.item_counts = np.concatenate([self.item_counts, np.zeros(grown - len(self.item_counts), dtype=np.int64)])
-        np.add.at(self.item_counts, item[stays], 1)
+        add_counts(self.item_counts, item[stays])
+
+
+def _check_ascending(new_ids: pl.Series, last_id: str | None) -> None:
+    """Whether the ids of the users that begin in a piece, and the id before them, ascend."""
+    if (new_ids <= new_ids.shift()).any() or (last_id is not None and len(new_ids) and new_ids[0] <= last_id):
+        raise DataError("interactions.parquet is not sorted by user; another version wrote it: compute ingest again")
 
 
 def _check_events(config: PrepareConfig, present: set[str]) -> None:

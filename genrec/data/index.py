@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from genrec.config import PrepareConfig
 from genrec.data.catalogue import write_catalogue
-from genrec.data.columns_on_disk import Chunk, Chunks
+from genrec.data.columns_on_disk import Chunk, Chunks, add_counts
 from genrec.data.encoded import Encoded
 from genrec.data.frames import TableWriter
 from genrec.data.kcore import Core, k_core
@@ -252,7 +252,7 @@ def _write_events(encoded: Encoded, kept: _Kept, given: bool, out: Path) -> tupl
                     "part": rows["part"],
                 }
                 writer.write_frame(pl.DataFrame(frame))
-                np.add.at(train_counts, rows["item"][rows["part"] == TRAIN], 1)
+                add_counts(train_counts, rows["item"][rows["part"] == TRAIN])
                 parts.update(
                     dict(zip(*(side.tolist() for side in np.unique(rows["part"], return_counts=True)), strict=True))
                 )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.data.columns_on_disk import Chunks, ColumnsOnDisk
+from genrec.data.columns_on_disk import Chunks, ColumnsOnDisk, add_counts
 
 _PAIR = {"user": np.int32, "item": np.int32}
 
@@ -37,10 +37,12 @@ def k_core(events: Chunks, num_users: int, num_items: int, k: int, folder: Path)
         of_user, of_item = np.zeros(num_users, dtype=np.int32), np.zeros(num_items, dtype=np.int32)
         with ColumnsOnDisk(folder / f"core-{round_}", _PAIR) as kept:
             for chunk in events():
-                stays = users[chunk["user"]] & items[chunk["item"]]
-                pair = {name: chunk[name][stays] for name in _PAIR}
-                np.add.at(of_user, pair["user"], 1)
-                np.add.at(of_item, pair["item"], 1)
+                pair = {name: chunk[name] for name in _PAIR}
+                if round_:  # before, nothing was removed
+                    stays = users[pair["user"]] & items[pair["item"]]
+                    pair = {name: column[stays] for name, column in pair.items()}
+                add_counts(of_user, pair["user"])
+                add_counts(of_item, pair["item"])
                 kept.append(**pair)
         if previous is not None:
             previous.remove()

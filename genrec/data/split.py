@@ -78,7 +78,8 @@ def global_time(timestamps: NDArray[np.int64], starts: tuple[int, int]) -> NDArr
     """TRAIN for events before the first of `starts`, TEST from the second one on, VALID between; events of one time
     stay together, in the later part. timestamps: int64 [n]. Returns int8 [n]."""
     valid_from, test_from = starts
-    return np.where(timestamps >= test_from, TEST, np.where(timestamps >= valid_from, VALID, TRAIN)).astype(np.int8)
+    assert (TRAIN, VALID, TEST) == (0, 1, 2)  # how many of the two starts an event is not before
+    return (timestamps >= valid_from).astype(np.int8) + (timestamps >= test_from).astype(np.int8)
 
 
 def no_training_event(starts: tuple[int, int]) -> DataError:

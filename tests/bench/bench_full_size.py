@@ -3,27 +3,24 @@
     python -m tests.bench.bench_full_size --rows 1000000 5000000 20000000 --folder /big/disk
 
 Reviews are generated once for the largest number of rows (see generate_reviews); smaller ones are its first files. The
-functions of the stages ingest and prepare run in two worker processes, without Ray and Prefect. Beside them: zlib alone over
-the same files, and json.loads a line with dicts and a k-core of Python sets on `--peer-rows` rows in one process, whose
-cost a row is taken as constant. Memory is the sum of the proportional set sizes of all processes, ten times a second.
+functions of the stages ingest and prepare run in two worker processes, without Ray and Prefect; the two splits are prepared
+side by side. Beside them: zlib alone over the same files, and the row-by-row way (tests/bench/row_by_row.py) in one process
+on `--peer-rows` rows generated for it, whose cost a row is taken as constant; it must find the users, items and events that
+genrec finds. Memory is the sum of the proportional set sizes of all processes, ten times a second.
 """
 
 import argparse
-import gzip
-import json
 import os
 import shutil
 import tempfile
 import threading
 import time
 import zlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import psutil
 
@@ -33,9 +30,11 @@ from genrec.data.index import index
 from genrec.data.merge import merge
 from genrec.data.prepare import build_shard, merge_shards
 from tests.bench.generate_reviews import generate
+from tests.bench.row_by_row import row_by_row
 
 ROWS_A_FILE = 1_000_000
 PROCESSES = 2
+SPLITS: tuple[Literal["leave_one_out", "global_time"], ...] = ("leave_one_out", "global_time")
 
 
 class Measured(NamedTuple):
@@ -101,14 +100,13 @@ def measure(source: Path, work: Path) -> Measured:
             shards = ingest.plan(data, work / "raw")
             step("read", ingest.read_shard, [(shard, data, work / "parts") for shard in shards])
             (summaries["ingest"],) = step("merge", merge, [(work / "parts", data, work / "ingest")])
-            for split in ("leave_one_out", "global_time"):
-                folder = work / split
-                config = PrepareConfig(split=split)
-                step(f"index, {split}", index, [(work / "ingest", config, folder / "index")])
-                slices = [(folder / "index", n, PROCESSES, folder / "parts") for n in range(PROCESSES)]
-                step(f"sequences, {split}", build_shard, slices)
-                parts = [(folder / "index", folder / "parts", folder / "out")]
-                (summaries[split],) = step(f"put together, {split}", merge_shards, parts)
+            folders = {split: work / split for split in SPLITS}
+            configs = {split: PrepareConfig(split=split) for split in SPLITS}
+            step("index", index, [(work / "ingest", configs[s], folder / "index") for s, folder in folders.items()])
+            places = [(folder / "index", folder / "parts", folder / "out") for folder in folders.values()]
+            slices = [(index, n, PROCESSES, parts) for index, parts, _ in places for n in range(PROCESSES)]
+            step("sequences", build_shard, slices)
+            summaries |= zip(SPLITS, step("put together", merge_shards, places), strict=True)
     gz_bytes = sum(path.stat().st_size for path in files)
     rows = summaries["ingest"]["interactions"] + sum(summaries["ingest"]["quarantined"].values())
     return Measured(rows, seconds, cpu_s, peak.bytes, gz_bytes, text_bytes, inflate_s, summaries)
@@ -131,40 +129,32 @@ def inflate(path: Path) -> int:
     return total
 
 
-def row_by_row(files: Sequence[Path], num_rows: int, k: int = 5) -> float:
-    """CPU seconds of the usual way: a dict a line, a k-core by counting in Python, sequences and leave-one-out by sorting."""
-    start = time.process_time()
-    events = []
-    for line in islice(_lines(files), num_rows):
-        row = json.loads(line)
-        events.append((row["user_id"], row["parent_asin"], int(row["timestamp"])))
-    events = list({(user, item): (user, item, when) for user, item, when in reversed(events)}.values())
-    while True:
-        of_user, of_item = Counter(event[0] for event in events), Counter(event[1] for event in events)
-        kept = [event for event in events if of_user[event[0]] >= k and of_item[event[1]] >= k]
-        if len(kept) == len(events):
-            break
-        events = kept
-    sequences = defaultdict(list)
-    for user, item, when in sorted(events, key=lambda event: event[2]):
-        sequences[user].append((item, when))
-    user_numbers = {user: number for number, user in enumerate(sorted(sequences))}
-    item_numbers = {item: number for number, item in enumerate(sorted({event[1] for event in events}))}
-    train, valid, test = {}, {}, {}
-    for user, sequence in sequences.items():
-        items = [item_numbers[item] for item, _ in sequence]
-        train[user_numbers[user]], valid[user_numbers[user]], test[user_numbers[user]] = (
-            items[:-2],
-            items[-2],
-            items[-1],
+def compare(folder: Path, rows: int) -> None:
+    """The row-by-row way and genrec on the same generated reviews, made in the empty folder `folder`."""
+    generate(folder / "reviews", rows, PROCESSES, PROCESSES)
+    files, metadata = sorted((folder / "reviews").glob("part_*")), folder / "reviews" / "meta_parts.jsonl.gz"
+    measured = measure(folder / "reviews", folder / "genrec")
+    expected = {s: tuple(measured.summaries[s][name] for name in ("users", "items", "interactions")) for s in SPLITS}
+    ours = sum(measured.seconds.values())
+    print(f"genrec on the {rows:,} rows of the peer: {ours / rows * 1e6:.2f} us a row by the clock")
+    for fields in (False, True):
+        out = folder / f"peer-{fields}"
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            found, clock, busy = pool.submit(_timed, files, metadata, out, fields).result()
+        if found != expected:
+            raise SystemExit(f"the row-by-row way found {found}, genrec {expected}")
+        print(
+            f"row by row, one process, {'some fields' if fields else 'whole reviews'} held: {clock / rows * 1e6:.2f} us a row by "
+            f"the clock, {busy / rows * 1e6:.2f} CPU: {clock / ours:.1f} times as long as genrec on its rows; "
+            f"load {os.getloadavg()[0]:.1f}",
+            flush=True,
         )
-    return time.process_time() - start
 
 
-def _lines(files: Sequence[Path]) -> Iterator[str]:
-    for path in files:
-        with gzip.open(path, "rt") as file:
-            yield from file
+def _timed(files: Sequence[Path], metadata: Path, out: Path, fields: bool) -> tuple[dict, float, float]:
+    start, busy = time.perf_counter(), time.process_time()
+    found = row_by_row(files, metadata, out, fields=fields)
+    return found, time.perf_counter() - start, time.process_time() - busy
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -187,11 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _show(measure(source, work))
             shutil.rmtree(work)
             shutil.rmtree(source)
-        took = row_by_row(files, asked.peer_rows)
-        print(
-            f"row by row, one process: {took / asked.peer_rows * 1e6:.2f} CPU us a row ({asked.peer_rows:,} rows)",
-            flush=True,
-        )
+        if asked.peer_rows:
+            compare(Path(scratch) / "peer", asked.peer_rows)
 
 
 def _show(measured: Measured) -> None:
@@ -206,7 +193,7 @@ def _show(measured: Measured) -> None:
     )
     steps = [f"{name} {took:.1f} s ({measured.cpu_s[name]:.1f} CPU)" for name, took in measured.seconds.items()]
     print("   " + ", ".join(steps))
-    for name in ("leave_one_out", "global_time"):
+    for name in SPLITS:
         summary = measured.summaries[name]
         print(
             f"   {name}: {summary['users']:,} users, {summary['items']:,} items, {summary['interactions']:,} events",
