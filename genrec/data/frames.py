@@ -20,16 +20,17 @@ class TableWriter:
     """Write a table of an artifact piece by piece, in row groups that depend on its rows alone; use it in a `with`.
 
     A row group ends after GROUP_ROWS rows, or with the row that fills GROUP_BYTES, however the rows arrived: the same rows
-    give the same bytes. Memory: one row group. Columns are checked as `genrec.tables.write_table` does.
+    give the same bytes. Memory: one row group. Columns are checked as `genrec.tables.write_table` does. passing: the table
+    is read once and removed, and is compressed quickly.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, *, passing: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.schema = path, schema
         self.num_rows = 0
         self._held: list[pa.Table] = []
         self._rows = self._bytes = 0
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, schema, compression="lz4" if passing else "zstd")
 
     def __enter__(self) -> "TableWriter":
         return self

@@ -238,7 +238,7 @@ def _write_events(encoded: Encoded, kept: _Kept, given: bool, out: Path) -> tupl
     parts: Counter[int] = Counter()
     train_counts = np.zeros(len(kept.items), dtype=np.int64)
     before = 0
-    with TableWriter(EVENTS_FILE.path(out), EVENTS) as writer:
+    with TableWriter(EVENTS_FILE.path(out), EVENTS, passing=True) as writer:
         for group in kept.users:
             user_number = before + np.cumsum(group, dtype=np.int32) - 1
             before += int(group.sum())

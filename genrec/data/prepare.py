@@ -43,7 +43,7 @@ def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
     num_users = pq.read_metadata(USERS_FILE.path(indexed)).num_rows
     low, high = (num_users * s // num_shards for s in (shard, shard + 1))
     with ExitStack() as stack:
-        writers = {file: stack.enter_context(_writer(file, file.part(out, shard))) for file in SHARDED}
+        writers = {file: stack.enter_context(_writer(file, file.part(out, shard), passing=True)) for file in SHARDED}
         for events in _blocks(indexed, low, high):
             targets = _targets(events)
             users = _user_ids(indexed, int(events["user"][0]), int(events["user"][-1]) + 1)
@@ -54,9 +54,9 @@ def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
                 writers[file].write_frame(targets.filter(pl.col("part") == part))
 
 
-def _writer(file: TableFile, path: Path) -> TableWriter:
+def _writer(file: TableFile, path: Path, passing: bool = False) -> TableWriter:
     assert file.schema is not None
-    return TableWriter(path, file.schema)
+    return TableWriter(path, file.schema, passing=passing)
 
 
 def _blocks(indexed: Path, low: int, high: int) -> Iterator[pl.DataFrame]:

@@ -21,8 +21,8 @@ import pyarrow as pa
 from genrec.data.order import in_order
 
 RUN_BYTES = 128 << 20  # of rows as Polars holds them; sorting takes two to three times that
-RANGE_BYTES = 128 << 20
-BATCH_BYTES = 1 << 20
+RANGE_BYTES = 64 << 20  # two are held
+BATCH_BYTES = 512 << 10
 Key = tuple[Any, ...]
 Read = TypeVar("Read")
 

@@ -108,3 +108,10 @@ def test_a_full_disk_stops_the_merge_and_what_was_read_stays(tmp_path: Path, mon
     with pytest.raises(OSError, match="No space left"):
         merge(parts, DataConfig(source="amazon2023"), tmp_path / "out")
     assert {path.name: path.read_bytes() for path in parts.iterdir()} == before
+
+
+def test_what_fails_while_it_is_read_ahead_fails_where_it_is_worked_on() -> None:
+    read = sorted_runs.one_ahead(lambda number: 6 // number, [(3,), (2,), (0,), (1,)])
+    assert [next(read), next(read)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(read)
