@@ -5,6 +5,7 @@ Errors are |device - CPU| / |CPU| over all numbers of a tensor. A case passes be
 
 import copy
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,26 +63,30 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
     _report(cases, device, report)
 
 
-def run_compiled(shape: Shape, device: torch.device, report: Report) -> None:
-    """The cases that compile layers, each for a quarter of a minute or more."""
+def run_compiled_search(shape: Shape, device: torch.device, report: Report) -> None:
+    """Compiled layers; each such part compiles for a minute or two, so they are parts of their own, side by side."""
     from tests.bench.gpu_check import gpu_ways
 
-    cases: dict[str, Callable[[torch.device], dict[str, Any]]] = {
-        "search": gpu_ways.compiled_search,
-        "fine-tuning step": _compiled_sft,
-        "divided steps": _compiled_divided,
-    }
-    _report(cases, device, report)
+    _report({"search": gpu_ways.compiled_search}, device, report)
+
+
+def run_compiled_step(shape: Shape, device: torch.device, report: Report) -> None:
+    _report({"fine-tuning step": _compiled_sft}, device, report)
+
+
+def run_compiled_division(shape: Shape, device: torch.device, report: Report) -> None:
+    _report({"divided steps": _compiled_divided}, device, report)
 
 
 def _report(cases: dict[str, Callable[[torch.device], dict[str, Any]]], device: torch.device, report: Report) -> None:
     """One case after the other; one that raises is reported as failed, and the next goes on."""
     for name, case in cases.items():
+        start = time.monotonic()
         try:
             found = case(device)
         except Exception as error:  # what one case finds must not hide what the others find
             found = {"passed": False, "failed": f"{type(error).__name__}: {error}"[:300]}
-        report({"case": name, **found})
+        report({"case": name, **found, "took_s": time.monotonic() - start})
 
 
 def pair(device: torch.device, dtype: torch.dtype, lora: bool = True) -> tuple[Policy, Policy]:
