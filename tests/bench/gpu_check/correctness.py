@@ -195,13 +195,15 @@ def _divided(device: torch.device, compile_: bool = False) -> dict[str, Any]:
     def trained(sharding: str) -> torch.Tensor:
         config = settings.sft(micro_batch_size=8, gradient_checkpointing=True, compile=compile_, sharding=sharding)
         trainer = Trainer(pair(device, torch.bfloat16)[1], windows, sids, config, 0)
-        policy = trainer.policy
+        policy, scores = trainer.policy, []
         for _ in range(2):
             trainer.step(np.arange(len(windows)), 1e-3)
+            if compile_:  # a search would take two compilations of its own
+                continue
             with trainer.sharding.gathered():
                 trie = Trie.from_sids(sids, NUM_CODES, device)
-                scores = beam_search(policy, policy.prompts(prompts.histories, sids), trie, WIDTH).scores
-        return torch.cat([*(p.detach().flatten() for p in trainer.parameters.values()), scores.flatten()])
+                scores = [beam_search(policy, policy.prompts(prompts.histories, sids), trie, WIDTH).scores.flatten()]
+        return torch.cat([*(p.detach().flatten() for p in trainer.parameters.values()), *scores])
 
     wanted = trained("none")
     noise = error_of(trained("none"), wanted)  # a GPU adds up in another order every time, and Adam makes much of it
