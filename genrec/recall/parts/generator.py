@@ -29,7 +29,7 @@ class Read(NamedTuple):
     """What the prompts of some histories gave, which a search and the steps of any item start from."""
 
     rows: NDArray[np.int64]  # [B], which histories
-    hidden: torch.Tensor  # [B, D], of the prompts' last positions
+    first: torch.Tensor  # [B, C], log-probability of the first codes of the catalogue's ids, without the dense head
     dense: PrefixLogProbs | None  # the dense head's distribution; None without one
 
 
@@ -96,7 +96,7 @@ class Generator:
         steps = np.full((*shape, self.num_levels), np.nan, dtype=np.float32)
         items, scores = np.full(shape, -1, dtype=np.int32), np.full(shape, -np.inf, dtype=np.float32)
         filled = np.flatnonzero([len(h) > 0 for h in histories])
-        kept: list[tuple[torch.Tensor, PrefixLogProbs | None]] = []
+        kept: list[tuple[torch.Tensor, PrefixLogProbs | None]] = []  # `Read.first` and `Read.dense`
         reads: list[Read] = []
 
         def keep(rows: NDArray[np.int64], found: Candidates) -> None:
@@ -116,7 +116,7 @@ class Generator:
         ) -> Candidates:
             reading = _Reading(model, scores)
             found = beam_search(reading, prompts, trie, width, banned, allowed, reading)  # type: ignore[arg-type]
-            kept.append((reading.hidden, reading.dense))
+            kept.append((reading.first, reading.dense))
             return found
 
         if len(filled):
@@ -152,13 +152,12 @@ class Generator:
         """
         asked = _Asked(self, histories, rows, items)
         asked.take_found(found)
-        with self.policy.inference():
-            if found.reads:
-                for read in found.reads:
-                    asked.take_known(read, self._scores)
-            else:
+        for read in found.reads:
+            asked.take_known(read)
+        if not found.reads and len(asked.queries):
+            with self.policy.inference():
                 for start in range(0, len(asked.queries), batch_size):
-                    asked.take_known(self._read(asked.queries[start : start + batch_size], histories), self._scores)
+                    asked.take_known(self._read(asked.queries[start : start + batch_size], histories))
         return asked.steps, asked.dense
 
     def _read(self, queries: NDArray[np.int64], histories: Sequence[History]) -> Read:
@@ -167,7 +166,8 @@ class Generator:
         embeds = policy.prompt_embeds(prompts)
         hidden = Siblings(policy.body, embeds, prompts.attention_mask, prompts.padded_left).last_hidden
         dense = policy.dense_prefixes(hidden, prompts) if policy.dense_weight and policy.items is not None else None
-        return Read(queries, hidden, dense)
+        first = self._scores(0, hidden.unsqueeze(1), hidden, self.trie.children(0, _roots(queries, policy)))
+        return Read(queries, first.squeeze(1), dense)
 
 
 class _Reading:
@@ -176,7 +176,7 @@ class _Reading:
     def __init__(self, model: Policy, scores: StepScores) -> None:
         self._model, self._scores = model, scores
         self.only_child_certain = scores.only_child_certain
-        self.hidden = torch.empty(0)
+        self.first = torch.empty(0)
         self.dense: PrefixLogProbs | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -187,8 +187,10 @@ class _Reading:
         return self.dense
 
     def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
-        self.hidden = first
-        return self._scores(level, hidden, first, children)
+        found = self._scores(level, hidden, first, children)
+        if level == 0:
+            self.first = found.squeeze(1)
+        return found
 
 
 class _Asked:
@@ -219,20 +221,21 @@ class _Asked:
             known = keys[at] == wanted
             self.steps[known] = found.steps[query[at[known]], place[at[known]]]
 
-    def take_known(self, read: Read, scores: StepScores) -> None:
+    def take_known(self, read: Read) -> None:
         """Of any item: the step of the first code, and those of the dense head where there is one."""
         generator, policy = self.generator, self.generator.policy
-        queries, hidden, dense = read
+        queries, first, dense = read
         if (self.starts[queries + 1] == self.starts[queries]).all():
             return
-        root = torch.zeros(len(queries), 1, dtype=torch.int64, device=policy.device)
-        children = generator.trie.children(0, root)
-        first = scores(0, hidden.unsqueeze(1), hidden, children)
+        root = _roots(queries[:1], policy)
+        children = generator.trie.children(0, root)  # the same for all; closed or not
         if dense is not None:
-            first = torch.lerp(first, dense.followers(0, root, children.states), policy.dense_weight or 0.0)
+            roots = _roots(queries, policy)
+            of_dense = dense.followers(0, roots, children.states.expand(len(roots), -1, -1))
+            first = torch.lerp(first, of_dense.squeeze(1), policy.dense_weight or 0.0)
         by_code = torch.full((len(queries), policy.vocab.num_codes), torch.nan, device=policy.device)
-        there = children.states[0, 0] >= 0  # the same for all; closed or not
-        by_code[:, children.codes[0, 0, there]] = first[:, 0, there]
+        there = children.states[0, 0] >= 0
+        by_code[:, children.codes[0, 0, there]] = first[:, there]
         rows, codes = self._codes(queries)
         inside = (rows >= 0).cpu().numpy()
         at = rows.cpu().numpy()[inside]
@@ -249,3 +252,8 @@ class _Asked:
         codes = self.generator.sids[np.where(rows < 0, 0, self.items[rows])].astype(np.int64)
         device = self.generator.policy.device
         return torch.from_numpy(rows).to(device), torch.from_numpy(codes).to(device)
+
+
+def _roots(queries: NDArray[np.int64], policy: Policy) -> torch.Tensor:
+    """States of the trie before the first code, int64 [B, 1]."""
+    return torch.zeros(len(queries), 1, dtype=torch.int64, device=policy.device)

@@ -48,6 +48,15 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     return items, values
 
 
+def top_positive(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """`top_k` of one row [num_items] whose columns are listed above zero alone: (items int32 [1, k], scores [1, k])."""
+    items, values = np.full((1, k), -1, dtype=np.int32), np.full((1, k), -np.inf, dtype=np.float32)
+    found = np.flatnonzero(scores > 0)
+    best = found[np.argsort(-scores[found], kind="stable")[:k]]
+    items[0, : len(best)], values[0, : len(best)] = best, scores[best]
+    return items, values
+
+
 def rank(
     scorer: Scorer, histories: Sequence[History], k: int, drop_seen: bool, batch: int = _ROWS
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

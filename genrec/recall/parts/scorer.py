@@ -99,6 +99,18 @@ def history_weights(histories: Sequence[History], num_items: int, decay: float) 
     return matrix
 
 
+def history_of_one(history: History, num_items: int, decay: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The row of `history_weights` of one history: (its items, ascending, their weights), both [n]."""
+    items = np.asarray(history, dtype=np.int64)
+    if len(items) and (items.min() < 0 or items.max() >= num_items):
+        flatten([history], num_items)  # names the item
+    weights = np.power(np.float64(decay), np.arange(len(items) - 1, -1, -1)).astype(np.float32)
+    order = np.argsort(items, kind="stable")
+    items, weights = items[order], weights[order]
+    first = np.flatnonzero(np.diff(items, prepend=-1))
+    return (items, weights) if len(first) == len(items) else (items[first], np.add.reduceat(weights, first))
+
+
 def unit_rows(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows divided by their Euclidean norm, float32; rows of zeros stay."""
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
