@@ -127,9 +127,10 @@ def _lists(
 def _of_lists(samples: Samples, num_lists: int, names: Sequence[str]) -> Floats:
     """float32 [U, P]: features that are the same for all rows of a list; NaN where they are missing."""
     found = np.full((num_lists, len(names)), np.nan, dtype=np.float32)
-    for column, name in enumerate(names):
-        if name in samples.names:
-            found[samples.queries, column] = samples.features[samples.starts[:-1], samples.names.index(name)]
+    place = {name: column for column, name in enumerate(samples.names)}
+    there = [column for column, name in enumerate(names) if name in place]
+    of_lists = samples.features[samples.starts[:-1]][:, [place[names[column]] for column in there]]
+    found[samples.queries[:, None], there] = of_lists
     return found
 
 

@@ -138,8 +138,8 @@ def _merged(
     ranks = np.full(scores.shape, -1, dtype=np.int16)
     row, channel = row_of[query, item], np.repeat(np.arange(len(lists)), np.diff(bounds))
     kept = row >= 0
-    at = row[kept], channel[kept]
-    scores[at], ranks[at] = score[kept], rank[kept]
+    row, channel = row[kept], channel[kept]
+    scores[row, channel], ranks[row, channel] = score[kept], rank[kept]
     return of_row.astype(np.int64), kept_item, scores, ranks
 
 

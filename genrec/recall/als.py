@@ -57,16 +57,6 @@ class Factors(Channel):
         """float32 [b, num_items]: factors solved from the history times the items' factors."""
         if not len(histories):
             return np.zeros((0, self.num_items), dtype=np.float32)
-        weights = sp.csr_matrix(history_weights(histories, self.num_items, self.decay))
-        weights.sum_duplicates()
-        with _one_thread():
-            users = self.model.recalculate_user(np.arange(len(histories)), weights)
-        return rank_unknown_last(users @ self.model.item_factors.T, self.known)
-
-    def _users(self, histories: Sequence[History]) -> NDArray[np.float32]:
-        """float32 [b, factors], solved from the histories."""
-        if len(histories) == 1 and (solved := self._user(histories[0])) is not None:
-            return solved[None]
         return rank_unknown_last(self._users(histories) @ self.model.item_factors.T, self.known)
 
     def _users(self, histories: Sequence[History]) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ class Popularity(Channel):
     """Scores are training counts, the same for every history."""
 
     needs_history = False
+    known: NDArray[np.bool_]
 
     def __init__(self, counts: NDArray[np.float32]) -> None:
         self.counts = counts  # float32 [num_items]

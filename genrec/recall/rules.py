@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.ranking import top_k
-from genrec.recall.parts.scorer import History, Training, flatten, history_weights, positions
+from genrec.recall.parts.scorer import History, Training, flatten, history_of_one, history_weights, positions
 from genrec.variants import setting
 
 _LONGEST = 500  # places of each of the two lists
@@ -76,10 +76,15 @@ class Rules(Channel):
 
     def _category_weights(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, categories + 1]: decay ** age summed over the items of each category; 0, the last, of none."""
-        of_items = history_weights(histories, self.num_items, self.options.history_decay)
-        rows, leaf = np.repeat(np.arange(len(histories)), np.diff(of_items.indptr)), self.leaf[of_items.indices]
+        decay = self.options.history_decay
         weight = np.zeros((len(histories), self.num_categories + 1), dtype=np.float32)
-        np.add.at(weight, (rows, leaf), of_items.data)
+        if len(histories) == 1:
+            items, weights = history_of_one(histories[0], self.num_items, decay)
+            np.add.at(weight[0], self.leaf[items], weights)
+        else:
+            of_items = history_weights(histories, self.num_items, decay)
+            rows = np.repeat(np.arange(len(histories)), np.diff(of_items.indptr))
+            np.add.at(weight, (rows, self.leaf[of_items.indices]), of_items.data)
         weight[:, -1] = 0
         return weight
 

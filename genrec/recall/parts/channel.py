@@ -64,6 +64,8 @@ class Channel(abc.ABC):
         `banned[u]` items are left out. Equal scores are ordered by the lower item. Raises DataError for scores that are
         no finite numbers.
         """
+        if len(histories) == 1:
+            return self._top(histories, n, banned)
         items = np.full((len(histories), n), -1, dtype=np.int32)
         values = np.full((len(histories), n), -np.inf, dtype=np.float32)
         for part in self._parts(len(histories)):

@@ -5,6 +5,7 @@ It is no module of `genrec.recall`: that listing is what is fitted on training s
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +72,19 @@ class Generator:
         self._scores = scores
         self.num_items, self.num_levels = self.sids.shape
         self.trie = trie or Trie.from_sids(self.sids, policy.vocab.num_codes, device=policy.device)
+
+    @cached_property
+    def states(self) -> torch.Tensor:
+        """int64 [N, L + 1]: the states of the trie on the way to each item, from the root on."""
+        codes = torch.from_numpy(self.sids.astype(np.int64)).to(self.policy.device)
+        states = [torch.zeros_like(codes[:, 0])]
+        for level in range(self.num_levels):
+            states.append(self.trie.advance(level, states[-1], codes[:, level]))
+        return torch.stack(states, dim=1)
+
+    def _first_codes(self, number: int) -> Children:
+        """The children of the root, of `number` rows."""
+        return self.trie.children(0, torch.zeros(number, 1, dtype=torch.int64, device=self.policy.device))
 
     @classmethod
     def load(cls, model: Path, base: Path | None, sids: Path) -> "Generator":
@@ -166,7 +180,7 @@ class Generator:
         embeds = policy.prompt_embeds(prompts)
         hidden = Siblings(policy.body, embeds, prompts.attention_mask, prompts.padded_left).last_hidden
         dense = policy.dense_prefixes(hidden, prompts) if policy.dense_weight and policy.items is not None else None
-        first = self._scores(0, hidden.unsqueeze(1), hidden, self.trie.children(0, _roots(queries, policy)))
+        first = self._scores(0, hidden.unsqueeze(1), hidden, self._first_codes(len(queries)))
         return Read(queries, first.squeeze(1), dense)
 
 
@@ -227,33 +241,24 @@ class _Asked:
         queries, first, dense = read
         if (self.starts[queries + 1] == self.starts[queries]).all():
             return
-        root = _roots(queries[:1], policy)
-        children = generator.trie.children(0, root)  # the same for all; closed or not
+        rows, items = self._rows(queries)
+        states = generator.states[torch.from_numpy(items).to(policy.device)]  # [b, C, L + 1]
+        inside = rows >= 0
+        at = rows[inside]
+        # The first codes are the children of the root, in the order of their states.
+        steps = first.gather(1, states[..., 1])
         if dense is not None:
-            roots = _roots(queries, policy)
-            of_dense = dense.followers(0, roots, children.states.expand(len(roots), -1, -1))
-            first = torch.lerp(first, of_dense.squeeze(1), policy.dense_weight or 0.0)
-        by_code = torch.full((len(queries), policy.vocab.num_codes), torch.nan, device=policy.device)
-        there = children.states[0, 0] >= 0
-        by_code[:, children.codes[0, 0, there]] = first[:, there]
-        rows, codes = self._codes(queries)
-        inside = (rows >= 0).cpu().numpy()
-        at = rows.cpu().numpy()[inside]
-        self.steps[at, 0] = by_code.gather(1, codes[..., 0]).cpu().numpy()[inside]
-        if dense is not None:
-            self.dense[at] = dense.path(codes).cpu().numpy()[inside]
+            levels = range(generator.num_levels + 1)
+            passed = torch.stack([dense.of_states(level, states[..., level]) for level in levels], dim=-1)
+            by_level = passed.diff(dim=-1)
+            steps = torch.lerp(steps, by_level[..., 0], policy.dense_weight or 0.0)
+            self.dense[at] = by_level.cpu().numpy()[inside]
+        self.steps[at, 0] = steps.cpu().numpy()[inside]
 
-    def _codes(self, queries: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(rows [b, C], -1 behind the last; codes [b, C, L] of their items)."""
+    def _rows(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(rows [b, C], -1 behind the last; their items, 0 there)."""
         first, end = self.starts[queries][:, None], self.starts[queries + 1][:, None]
         rows = first + np.arange(int((end - first).max()))
         rows = np.where(rows < end, rows, -1)
         rows = np.where(self.is_known[np.maximum(rows, 0)], rows, -1)
-        codes = self.generator.sids[np.where(rows < 0, 0, self.items[rows])].astype(np.int64)
-        device = self.generator.policy.device
-        return torch.from_numpy(rows).to(device), torch.from_numpy(codes).to(device)
-
-
-def _roots(queries: NDArray[np.int64], policy: Policy) -> torch.Tensor:
-    """States of the trie before the first code, int64 [B, 1]."""
-    return torch.zeros(len(queries), 1, dtype=torch.int64, device=policy.device)
+        return rows, np.where(rows < 0, 0, self.items[rows]).astype(np.int64)

@@ -111,6 +111,16 @@ def history_of_one(history: History, num_items: int, decay: float) -> tuple[NDAr
     return (items, weights) if len(first) == len(items) else (items[first], np.add.reduceat(weights, first))
 
 
+def weighted_sum(
+    histories: Sequence[History], num_items: int, decay: float, of_items: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """`history_weights` times what each item has, [num_items, V] -> [b, V]; of one history without making a matrix."""
+    if len(histories) == 1:
+        items, weights = history_of_one(histories[0], num_items, decay)
+        return (weights @ of_items[items])[None]
+    return history_weights(histories, num_items, decay) @ of_items
+
+
 def unit_rows(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows divided by their Euclidean norm, float32; rows of zeros stay."""
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)

@@ -92,7 +92,7 @@ class Tables:
     @cached_property
     def has_text(self) -> NDArray[np.bool_]:
         """Whether the item has a text."""
-        return self.vectors.any(axis=1)
+        return (self.vectors != 0).any(axis=1)
 
     @cached_property
     def _first_events(self) -> NDArray[np.int64]:
