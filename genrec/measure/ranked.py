@@ -36,6 +36,7 @@ from genrec.rank.fitting import fit_retrieval
 from genrec.rank.ranking import Ranking, fit_and_judge
 from genrec.rank.retrieval import Retrieval, Retrieved
 from genrec.rank.samples import TASKS, Samples, from_frame
+from genrec.rank.scored import Scored
 from genrec.rank.weights import list_weights, weighted
 from genrec.recall.parts.generator import Generator
 
@@ -100,7 +101,7 @@ def fit_and_rank(
     steps = None
     if config.rank.rerank:
         steps, result["rerank"] = tune_and_judge(
-            ranking, samples, learned.asked, retrieval, prepared, vectors, config, clock.part(4, "re-ranking")
+            ranking, samples, learned.asked, prepared, vectors, config, clock.part(4, "re-ranking")
         )
         steps.save(out)
         clock.done("re-ranking")
@@ -219,11 +220,11 @@ def _write_lists(
     """Parts of predictions of the test rows: the ranker's, and the re-rankers' where there are any."""
     rows = read_rows(prepared, "test", sampled(prepared, "test", config.evaluate.sample_users))
     width = config.evaluate.beam_width
-    scores = ranking.scores(samples)
-    lists = {RANK: listed(samples, scores, width)}
+    scored = Scored(ranking, samples)
+    lists = {RANK: listed(samples, scored.scores, width)}
     places: dict[str, NDArray[np.int64]] = {RANK: samples.queries}
     if steps is not None:
-        lists[RERANK] = steps.lists(ranking, samples, asked.asked, width)
+        lists[RERANK] = steps.lists(scored, len(rows), width)[:2]
         places[RERANK] = np.arange(len(rows))
     for name, (items, values) in lists.items():
         shape = (len(rows), width)

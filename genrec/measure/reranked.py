@@ -1,5 +1,7 @@
 """Re-ranking in the rank stage: tuned on one half of the validation users, judged on the other, applied to test lists."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,15 @@ from genrec import tables
 from genrec.config import Config
 from genrec.embed.vectors import read_item_vectors
 from genrec.progress import Progress
-from genrec.rank.features.parts.profile import profiles, segment
+from genrec.rank.features.parts.profile import NAMES, SEGMENT
 from genrec.rank.features.parts.queries import Asked
-from genrec.rank.features.parts.tables import Tables
 from genrec.rank.folds import fold_of
 from genrec.rank.ranking import Ranking
 from genrec.rank.rerank.parts import steps as re_rankers
 from genrec.rank.rerank.parts.build import facts_of, lists_of
 from genrec.rank.rerank.parts.lists import Floats, ItemFacts, Lists, by_place, shown
-from genrec.rank.retrieval import Retrieval
 from genrec.rank.samples import CLICK, PURCHASE, Samples
+from genrec.rank.scored import Scored
 
 _LIMIT = 100  # candidates of a list that re-rankers see
 _HALVES = 404  # salt of the halves, apart from those of folds
@@ -31,7 +32,6 @@ class Reranking:
     """Tuned steps, and what lists are made from."""
 
     steps: re_rankers.Steps
-    tables: Tables
     facts: ItemFacts
     item_aims: dict[str, NDArray]
     k: int  # places that the steps were tuned for
@@ -41,15 +41,15 @@ class Reranking:
         self.steps.save(folder)
 
     def lists(
-        self, ranking: Ranking, samples: Samples, asked: Asked, width: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Items and scores [U, width] of all rows, -1 and -inf where there is none.
+        self, scored: Scored, num_lists: int, width: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32], Counter[str]]:
+        """Items and scores [U, width] of all rows, -1 and -inf where there is none, and counted warnings.
 
         The steps choose the first `k`, however many are wanted, so that a shorter list is the beginning of a longer one;
         what they did not choose follows in the ranker's order. Scores are those of the place.
         """
-        made = _lists(ranking, samples, asked, self.tables, self.facts, self.item_aims)
-        chosen, _ = self.steps.rerank(made, self.k)
+        made = _lists(scored, num_lists, self.facts, self.item_aims)
+        chosen, warnings = self.steps.rerank(made, self.k)
         place = np.full(made.item.shape, -1, dtype=np.int64)
         row, at = np.nonzero(chosen >= 0)
         place[row, chosen[row, at]] = at
@@ -57,14 +57,13 @@ class Reranking:
         items = np.where(column >= 0, np.take_along_axis(made.item, np.maximum(column, 0), axis=1), -1)
         scores = np.full(items.shape, -np.inf, dtype=np.float32)
         scores[:, : made.width] = made.score[:, :width]
-        return items.astype(np.int32), np.where(items >= 0, scores, -np.inf).astype(np.float32)
+        return items.astype(np.int32), np.where(items >= 0, scores, -np.inf).astype(np.float32), warnings
 
 
 def tune_and_judge(
     ranking: Ranking,
     samples: Samples,
     asked: Asked,
-    retrieval: Retrieval,
     prepared: Path,
     vectors: Path | None,
     config: Config,
@@ -79,7 +78,7 @@ def tune_and_judge(
     k = 10 if 10 in evaluate.ks else max(evaluate.ks)
     catalogue = tables.CATALOGUE_FILE.read(prepared, ["brand", "categories", "train_count"])
     facts, item_aims = facts_of(catalogue, read_item_vectors(vectors) if vectors is not None else None)
-    made = _lists(ranking, samples, asked, retrieval.tables, facts, item_aims)
+    made = _lists(Scored(ranking, samples), len(asked.users), facts, item_aims, asked)
     half = fold_of(asked.users.astype(np.int64), 2, config.seed + _HALVES)
     steps = re_rankers.tune(
         [(step.name, step.options) for step in chosen], made.rows(half == 0), k, config.seed, progress
@@ -92,7 +91,7 @@ def tune_and_judge(
     fronts = [front for step in steps.steps if (front := getattr(step.reranker, "front", None))]
     counted = dict(steps.rerank(judging, k)[1])
     facts_ = {"k": k, "tuned_on": int((half == 0).sum()), "judged_on": int((half == 1).sum())}
-    return Reranking(steps, retrieval.tables, facts, item_aims, k), {
+    return Reranking(steps, facts, item_aims, k), {
         **facts_,
         "table": rows,
         "fronts": fronts,
@@ -101,29 +100,41 @@ def tune_and_judge(
 
 
 def _lists(
-    ranking: Ranking, samples: Samples, asked: Asked, of: Tables, facts: ItemFacts, item_aims: dict[str, NDArray]
+    scored: Scored, num_lists: int, facts: ItemFacts, item_aims: dict[str, NDArray], asked: Asked | None = None
 ) -> Lists:
-    """The lists of all rows of a split, with what the ranker says of clicks and, where it does, of purchases."""
-    scores = ranking.scores(samples)
-    profile = np.stack([*profiles(of, asked.queries).values()], axis=1)
+    """The lists of all rows of a split, with what the ranker says of clicks and, where it does, of purchases.
+
+    asked: what came next, where that is known.
+    """
+    samples = scored.samples
+    profile = _of_lists(samples, num_lists, [*NAMES, SEGMENT])
     return lists_of(
-        users=np.arange(len(asked.users)),
+        users=np.arange(num_lists),
         user=samples.query,
         item=samples.item,
-        score=scores,
+        score=scored.scores,
         facts=facts,
-        aims=_chances(ranking, samples),
+        aims=_chances(scored),
         item_aims=item_aims,
         limit=_LIMIT,
-        features=np.nan_to_num(profile).astype(np.float32),
-        segment=np.nan_to_num(segment(of, profile), nan=-1).astype(np.int64),
-        target=asked.targets.astype(np.int64),
-        bought=asked.events == PURCHASE,
+        features=profile[:, :-1],
+        segment=np.nan_to_num(profile[:, -1], nan=-1).astype(np.int64),
+        target=None if asked is None else asked.targets.astype(np.int64),
+        bought=None if asked is None else asked.events == PURCHASE,
     )
 
 
-def _chances(ranking: Ranking, samples: Samples) -> dict[str, Floats]:
-    by_task = ranking.task_scores(samples)
-    if CLICK in by_task:
-        return {name: by_task[name] for name in (CLICK, PURCHASE) if name in by_task}
-    return {CLICK: ranking.probabilities(samples)}
+def _of_lists(samples: Samples, num_lists: int, names: Sequence[str]) -> Floats:
+    """float32 [U, P]: features that are the same for all rows of a list; NaN where they are missing."""
+    found = np.full((num_lists, len(names)), np.nan, dtype=np.float32)
+    place = {name: column for column, name in enumerate(samples.names)}
+    there = [column for column, name in enumerate(names) if name in place]
+    of_lists = samples.features[samples.starts[:-1]][:, [place[names[column]] for column in there]]
+    found[samples.queries[:, None], there] = of_lists
+    return found
+
+
+def _chances(scored: Scored) -> dict[str, Floats]:
+    if CLICK in scored.ranking.tasks:
+        return {name: scored.by_task[name] for name in (CLICK, PURCHASE) if name in scored.by_task}
+    return {CLICK: scored.probabilities}

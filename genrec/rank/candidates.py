@@ -8,8 +8,10 @@ A query is a history to recommend for, a number from 0. Its candidates are cut t
   where the channel that ranks it best has it, and channels named first go first.
 """
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -47,7 +49,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.query)
 
-    @property
+    @cached_property
     def starts(self) -> NDArray[np.int64]:
         """int64 [U + 1]: query q has the rows starts[q] to starts[q + 1]."""
         return np.searchsorted(self.query, np.arange(self.num_queries + 1)).astype(np.int64)
@@ -114,43 +116,53 @@ def _merged(
     voters: Collection[str],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int16]]:
     """(query, item, scores, ranks) of some queries, numbered from 0."""
-    found = [_flat(*of_channel, allowed) for of_channel in lists.values()]
+    query, item, rank, score, bounds = _flat(lists, allowed)
     num_queries = max(len(items) for items, _ in lists.values())
     worth = np.full((num_queries, num_items), 0 if rule == "reciprocal_rank" else -np.inf, dtype=np.float32)
-    for number, (name, (query, item, rank, _)) in enumerate(zip(lists, found, strict=True)):
+    for number, (name, (first, end)) in enumerate(zip(lists, itertools.pairwise(bounds), strict=True)):
         if name not in voters:
             continue
+        at, places = (query[first:end], item[first:end]), rank[first:end]
         if rule == "reciprocal_rank":
-            worth[query, item] += 1 / (_RRF + 1 + rank)
+            worth[at] += 1 / (_RRF + 1 + places)
         else:
-            worth[query, item] = np.maximum(worth[query, item], -np.float32(rank * len(found) + number))
+            worth[at] = np.maximum(worth[at], -np.float32(places * len(lists) + number))
     if rule == "reciprocal_rank":
         worth[worth == 0] = -np.inf
     chosen, _ = top_k(worth, limit)
     of_row, place = np.nonzero(chosen >= 0)
-    item = chosen[of_row, place].astype(np.int64)
+    kept_item = chosen[of_row, place].astype(np.int64)
     row_of = np.full(worth.shape, -1, dtype=np.int32)
-    row_of[of_row, item] = np.arange(len(item))
-    scores = np.full((len(item), len(found)), np.nan, dtype=np.float32)
+    row_of[of_row, kept_item] = np.arange(len(kept_item))
+    scores = np.full((len(kept_item), len(lists)), np.nan, dtype=np.float32)
     ranks = np.full(scores.shape, -1, dtype=np.int16)
-    for number, (query, listed, rank, score) in enumerate(found):
-        row = row_of[query, listed]
-        kept = row >= 0
-        scores[row[kept], number], ranks[row[kept], number] = score[kept], rank[kept]
-    return of_row.astype(np.int64), item, scores, ranks
+    row, channel = row_of[query, item], np.repeat(np.arange(len(lists)), np.diff(bounds))
+    kept = row >= 0
+    row, channel = row[kept], channel[kept]
+    scores[row, channel], ranks[row, channel] = score[kept], rank[kept]
+    return of_row.astype(np.int64), kept_item, scores, ranks
 
 
 def _flat(
-    items: NDArray[np.integer], scores: NDArray[np.float32], allowed: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """(query, item, rank, score) of a channel's lists."""
-    listed = items >= 0
-    if allowed is not None:
-        listed &= allowed[np.maximum(items, 0)]
-    query, rank = np.nonzero(listed)
-    if rank.max(initial=0) >= _MAX_RANK:
+    lists: Mapping[str, Lists], allowed: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], list[int]]:
+    """(query, item, rank, score) of what the channels list, channel by channel, and where each begins and the last ends."""
+    shapes = [items.shape for items, _ in lists.values()]
+    if max(width for _, width in shapes) > _MAX_RANK and any(
+        (items[:, _MAX_RANK:] >= 0).any() for items, _ in lists.values()
+    ):
         raise ValueError(f"a channel lists more than {_MAX_RANK} items for a query; ask it for fewer")
-    return query, items[listed].astype(np.int64), rank, scores[listed]
+    item = np.concatenate([items.ravel() for items, _ in lists.values()])
+    score = np.concatenate([scores.ravel() for _, scores in lists.values()])
+    query = np.concatenate([np.repeat(np.arange(rows), width) for rows, width in shapes])
+    rank = np.concatenate([np.tile(np.arange(width), rows) for rows, width in shapes])
+    listed = item >= 0
+    if allowed is not None:
+        listed &= allowed[np.maximum(item, 0)]
+    ends = np.cumsum([rows * width for rows, width in shapes])
+    bounds = [0, *np.append(0, np.cumsum(listed))[ends].tolist()]
+    at = np.flatnonzero(listed)
+    return query[at], item[at].astype(np.int64), rank[at], score[at], bounds
 
 
 def with_fallback(

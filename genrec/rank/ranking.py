@@ -44,6 +44,11 @@ class Ranking:
     rankers: Sequence[Ranker]
     curve: Curve
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of `task_scores`."""
+        return self.rankers[0].tasks
+
     def scores(self, samples: Samples) -> NDArray[np.float32]:
         """float32 [R], each row by the model that has not seen its user; comparable within a list."""
         return self._by_fold(samples, lambda ranker, part: {"": ranker.scores(part)})[""]
@@ -51,10 +56,6 @@ class Ranking:
     def task_scores(self, samples: Samples) -> dict[str, NDArray[np.float32]]:
         """The same by task."""
         return self._by_fold(samples, lambda ranker, part: ranker.task_scores(part))
-
-    def probabilities(self, samples: Samples) -> NDArray[np.float32]:
-        """How likely each candidate is the next item, float32 [R]."""
-        return self.curve.probability(self.scores(samples))
 
     def missing(self) -> Counter[str]:
         """Rows that were scored without a feature, by its name."""

@@ -7,6 +7,7 @@ several where the split is by time; what is kept apart for learning and scoring 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -53,13 +54,13 @@ class Samples:
         for name, values in self.columns().items():
             if values.shape != (count,):
                 raise ValueError(f"{name}: {values.shape}; {count} rows are given")
-        if len(np.unique(self.query)) != len(self.starts) - 1:
+        if len(np.unique(self.queries)) != len(self.starts) - 1:
             raise ValueError("the rows of a list must be neighbours: sort them by list")
 
     def __len__(self) -> int:
         return len(self.user)
 
-    @property
+    @cached_property
     def starts(self) -> NDArray[np.int64]:
         """Bounds of the lists, int64 [L + 1]: list i has rows starts[i] to starts[i + 1]."""
         return starts_of(self.query)
@@ -70,7 +71,7 @@ class Samples:
         bounds = self.starts
         return np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
 
-    @property
+    @cached_property
     def queries(self) -> NDArray[np.int64]:
         """The number of each list, int64 [L], in row order; a query without a candidate is none of them."""
         return self.query[self.starts[:-1]]

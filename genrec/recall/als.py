@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg.lapack import sposv
 from threadpoolctl import ThreadpoolController
 
 from genrec.recall.parts.channel import Channel, ZeroScorer
 from genrec.recall.parts.index_files import State
-from genrec.recall.parts.scorer import History, Training, history_weights, incidence, rank_unknown_last
+from genrec.recall.parts.scorer import History, Training, history_of_one, history_weights, incidence, rank_unknown_last
 from genrec.variants import setting
 
 
@@ -56,11 +57,32 @@ class Factors(Channel):
         """float32 [b, num_items]: factors solved from the history times the items' factors."""
         if not len(histories):
             return np.zeros((0, self.num_items), dtype=np.float32)
+        return rank_unknown_last(self._users(histories) @ self.model.item_factors.T, self.known)
+
+    def _users(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """float32 [b, factors], solved from the histories."""
+        if len(histories) == 1 and (solved := self._user(histories[0])) is not None:
+            return solved[None]
+        # implicit takes a matrix, not an array
         weights = sp.csr_matrix(history_weights(histories, self.num_items, self.decay))
         weights.sum_duplicates()
         with _one_thread():
-            users = self.model.recalculate_user(np.arange(len(histories)), weights)
-        return rank_unknown_last(users @ self.model.item_factors.T, self.known)
+            return self.model.recalculate_user(np.arange(len(histories)), weights)
+
+    def _user(self, history: History) -> NDArray[np.float32] | None:
+        """float32 [factors] as the library solves them for many, without the matrices that it needs; None where the normal
+        equations have no solution."""
+        items, weights = history_of_one(history, self.num_items, self.decay)
+        confidence, factors = np.float32(self.model.alpha) * weights, self.model.item_factors[items]
+        normal = self._normal + (factors.T * (confidence - 1)) @ factors
+        _, solved, failed = sposv(normal, confidence @ factors, lower=True, overwrite_a=True)
+        return None if failed else solved
+
+    @functools.cached_property
+    def _normal(self) -> NDArray[np.float32]:
+        """float32 [factors, factors]: the normal equations of a user without events."""
+        model = self.model
+        return model.YtY + np.float32(model.regularization) * np.eye(model.factors, dtype=np.float32)
 
     def with_options(self, options: Config) -> "Factors":
         """The same factors with the decay of the options."""

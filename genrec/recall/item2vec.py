@@ -18,9 +18,9 @@ from genrec.recall.parts.scorer import (
     History,
     Training,
     flatten,
-    history_weights,
     rank_unknown_last,
     unit_rows,
+    weighted_sum,
 )
 from genrec.variants import setting
 
@@ -56,7 +56,7 @@ class Vectors(Channel):
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items], in [-1, 1]."""
-        profile = unit_rows(history_weights(histories, self.num_items, self.decay) @ self.vectors)
+        profile = unit_rows(weighted_sum(histories, self.num_items, self.decay, self.vectors))
         return rank_unknown_last(profile @ self.vectors.T, self.known)
 
     def with_options(self, options: Config) -> "Vectors":

@@ -1,5 +1,6 @@
 """Popularity: every user gets the items with the most training events."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ class Popularity(Channel):
     """Scores are training counts, the same for every history."""
 
     needs_history = False
+    known: NDArray[np.bool_]
 
     def __init__(self, counts: NDArray[np.float32]) -> None:
         self.counts = counts  # float32 [num_items]
@@ -35,6 +37,24 @@ class Popularity(Channel):
         """(items int32 [b, n], scores float32 [b, n]): the n items with the most training events, for every history."""
         items, counts = top_k(self.counts[None], n)
         return np.repeat(items, len(histories), axis=0), np.repeat(counts, len(histories), axis=0)
+
+    def _top(
+        self, histories: Sequence[History], n: int, banned: Sequence[History] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        items = np.full((len(histories), n), -1, dtype=np.int32)
+        for row in range(len(histories)):
+            out = np.empty(0, np.int64) if banned is None else np.asarray(banned[row])
+            first = self._order[: n + len(out)]
+            if len(out):
+                first = first[~np.isin(first, out)]
+            items[row, : min(n, len(first))] = first[:n]
+        return items, np.where(items < 0, -np.inf, self.counts[items]).astype(np.float32)
+
+    @functools.cached_property
+    def _order(self) -> NDArray[np.int64]:
+        """int64 [n]: items with a count, the largest first, of equals the first."""
+        listed = np.flatnonzero(self.known)
+        return listed[np.argsort(-self.counts[listed], kind="stable")]
 
     def state(self) -> State:
         """The counts."""

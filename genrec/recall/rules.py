@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.ranking import top_k
-from genrec.recall.parts.scorer import History, Training, flatten, history_weights, positions
+from genrec.recall.parts.scorer import History, Training, flatten, history_of_one, history_weights, positions
 from genrec.variants import setting
 
 _LONGEST = 500  # places of each of the two lists
@@ -54,16 +54,17 @@ class Rules(Channel):
         self.leaf, self.counts, self.newness, self.options = leaf, counts, newness, options
         self.num_items = len(leaf)
         named = np.flatnonzero(leaf >= 0)
-        shape = (self.num_items, int(leaf.max(initial=-1)) + 1)
-        self.in_category = sp.csr_array((np.ones(len(named), np.float32), (named, leaf[named])), shape=shape)
-        sold = self.in_category.T @ counts
+        self.num_categories = int(leaf.max(initial=-1)) + 1
+        in_category = sp.csr_array(
+            (np.ones(len(named), np.float32), (named, leaf[named])), shape=(self.num_items, self.num_categories)
+        )
+        sold = in_category.T @ counts
         self.share = np.zeros(self.num_items, dtype=np.float32)
         self.share[named] = counts[named] / np.maximum(sold[leaf[named]], 1)
 
     def signals(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """1 / (1 + place), -inf for an item that no rule lists."""
-        of_history = history_weights(histories, self.num_items, self.options.history_decay) @ self.in_category
-        weight = sp.csr_array(of_history @ self.in_category.T).toarray()  # of an item's category for the history
+        weight = self._category_weights(histories)[:, self.leaf]  # of an item's category for the history
         best_sellers = weight * self.share
         new = np.where(self.newness > 0, self.newness + 2.0 * (weight > 0), 0)
         share = self.options.new_share
@@ -72,6 +73,20 @@ class Rules(Channel):
             if part > 0:
                 place = np.minimum(place, _places(value.astype(np.float32)) / part)
         return np.where(np.isinf(place), -np.inf, 1 / (1 + place)).astype(np.float32)
+
+    def _category_weights(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """float32 [b, categories + 1]: decay ** age summed over the items of each category; 0, the last, of none."""
+        decay = self.options.history_decay
+        weight = np.zeros((len(histories), self.num_categories + 1), dtype=np.float32)
+        if len(histories) == 1:
+            items, weights = history_of_one(histories[0], self.num_items, decay)
+            np.add.at(weight[0], self.leaf[items], weights)
+        else:
+            of_items = history_weights(histories, self.num_items, decay)
+            rows = np.repeat(np.arange(len(histories)), np.diff(of_items.indptr))
+            np.add.at(weight, (rows, self.leaf[of_items.indices]), of_items.data)
+        weight[:, -1] = 0
+        return weight
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items]: 1 / (1 + place), 0 for an item that no rule lists."""

@@ -25,6 +25,7 @@ from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.ranking import top_k
 from genrec.recall.parts.scorer import History, Training, flatten, unit_rows
+from genrec.recall.parts.sparse import of_rows
 from genrec.recall.transitions import transition_weights
 from genrec.variants import setting
 
@@ -77,8 +78,11 @@ class Rings(Channel):
             if age == 0:
                 within[rows] = closeness
             listed = slot[rows], within[rows]
+            first_ring = closeness.copy()
+            of_source, reached, strength = of_rows(self.strength, sources)
+            first_ring[of_source, reached] += self.edge_weight * strength
             for ring, mask in enumerate(self._rings(sources, len(budgets))):
-                value = closeness + self.edge_weight * self.strength[sources].toarray() if ring == 0 else closeness
+                value = closeness if ring else first_ring
                 _fill(*listed, mask, seen[rows], value, budgets[ring], first + ring, num_slots)
             slot[rows], within[rows] = listed
             first += len(budgets)
@@ -113,7 +117,10 @@ class Rings(Channel):
         visited[np.arange(len(sources)), sources] = True
         rings = [visited]
         for _ in range(count):
-            reached = (sp.csr_array(rings[-1].astype(np.float32)) @ self.edges).toarray() > 0
+            row, item = np.nonzero(rings[-1])
+            place, to, _ = of_rows(self.edges, item)
+            reached = np.zeros_like(visited)
+            reached[row[place], to] = True
             rings.append(reached & ~visited)
             visited = visited | reached
         return rings[1:]

@@ -17,14 +17,16 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from genrec.recall.parts.channel import SparseChannel
 from genrec.recall.parts.index_files import State
-from genrec.recall.parts.scorer import History, Training, history_weights, incidence
-from genrec.recall.parts.sparse import blocks, keep_largest
+from genrec.recall.parts.scorer import History, Training, history_of_one, history_weights, incidence
+from genrec.recall.parts.sparse import add_rows, among_largest, blocks, keep_largest, of_rows
 from genrec.recall.parts.thinning import max_item_users, max_user_items, newest, thinned
 from genrec.variants import setting
 
+_DENSE_USERS = 1 << 17  # training users up to which the similarities of one history are held dense
 _ENTRIES = 1 << 23  # similarities of histories and users held at once: bounds memory
 
 
@@ -70,6 +72,23 @@ class UserNeighbours(SparseChannel):
         if not similarity:
             return sp.csr_array((0, self.num_items), dtype=np.float32)
         return sp.csr_array(sp.csr_array(sp.vstack(similarity, format="csr")) @ self.users_items)
+
+    def scores_of_one(self, history: History) -> NDArray[np.float32] | None:
+        """As `sparse_scores` of one history."""
+        num_users = self.users_items.shape[0]
+        if num_users > _DENSE_USERS:
+            return None
+        items, weights = history_of_one(history, self.num_items, self.decay)
+        profile = weights * self.idf[items]
+        norm = np.sqrt((profile * profile).sum())
+        similarity = np.zeros(num_users, dtype=np.float32)
+        add_rows(similarity, self.items_users, items, profile / (norm if norm > 0 else np.float32(1)))
+        users = np.flatnonzero(similarity)
+        users = users[among_largest(similarity[users], self.num_neighbours)]
+        place, columns, values = of_rows(self.users_items, users)
+        scores = np.zeros(self.num_items, dtype=np.float32)
+        np.add.at(scores, columns, similarity[users][place] * values)
+        return scores
 
     def with_options(self, options: Config) -> "UserNeighbours":
         """The same users with the neighbours and the decay of the options."""

@@ -125,6 +125,18 @@ def test_top_lists_what_ranking_lists_as_far_as_there_is_a_signal(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_history_asked_for_alone_has_the_list_that_it_has_beside_others(name):
+    channel = fitted(name)
+    histories = [*HISTORIES, np.array([1, 0, 1, 2])]
+    for banned in (None, histories):
+        items, values = channel.top(histories, 5, banned)
+        for row, history in enumerate(histories):
+            alone = channel.top([history], 5, None if banned is None else [history])
+            np.testing.assert_array_equal(alone[0][0], items[row])
+            np.testing.assert_allclose(alone[1][0], values[row], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_index_that_was_saved_gives_the_same_lists_and_the_same_bytes(name, tmp_path):
     channel = fitted(name)
     channel.save(tmp_path / "a")

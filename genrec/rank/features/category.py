@@ -41,28 +41,37 @@ def columns(context: Context, candidates: Candidates) -> Columns:
     for block in context.blocks(candidates):
         if not block.history.shape[1]:
             continue
-        for key, numbers in (("leaf", tables.leaf), ("brand", tables.brand)):
-            _put_matches(found, key, block, numbers)
+        _put_matches(
+            found,
+            block,
+            np.stack([tables.leaf[block.items], tables.brand[block.items]]),
+            np.stack([tables.leaf[block.history], tables.brand[block.history]]),
+        )
         overlap = _jaccard(tables.categories[block.items], tables.categories[block.history])
         block.put(found["categories_last"], overlap[..., 0])
         block.put(found["categories_best"], np.fmax.reduce(overlap, axis=-1))
     return found
 
 
-def _put_matches(found: dict[str, NDArray[np.float32]], key: str, block: Block, numbers: NDArray[np.int64]) -> None:
-    of_item, of_history = numbers[block.items], numbers[block.history]
-    same = of_item[..., None] == of_history[:, None, :]  # [u, C, H]
-    named = (of_history >= 0)[:, None, :]
+def _put_matches(
+    found: dict[str, NDArray[np.float32]], block: Block, of_item: NDArray[np.int64], of_history: NDArray[np.int64]
+) -> None:
+    """Of leaf and brand, numbers [2, u, C] of the candidates and [2, u, H] of the history; -1 is none."""
+    same = of_item[..., None] == of_history[:, :, None, :]  # [2, u, C, H]
+    named, has_it = (of_history >= 0)[:, :, None, :], of_item >= 0
     weight = np.float32(_DECAY) ** np.arange(same.shape[-1], dtype=np.float32)
-    known = (of_item >= 0) & named.any(axis=-1)
+    known = has_it & named.any(axis=-1)
+    share = (same & named).sum(axis=-1) / np.maximum(named.sum(axis=-1), 1)
+    affinity = (same * weight).sum(axis=-1) / np.maximum((named * weight).sum(axis=-1), 1e-9)
     values = {
-        f"{key}_share": (same & named).sum(axis=-1) / np.maximum(named.sum(axis=-1), 1),
-        f"{key}_affinity": (same * weight).sum(axis=-1) / np.maximum((named * weight).sum(axis=-1), 1e-9),
+        "last": np.where(has_it & named[..., 0], same[..., 0], np.nan),
+        "share": np.where(known, share, np.nan),
+        "affinity": np.where(known, affinity, np.nan),
+        "age": np.where(known & same.any(axis=-1), same.argmax(axis=-1), np.nan),
     }
-    for name, value in values.items():
-        block.put(found[name], np.where(known, value, np.nan))
-    block.put(found[f"{key}_last"], np.where((of_item >= 0) & named[..., 0], same[..., 0], np.nan))
-    block.put(found[f"{key}_age"], np.where(known & same.any(axis=-1), same.argmax(axis=-1), np.nan))
+    for name, of_both in values.items():
+        for key, value in zip(_GROUPS, of_both, strict=True):
+            block.put(found[f"{key}_{name}"], value)
 
 
 def _jaccard(items: NDArray[np.int64], history: NDArray[np.int64]) -> NDArray[np.float32]:

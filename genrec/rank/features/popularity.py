@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from genrec.rank.candidates import Candidates
 from genrec.rank.features.parts.context import Columns, Context, empty
-from genrec.rank.features.parts.tables import Tables
 
 _DAY_MS = 86_400_000
 
@@ -30,28 +30,26 @@ def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; the last three are missing where timestamps are no times."""
     tables = context.tables
     found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
-    found["popularity"] = np.log1p(tables.counts[rows])
+    found["popularity"] = tables.log_counts[rows]
     found["catalogue_position"] = tables.popularity_rank[rows]
     known = rows < tables.num_items
     found["is_head"] = np.where(known, tables.is_head[rows], np.nan).astype(np.float32)
     for block in context.blocks(candidates):
         if block.history.shape[1]:
-            usual = np.nanmean(_filled(np.log1p(tables.counts[block.history])), axis=1, keepdims=True)
-            block.put(found["popularity_over_history"], np.log1p(tables.counts[block.items]) - usual)
+            usual = _mean(tables.log_counts[block.history])
+            block.put(found["popularity_over_history"], tables.log_counts[block.items] - usual)
     if tables.has_times and context.queries.now is not None:
         now = context.queries.now[candidates.query]
-        until = _before(tables, rows, now)
-        month, quarter = (until - _before(tables, rows, now - days * _DAY_MS) for days in (30, 90))
+        until = tables.num_before(rows, now)
+        month, quarter = (until - tables.num_before(rows, now - days * _DAY_MS) for days in (30, 90))
         found["events_30_days"] = np.where(known, np.log1p(month), np.nan).astype(np.float32)
         found["events_90_days"] = np.where(known, np.log1p(quarter), np.nan).astype(np.float32)
         found["trend"] = np.where(known, np.log((month + 1) / (quarter / 3 + 1)), np.nan).astype(np.float32)
     return found
 
 
-def _filled(values: np.ndarray) -> np.ndarray:
-    """Rows that are missing altogether as zeros: of unknown items alone nothing is usual."""
-    return np.where(np.isnan(values).all(axis=1, keepdims=True), 0, values)
-
-
-def _before(tables: Tables, rows: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    return tables.events_before(rows, moments)[0]
+def _mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [u, 1] of [u, H], what is missing left out; 0 where all is: of unknown items alone nothing is usual."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=1, keepdims=True)
+    return (np.where(known, values, 0).sum(axis=1, keepdims=True) / np.maximum(count, 1)).astype(np.float32)

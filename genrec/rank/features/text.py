@@ -26,13 +26,13 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
 
 def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; missing where an item has no text."""
-    found, vectors = empty(candidates, [*_NAMES]), context.tables.vectors
+    found, vectors, has_text = empty(candidates, [*_NAMES]), context.tables.vectors, context.tables.has_text
     for block in context.blocks(candidates, width=vectors.shape[1]):
         length = block.history.shape[1]
         if not length:
             continue
         items, history = vectors[block.items], vectors[block.history]
-        both = (items != 0).max(axis=-1)[..., None] & (history != 0).max(axis=-1)[:, None, :]
+        both = has_text[block.items][..., None] & has_text[block.history][:, None, :]
         closeness = np.where(both, items @ history.transpose(0, 2, 1), np.float32(np.nan))  # [u, C, H]
         weight = np.float32(_DECAY) ** np.arange(length, dtype=np.float32)
         mean = unit_rows((history * weight[:, None]).sum(axis=1))

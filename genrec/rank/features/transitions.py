@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from genrec.rank.candidates import Candidates
 from genrec.rank.features.parts.context import Block, Columns, Context, empty
-from genrec.rank.features.parts.tables import Tables
-from genrec.recall.parts.sparse import entries
+from genrec.recall.parts.sparse import of_rows
 
 _DECAY = 0.6  # weight of a history item of age a is _DECAY ** a
 
@@ -37,23 +36,28 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
 def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; missing where the history's items have no followers or no users."""
     found, tables = empty(candidates, [*_NAMES]), context.tables
-    leaving = np.diff(tables.follow.indptr) > 0
-    sold = tables.counts > 0
     for block in context.blocks(candidates):
         if not block.history.shape[1]:
             continue
-        follow = _looked_up(tables.follow, block, leaving)
-        _put_ages(found, block, follow)
+        last = block.history[:, :1]
         weight = np.float32(_DECAY) ** np.arange(block.history.shape[1], dtype=np.float32)
-        hops = _looked_up(tables.hops, block, leaving)
-        together = _looked_up(tables.together, block, sold)
-        last = np.broadcast_to(block.history[:, :1], block.items.shape)
-        back = np.where(leaving[block.items], entries(tables.follow, block.items, last), np.nan)
+        in_tables = (block.items < tables.num_items)[..., None]
+        follow, hops, together, counts, back = _looked_up(
+            block,
+            [
+                *((tables.follow, block.history), (tables.hops, block.history), (tables.together, block.history)),
+                *((tables.follow_counts, last), (tables.follow_back, last)),
+            ],
+        )
+        leaving = in_tables & tables.is_followed[block.history][:, None, :]
+        follow, hops = (np.where(leaving, values, np.float32(np.nan)) for values in (follow, hops))
+        together = np.where(in_tables & tables.is_sold[block.history][:, None, :], together, np.float32(np.nan))
+        _put_ages(found, block, follow)
         for name, values in {
-            "follow_last_count": _count(tables, block, last, leaving),
+            "follow_last_count": np.where(leaving[..., 0], np.log1p(counts[..., 0]), np.float32(np.nan)),
             "follow_best": _largest(follow),
             "follow_sum": _sum(follow * weight),
-            "follow_back": back,
+            "follow_back": np.where(tables.is_followed[block.items], back[..., 0], np.nan),
             "hops_last": hops[..., 0],
             "hops_sum": _sum(hops * weight),
             "together_last": together[..., 0],
@@ -70,21 +74,25 @@ def _put_ages(found: dict[str, NDArray[np.float32]], block: Block, follow: NDArr
             block.put(found[name], follow[..., age])
 
 
-def _looked_up(matrix: sp.csr_array, block: Block, known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """float32 [u, C, H]: the entries from history items to candidates; NaN where the history item is not `known`, or the
-    candidate is not in the tables."""
-    history = np.broadcast_to(block.history[:, None, :], (*block.items.shape, block.history.shape[1]))
-    values = entries(matrix, history, np.broadcast_to(block.items[..., None], history.shape))
-    return np.where(known[history] & _in_tables(matrix, block)[..., None], values, np.float32(np.nan))
+def _looked_up(block: Block, wanted: Sequence[tuple[sp.csr_array, NDArray[np.int64]]]) -> list[NDArray[np.float32]]:
+    """For each matrix and its rows [u, H], float32 [u, C, H]: the entries there in the columns of the candidates.
 
-
-def _in_tables(matrix: sp.csr_array, block: Block) -> NDArray[np.bool_]:
-    return block.items < matrix.shape[0] - 1
-
-
-def _count(tables: Tables, block: Block, last: NDArray[np.int64], leaving: NDArray[np.bool_]) -> NDArray[np.float32]:
-    known = leaving[last] & _in_tables(tables.follow_counts, block)
-    return np.where(known, np.log1p(entries(tables.follow_counts, last, block.items)), np.float32(np.nan))
+    Rows of a history are few and short beside all its pairs with candidates, so they are read and not searched.
+    """
+    num_queries, most = block.items.shape
+    values = [np.zeros((num_queries, most, rows.shape[1]), dtype=np.float32) for _, rows in wanted]
+    place = np.full(wanted[0][0].shape[1], -1)
+    sizes = block.inside.sum(axis=1).tolist()
+    for query, size in enumerate(sizes):
+        items = block.items[query, :size]
+        place[items] = np.arange(size)
+        for (matrix, rows), found in zip(wanted, values, strict=True):
+            of_row, column, entry = of_rows(matrix, rows[query])
+            at = place[column]
+            listed = np.flatnonzero(at >= 0)
+            found[query, at[listed], of_row[listed]] = entry[listed]
+        place[items] = -1
+    return values
 
 
 def _largest(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,12 +11,12 @@ from genrec.rank.features.parts.context import Columns, Context
 
 def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
-    return profile.NAMES | {"user_segment": "number of the segment of users that the profile is nearest to, from 0"}
+    return profile.NAMES | {profile.SEGMENT: "number of the segment of users that the profile is nearest to, from 0"}
 
 
 def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate."""
     found = profile.profiles(context.tables, context.queries)
     values = np.stack([*found.values()], axis=1)
-    found["user_segment"] = profile.segment(context.tables, values)
+    found[profile.SEGMENT] = profile.segment(context.tables, values)
     return {name: column[candidates.query] for name, column in found.items()}

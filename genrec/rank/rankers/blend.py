@@ -5,6 +5,7 @@ Burges et al., "Learning to rank using an ensemble of lambda-gradient models", J
 divided by their spread within the lists that it learned from, so that neither counts more for its unit.
 """
 
+import functools
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from genrec.errors import DataError
 from genrec.progress import Progress, silent
 from genrec.rank.rankers import lambdamart
 from genrec.rank.rankers.lambdamart import LambdaMart
+from genrec.rank.rankers.parts.few_rows import FewRows, joined
 from genrec.rank.rankers.parts.ranker import (
     LABEL,
     Inputs,
@@ -44,6 +46,8 @@ class Config(lambdamart.LeavesConfig):
 class Blend:
     """A fitted model: the sum of its members' scores, each times its scale."""
 
+    tasks = (LABEL,)
+
     def __init__(self, names: tuple[str, ...], members: Sequence[LambdaMart], scales: Sequence[float]) -> None:
         self.inputs, self.members, self.scales = Inputs(names), members, scales
 
@@ -53,6 +57,11 @@ class Blend:
         for member, scale in zip(self.members, self.scales, strict=True):
             total += np.float32(scale) * member.scores(samples)
         return total
+
+    @functools.cached_property
+    def compiled(self) -> FewRows | None:
+        """The trees of all members, scaled, for a few rows at once; None where some do not fit."""
+        return joined([member.compiled for member in self.members], self.scales)
 
     def task_scores(self, samples: Samples) -> dict[str, NDArray[np.float32]]:
         """The scores."""

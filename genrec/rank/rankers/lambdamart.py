@@ -60,12 +60,13 @@ class LambdaMart(Trees):
         return np.asarray(self.booster.predict(self.inputs.matrix(samples), pred_contrib=True), dtype=np.float64)
 
     def _sums(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
-        if len(features) <= _FEW and (trees := self._compiled) is not None:
+        if len(features) <= _FEW and (trees := self.compiled) is not None:
             return trees.sums(features)
         return self.booster.predict(features, raw_score=True)
 
     @functools.cached_property
-    def _compiled(self) -> FewRows | None:
+    def compiled(self) -> FewRows | None:
+        """Its trees for a few rows at once; None where they do not fit."""
         return compiled(self.booster)
 
     def _gains(self) -> Any:

@@ -5,6 +5,7 @@ It is no module of `genrec.recall`: that listing is what is fitted on training s
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ class Read(NamedTuple):
     """What the prompts of some histories gave, which a search and the steps of any item start from."""
 
     rows: NDArray[np.int64]  # [B], which histories
-    hidden: torch.Tensor  # [B, D], of the prompts' last positions
+    first: torch.Tensor  # [B, C], log-probability of the first codes of the catalogue's ids, without the dense head
     dense: PrefixLogProbs | None  # the dense head's distribution; None without one
 
 
@@ -72,6 +73,19 @@ class Generator:
         self.num_items, self.num_levels = self.sids.shape
         self.trie = trie or Trie.from_sids(self.sids, policy.vocab.num_codes, device=policy.device)
 
+    @cached_property
+    def states(self) -> torch.Tensor:
+        """int64 [N, L + 1]: the states of the trie on the way to each item, from the root on."""
+        codes = torch.from_numpy(self.sids.astype(np.int64)).to(self.policy.device)
+        states = [torch.zeros_like(codes[:, 0])]
+        for level in range(self.num_levels):
+            states.append(self.trie.advance(level, states[-1], codes[:, level]))
+        return torch.stack(states, dim=1)
+
+    def _first_codes(self, number: int) -> Children:
+        """The children of the root, of `number` rows."""
+        return self.trie.children(0, torch.zeros(number, 1, dtype=torch.int64, device=self.policy.device))
+
     @classmethod
     def load(cls, model: Path, base: Path | None, sids: Path) -> "Generator":
         """From the artifacts of sft or rl (`base` where it is an adapter) and of the sid stage."""
@@ -96,7 +110,7 @@ class Generator:
         steps = np.full((*shape, self.num_levels), np.nan, dtype=np.float32)
         items, scores = np.full(shape, -1, dtype=np.int32), np.full(shape, -np.inf, dtype=np.float32)
         filled = np.flatnonzero([len(h) > 0 for h in histories])
-        kept: list[tuple[torch.Tensor, PrefixLogProbs | None]] = []
+        kept: list[tuple[torch.Tensor, PrefixLogProbs | None]] = []  # `Read.first` and `Read.dense`
         reads: list[Read] = []
 
         def keep(rows: NDArray[np.int64], found: Candidates) -> None:
@@ -116,7 +130,7 @@ class Generator:
         ) -> Candidates:
             reading = _Reading(model, scores)
             found = beam_search(reading, prompts, trie, width, banned, allowed, reading)  # type: ignore[arg-type]
-            kept.append((reading.hidden, reading.dense))
+            kept.append((reading.first, reading.dense))
             return found
 
         if len(filled):
@@ -152,13 +166,12 @@ class Generator:
         """
         asked = _Asked(self, histories, rows, items)
         asked.take_found(found)
-        with self.policy.inference():
-            if found.reads:
-                for read in found.reads:
-                    asked.take_known(read, self._scores)
-            else:
+        for read in found.reads:
+            asked.take_known(read)
+        if not found.reads and len(asked.queries):
+            with self.policy.inference():
                 for start in range(0, len(asked.queries), batch_size):
-                    asked.take_known(self._read(asked.queries[start : start + batch_size], histories), self._scores)
+                    asked.take_known(self._read(asked.queries[start : start + batch_size], histories))
         return asked.steps, asked.dense
 
     def _read(self, queries: NDArray[np.int64], histories: Sequence[History]) -> Read:
@@ -167,7 +180,8 @@ class Generator:
         embeds = policy.prompt_embeds(prompts)
         hidden = Siblings(policy.body, embeds, prompts.attention_mask, prompts.padded_left).last_hidden
         dense = policy.dense_prefixes(hidden, prompts) if policy.dense_weight and policy.items is not None else None
-        return Read(queries, hidden, dense)
+        first = self._scores(0, hidden.unsqueeze(1), hidden, self._first_codes(len(queries)))
+        return Read(queries, first.squeeze(1), dense)
 
 
 class _Reading:
@@ -176,7 +190,7 @@ class _Reading:
     def __init__(self, model: Policy, scores: StepScores) -> None:
         self._model, self._scores = model, scores
         self.only_child_certain = scores.only_child_certain
-        self.hidden = torch.empty(0)
+        self.first = torch.empty(0)
         self.dense: PrefixLogProbs | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -187,8 +201,10 @@ class _Reading:
         return self.dense
 
     def __call__(self, level: int, hidden: torch.Tensor, first: torch.Tensor, children: Children) -> torch.Tensor:
-        self.hidden = first
-        return self._scores(level, hidden, first, children)
+        found = self._scores(level, hidden, first, children)
+        if level == 0:
+            self.first = found.squeeze(1)
+        return found
 
 
 class _Asked:
@@ -219,33 +235,30 @@ class _Asked:
             known = keys[at] == wanted
             self.steps[known] = found.steps[query[at[known]], place[at[known]]]
 
-    def take_known(self, read: Read, scores: StepScores) -> None:
+    def take_known(self, read: Read) -> None:
         """Of any item: the step of the first code, and those of the dense head where there is one."""
         generator, policy = self.generator, self.generator.policy
-        queries, hidden, dense = read
+        queries, first, dense = read
         if (self.starts[queries + 1] == self.starts[queries]).all():
             return
-        root = torch.zeros(len(queries), 1, dtype=torch.int64, device=policy.device)
-        children = generator.trie.children(0, root)
-        first = scores(0, hidden.unsqueeze(1), hidden, children)
+        rows, items = self._rows(queries)
+        states = generator.states[torch.from_numpy(items).to(policy.device)]  # [b, C, L + 1]
+        inside = rows >= 0
+        at = rows[inside]
+        # The first codes are the children of the root, in the order of their states.
+        steps = first.gather(1, states[..., 1])
         if dense is not None:
-            first = torch.lerp(first, dense.followers(0, root, children.states), policy.dense_weight or 0.0)
-        by_code = torch.full((len(queries), policy.vocab.num_codes), torch.nan, device=policy.device)
-        there = children.states[0, 0] >= 0  # the same for all; closed or not
-        by_code[:, children.codes[0, 0, there]] = first[:, 0, there]
-        rows, codes = self._codes(queries)
-        inside = (rows >= 0).cpu().numpy()
-        at = rows.cpu().numpy()[inside]
-        self.steps[at, 0] = by_code.gather(1, codes[..., 0]).cpu().numpy()[inside]
-        if dense is not None:
-            self.dense[at] = dense.path(codes).cpu().numpy()[inside]
+            levels = range(generator.num_levels + 1)
+            passed = torch.stack([dense.of_states(level, states[..., level]) for level in levels], dim=-1)
+            by_level = passed.diff(dim=-1)
+            steps = torch.lerp(steps, by_level[..., 0], policy.dense_weight or 0.0)
+            self.dense[at] = by_level.cpu().numpy()[inside]
+        self.steps[at, 0] = steps.cpu().numpy()[inside]
 
-    def _codes(self, queries: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(rows [b, C], -1 behind the last; codes [b, C, L] of their items)."""
+    def _rows(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(rows [b, C], -1 behind the last; their items, 0 there)."""
         first, end = self.starts[queries][:, None], self.starts[queries + 1][:, None]
         rows = first + np.arange(int((end - first).max()))
         rows = np.where(rows < end, rows, -1)
         rows = np.where(self.is_known[np.maximum(rows, 0)], rows, -1)
-        codes = self.generator.sids[np.where(rows < 0, 0, self.items[rows])].astype(np.int64)
-        device = self.generator.policy.device
-        return torch.from_numpy(rows).to(device), torch.from_numpy(codes).to(device)
+        return rows, np.where(rows < 0, 0, self.items[rows]).astype(np.int64)

@@ -9,10 +9,8 @@ from numpy.typing import NDArray
 
 from genrec.recall.parts.channel import SparseChannel
 from genrec.recall.parts.index_files import State
-from genrec.recall.parts.ranking import top_k
-from genrec.recall.parts.scorer import History, flatten, history_weights
-
-_DENSE = 1 << 12  # items up to which one history's scores are held dense
+from genrec.recall.parts.scorer import History, history_of_one, history_weights
+from genrec.recall.parts.sparse import add_rows
 
 
 class ItemGraph(SparseChannel):
@@ -27,30 +25,13 @@ class ItemGraph(SparseChannel):
         """float32 [b, num_items]: sum over the history of decay ** age * weights[item]."""
         return sp.csr_array(history_weights(histories, self.num_items, self.decay) @ self.weights)
 
-    def _top(
-        self, histories: Sequence[History], n: int, banned: Sequence[History] | None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        if len(histories) == 1 and self.num_items <= _DENSE and self.weights.has_canonical_format:
-            return self._top_of_one(histories[0], n, None if banned is None else banned[0])
-        return super()._top(histories, n, banned)
-
-    def _top_of_one(
-        self, history: History, n: int, banned: History | None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """`_top` of a request, where making sparse matrices takes longer than the sums: added up in the same order."""
-        _, items = flatten([history], self.num_items)
-        age = np.arange(len(items) - 1, -1, -1)
-        known, place = np.unique(items, return_inverse=True)
-        weight = np.zeros(len(known), dtype=np.float32)
-        np.add.at(weight, place, np.power(np.float64(self.decay), age).astype(np.float32))
-        scores, starts = np.zeros(self.num_items, dtype=np.float32), self.weights.indptr
-        for item, of_item in zip(known.tolist(), weight, strict=True):
-            row = slice(starts[item], starts[item + 1])
-            scores[self.weights.indices[row]] += of_item * self.weights.data[row]
-        if banned is not None:
-            scores[flatten([banned], self.num_items)[1]] = 0
-        scores[scores <= 0] = -np.inf
-        return top_k(scores[None], n)
+    def scores_of_one(self, history: History) -> NDArray[np.float32] | None:
+        """As `sparse_scores` of one history, added up in the same order."""
+        if not self.weights.has_canonical_format:
+            return None
+        scores = np.zeros(self.num_items, dtype=np.float32)
+        add_rows(scores, self.weights, *history_of_one(history, self.num_items, self.decay))
+        return scores
 
     def with_options(self, options: Any) -> "ItemGraph":
         """The same matrix with the decay of the options."""

@@ -26,8 +26,8 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     width = min(k, num_items)
     if num_rows == 0 or width == 0:
         return items, values
-    if num_rows == 1 and num_items <= _SORTED:  # one small row is sorted sooner than its threshold is found
-        order = np.argsort(-scores[0], kind="stable")[:width]
+    if num_rows == 1 and num_items <= _SORTED:  # one small row is no work for many threads
+        order = _first(scores[0], width)
         best = scores[0, order]
         items[0, :width], values[0, :width] = np.where(np.isneginf(best), -1, order), best
         return items, values
@@ -46,6 +46,23 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     items[:, :width] = np.where(np.isneginf(best), -1, columns)
     values[:, :width] = best
     return items, values
+
+
+def top_positive(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """`top_k` of one row [num_items] whose columns are listed above zero alone: (items int32 [1, k], scores [1, k])."""
+    items, values = np.full((1, k), -1, dtype=np.int32), np.full((1, k), -np.inf, dtype=np.float32)
+    found = np.flatnonzero(scores > 0)
+    best = found[_first(scores[found], k)]
+    items[0, : len(best)], values[0, : len(best)] = best, scores[best]
+    return items, values
+
+
+def _first(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """int64: the places of the k largest of a few scores, largest first, of equals the first; all where there are fewer."""
+    if 2 * k > len(scores):
+        return np.argsort(-scores, kind="stable")[:k]
+    chosen = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
+    return chosen[np.argsort(-scores[chosen], kind="stable")[:k]]
 
 
 def rank(

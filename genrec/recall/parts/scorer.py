@@ -99,6 +99,28 @@ def history_weights(histories: Sequence[History], num_items: int, decay: float) 
     return matrix
 
 
+def history_of_one(history: History, num_items: int, decay: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The row of `history_weights` of one history: (its items, ascending, their weights), both [n]."""
+    items = np.asarray(history, dtype=np.int64)
+    if len(items) and (items.min() < 0 or items.max() >= num_items):
+        flatten([history], num_items)  # names the item
+    weights = np.power(np.float64(decay), np.arange(len(items) - 1, -1, -1)).astype(np.float32)
+    order = np.argsort(items, kind="stable")
+    items, weights = items[order], weights[order]
+    first = np.flatnonzero(np.diff(items, prepend=-1))
+    return (items, weights) if len(first) == len(items) else (items[first], np.add.reduceat(weights, first))
+
+
+def weighted_sum(
+    histories: Sequence[History], num_items: int, decay: float, of_items: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """`history_weights` times what each item has, [num_items, V] -> [b, V]; of one history without making a matrix."""
+    if len(histories) == 1:
+        items, weights = history_of_one(histories[0], num_items, decay)
+        return (weights @ of_items[items])[None]
+    return history_weights(histories, num_items, decay) @ of_items
+
+
 def unit_rows(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows divided by their Euclidean norm, float32; rows of zeros stay."""
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)

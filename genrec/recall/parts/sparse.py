@@ -1,6 +1,7 @@
 """Lists and single scores from sparse matrices, without a dense matrix of users and items."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,6 +43,26 @@ def sparse_top(
     return np.where(places < 0, -1, np.take_along_axis(numbers, np.maximum(places, 0), axis=1)), best
 
 
+def of_rows(
+    matrix: sp.csr_array, rows: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.integer], NDArray[Any]]:
+    """What is stored in some rows, row by row: (place in `rows`, column, value), [E] each."""
+    starts = matrix.indptr[rows].astype(np.int64)
+    lengths = matrix.indptr[rows + 1] - starts
+    before = np.cumsum(lengths) - lengths
+    place = np.repeat(np.arange(len(rows)), lengths)
+    at = np.arange(len(place)) + (starts - before)[place]
+    return place, matrix.indices[at], matrix.data[at]
+
+
+def add_rows(scores: NDArray[np.float32], matrix: sp.csr_array, rows: NDArray[np.integer], weights: NDArray) -> None:
+    """Add some rows to `scores` [num_columns], each times its weight, one after the other."""
+    starts = matrix.indptr
+    for row, weight in zip(rows.tolist(), weights, strict=True):
+        part = slice(starts[row], starts[row + 1])
+        scores[matrix.indices[part]] += weight * matrix.data[part]
+
+
 def sparse_best(matrix: sp.csr_array, n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The n best columns of each row, what is not stored being zero, as `top_k` lists those of the dense matrix.
 
@@ -74,13 +95,19 @@ def keep_largest(matrix: sp.csr_array, k: int) -> sp.csr_array:
     starts = matrix.indptr
     kept = np.ones(len(matrix.data), dtype=bool)
     for row in np.flatnonzero(np.diff(starts) > k).tolist():
-        values = matrix.data[starts[row] : starts[row + 1]]
-        least = np.partition(values, len(values) - k)[len(values) - k] if k else np.inf
-        chosen = values > least
-        chosen[np.flatnonzero(values == least)[: k - np.count_nonzero(chosen)]] = True
-        kept[starts[row] : starts[row + 1]] = chosen
+        kept[starts[row] : starts[row + 1]] = among_largest(matrix.data[starts[row] : starts[row + 1]], k)
     before = np.concatenate([[0], np.cumsum(kept)])
     return sp.csr_array((matrix.data[kept], matrix.indices[kept], before[starts]), shape=matrix.shape)
+
+
+def among_largest(values: NDArray[np.floating], k: int) -> NDArray[np.bool_]:
+    """bool [n]: is a value one of the k largest, of equals the first?"""
+    if len(values) <= k:
+        return np.ones(len(values), dtype=bool)
+    least = np.partition(values, len(values) - k)[len(values) - k] if k else np.inf
+    chosen = values > least
+    chosen[np.flatnonzero(values == least)[: k - np.count_nonzero(chosen)]] = True
+    return chosen
 
 
 def blocks(costs: NDArray[np.integer] | NDArray[np.floating], most: int) -> Iterator[slice]:

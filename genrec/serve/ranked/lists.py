@@ -22,6 +22,7 @@ from genrec.rank.candidates import Lists
 from genrec.rank.features.parts.queries import Queries
 from genrec.rank.retrieval import GENERATOR, Retrieval, Retrieved
 from genrec.rank.samples import Samples
+from genrec.rank.scored import Scored
 from genrec.recall.parts.generator import Generated, Generator
 from genrec.search.restriction import Allowed, Subset
 from genrec.serve.catalogue import Catalogue
@@ -30,13 +31,14 @@ from genrec.serve.ranked.channels import worth_asking
 from genrec.serve.ranked.features import ServedFeatures
 from genrec.serve.ranked.files import RANKING, RETRIEVAL, typical_values
 from genrec.serve.ranked.folds import MeanOfFolds
-from genrec.serve.ranked.rerank import reranked, reranking
+from genrec.serve.ranked.rerank import reranking
 from genrec.tables import VECTORS_FILE
 
 _logger = logging.getLogger(__name__)
 FAILED = "list without ranking: it failed"
 _NO_CANDIDATE = "list without a candidate"
 _LONGER = "list longer than its candidates"
+_LEAST_PROBABILITY = np.finfo(np.float32).tiny
 
 
 class ListRanking:
@@ -71,7 +73,7 @@ class ListRanking:
         path = VECTORS_FILE.path(embed)
         vectors = read_item_vectors(path) if path.is_file() else None
         features = ServedFeatures(loaded.names, typical_values(folder))
-        return cls(retrieval, loaded, features, OncePerItems(lambda c: reranking(folder, retrieval, c, vectors)))
+        return cls(retrieval, loaded, features, OncePerItems(lambda c: reranking(folder, c, vectors)))
 
     @property
     def num_items(self) -> int:
@@ -129,11 +131,14 @@ class ListRanking:
         )
         self._note(retrieved, found, k)
         samples = self._features.samples(retrieved)
-        scores = self._ranking.scores(samples)
-        log_p = np.log(np.maximum(self._ranking.curve.probability(scores), np.finfo(np.float32).tiny))
+        scored = Scored(self._ranking, samples)
+        log_p = np.log(np.maximum(scored.probabilities, _LEAST_PROBABILITY))
         steps = self._steps.of(catalogue)
-        first = None if steps is None else reranked(steps, self._ranking, samples, queries, k)
-        return _joined(samples, scores, log_p, found, k, first)
+        first = None
+        if steps is not None:
+            first, _, warnings = steps.lists(scored, len(queries), k)
+            self._events.update({f"re-ranking, {what}": number for what, number in warnings.items()})
+        return _joined(samples, scored.scores, log_p, found, k, first)
 
     def _note(self, retrieved: Retrieved, found: Generated, k: int) -> None:
         number = np.diff(retrieved.candidates.starts)

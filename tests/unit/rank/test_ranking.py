@@ -9,6 +9,7 @@ from genrec.errors import DataError
 from genrec.rank import ranking
 from genrec.rank.ablation import without_each
 from genrec.rank.folds import fold_of
+from genrec.rank.scored import Scored
 from tests.support.rank_tiny import SMALL, product_lists, samples
 
 CONFIG = RankConfig.model_validate({"ranker": {"name": "lambdamart", "options": SMALL["lambdamart"]}, "num_folds": 3})
@@ -48,7 +49,7 @@ def test_a_ranking_that_beats_the_generator_is_used_and_its_figures_are_told():
     assert (summary["lists"], summary["with_target"]) == (150, 1.0)
     assert next(iter(summary["importance"])) in ("x0", "x1")
     assert summary["calibration"]["ece"] < 0.05
-    probability = made.probabilities(LISTS)
+    probability = Scored(made, LISTS).probabilities
     assert probability.mean() == pytest.approx(LISTS.label.mean(), abs=0.02)
 
 
@@ -76,7 +77,7 @@ def test_a_saved_ranking_scores_and_explains_as_before(fitted, tmp_path):
     fitted.save(tmp_path / "rank")
     again = ranking.load(tmp_path / "rank")
     np.testing.assert_array_equal(again.scores(LISTS), fitted.scores(LISTS))
-    np.testing.assert_array_equal(again.probabilities(LISTS), fitted.probabilities(LISTS))
+    np.testing.assert_array_equal(Scored(again, LISTS).probabilities, Scored(fitted, LISTS).probabilities)
     one = LISTS.take(np.arange(10))
     assert again.explain(one) == fitted.explain(one)
     rows = fitted.explain(one)

@@ -33,9 +33,13 @@ class Block(NamedTuple):
     inside: NDArray[np.bool_]  # [u, C]
     items: NDArray[np.int64]  # [u, C], rows of the tables
     history: NDArray[np.int64]  # [u, H], rows of the tables, newest first
+    is_all: bool = False  # these are all candidates, in their order
 
     def put(self, column: NDArray[np.float32], values: NDArray) -> None:
         """Write values [u, C] where they belong in a column [R]."""
+        if self.is_all:
+            column[:] = values[0]
+            return
         column[self.rows[self.inside]] = np.broadcast_to(values, self.inside.shape)[self.inside]
 
 
@@ -48,6 +52,7 @@ class Context:
     channels: tuple[str, ...] = ()  # whose scores the candidates have
     num_levels: int = 0  # of the generator's ids; 0: there is none
     beams: Beams | None = field(default=None, repr=False)
+    _of_one: dict[int, Block] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
@@ -63,6 +68,9 @@ class Context:
 
     def blocks(self, candidates: Candidates, width: int | None = None) -> Iterator[Block]:
         """All candidates, block by block; `width` values are held for each of them (by default one a history item)."""
+        if len(self.queries) == 1 and len(candidates):
+            yield self._block_of_one(candidates)
+            return
         starts = candidates.starts
         sizes, read = np.diff(starts), np.minimum(self.lengths, MAX_HISTORY)
         for length in np.unique(read[sizes > 0]).tolist():
@@ -76,6 +84,17 @@ class Context:
                 rows = np.where(inside, starts[part][:, None] + place, 0)
                 items = self.tables.rows(candidates.item[rows])
                 yield Block(part, rows, inside, items, self.histories(part, length))
+
+    def _block_of_one(self, candidates: Candidates) -> Block:
+        """The candidates of the only query: made once for all groups of features."""
+        if id(candidates) not in self._of_one:
+            only, rows = np.zeros(1, dtype=np.int64), np.arange(len(candidates))[None]
+            items = self.tables.rows(candidates.item)[None]
+            history = self.histories(only, min(int(self.lengths[0]), MAX_HISTORY))
+            self._of_one[id(candidates)] = Block(
+                only, rows, np.ones_like(rows, dtype=bool), items, history, is_all=True
+            )
+        return self._of_one[id(candidates)]
 
 
 def empty(candidates: Candidates, names: tuple[str, ...] | list[str]) -> dict[str, NDArray[np.float32]]:

@@ -20,6 +20,7 @@ NAMES = {
     "user_recency_days": "log(1 + days from the last event to the moment)",
     "user_gap_days": "log(1 + mean days between events)",
 }
+SEGMENT = "user_segment"
 _SEGMENTS = 8
 
 

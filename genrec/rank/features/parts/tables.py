@@ -5,6 +5,7 @@ are missing, not wrong.
 """
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,36 @@ class Tables:
         numbers = np.asarray(items, dtype=np.int64)
         return np.where((numbers >= 0) & (numbers < self.num_items), numbers, self.num_items)
 
+    @cached_property
+    def log_counts(self) -> NDArray[np.float32]:
+        """log(1 + training events)."""
+        return np.log1p(self.counts)
+
+    @cached_property
+    def is_sold(self) -> NDArray[np.bool_]:
+        """Whether there is a training event of the item."""
+        return self.counts > 0
+
+    @cached_property
+    def is_followed(self) -> NDArray[np.bool_]:
+        """Whether any item came after it in training."""
+        return np.diff(self.follow.indptr) > 0
+
+    @cached_property
+    def follow_back(self) -> sp.csr_array:
+        """`follow` by the item that comes after."""
+        return sp.csr_array(self.follow.T)
+
+    @cached_property
+    def has_text(self) -> NDArray[np.bool_]:
+        """Whether the item has a text."""
+        return (self.vectors != 0).any(axis=1)
+
+    @cached_property
+    def _first_events(self) -> NDArray[np.int64]:
+        """Where in `event_keys` the events of each item begin."""
+        return np.searchsorted(self.event_keys, np.arange(len(self.counts)) * (len(self.times) + 1))
+
     def save(self, folder: Path) -> None:
         """Write the tables into `folder`."""
         index_files.write(folder, {field.name: getattr(self, field.name) for field in fields(self)}, {})
@@ -84,13 +115,23 @@ class Tables:
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Training events of items before moments (milliseconds), both of one shape: (how many, time of the first, of the
         last), -1 where there is none."""
-        step = len(self.times) + 1
-        first = np.searchsorted(self.event_keys, rows * step)
-        end = np.searchsorted(self.event_keys, rows * step + np.searchsorted(self.times, moments))
-        number = end - first
+        first, end = self._events_between(rows, moments)
+        number, step = end - first, len(self.times) + 1
         ends = np.minimum(first, len(self.times) - 1), np.maximum(end - 1, 0)
         oldest, newest = (np.where(number > 0, self.times[self.event_keys[at] % step], -1) for at in ends)
         return number, oldest, newest
+
+    def num_before(self, rows: NDArray[np.int64], moments: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many training events of items were before moments."""
+        first, end = self._events_between(rows, moments)
+        return end - first
+
+    def _events_between(
+        self, rows: NDArray[np.int64], moments: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where in `event_keys` those before the moments begin and end."""
+        end = np.searchsorted(self.event_keys, rows * (len(self.times) + 1) + np.searchsorted(self.times, moments))
+        return self._first_events[rows], end
 
 
 def days(milliseconds: NDArray[Any]) -> NDArray[np.float32]:

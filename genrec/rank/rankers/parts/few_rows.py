@@ -5,37 +5,64 @@ leaf values by the bits of its comparisons, in the manner of QuickScorer (Lucche
 `Booster.predict`, but for the order in which they are added up.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _MOST_SPLITS = 8  # a table has 2 ** 8 values then
+_ROWS = 256  # looked at at once: what is held of them stays in the processor's cache
 _AS_ZERO, _AS_LOWEST, _AS_HIGHEST = range(3)  # what a missing feature is taken for
+_TAKEN_FOR = np.array([0, -np.inf, np.inf], dtype=np.float32)
 
 
 class FewRows:
-    """The trees of a booster, compiled; see `compiled`."""
+    """The trees of one booster or of several; see `compiled` and `joined`. T trees of at most S splits, F features."""
 
-    def __init__(self, places: NDArray, thresholds: NDArray, tables: NDArray) -> None:
-        self._places = places  # int64 [S * T], row of the stacked features, split by split
-        self._thresholds = thresholds  # float32 [S * T, 1]
-        self._tables = tables  # float64 [T, 2 ** S]
-        self._starts = (np.arange(len(tables)) * tables.shape[1])[:, None]
+    def __init__(self, places: NDArray[np.int64], thresholds: NDArray[np.float32], tables: NDArray[np.float64]) -> None:
+        """places [S, T]: `_AS_...` * F + feature. thresholds [S, T]: what is not above goes left. tables [T, 2 ** S]."""
+        self.places, self.thresholds, self.tables = places, thresholds, tables
+        # Trees share many of their splits: each is compared once.
+        pairs = np.stack([places.ravel(), thresholds.ravel().view(np.int32).astype(np.int64)], axis=1)
+        distinct, which = np.unique(pairs, axis=0, return_inverse=True)
+        self._used, self._row = np.unique(distinct[:, 0], return_inverse=True)
+        self._threshold = distinct[:, 1].astype(np.int32).view(np.float32)[:, None]
+        self._which = which.reshape(places.shape)
+        self._flat, self._starts = tables.ravel(), (np.arange(len(tables)) * tables.shape[1])[:, None]
 
     def sums(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """float64 [R]: sums of leaf values of features [R, F]."""
-        columns = np.ascontiguousarray(features.T)
-        missing = np.isnan(columns)
-        stacked = np.concatenate(
-            [np.where(missing, value, columns) for value in np.array([0, -np.inf, np.inf], np.float32)]
-        )
-        number, rows = len(self._tables), len(features)
-        goes_left = (stacked[self._places] <= self._thresholds).view(np.uint8).reshape(-1, number, rows)
-        outcome = goes_left[0].astype(np.int64)
-        for split in range(1, len(goes_left)):
-            outcome |= goes_left[split].astype(np.int64) << split
-        return self._tables.ravel()[outcome + self._starts].sum(axis=0)
+        parts = np.array_split(features, max(1, -(-len(features) // _ROWS)))
+        return np.concatenate([self._sums(part) for part in parts])
+
+    def _sums(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        taken_for, feature = np.divmod(self._used, features.shape[1])
+        columns = features.T[feature]
+        columns = np.where(np.isnan(columns), _TAKEN_FOR[taken_for][:, None], columns)
+        goes_left = (columns[self._row] <= self._threshold).view(np.uint8)
+        outcome = goes_left[self._which[-1]]
+        for of_trees in self._which[-2::-1]:
+            outcome += outcome
+            outcome |= goes_left[of_trees]
+        return self._flat.take(outcome + self._starts).sum(axis=0)
+
+
+def joined(models: Sequence[FewRows | None], weights: Sequence[float]) -> FewRows | None:
+    """All trees of models of the same features; `sums` are the sum of theirs, each times its weight. None where one is."""
+    parts = [(trees, weight) for trees, weight in zip(models, weights, strict=True) if trees is not None]
+    if len(parts) < max(len(models), 1):
+        return None
+    most = max(len(trees.places) for trees, _ in parts)
+
+    def padded(values: NDArray[Any], filler: float) -> NDArray[Any]:
+        return np.pad(values, [(0, most - len(values)), (0, 0)], constant_values=filler)
+
+    return FewRows(
+        np.concatenate([padded(trees.places, 0) for trees, _ in parts], axis=1),
+        np.concatenate([padded(trees.thresholds, np.inf) for trees, _ in parts], axis=1),
+        np.concatenate([np.tile(w * trees.tables, (1, 1 << (most - len(trees.places)))) for trees, w in parts]),
+    )
 
 
 def compiled(booster: Any) -> FewRows | None:
@@ -55,7 +82,7 @@ def compiled(booster: Any) -> FewRows | None:
             thresholds[place, number] = _not_above(split["threshold"])
         root, numbers = model["tree_info"][number]["tree_structure"], {id(s): n for n, s in enumerate(splits)}
         tables[number] = _table(root, numbers, np.arange(1 << most))
-    return FewRows(places.ravel(), thresholds.ravel()[:, None], tables)
+    return FewRows(places, thresholds, tables)
 
 
 def _splits(node: dict[str, Any]) -> list[dict[str, Any]]:

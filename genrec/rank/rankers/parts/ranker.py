@@ -23,6 +23,10 @@ class Ranker(Protocol):
 
     inputs: "Inputs"
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of `task_scores`."""
+
     def scores(self, samples: Samples) -> NDArray[np.float32]:
         """float32 [R]: higher is better within a list, finite everywhere."""
         ...

@@ -41,6 +41,7 @@ class Trees:
 
     library: ClassVar[str]
     file: ClassVar[str]  # of the model
+    tasks = (LABEL,)
 
     def __init__(self, names: tuple[str, ...], booster: Any) -> None:
         self.inputs, self.booster = Inputs(names), booster

@@ -12,6 +12,7 @@ from genrec.rank.features.parts.compute import as_table
 from genrec.rank.features.parts.queries import Queries
 from genrec.rank.retrieval import Retrieval
 from genrec.rank.samples import from_frame
+from genrec.rank.scored import Scored
 from genrec.serve.new_items import NewItem
 from genrec.serve.query import Filter, Query
 from genrec.serve.ranked.channels import worth_asking
@@ -177,10 +178,8 @@ def test_the_steps_after_the_ranker_choose_the_first_places(tmp_path):
     retrieved = engine.ranking._retrieval(Queries([history]), engine._generator, [history], found=found)
     samples = engine.ranking._features.samples(retrieved)
     steps = engine.ranking._steps.of(engine.catalogue)
-    from genrec.serve.ranked.rerank import reranked
-
-    first = reranked(steps, engine.ranking._ranking, samples, Queries([history]), 5)[0]
-    assert ids(answer)[:5] == [engine.catalogue.item_ids[item] for item in first]
+    first, _, _ = steps.lists(Scored(engine.ranking._ranking, samples), 1, 5)
+    assert ids(answer)[:5] == [engine.catalogue.item_ids[item] for item in first[0]]
     for k in (1, 3, 5):
         assert ids(engine.answer([Query(HISTORY, k)])[0]) == ids(answer)[:k]
     newer = engine.with_catalogue(engine.catalogue.with_items([NewItem("new", "New")], FixedIds()))

@@ -4,7 +4,7 @@ import lightgbm
 import numpy as np
 import pytest
 
-from genrec.rank.rankers.parts.few_rows import _not_above, compiled
+from genrec.rank.rankers.parts.few_rows import _not_above, compiled, joined
 
 
 def booster(num_leaves=7, missing=0.2, categorical=(), **params):
@@ -26,6 +26,16 @@ def test_sums_are_those_of_the_library_also_for_missing_features(num_leaves, mis
     asked = features.copy()
     asked[::7, 1], asked[3], asked[5, 2] = np.nan, np.nan, 1e30
     np.testing.assert_allclose(compiled(model).sums(asked), model.predict(asked, raw_score=True), rtol=1e-12)
+
+
+def test_trees_of_several_models_add_up_to_their_weighted_sum_for_any_number_of_rows():
+    (one, features), (other, _) = booster(num_leaves=7), booster(num_leaves=3, learning_rate=0.3)
+    both = joined([compiled(one), compiled(other)], [0.25, 2.0])
+    wanted = 0.25 * one.predict(features, raw_score=True) + 2 * other.predict(features, raw_score=True)
+    np.testing.assert_allclose(both.sums(features), wanted, rtol=1e-12)
+    np.testing.assert_allclose(both.sums(features[:1]), wanted[:1], rtol=1e-12)
+    assert both.sums(features[:0]).shape == (0,)
+    assert joined([compiled(one), None], [1.0, 1.0]) is None
 
 
 def test_trees_that_do_not_fit_are_left_to_the_library():
