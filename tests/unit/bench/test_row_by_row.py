@@ -22,8 +22,8 @@ def test_the_row_by_row_way_finds_what_genrec_finds(
     monkeypatch.setattr(generate_reviews, "_text", lambda rng, chars: text(rng, 1 << 16))
     reviews = tmp_path / "reviews"
     reviews.mkdir()
-    generate_reviews._write_reviews(reviews / "part_0.jsonl.gz", 3000, 3000, 0)
-    generate_reviews._write_items(reviews / "meta_parts.jsonl.gz", 250, 0)
+    generate_reviews._write_reviews(reviews / "part_0.jsonl.gz", 3000, 500, 250, 0)
+    generate_reviews._write_items(reviews / "meta_parts.jsonl.gz", 250, 10, 0)
     config = DataConfig(source="amazon2023", path=str(reviews), max_quarantine_share=1, max_share_without_metadata=1)
     run_ingest(config, tmp_path)
     found = row_by_row([reviews / "part_0.jsonl.gz"], reviews / "meta_parts.jsonl.gz", tmp_path / "peer", fields=fields)
