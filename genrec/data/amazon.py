@@ -5,7 +5,6 @@ Layouts: https://nijianmo.github.io/amazon (2018) and https://amazon-reviews-202
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,37 +13,15 @@ import polars as pl
 
 from genrec.data import places, reading
 from genrec.data.damage import checked
-from genrec.data.identifiers import MISSING_WORDS, of_texts
-from genrec.data.quarantine import (
-    MAX_DETAIL_CHARS,
-    check_interactions,
-    check_items,
-    clip,
-    typed_column,
-    wrong_column,
-)
+from genrec.data.identifiers import of_texts
+from genrec.data.quarantine import MAX_DETAIL_CHARS, check_items, clip, text_values, wrong_column
+from genrec.data.reviews import Layout, batches, first_filled
 from genrec.data.shards import BadRow, Batch, Shard, SourceFile, empty_rows
 from genrec.data.texts import cleaned, quoted_list
 from genrec.errors import DataError
 
 ENDINGS = tuple(name + packed for name in (".jsonl", ".json", ".ndjson") for packed in ("", ".gz", ".zst"))
 METADATA_PREFIX = "meta_"
-RATINGS = (0.0, 5.0)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names of the fields. Where several are given, the first one that is filled counts."""
-
-    user: str
-    items: tuple[str, ...]
-    rating: str
-    timestamp: str
-    milliseconds: int  # in one unit of `timestamp`
-    verified: str
-    descriptions: tuple[str, ...]  # joined
-    brands: tuple[str, ...]
-    categories: tuple[str, ...]
 
 
 # ---- files ------------------------------------------------------------------------------------------------------------
@@ -125,74 +102,39 @@ def listing(folder: Path, limit: int = 8) -> str:
 def read_shard(shard: Shard, layout: Layout) -> Iterator[Batch]:
     """The batches of a review or metadata shard."""
     lines_of = reading.LineReader(shard.path, shard.name, shard.start, shard.end)
-    parse = _interactions if shard.kind == "interactions" else item_rows
-    for first_line, lines in lines_of:
-        places, records, bad = reading.parse_json_lines(first_line, lines)
-        rows, also_bad, changes = parse(layout, first_line, lines, places, records)
-        yield Batch(rows, bad + also_bad, lines_of.num_lines, lines_of.share(), changes)
+    if shard.kind == "interactions":
+        yield from batches(layout, lines_of)
+    else:
+        for first_line, lines in lines_of:
+            places, records, bad = reading.parse_json_lines(first_line, lines)
+            rows, also_bad, changes = item_rows(layout, first_line, lines, places, records)
+            yield Batch(rows, bad + also_bad, lines_of.num_lines, lines_of.share(), changes)
     cut = [reading.cut_row(lines_of.cut)] if lines_of.cut else []
     yield Batch(empty_rows(shard.kind), cut, lines_of.num_lines, 1.0, lines_of.changes)
-
-
-def _interactions(
-    layout: Layout, first_line: int, lines: list[bytes], places: list[int], records: list[dict]
-) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
-    wrong: dict[int, str] = {}
-    number = pl.Float64()
-    item_values = _first_filled(records, layout.items)
-    user = of_texts(typed_column("user_id", [r.get(layout.user) for r in records], (str,), pl.String(), wrong))
-    item = of_texts(typed_column("item_id", item_values, (str,), pl.String(), wrong))
-    frame = pl.DataFrame(
-        [
-            pl.Series("line", places, dtype=pl.Int64) + first_line,
-            user.values,
-            item.values,
-            typed_column("timestamp", [r.get(layout.timestamp) for r in records], (int, float), number, wrong),
-            typed_column("event", [r.get("event") for r in records], (str,), pl.String(), wrong),
-            typed_column("rating", [r.get(layout.rating) for r in records], (int, float), number, wrong),
-            typed_column("verified", [r.get(layout.verified) for r in records], (bool,), pl.Boolean(), wrong),
-            wrong_column(len(records), wrong),
-            user.refused,
-            item.refused.alias("item_refused"),
-        ]
-    )
-    named = pl.col("event").str.strip_chars()
-    named = pl.when(~named.is_in(MISSING_WORDS)).then(named.str.to_lowercase())
-    implied = pl.when(pl.col("verified")).then(pl.lit("purchase")).otherwise(pl.lit("review"))
-    frame = frame.with_columns(
-        pl.col("timestamp") * layout.milliseconds,
-        pl.when(named.fill_null("") != "").then(named).otherwise(implied).alias("event"),
-        pl.coalesce("refused", "item_refused").alias("refused"),
-    )
-    rows, bad = check_interactions(
-        frame, lambda row: reading.shown(lines[places[row]]), positions=False, rating_bounds=RATINGS
-    )
-    return rows, bad, Counter(user.changes) + Counter(item.changes)
 
 
 def item_rows(
     layout: Layout, first_line: int, lines: list[bytes], places: list[int], records: list[dict]
 ) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
     wrong: dict[int, str] = {}
-    text = (str,)
     for row, record in enumerate(records):
         for name in (*layout.descriptions, *layout.categories):
             if not isinstance(record.get(name), str | list | None):
                 wrong.setdefault(row, f"{name} is {clip(repr(record[name]), MAX_DETAIL_CHARS)}")
     changes: Counter[str] = Counter()
-    item = of_texts(typed_column("item_id", _first_filled(records, layout.items), text, pl.String(), wrong))
+    item = of_texts(text_values("item_id", first_filled(records, layout.items), wrong))
     titles = [_text(r.get("title"), changes) for r in records]
-    brands = [_text(v, changes) for v in _first_filled(records, layout.brands)]
+    brands = [_text(v, changes) for v in first_filled(records, layout.brands)]
     frame = pl.DataFrame(
         [
             pl.Series("line", places, dtype=pl.Int64) + first_line,
             item.values,
-            typed_column("title", titles, text, pl.String(), wrong),
+            text_values("title", titles, wrong),
             pl.Series("description", [_joined(r, layout.descriptions, changes) for r in records], dtype=pl.String),
-            typed_column("brand", brands, text, pl.String(), wrong),
+            text_values("brand", brands, wrong),
             pl.Series(
                 "categories",
-                [_names(v, changes) for v in _first_filled(records, layout.categories)],
+                [_names(v, changes) for v in first_filled(records, layout.categories)],
                 dtype=pl.List(pl.String),
             ),
             wrong_column(len(records), wrong),
@@ -201,15 +143,6 @@ def item_rows(
     )
     rows, bad = check_items(frame, lambda row: reading.shown(lines[places[row]]))
     return rows, bad, changes + Counter(item.changes)
-
-
-def _first_filled(records: list[dict], names: tuple[str, ...]) -> list[Any]:
-    values = [r.get(names[0]) for r in records]
-    for name in names[1:]:
-        if all(values):
-            break
-        values = [v or r.get(name) for v, r in zip(values, records, strict=True)]
-    return values
 
 
 def _text(value: Any, changes: Counter[str]) -> Any:

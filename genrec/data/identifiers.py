@@ -52,8 +52,8 @@ def ids(file: str, column: pl.Series) -> Ids:
 
 def of_texts(column: pl.Series) -> Ids:
     """The rule for a column of text."""
-    odd = column.str.contains(_ODD) & ~column.str.contains(_PLAIN_NUMBER)
-    if not odd.any():
+    odd = column.str.contains(_ODD)
+    if not odd.any() or not (odd & ~column.str.contains(_PLAIN_NUMBER)).any():
         return Ids(column, nothing_wrong(column).alias("refused"), {})
     text = column.str.strip_chars()
     missing = text.is_in(MISSING_WORDS).fill_null(False)

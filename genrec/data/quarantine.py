@@ -39,12 +39,10 @@ def clip(text: str, limit: int = MAX_RECORD_CHARS) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def typed_column(
-    name: str, values: Sequence[Any], kinds: tuple[type, ...], dtype: pl.DataType, wrong: dict[int, str]
-) -> pl.Series:
-    """A column from Python values that must be None or of exactly one of `kinds`.
+def typed_values(name: str, values: Sequence[Any], kinds: tuple[type, ...], wrong: dict[int, str]) -> Sequence[Any]:
+    """Python values that must be None or of exactly one of `kinds`.
 
-    Other values become null and are noted in `wrong` (row -> the value), so that one odd value costs one row.
+    Other values become None and are noted in `wrong` (row -> the value), so that one odd value costs one row.
     """
     allowed = {*kinds, type(None)}
     if not set(map(type, values)) <= allowed:
@@ -52,7 +50,12 @@ def typed_column(
         for row in [row for row, value in enumerate(values) if type(value) not in allowed]:
             wrong.setdefault(row, f"{name} is {clip(repr(values[row]), MAX_DETAIL_CHARS)}")
             values[row] = None
-    return pl.Series(name, values, dtype=dtype, strict=False)
+    return values
+
+
+def text_values(name: str, values: Sequence[Any], wrong: dict[int, str]) -> pl.Series:
+    """A column of text from Python values, by the rule of `typed_values`."""
+    return pl.Series(name, typed_values(name, values, (str,), wrong), dtype=pl.String)
 
 
 def wrong_column(num_rows: int, wrong: dict[int, str]) -> pl.Series:
@@ -80,6 +83,9 @@ def check_interactions(
     time, rating = pl.col("timestamp"), pl.col("rating")
     time_ok = (time >= low) & (time < high) & (time == time.floor())
     rating_ok = rating.is_null() | rating.is_between(*rating_bounds)  # false for NaN
+    good = ~_blank("user_id") & ~_blank("item_id") & time_ok.fill_null(False) & rating_ok
+    if frame.select((good & pl.col("wrong").is_null() & pl.col("refused").is_null()).all()).item():
+        return _as_rows(frame, "interactions"), []
     reason = (
         pl.when(pl.col("wrong").is_not_null())
         .then(pl.lit("wrong_type"))
@@ -133,13 +139,17 @@ def check_items(frame: pl.DataFrame, record: Callable[[int], str]) -> tuple[pl.D
 def _split(
     frame: pl.DataFrame, reason: pl.Expr, detail: pl.Expr, record: Callable[[int], str], kind: str
 ) -> tuple[pl.DataFrame, list[BadRow]]:
-    types = ROW_TYPES[kind]
     frame = frame.with_columns(reason.alias("reason"))
     if frame["reason"].null_count() == frame.height:
-        return frame.select(list(types)).cast(types), []  # type: ignore[arg-type]
+        return _as_rows(frame, kind), []
     bad = frame.with_columns(detail.alias("detail")).with_row_index("row").filter(pl.col("reason").is_not_null())
     rows = [
         BadRow(line, reason, clip(detail, MAX_DETAIL_CHARS), clip(record(row)))
         for row, line, reason, detail in bad.select("row", "line", "reason", "detail").iter_rows()
     ]
-    return frame.filter(pl.col("reason").is_null()).select(list(types)).cast(types), rows  # type: ignore[arg-type]
+    return _as_rows(frame.filter(pl.col("reason").is_null()), kind), rows
+
+
+def _as_rows(frame: pl.DataFrame, kind: str) -> pl.DataFrame:
+    types = ROW_TYPES[kind]
+    return frame.select(list(types)).cast(types)  # type: ignore[arg-type]

@@ -8,17 +8,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from genrec.data.compressed import INPUT_BYTES, Inflated, is_compressed
 from genrec.data.encodings import BOM, UTF8, as_utf8, check_start
 from genrec.data.quarantine import clip
 from genrec.data.shards import BadRow
+from genrec.data.typed_lines import Text, of_any_size
 from genrec.errors import DamagedFile
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20
 GROUP_LINES = 64
 MAX_LINE_BYTES = 64 << 20
+_NEWLINE = b"\n"[0]
 
 
 class Cut(NamedTuple):
@@ -30,7 +33,7 @@ class Cut(NamedTuple):
 
 
 class LineReader:
-    """Iterate over `(first_line, lines)` blocks of a file; lines carry no newline.
+    """Iterate over `(first_line, lines)` blocks of a file, or over its `texts`; lines carry no newline.
 
     With `start` and `end` (bytes, plain files only), the lines whose first byte lies in that range. After the
     iteration, `num_lines` is the number of lines passed, `cut` tells where a compressed file broke off, and `changes`
@@ -51,34 +54,43 @@ class LineReader:
         return min(1.0, (self._passed + of_block * (self._read - self._passed)) / self._total)
 
     def __iter__(self) -> Iterator[tuple[int, list[bytes]]]:
+        for text in self.texts():
+            yield text.first_line, text.lines()
+
+    def texts(self) -> Iterator[Text]:
+        """The blocks with their lines as one text."""
         tail = b""
         first = self.start == 0
         for block in self._blocks():
             if first and block:
                 block, first = block.removeprefix(BOM), False
-            lines = (tail + block).split(b"\n")
-            tail = lines.pop()
+            joined = tail + block if tail else block
+            end = joined.rfind(b"\n")
+            tail = joined[end + 1 :]
+            text = self._text(joined[:end]) if end >= 0 else None
             if len(tail) > MAX_LINE_BYTES:
+                line = self.num_lines + (text.num_lines if text else 0) + 1
                 raise DamagedFile(
-                    f"{self.name}: line {self.num_lines + len(lines) + 1} is longer than {MAX_LINE_BYTES >> 20} MB; "
-                    "one record a line is expected"
+                    f"{self.name}: line {line} is longer than {MAX_LINE_BYTES >> 20} MB; one record a line is expected"
                 )
-            if lines:
-                yield self._count(lines)
+            if text:
+                yield self._count(text)
         if not self._damage:
             if tail:
-                yield self._count([tail])
+                yield self._count(self._text(tail))
         elif _is_whole_object(tail):
-            yield self._count([tail])
+            yield self._count(self._text(tail))
             self.cut = Cut(self.num_lines + 1, self._damage, b"")
         else:
             self.num_lines += 1
             self.cut = Cut(self.num_lines, self._damage, tail)
 
-    def _count(self, lines: list[bytes]) -> tuple[int, list[bytes]]:
-        first_line = self.num_lines + 1
-        self.num_lines += len(lines)
-        return first_line, lines
+    def _text(self, lines: bytes) -> Text:
+        return Text(self.num_lines + 1, lines, np.flatnonzero(np.frombuffer(lines, dtype=np.uint8) == _NEWLINE))
+
+    def _count(self, text: Text) -> Text:
+        self.num_lines += text.num_lines
+        return text
 
     def _blocks(self) -> Iterator[bytes]:
         """The text of the file in UTF-8."""
@@ -206,10 +218,12 @@ def _parse_each_line(first_line: int, lines: list[bytes]) -> tuple[list[int], li
         try:
             record = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            if line.strip():
-                reason, detail = _why_not_json(line, error)
-                bad.append(BadRow(first_line + place, reason, detail, shown(line)))
-            continue
+            record = of_any_size(line)
+            if record is None:
+                if line.strip():
+                    reason, detail = _why_not_json(line, error)
+                    bad.append(BadRow(first_line + place, reason, detail, shown(line)))
+                continue
         if isinstance(record, dict):
             places.append(place)
             records.append(record)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 
+from genrec.bf16 import computes_bf16
 from genrec.errors import ConfigError
 
 
@@ -39,14 +40,6 @@ def frozen_dtype(compute: torch.dtype, device: torch.device) -> torch.dtype:
     float32: the search gathers its weights in the type it computes in (`genrec.search.fused`).
     """
     return compute if device.type == "cuda" else torch.float32
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 in hardware; CPUs that emulate it are 30 to 90 times slower than in float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def compute_dtype(precision: Literal["fp32", "bf16"], device: torch.device, setting: str) -> torch.dtype:

@@ -4,12 +4,13 @@ Kang and McAuley, "Self-attentive sequential recommendation" (ICDM 2018), with t
 baseline: softmax cross-entropy instead of binary cross-entropy, over the whole catalogue (Klenitskiy and Vasilev,
 "Turning dross into gold loss", RecSys 2023) or over sampled negatives ("eSASRec", arXiv 2508.06450), and an item's
 projected text vector added to the embedding of its id. Trained with early stopping on validation NDCG@10; the weights
-of the best epoch are kept.
+of the best epoch are kept. Of more than 65,536 training windows an epoch reads that many, the next epoch the next ones, so
+that the updates of a fit are bounded.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,6 +48,12 @@ class Config:
 
 
 CHOICES = {"num_layers": (2, 1), "negatives": (0, 256)}
+_LARGE_CATALOGUE, _NEGATIVES_OF_LARGE = 50_000, 2048
+
+
+def suited(num_items: int) -> dict[str, Any]:
+    """Of a large catalogue: negatives, for a softmax over all of 100 thousand items takes 2 s an update; and one fit."""
+    return {} if num_items <= _LARGE_CATALOGUE else {"num_layers": 2, "negatives": _NEGATIVES_OF_LARGE}
 
 
 def fit(data: Training, options: Config) -> "TrainedSasRec | ZeroScorer":

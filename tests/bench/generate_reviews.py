@@ -23,24 +23,37 @@ _FIRST_MS, _LAST_MS = 1_200_000_000_000, 1_690_000_000_000
 _LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", dtype=np.uint8)
 
 
-def generate(folder: Path, rows: int, files: int, processes: int = 2, seed: int = 0) -> None:
-    """Write `files` review files with `rows` reviews in all, and one metadata file of a tenth of the items.
+def generate(
+    folder: Path,
+    rows: int,
+    files: int,
+    processes: int = 2,
+    seed: int = 0,
+    users: int | None = None,
+    items: int | None = None,
+    items_a_described: int = 10,
+) -> None:
+    """Write `files` review files with `rows` reviews in all, and one metadata file of every `items_a_described`-th item.
 
-    Of a fixed seed and number of files; users and items grow with the rows: a user has 6 reviews and an item 12 on average.
+    Of a fixed seed and number of files; where they are not given, users and items grow with the rows: a user has 6 reviews
+    and an item 12 on average.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bounds = [rows * n // files for n in range(files + 1)]
-    calls = [(folder / f"part_{n:03d}.jsonl.gz", bounds[n + 1] - bounds[n], rows, seed + n) for n in range(files)]
+    num_users, num_items = users or max(1, rows // 6), items or max(1, rows // 12)
+    calls = [
+        (folder / f"part_{n:03d}.jsonl.gz", bounds[n + 1] - bounds[n], num_users, num_items, seed + n)
+        for n in range(files)
+    ]
     with ProcessPoolExecutor(processes) as pool:
         for _ in pool.map(_write_reviews, *zip(*calls, strict=True)):
             pass
-    _write_items(folder / "meta_parts.jsonl.gz", max(1, rows // 12), seed)
+    _write_items(folder / "meta_parts.jsonl.gz", num_items, items_a_described, seed)
 
 
-def _write_reviews(path: Path, number: int, all_rows: int, seed: int) -> None:
+def _write_reviews(path: Path, number: int, num_users: int, num_items: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     words = _text(rng, 16 << 20)
-    num_users, num_items = max(1, all_rows // 6), max(1, all_rows // 12)
     with gzip.open(path, "wb", compresslevel=GZIP_LEVEL) as out:
         for start in range(0, number, _BLOCK):
             out.write(_block(rng, words, min(_BLOCK, number - start), num_users, num_items))
@@ -95,11 +108,11 @@ def _text(rng: np.random.Generator, chars: int) -> str:
     return " ".join(vocabulary[rank] for rank in ranks.tolist())[:chars]
 
 
-def _write_items(path: Path, num_items: int, seed: int) -> None:
+def _write_items(path: Path, num_items: int, every: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     words = _text(rng, 1 << 20)
     with gzip.open(path, "wb", compresslevel=GZIP_LEVEL) as out:
-        for item in range(0, num_items, 10):
+        for item in range(0, num_items, every):
             start = int(rng.integers(0, len(words) - 700))
             row = {"parent_asin": f"B{item:09d}", "title": words[start : start + 60], "store": "Brand"}
             row |= {"description": [words[start : start + 500]], "features": [], "categories": ["A", "B"]}

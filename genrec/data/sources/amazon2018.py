@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrec.data import amazon
+from genrec.data.reviews import Layout
 from genrec.data.shards import Batch, Shard, SourceFile
 from genrec.variants import setting
 
-LAYOUT = amazon.Layout(
+LAYOUT = Layout(
     user="reviewerID",
     items=("asin",),
     rating="overall",

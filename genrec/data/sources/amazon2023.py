@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genrec.data import amazon, amazon_hub, places
+from genrec.data.reviews import Layout
 from genrec.data.shards import Batch, Shard, SourceFile
 from genrec.errors import DataError
 from genrec.variants import setting
 
-LAYOUT = amazon.Layout(
+LAYOUT = Layout(
     user="user_id",
     items=("parent_asin", "asin"),  # variants of a product share the parent, and metadata is by parent
     rating="rating",

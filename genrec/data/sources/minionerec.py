@@ -20,13 +20,14 @@ from genrec.data import amazon, csv_rows
 from genrec.data.damage import checked
 from genrec.data.given_sequences import Event, Sample, events_of
 from genrec.data.quarantine import MAX_DETAIL_CHARS, check_interactions, clip
+from genrec.data.reviews import RATINGS, Layout
 from genrec.data.shards import BadRow, Batch, Shard, SourceFile, empty_rows
 from genrec.errors import DamagedFile, DataError
 from genrec.variants import setting
 
 PARTS = ("train", "valid", "test")
 COLUMNS = ("user_id", "history_item_id", "item_id")
-LAYOUT = amazon.Layout(
+LAYOUT = Layout(
     user="user_id",
     items=("item_id",),
     rating="rating",
@@ -151,9 +152,7 @@ def _rows(events: list[Event]) -> tuple[pl.DataFrame, list[BadRow]]:
         },
         orient="row",
     ).with_columns(pl.lit(None, dtype=pl.Float64).alias("rating"), *nothing.values())
-    return check_interactions(
-        frame, lambda row: str(frame.row(row, named=True)), positions=True, rating_bounds=amazon.RATINGS
-    )
+    return check_interactions(frame, lambda row: str(frame.row(row, named=True)), positions=True, rating_bounds=RATINGS)
 
 
 # ---- items ------------------------------------------------------------------------------------------------------------

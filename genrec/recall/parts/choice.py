@@ -11,6 +11,13 @@ they were (of equals, the one tried first). An option that the user has set is n
 only the ranking reads: scorers of these channels have `with_options(options)`, the same fit ranked otherwise, and are
 not fitted again for them.
 
+Of many training users the candidates are fitted on a random sample of `_MOST_USERS`, so that the search costs the same for
+any number of them; the options chosen are then fitted on all. A channel may also declare
+
+    def suited(num_items: int) -> dict[str, Any]
+
+which gives options that a large catalogue takes in place of the defaults, where the user has set none: they are not searched.
+
 Validation targets decide between the values and are learned from in no other way.
 """
 
@@ -21,11 +28,14 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from genrec.progress import Progress
 from genrec.recall.parts.scorer import Held, Scorer, Training
 from genrec.recall.parts.validation import sample, validate
 
 _DIGITS = 6
+_MOST_USERS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -45,13 +55,33 @@ def choose(module: ModuleType, written: Mapping[str, Any], data: Training, max_u
     `written` are the options that the user has set. Without validation rows, with `max_users` 0 or with nothing to
     choose the channel is fitted once, with the defaults of the others.
     """
-    first = module.Config(**written)
+    given = {**(module.suited(data.num_items) if hasattr(module, "suited") else {}), **written}
+    first = module.Config(**given)
     held = sample(data.validation, max_users)
-    choices = {n: values for n, values in getattr(module, "CHOICES", {}).items() if n not in written}
+    choices = {n: values for n, values in getattr(module, "CHOICES", {}).items() if n not in given}
     if held is None or not choices:
-        began = time.perf_counter()
-        return Choice(module.fit(data, first), first, time.perf_counter() - began, [], 0)
-    return _search(module, first, choices, data, held)
+        return _fitted(module, first, None, data)
+    some = _some_users(data)
+    if some is None:
+        return _search(module, first, choices, data, held)
+    best = _search(module, first, choices, dataclasses.replace(some, progress=_part(data.progress, 0, 2)), held)
+    last = dataclasses.replace(data, progress=_part(data.progress, 1, 2))
+    found = _fitted(module, best.options, None, last)
+    return dataclasses.replace(found, tried=best.tried, users=best.users)
+
+
+def _some_users(data: Training) -> Training | None:
+    """The data with the sequences of `_MOST_USERS` users, drawn by its seed; None where there are no more."""
+    if len(data.sequences) <= _MOST_USERS:
+        return None
+    drawn = np.random.default_rng(data.seed).choice(len(data.sequences), _MOST_USERS, replace=False)
+    users = np.sort(drawn).tolist()
+    times = data.timestamps
+    return dataclasses.replace(
+        data,
+        sequences=[data.sequences[user] for user in users],
+        timestamps=None if times is None else [times[user] for user in users],
+    )
 
 
 def _search(

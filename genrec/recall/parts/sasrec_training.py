@@ -15,10 +15,13 @@ from genrec.recall.parts.index_files import State
 from genrec.recall.parts.sasrec_network import SasRec
 from genrec.recall.parts.scorer import History, Training, flatten, rank_unknown_last
 from genrec.recall.parts.validation import sample
+from genrec.train.sft import touched_rows
 from genrec.train.sft.windows import Windows
 
 _POOL = 32  # batches whose windows are sorted by length together: little padding, and batches stay random
 _BATCH_USERS = 512  # histories scored in one forward
+_EPOCH_WINDOWS = 1 << 16  # of an epoch, at most
+_ROWS_ABOVE = 50_000  # items from which on an update with negatives moves the embeddings that it read alone
 
 
 class Settings(EpochSettings, Protocol):
@@ -102,23 +105,28 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
     """
     model = scorer.model
     windows = training_windows(data.sequences, data.num_items, scorer.max_history + 1)
-    optimizer = torch.optim.AdamW(parameter_groups(model, options.weight_decay), lr=options.learning_rate)
-    num_batches = -(-len(windows) // options.batch_size)
+    by_rows = bool(options.negatives) and data.num_items > _ROWS_ABOVE and model.ids.weight.device.type == "cpu"
+    model.ids.sparse = by_rows
+    kind = touched_rows.RowAdamW if by_rows else torch.optim.AdamW
+    optimizer = kind(parameter_groups(model, options.weight_decay), lr=options.learning_rate)
+    clip = touched_rows.clip if by_rows else torch.nn.utils.clip_grad_norm_
+    num_batches = -(-min(len(windows), _EPOCH_WINDOWS) // options.batch_size)
     total, done = num_batches * options.epochs, 0
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
     )
     rng = np.random.default_rng(data.seed)
+    orders = _orders(len(windows), rng)
 
     def run(epoch: int) -> None:
         nonlocal done
-        for items, real in batches(windows, options.batch_size, options.reverse_share, rng):
+        for items, real in batches(windows, next(orders), options.batch_size, options.reverse_share, rng):
             negatives = rng.integers(scorer.num_items, size=options.negatives) if options.negatives else None
             where = f"sasrec, epoch {epoch + 1}"
             loss = checked(next_item_loss(model, items, real, negatives), f"{where}, step {done}")
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            clip(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             done += 1
@@ -183,17 +191,27 @@ def training_windows(sequences: Sequence[History], num_items: int, width: int) -
     return Windows(items, start, stop, start)
 
 
+def _orders(number: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+    """The windows of each epoch in random order: all, or those whose turn it is."""
+    while True:
+        order = rng.permutation(number)
+        if number <= _EPOCH_WINDOWS:
+            yield order
+            continue
+        for start in range(0, number - _EPOCH_WINDOWS + 1, _EPOCH_WINDOWS):  # what is left over waits for another order
+            yield order[start : start + _EPOCH_WINDOWS]
+
+
 def batches(
-    windows: Windows, size: int, reverse_share: float, rng: np.random.Generator
+    windows: Windows, order: NDArray[np.int64], size: int, reverse_share: float, rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
-    """Every window once in random order, in batches of similar length, a share of them reversed.
+    """The windows of `order` once, in batches of similar length, a share of them reversed.
 
     Yields (items int64 [b, n], real bool [b, n]), `real` False at padding.
 
     Neither fine-tuning's batches nor a library's sampler (transformers' LengthGroupedSampler, torch's BatchSampler):
     each draws other batches from a seed, and the figures of this baseline would change with them.
     """
-    order = rng.permutation(len(windows))
     reverse = rng.random(len(windows)) < reverse_share
     lengths = windows.lengths
     pools = [order[i : i + size * _POOL] for i in range(0, len(order), size * _POOL)]

@@ -86,7 +86,7 @@ class _GradientTrainer(Trainer):
         quantized = quantize(latents, self.codebooks, self.options.commitment)
         self.used.scatter_(1, quantized.codes.T, True)
         # Straight through: the decoder sees the codes, the encoder gets the decoder's gradient.
-        decoded = self.decoder(latents + (quantized.summed - latents).detach())
+        decoded = self.trained(self.decoder, latents + (quantized.summed - latents).detach())
         return functional.mse_loss(decoded, batch) + quantized.loss
 
     @torch.no_grad()

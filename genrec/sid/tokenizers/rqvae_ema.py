@@ -110,7 +110,7 @@ class _AverageTrainer(Trainer):
             residual = residual - chosen
         summed = torch.stack(chosen_by_level).sum(0)
         # Straight through: the decoder sees the codes, the encoder gets the decoder's gradient.
-        decoded = self.decoder(latents + (summed - latents).detach())
+        decoded = self.trained(self.decoder, latents + (summed - latents).detach())
         return functional.mse_loss(decoded, batch) + self.options.commitment * loss
 
     def level_prices(self, level: int) -> torch.Tensor | None:

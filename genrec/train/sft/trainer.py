@@ -18,7 +18,7 @@ from genrec.train.checkpoint_writer import CheckpointWriter
 from genrec.train.fully_shard import divide
 from genrec.train.learner_group import LearnerGroup
 from genrec.train.micro_batch import MicroBatch, memory_of
-from genrec.train.sft import losses, samplers
+from genrec.train.sft import losses, samplers, touched_rows
 from genrec.train.sft.alignment import Alignment
 from genrec.train.sft.finite import FiniteCheck
 from genrec.train.sft.forwards import Forward, cut, cut_evenly, pack
@@ -66,7 +66,9 @@ class Trainer:
         if hasattr(self._loss, "target_weights"):
             weights = weights * self._loss.target_weights(counts, self._loss_options)
         self._target_weights = torch.from_numpy(weights)
-        self._dense_loss = DenseLoss(policy, sampler_for(counts, config.dense_head.sampled_items))
+        sampler = sampler_for(counts, config.dense_head.sampled_items)
+        self._dense_loss = DenseLoss(policy, sampler)
+        self._by_rows = touched_rows.give_row_gradients(policy, config, self.group.size, sampler is not None)
         times = 0.0
         if hasattr(self._sampler, "drawn_again"):
             wanted, times = self._sampler.drawn_again(counts, self._sampler_options)
@@ -84,7 +86,7 @@ class Trainer:
         self.micro_batch = MicroBatch(config.micro_batch_size, "sft.micro_batch_size")
         self._memory = memory_of(policy.device)
         self.writer = CheckpointWriter(policy.device)
-        self.optimizer = make_optimizer(self.parameters, config)
+        self.optimizer = make_optimizer(self.parameters, config, by_rows=self._by_rows)
         self.finite = FiniteCheck(self.optimizer, policy.device)
         num_extra = self._sampler.num_extra(len(windows), self._sampler_options)
         self._first_pass = len(windows) + round(times * self.windows.num_repeats)  # windows
@@ -163,7 +165,8 @@ class Trainer:
             parts = torch.cat([parts, aligned.detach()])
         self.sharding.sum_gradients()
         self.group.sum_(parts)
-        norm = self.sharding.clip(self.parameters.values(), self.config.max_grad_norm)
+        clip = touched_rows.clip if self._by_rows else self.sharding.clip
+        norm = clip(self.parameters.values(), self.config.max_grad_norm)
         state = self.state
         self.finite.before_update(parts, norm, f"step {state.step} (epoch {state.epoch}, batch {state.batch})")
         for group in self.optimizer.param_groups:

@@ -5,6 +5,7 @@ Errors are |device - CPU| / |CPU| over all numbers of a tensor. A case passes be
 
 import copy
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,26 +63,30 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
     _report(cases, device, report)
 
 
-def run_compiled(shape: Shape, device: torch.device, report: Report) -> None:
-    """The cases that compile layers, each for a quarter of a minute or more."""
+def run_compiled_search(shape: Shape, device: torch.device, report: Report) -> None:
+    """Compiled layers; each such part compiles for a minute or two, so they are parts of their own, side by side."""
     from tests.bench.gpu_check import gpu_ways
 
-    cases: dict[str, Callable[[torch.device], dict[str, Any]]] = {
-        "search": gpu_ways.compiled_search,
-        "fine-tuning step": _compiled_sft,
-        "divided steps": _compiled_divided,
-    }
-    _report(cases, device, report)
+    _report({"search": gpu_ways.compiled_search}, device, report)
+
+
+def run_compiled_step(shape: Shape, device: torch.device, report: Report) -> None:
+    _report({"fine-tuning step": _compiled_sft}, device, report)
+
+
+def run_compiled_division(shape: Shape, device: torch.device, report: Report) -> None:
+    _report({"divided steps": _compiled_divided}, device, report)
 
 
 def _report(cases: dict[str, Callable[[torch.device], dict[str, Any]]], device: torch.device, report: Report) -> None:
     """One case after the other; one that raises is reported as failed, and the next goes on."""
     for name, case in cases.items():
+        start = time.monotonic()
         try:
             found = case(device)
         except Exception as error:  # what one case finds must not hide what the others find
             found = {"passed": False, "failed": f"{type(error).__name__}: {error}"[:300]}
-        report({"case": name, **found})
+        report({"case": name, **found, "took_s": time.monotonic() - start})
 
 
 def pair(device: torch.device, dtype: torch.dtype, lora: bool = True) -> tuple[Policy, Policy]:
@@ -190,13 +195,15 @@ def _divided(device: torch.device, compile_: bool = False) -> dict[str, Any]:
     def trained(sharding: str) -> torch.Tensor:
         config = settings.sft(micro_batch_size=8, gradient_checkpointing=True, compile=compile_, sharding=sharding)
         trainer = Trainer(pair(device, torch.bfloat16)[1], windows, sids, config, 0)
-        policy = trainer.policy
+        policy, scores = trainer.policy, []
         for _ in range(2):
             trainer.step(np.arange(len(windows)), 1e-3)
+            if compile_:  # a search would take two compilations of its own
+                continue
             with trainer.sharding.gathered():
                 trie = Trie.from_sids(sids, NUM_CODES, device)
-                scores = beam_search(policy, policy.prompts(prompts.histories, sids), trie, WIDTH).scores
-        return torch.cat([*(p.detach().flatten() for p in trainer.parameters.values()), scores.flatten()])
+                scores = [beam_search(policy, policy.prompts(prompts.histories, sids), trie, WIDTH).scores.flatten()]
+        return torch.cat([*(p.detach().flatten() for p in trainer.parameters.values()), *scores])
 
     wanted = trained("none")
     noise = error_of(trained("none"), wanted)  # a GPU adds up in another order every time, and Adam makes much of it

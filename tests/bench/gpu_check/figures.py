@@ -85,16 +85,13 @@ def sft(shape: Shape, device: torch.device, report: Report) -> None:
             found |= {"mfu_datasheet": work / found["seconds"] / datasheet} if datasheet else {}
         report({"case": name, **found, "micro_batch": made.micro_batch.size})
 
-    def profile(name: str, made: Trainer) -> None:
-        rows = np.arange(len(made.windows))
-        report({"case": f"profile, {name}", "profile": measure.kernels(lambda: made.step(rows, 1e-4), device)})
-        policy.model.zero_grad(set_to_none=True)
-
     largest = shape.micro_batches[-1]
     case(f"padded, even, micro-batch {largest}", trainer(full, largest, False))
     case("packed, uneven, micro-batch auto", trainer(uneven, "auto", True))
-    case(f"packed, even, micro-batch {largest}", trainer(full, largest, True))
-    profile(f"packed, even, micro-batch {largest}", trainer(full, largest, True))
+    packed = trainer(full, largest, True)
+    case(f"packed, even, micro-batch {largest}", packed)
+    every = np.arange(len(packed.windows))
+    measure.profiled(shape, f"packed, even, micro-batch {largest}", lambda: packed.step(every, 1e-4), device, report)
     case("padded, uneven, micro-batch auto", trainer(uneven, "auto", False))
     for micro in shape.micro_batches[:-1]:
         case(f"packed, even, micro-batch {micro}", trainer(full, micro, True))
@@ -132,9 +129,6 @@ def grpo(shape: Shape, device: torch.device, report: Report) -> None:
         policy.model.zero_grad(set_to_none=True)
         report({"case": name, **found})
 
-    def profile(name: str, run: Callable[[], Any]) -> None:
-        report({"case": f"profile, {name}", "profile": measure.kernels(run, device)})
-
     chunk = shape.rollout_chunk
     items = torch.from_numpy(rollouts(chunk)().items).to(device)
     if device.type == "cuda":
@@ -145,8 +139,8 @@ def grpo(shape: Shape, device: torch.device, report: Report) -> None:
     case("step", lambda: (generate(), update()))
     case("step, micro-batch auto", lambda: (generate(), by_memory()))
     case(f"rollout, {chunk} at a time, not recorded", rollouts(chunk, recorded=False))
-    profile("rollout", generate)
-    profile("update", update)
+    measure.profiled(shape, "rollout", generate, device, report)
+    measure.profiled(shape, "update", update, device, report)
 
 
 def embed(shape: Shape, device: torch.device, report: Report) -> None:
@@ -175,4 +169,4 @@ def embed(shape: Shape, device: torch.device, report: Report) -> None:
         return {**found, "tokens_per_s": speed, "mfu": speed * 2 * body_weights(shape) / rate}
 
     report({"case": f"{shape.num_texts} texts", **measure.or_out_of_memory(case)})
-    report({"case": "profile, 512 texts", "profile": measure.kernels(encode(512), device)})
+    measure.profiled(shape, "512 texts", encode(512), device, report)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from tests.bench.gpu_check.models import Shape
+
 GIB = 2**30
 _DATASHEET_TFLOPS = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312}  # dense bf16, the first that fits
 _NUM_KERNELS = 12
@@ -56,6 +58,14 @@ def or_out_of_memory(run: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         pass
     torch.cuda.empty_cache()
     return {"failed": "out of memory"}
+
+
+def profiled(
+    shape: Shape, name: str, run: Callable[[], Any], device: torch.device, report: Callable[[dict[str, Any]], None]
+) -> None:
+    """Report the `kernels` of `run`, where profiles are asked for."""
+    if shape.profiles:
+        report({"case": f"profile, {name}", "profile": kernels(run, device)})
 
 
 def kernels(run: Callable[[], Any], device: torch.device) -> dict[str, Any]:

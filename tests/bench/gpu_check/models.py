@@ -49,6 +49,7 @@ class Shape:
     generate_batches: tuple[int, ...] = (1, 8)
     repeats: int = 3
     steps_in_a_row: int = 4  # of fine-tuning: the host goes ahead of the device from one to the next
+    profiles: bool = False  # say where the time of the figures goes, which takes its time
 
 
 SHAPES = {

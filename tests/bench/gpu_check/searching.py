@@ -104,7 +104,7 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
     report(search.all_users(f"prefixes, batch {largest}, 20 items", largest, shape.long_history))
     for batch in shape.search_batches[:-1]:
         report(search.all_users(f"prefixes, batch {batch}", batch, shape.history))
-    report({"case": f"profile, batch {largest}", "profile": measure.kernels(search.one_batch(largest), device)})
+    measure.profiled(shape, f"batch {largest}", search.one_batch(largest), device, report)
     search.by_codes()
     report(search.all_users(f"codes, batch {largest}", largest, shape.history))
     if device.type != "cuda":
@@ -113,6 +113,4 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
     compile_layers(search.policy.body)
     report(search.all_users(f"compiled, prefixes, batch {largest}", largest, shape.history))
     report(search.all_users(f"compiled, prefixes, batch {largest}, 20 items", largest, shape.long_history))
-    report(
-        {"case": f"profile, compiled, batch {largest}", "profile": measure.kernels(search.one_batch(largest), device)}
-    )
+    measure.profiled(shape, f"compiled, batch {largest}", search.one_batch(largest), device, report)

@@ -42,7 +42,7 @@ def run(shape: Shape, device: torch.device, report: Report) -> None:
         report(_case(f"{number} together", engine, number, device, shape))
     report(_bounded(policy, sids, shape, device))
     alone = _queries(shape, 1)
-    report({"case": "profile, 1 together", "profile": measure.kernels(lambda: engine.answer(alone), device)})
+    measure.profiled(shape, "1 together", lambda: engine.answer(alone), device, report)
     plain = _lists(engine, shape, shape.generate_batches[-1])
     engine = _as_served(policy, sids, report, device)
     found = _agreement(_lists(engine, shape, shape.generate_batches[-1]), plain)

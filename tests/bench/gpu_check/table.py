@@ -29,12 +29,13 @@ _FORMATS = {
     "micro_batch": "micro-batch {}",
     "held_gib": "holds {:.2f} GiB",
     "kv_gib": "keys and values at most {:.2f} GiB",
+    "took_s": "took {:.1f} s",
 }
 _VERDICTS = {True: "right", False: "WRONG", None: "-"}
 
 
 def lines(parts: dict[str, dict[str, Any]]) -> list[str]:
-    """The whole report of the parts by name (see `__main__.in_own_process`)."""
+    """The whole report of the parts by name (see `processes.in_own_process`)."""
     text: list[str] = []
     for name, part in parts.items():
         text.append(f"== {name} ({part['seconds']:.0f} s)")

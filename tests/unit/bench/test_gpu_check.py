@@ -1,5 +1,5 @@
 import json
-import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ PARTS = {"beam": searching.run, "sft": figures.sft, "grpo": figures.grpo, "embed
 @pytest.mark.parametrize("part", PARTS)
 def test_a_figure_is_measured_and_profiled_on_a_small_shape(part):
     cases = []
-    PARTS[part](SHAPES["tiny"], CPU, cases.append)
+    PARTS[part](replace(SHAPES["tiny"], profiles=True), CPU, cases.append)
     measured = [case for case in cases if "profile" not in case]
     assert [case["case"] for case in measured if case["seconds"] <= 0] == []
     assert all(case["profile"]["top"] for case in cases if "profile" in case)
@@ -61,10 +61,12 @@ def _same_keys(typed: dict, plain: dict) -> dict:
 
 def test_a_part_that_fails_or_takes_too_long_is_told_and_the_others_run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "LIMITS_S", {"beam": 0.01, "sft": 60, "grpo": -1})
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    assert command.main(["--only", "beam", "sft", "grpo", "--out", str(tmp_path)]) == 1
+    asked = ["--only", "beam", "sft", "grpo", "--shape", "tiny", "--device", "abacus"]
+    assert command.main([*asked, "--out", str(tmp_path)]) == 1
     told = json.loads((tmp_path / "gpu_check.json").read_text())["parts"]
     assert list(told) == ["beam", "sft", "grpo"]
+    assert told["beam"]["failed"] == "stopped after 0 s"
     assert told["sft"]["failed"].startswith("exit status 1")
+    assert "abacus" in told["sft"]["failed"]
     assert told["grpo"]["failed"] == "no time was left for it"
     assert "FAILED: exit status 1" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """The part `serve` of the GPU check, on a small shape on the CPU: the same code path."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from tests.bench.gpu_check import serve
 from tests.bench.gpu_check.models import SHAPES, random_catalogue, random_policy, random_prompts
 from tests.bench.gpu_check.table import lines
 
-CPU, SHAPE = torch.device("cpu"), SHAPES["tiny"]
+CPU, SHAPE = torch.device("cpu"), replace(SHAPES["tiny"], profiles=True)
 
 
 @pytest.fixture(scope="module")

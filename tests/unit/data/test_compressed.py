@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from genrec.data.compressed import FORMATS, Inflated, is_compressed
 from genrec.errors import DamagedFile
@@ -62,6 +64,29 @@ def test_what_follows_a_whole_frame_of_zstd_is_damage(tmp_path: Path) -> None:
     found, inflated = _read(tmp_path, ".zst", _packed(".zst", TEXT) + b"not compressed at all")
     assert found == TEXT
     assert inflated.damage.startswith("the compressed data is damaged")
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=st.floats(0, 1, exclude_max=True), flip=st.sampled_from([0, 1, 64, 255]), members=st.integers(1, 2))
+def test_of_a_damaged_or_cut_file_comes_out_what_zlib_hands_out(
+    tmp_path_factory: pytest.TempPathFactory, place: float, flip: int, members: int
+) -> None:
+    packed = bytearray(gzip.compress(TEXT[:200_000], mtime=0) * members)
+    at = int(place * len(packed))
+    if flip:
+        packed[at] ^= flip
+    else:
+        del packed[max(at, 3) :]
+    with pytest.MonkeyPatch.context() as patch:
+        results = []
+        for name in ("fast", "start"):
+            patch.setitem(FORMATS, ".gz", FORMATS[".gz"]._replace(fast=getattr(FORMATS[".gz"], name)))
+            try:
+                found, inflated = _read(tmp_path_factory.mktemp("cut"), ".gz", bytes(packed))
+                results.append((found, inflated.damage, inflated.trailing))
+            except DamagedFile as error:
+                results.append(str(error))
+    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("behind", [b"\n", b"not compressed at all", b"x" * 20_000])

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from genrec.config import DataConfig
-from genrec.data import columns, csv_rows, ingest, reading
+from genrec.data import columns, csv_rows, ingest, reading, reviews
 from genrec.data.shards import cut_into_shards, shard_bytes
 from tests.support.data_samples import review, write_lines
 
@@ -39,6 +39,7 @@ def _write(folder: Path, name: str) -> DataConfig:
 def test_the_share_reported_is_the_share_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = _write(tmp_path, name)
     monkeypatch.setattr(reading, "BLOCK_BYTES", 20_000)
+    monkeypatch.setattr(reviews, "BATCH_BYTES", 20_000)
     monkeypatch.setattr(reading, "INPUT_BYTES", 2_000)
     monkeypatch.setattr(columns, "BATCH_ROWS", 300)
     if name == "quoted.csv":

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from genrec.config import DataConfig
 from genrec.data import reading
-from genrec.data.quarantine import typed_column
+from genrec.data.quarantine import typed_values
 from genrec.errors import DataError
 from tests.support.data_samples import T0_MS, review, run_ingest, write_lines
 
@@ -177,8 +177,8 @@ def test_joined_gzip_files_are_one_and_an_empty_one_is_fine(tmp_path: Path) -> N
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=3), st.integers(), st.booleans(), st.just([])), max_size=8))
-def test_typed_columns_keep_the_right_values_and_note_the_others(values: list) -> None:
+def test_typed_values_keep_the_right_values_and_note_the_others(values: list) -> None:
     wrong: dict[int, str] = {}
-    column = typed_column("x", values, (str,), pl.String(), wrong).to_list()
-    assert column == [value if isinstance(value, str) else None for value in values]
+    column = typed_values("x", values, (str,), wrong)
+    assert list(column) == [value if isinstance(value, str) else None for value in values]
     assert set(wrong) == {n for n, value in enumerate(values) if value is not None and not isinstance(value, str)}

@@ -90,3 +90,30 @@ def test_progress_is_that_of_all_fits():
     choose(channel([], CHOICES=CHOICES), {}, data, 10)
     assert seen == sorted(seen)
     assert 0 < seen[0] < seen[-1] <= 1
+
+
+def test_of_many_users_a_sample_decides_and_all_are_learned_from(monkeypatch):
+    monkeypatch.setattr("genrec.recall.parts.choice._MOST_USERS", 4)
+    fitted = []
+
+    def fit(data, options):
+        fitted.append([int(sequence[0]) for sequence in data.sequences])
+        assert [times[0] for times in data.timestamps] == fitted[-1]
+        return Fixed(options)
+
+    users = [np.array([n, 1]) for n in range(9)]
+    data = dataclasses.replace(DATA, sequences=users, timestamps=users)
+    choice = choose(SimpleNamespace(Config=Config, fit=fit, CHOICES=CHOICES), {}, data, 10)
+    assert (choice.options, len(choice.tried), choice.users) == (Config(3, 2), 6, 1)
+    *searched, last = fitted
+    assert last == list(range(9))
+    assert all(sample == searched[0] == sorted(set(sample)) and len(sample) == 4 for sample in searched)
+    assert searched[0] != [0, 1, 2, 3]
+
+
+def test_what_suits_a_large_catalogue_is_taken_unless_the_user_says_otherwise():
+    fits = []
+    module = channel(fits, CHOICES=CHOICES, suited=lambda num_items: {"a": 1} if num_items == 30 else {})
+    assert choose(module, {}, DATA, 10).options == Config(1, 2)
+    assert {a for a, _ in fits} == {1}
+    assert choose(module, {"a": 4, "b": 2}, DATA, 10).options == Config(4, 2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from genrec.bf16 import computes_bf16
 from genrec.errors import ConfigError, TrainingError
 from genrec.sid.tokenizers import rqvae
 from genrec.sid.tokenizers.rqvae import Config, _GradientTrainer, quantize
@@ -50,6 +51,20 @@ def test_training_reconstructs_better_than_its_start():
 def test_most_codes_are_in_use():
     codes = fit().encode(VECTORS)
     assert all(len(np.unique(column)) >= 14 for column in codes.T)
+
+
+@pytest.mark.skipif(not computes_bf16(torch.device("cpu")), reason="this CPU would emulate bfloat16")
+def test_products_in_bf16_reconstruct_as_well():
+    tokenizers = [fit(dataclasses.replace(SMALL, precision=precision)) for precision in ("fp32", "bf16")]
+    exact, rounded = (t.residual_errors(VECTORS, t.encode(VECTORS))[-1] for t in tokenizers)
+    assert rounded == pytest.approx(exact, rel=0.1)
+    assert not np.array_equal(tokenizers[0].codebooks, tokenizers[1].codebooks)
+
+
+def test_bf16_is_refused_where_it_would_be_emulated(monkeypatch):
+    monkeypatch.setattr("genrec.sid.quantize.autoencoder_training.computes_bf16", lambda device: False)
+    with pytest.raises(ConfigError, match=r"sid.options.precision is bf16.*set it to fp32"):
+        fit(dataclasses.replace(SMALL, precision="bf16"))
 
 
 def test_the_best_check_is_returned():
