@@ -88,6 +88,12 @@ class RankConfig(Section):
         description="Of the channels, those whose lists make the candidates; the others only tell what they think of them. "
         "Channels that list the same push out what one alone knows. []: all of them.",
     )
+    queries: Literal["as_served", "as_logged"] = Field(
+        "as_served",
+        description="What features know of a row of validation and test. as_served: what a request tells, the items of the "
+        "history; the moment is that of the newest training event. as_logged: also times and kinds of its events, and the "
+        "moment of the target, which a ranker learns from and then is not told when it serves.",
+    )
     max_candidates: int = Field(200, ge=1, le=5000, description="Of a list, after merging.")
     ranker: Annotated[RankerConfig, BeforeValidator(_named)] = Field(
         default_factory=RankerConfig, description="The model that orders the candidates."

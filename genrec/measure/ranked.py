@@ -30,7 +30,7 @@ from genrec.progress import Progress, silent
 from genrec.rank.ablation import without_each
 from genrec.rank.candidates import figures
 from genrec.rank.features.parts.compute import as_table, features
-from genrec.rank.features.parts.queries import Asked, read_queries
+from genrec.rank.features.parts.queries import Asked, as_served, read_queries
 from genrec.rank.figures import listed
 from genrec.rank.fitting import fit_retrieval
 from genrec.rank.ranking import Ranking, fit_and_judge
@@ -160,7 +160,10 @@ def _gather(
 ) -> Gathered:
     asked = read_queries(prepared, split, sampled(prepared, split, config.evaluate.sample_users))
     banned = asked.queries.histories if protocol == "drop" else None
-    return Gathered(asked, retrieval(asked.queries, generator, banned, progress=progress))
+    queries = asked.queries
+    if config.rank.queries == "as_served":
+        queries = as_served(queries.histories, retrieval.tables.served_moment)
+    return Gathered(asked, retrieval(queries, generator, banned, progress=progress))
 
 
 # ---- the ranker -------------------------------------------------------------------------------------------------------

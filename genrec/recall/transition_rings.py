@@ -117,13 +117,18 @@ class Rings(Channel):
         visited[np.arange(len(sources)), sources] = True
         rings = [visited]
         for _ in range(count):
-            row, item = np.nonzero(rings[-1])
-            place, to, _ = of_rows(self.edges, item)
-            reached = np.zeros_like(visited)
-            reached[row[place], to] = True
+            reached = self._followers(rings[-1])
             rings.append(reached & ~visited)
             visited = visited | reached
         return rings[1:]
+
+    def _followers(self, items: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """bool [b, num_items]: what one edge leads to from some of the items [b, num_items]."""
+        if len(items) > 1:
+            return (sp.csr_array(items.astype(np.float32)) @ self.edges).toarray() > 0
+        reached = np.zeros_like(items)
+        reached[0, of_rows(self.edges, np.flatnonzero(items[0]))[1]] = True
+        return reached
 
 
 def _fill(

@@ -19,7 +19,7 @@ from genrec.errors import DataError
 from genrec.measure.reranked import Reranking
 from genrec.rank import ranking as rankings
 from genrec.rank.candidates import Lists
-from genrec.rank.features.parts.queries import Queries
+from genrec.rank.features.parts.queries import as_served
 from genrec.rank.retrieval import GENERATOR, Retrieval, Retrieved
 from genrec.rank.samples import Samples
 from genrec.rank.scored import Scored
@@ -58,8 +58,6 @@ class ListRanking:
         self._retrieval, self._ranking, self._features, self._steps = retrieval, ranking, features, steps
         self.num_beams = retrieval.counts.get(GENERATOR, 0)
         self._events: Counter[str] = Counter()
-        times = retrieval.tables.times
-        self._moment = int(times[-1]) + 1 if len(times) else None
 
     @classmethod
     def load(cls, folder: Path, embed: Path) -> "ListRanking":
@@ -124,8 +122,7 @@ class ListRanking:
         banned: Sequence[NDArray[np.integer]] | None,
         allowed: Sequence[Allowed] | None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        now = None if self._moment is None else np.full(len(histories), self._moment, dtype=np.int64)
-        queries = Queries(histories, now=now)
+        queries = as_served(histories, self._retrieval.tables.served_moment)
         retrieved = self._retrieval(
             queries, generator, banned, found=found.first(self.num_beams), restrict=_open(catalogue, allowed)
         )

@@ -15,7 +15,7 @@ from genrec.measure.ranked import RANKING, RETRIEVAL, fit_and_rank
 from genrec.measure.rows import read_rows
 from genrec.rank import ranking
 from genrec.rank.features.parts.compute import as_table
-from genrec.rank.features.parts.queries import Queries, read_queries
+from genrec.rank.features.parts.queries import as_served, read_queries
 from genrec.rank.rerank.parts import steps
 from genrec.rank.retrieval import Retrieval
 from genrec.rank.samples import from_frame
@@ -116,8 +116,7 @@ def test_the_kept_artifact_gives_one_request_the_row_of_the_stage(world, finishe
     listed = read_parts(folder / LISTS, "rank", "drop", rows)
     stored = from_frame(pl.read_parquet(folder / "test" / "candidates.parquet"))
     for row in (0, 5):
-        q = asked.queries
-        one = Queries([q.histories[row]], [q.times[row]], [q.bought[row]], q.now[row : row + 1])
+        one = as_served([asked.queries.histories[row]], retrieval.tables.served_moment)
         found = retrieval(one, Generator.load(model, None, sids), banned=one.histories)
         alone = from_frame(
             as_table(found.features(), found.candidates, asked.users[row : row + 1], asked.targets[row : row + 1])
@@ -128,6 +127,16 @@ def test_the_kept_artifact_gives_one_request_the_row_of_the_stage(world, finishe
         np.testing.assert_allclose(alone.features, mine.features, rtol=1e-4, atol=1e-5)
         order = np.lexsort((np.arange(len(alone)), -loaded.scores(alone)))
         assert alone.item[order][: CONFIG.beam_width].tolist() == listed["items"][row].as_py()
+
+
+def test_a_ranker_learns_from_rows_as_requests_ask_for_them_unless_told_otherwise(world, finished, tmp_path):
+    _, prepared, sids, model = world
+    untold = ["user_recency_days", "user_gap_days", "user_purchases"]
+    served = pl.read_parquet(finished[0] / "valid" / "candidates.parquet", columns=untold)
+    assert all(served[name].is_nan().all() for name in untold)
+    fit_and_rank(config(queries="as_logged"), prepared, None, sids, None, model, tmp_path)
+    logged = pl.read_parquet(tmp_path / "valid" / "candidates.parquet", columns=untold)
+    assert not logged["user_purchases"].is_nan().any()
 
 
 def test_evaluate_shows_them_as_rows_with_intervals_against_generator_and_channels(world, finished, tmp_path):

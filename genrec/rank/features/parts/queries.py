@@ -27,6 +27,11 @@ class Queries:
         return len(self.histories)
 
 
+def as_served(histories: Sequence[NDArray[np.integer]], moment: int | None) -> Queries:
+    """Histories as requests hold them: items alone, and the one moment of all (`Tables.served_moment`)."""
+    return Queries(histories, now=None if moment is None else np.full(len(histories), moment, dtype=np.int64))
+
+
 @dataclass(frozen=True)
 class Asked:
     """The rows of a split as queries, and what came next."""

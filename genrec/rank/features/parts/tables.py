@@ -69,6 +69,14 @@ class Tables:
         numbers = np.asarray(items, dtype=np.int64)
         return np.where((numbers >= 0) & (numbers < self.num_items), numbers, self.num_items)
 
+    @property
+    def served_moment(self) -> int | None:
+        """The moment of all requests, right after the newest training event; None where timestamps are no times.
+
+        So the same history gets the same list until another model is in service.
+        """
+        return int(self.times[-1]) + 1 if self.has_times else None
+
     @cached_property
     def log_counts(self) -> NDArray[np.float32]:
         """log(1 + training events)."""
