@@ -19,7 +19,7 @@ from genrec.sid.prefixes import distinct_prefixes
 from genrec.sid.quantize.autoencoder import AutoencoderTokenizer, mlp
 from genrec.sid.quantize.inputs import Inputs
 from genrec.sid.quantize.kmeans import kmeans
-from genrec.sid.quantize.tokenizer import as_tensor, nearest_codes
+from genrec.sid.quantize.tokenizer import MEASURED_ITEMS, as_tensor, nearest_codes
 from genrec.variants import setting
 
 # vector-quantize-pytorch (1.32) has quantising layers too. Forward and backward of a batch of 1,024 latents of width 32
@@ -28,9 +28,6 @@ from genrec.variants import setting
 # random state.
 
 _BLOCK_ROWS = 65536
-_CHECKED_ITEMS = (
-    1 << 18
-)  # of a larger catalogue, a fixed random sample is measured: all of a million would take half the time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +106,8 @@ class Trainer(ABC):
         )
         self.quantizing = False
         self._checked = self.table  # what is measured between passes
-        if len(self.table) > _CHECKED_ITEMS:
-            rows = torch.randperm(len(self.table), generator=torch.Generator().manual_seed(seed))[:_CHECKED_ITEMS]
+        if len(self.table) > MEASURED_ITEMS:
+            rows = torch.randperm(len(self.table), generator=torch.Generator().manual_seed(seed))[:MEASURED_ITEMS]
             self._checked = self.table[rows.to(device)]
         self._waiting = torch.empty(0, dtype=torch.int64)  # rows that the passes so far have left unread
 

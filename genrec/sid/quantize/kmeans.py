@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# faiss reads a sample beyond this many points for a centroid; more hardly move it. Of a million vectors (128 dimensions, 3
-# levels of 256 codes) as many as 4,096 took four times as long, and explained the same share of the variance to .001.
+# faiss reads a sample beyond this many points for a centroid; more hardly move it. The fit of a million vectors (128
+# dimensions, 3 levels of 256 codes) takes 42 s of CPU.
 _MAX_POINTS_PER_CENTROID = 1024
 
 

@@ -22,3 +22,15 @@ def test_codes_that_stand_for_every_vector_leave_nothing_over():
     assert sorted(codes[:, 0].tolist()) == list(range(16))
     np.testing.assert_allclose(tokenizer.decode(codes), vectors, atol=1e-5)
     np.testing.assert_allclose(tokenizer.residual_errors(vectors, codes), 0, atol=1e-9)
+
+
+def test_the_error_of_very_many_vectors_is_that_of_a_fixed_sample(monkeypatch):
+    vectors = clustered(2000, 8, 20, seed=1)
+    tokenizer = rqkmeans.fit(vectors, num_levels=2, num_codes=8, options=rqkmeans.Config(), seed=0)
+    codes = tokenizer.encode(vectors)
+    all_of_them = tokenizer.residual_errors(vectors, codes)
+    monkeypatch.setattr("genrec.sid.quantize.tokenizer.MEASURED_ITEMS", 500)
+    sampled = tokenizer.residual_errors(vectors, codes)
+    assert (sampled != all_of_them).all()
+    np.testing.assert_allclose(sampled, all_of_them, rtol=0.15)
+    np.testing.assert_array_equal(sampled, tokenizer.residual_errors(vectors, codes))

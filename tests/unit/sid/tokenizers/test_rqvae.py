@@ -136,7 +136,7 @@ def test_a_catalogue_that_fits_a_pass_is_trained_as_without_a_limit():
 
 
 def test_of_a_large_catalogue_a_fixed_sample_is_checked(monkeypatch):
-    monkeypatch.setattr("genrec.sid.quantize.autoencoder_training._CHECKED_ITEMS", 300)
+    monkeypatch.setattr("genrec.sid.quantize.autoencoder_training.MEASURED_ITEMS", 300)
     trainer = _GradientTrainer(VECTORS, 3, 16, SMALL, 0, torch.device("cpu"))
     trainer.start_codebooks()
     assert trainer.check() == trainer.check()
