@@ -2,9 +2,8 @@
 
 Every line becomes a dict by json.loads; all of them are held in a list; users and items are counted in dicts, and the list is
 filtered, until nothing changes; then come a list a user, its events sorted by time, and two splits, written as JSON lines.
-That is the order of the scripts of MiniOneRec (https://github.com/AkaliKong/MiniOneRec) and BIGRec, whose history a row is
-left out here: what is written is what genrec writes. `fields` keeps a small dict of
-a line in place of the whole one, which those scripts do not.
+What such scripts also write, a row with its history for every target, is left out: what is written is what genrec writes.
+`fields` keeps a small dict of a line in place of the whole one, which those scripts do not.
 """
 
 import gzip
