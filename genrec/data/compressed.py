@@ -1,7 +1,9 @@
 """gzip and zstd files, decompressed in bounded memory; one that was cut off or damaged is read up to the bad byte.
 
 gzip is decompressed by ISA-L, in a third of zlib's time. Where it meets damage or the end of a cut file, zlib reads that
-member again: it alone hands out the last bytes before a cut, and its words say what the damage is.
+member again: its words say what the damage is, and it hands out the last bytes before a cut. zlib alone reads a member
+whose header has more than one optional field or a checksum: ISA-L loses its place, and says nothing, where such a header is cut by
+the end of a piece.
 """
 
 import zlib
@@ -17,6 +19,7 @@ from genrec.errors import DamagedFile
 
 INPUT_BYTES = 64 << 10
 _GZIP_WINDOW = 31  # zlib's code for a 32 kB window with a gzip header
+_GZIP_PLAIN = (b"\0", b"\4", b"\x08")  # flags of headers that ISA-L reads wherever they are cut: none, FEXTRA, FNAME
 _ZSTD_OUTPUT = 32 << 10  # bytes that a decompressor hands out at once
 
 
@@ -30,9 +33,10 @@ class Format(NamedTuple):
     header: (
         bytes  # how a member begins where others may follow that are not one, as the format's tool has it; b"": never
     )
-    fast: Callable[[], Any]  # a decompressor of one whole member
+    fast: Callable[[], Any]  # a decompressor of one whole member, of those that begin with `fast_flags`
     start: Callable[[], Any]  # one whose output and errors count where a member is not whole
     errors: tuple[type[Exception], ...]  # of both
+    fast_flags: tuple[bytes, ...] = (b"",)  # the fourth byte of a member, as far as it has to be looked at
 
 
 def _zstd() -> Any:
@@ -50,6 +54,7 @@ FORMATS = {
         lambda: isal_zlib.decompressobj(_GZIP_WINDOW),
         lambda: zlib.decompressobj(_GZIP_WINDOW),
         (zlib.error, isal_zlib.IsalError),  # type: ignore[arg-type]
+        _GZIP_PLAIN,
     ),
     ".zst": Format(
         "zstd",
@@ -92,11 +97,11 @@ class Inflated:
                     "rename it"
                 )
             file.seek(0)
-            yield from self._members(file, self.format.fast)
+            yield from self._members(file, may_be_fast=True)
 
-    def _members(self, file: IO[bytes], start: Callable[[], Any]) -> Iterator[bytes]:
-        """The pieces of the members from the file's place on, which is where one begins; start: their decompressor."""
-        inflate = start()
+    def _members(self, file: IO[bytes], may_be_fast: bool) -> Iterator[bytes]:
+        """The pieces of the members from the file's place on, which is where one begins."""
+        inflate, is_fast = None, False  # of the member
         begin = member = place = file.tell()  # where the member begins, and how far its bytes were used
         given = 0  # bytes of the member that were handed out
         fresh = True  # at the start of a member: an end here is a regular end
@@ -113,10 +118,13 @@ class Inflated:
                 step = left[: self.format.step]
                 if not step:
                     break
+                if inflate is None:
+                    is_fast = may_be_fast and left[3:4].startswith(self.format.fast_flags)
+                    inflate = (self.format.fast if is_fast else self.format.start)()
                 try:
                     piece = inflate.decompress(step)
                 except self.format.errors as error:
-                    if start is not self.format.start:
+                    if is_fast:
                         yield from self._again(file, member, given)
                         return
                     self.damage = f"the compressed data is damaged ({error})"
@@ -126,12 +134,12 @@ class Inflated:
                 used = len(step) - len(inflate.unused_data)
                 given += len(piece)
                 if fresh:
-                    inflate, given = start(), 0
+                    inflate, given = None, 0
                     member = place + used
                 left, place = left[used:], place + used
                 yield piece
         if not fresh:
-            if start is not self.format.start:
+            if is_fast:
                 yield from self._again(file, member, given)
                 return
             self.damage = "the compressed file ends before its end mark"
@@ -139,7 +147,7 @@ class Inflated:
     def _again(self, file: IO[bytes], member: int, given: int) -> Iterator[bytes]:
         """The pieces of the members from `member` on by the decompressor that counts, without the first `given` bytes."""
         file.seek(member)
-        for piece in self._members(file, self.format.start):
+        for piece in self._members(file, may_be_fast=False):
             yield piece[given:]
             given = max(0, given - len(piece))
 

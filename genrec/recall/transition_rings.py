@@ -124,7 +124,7 @@ class Rings(Channel):
 
     def _followers(self, items: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """bool [b, num_items]: what one edge leads to from some of the items [b, num_items]."""
-        if len(items) > 1:
+        if len(items) != 1:
             return (sp.csr_array(items.astype(np.float32)) @ self.edges).toarray() > 0
         reached = np.zeros_like(items)
         reached[0, of_rows(self.edges, np.flatnonzero(items[0]))[1]] = True

@@ -51,8 +51,8 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
 def top_positive(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """`top_k` of one row [num_items] whose columns are listed above zero alone: (items int32 [1, k], scores [1, k])."""
     items, values = np.full((1, k), -1, dtype=np.int32), np.full((1, k), -np.inf, dtype=np.float32)
-    found = np.flatnonzero(scores > 0)
-    best = found[_first(scores[found], k)]
+    found = np.flatnonzero(scores > 0) if k else np.empty(0, np.int64)
+    best = found[_first(scores[found], k)] if len(found) else found
     items[0, : len(best)], values[0, : len(best)] = best, scores[best]
     return items, values
 

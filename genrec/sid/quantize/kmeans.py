@@ -2,9 +2,9 @@
 
 import numpy as np
 
-# faiss reads a sample beyond this many points for a centroid; more hardly move it. The fit of a million vectors (128
-# dimensions, 3 levels of 256 codes) takes 42 s of CPU.
-_MAX_POINTS_PER_CENTROID = 1024
+# faiss reads a sample beyond this many points for a centroid, but never of fewer than `_ALL_OF` points; more hardly move it.
+# The fit of a million vectors (128 dimensions, 3 levels of 256 codes) takes 42 s of CPU.
+_MAX_POINTS_PER_CENTROID, _ALL_OF = 1024, 262_144
 
 
 def distinct_rows(vectors: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ def kmeans(vectors: np.ndarray, num_codes: int, *, num_iterations: int, seed: in
         niter=num_iterations,
         seed=seed % (2**31),
         min_points_per_centroid=1,
-        max_points_per_centroid=_MAX_POINTS_PER_CENTROID,
+        max_points_per_centroid=min(4096, max(_MAX_POINTS_PER_CENTROID, _ALL_OF // num_codes)),
         gpu=faiss.get_num_gpus() > 0,
     )
     clustering.train(vectors - center)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import zlib
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,41 @@ def test_compressed_files_are_told_by_their_name() -> None:
     assert is_compressed(Path("a.jsonl.GZ"))
     assert is_compressed(Path("a.csv.zst"))
     assert not is_compressed(Path("a.jsonl"))
+
+
+def _member(text: bytes, flags: int, extra: bytes, name: bytes) -> bytes:
+    """A member of gzip whose header has the optional fields of `flags` (RFC 1952, section 2.3.1)."""
+    header = b"\x1f\x8b\x08" + bytes([flags]) + b"\0\0\0\0\0\xff"
+    if flags & 4:
+        header += len(extra).to_bytes(2, "little") + extra
+    header += (name + b"\0") * bool(flags & 8) + (name + b"!\0") * bool(flags & 16)
+    if flags & 2:
+        header += (zlib.crc32(header) & 0xFFFF).to_bytes(2, "little")
+    deflate = zlib.compressobj(wbits=-15)
+    body = deflate.compress(text) + deflate.flush()
+    return header + body + zlib.crc32(text).to_bytes(4, "little") + len(text).to_bytes(4, "little")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(max_size=30),
+            st.integers(1, 9),
+            st.sampled_from([flags for flags in range(32) if not flags & 1]),
+            st.binary(max_size=12),
+            st.binary(max_size=12),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(1, 80),
+)
+def test_members_with_any_fields_in_their_headers_are_read_wherever_they_are_cut(
+    tmp_path_factory: pytest.TempPathFactory, members: list[tuple[bytes, int, int, bytes, bytes]], input_bytes: int
+) -> None:
+    packed = b"".join(
+        _member(text * times, flags, extra, name.replace(b"\0", b"n")) for text, times, flags, extra, name in members
+    )
+    found, inflated = _read(tmp_path_factory.mktemp("gz"), ".gz", packed, input_bytes)
+    assert (found, inflated.damage) == (b"".join(text * times for text, times, *_ in members), "")
