@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from genrec.errors import DataError
 from genrec.model.precision import in_float32
+from genrec.model.row_runs import RunGradient, products_of_runs
 from genrec.model.transitions import Transitions
 from genrec.search.layout import PromptBatch
 from genrec.search.prefix_blocks import HELD_ENTRIES, BlockedLogProbs
@@ -71,6 +72,7 @@ class ItemVectors(nn.Module):
         self.projection = nn.Linear(scaled.shape[1], width, bias=False) if scaled is not None else None
         self.ids = nn.Embedding(len(codes), width) if ids else None
         self.transitions: Transitions | None = None  # joins the dense head in search
+        self.node_gradient: RunGradient | None = None  # where training keeps that of `nodes`, `children_products` uses it
         self._trie: Trie | None = None
         self._node_texts: list[torch.Tensor] = []
         inner = sum(self.trie.num_states(level) for level in range(1, codes.shape[1])) if nodes else 0
@@ -134,6 +136,31 @@ class ItemVectors(nn.Module):
             every = torch.arange(trie.num_states(level + 1), device=codes.device) if states is None else states
             total += self.nodes(first + every)
         return total
+
+    def inner_products(self, level: int, states: torch.Tensor, prefixes: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """float32[T, C] of states [T, D] with the vectors of the nodes that follow `prefixes`, int64[T] of `level` codes, none
+        of them a whole id: as `node_vectors` has them, in the order of `Trie.children`, but none is made.
+
+        The gradient of `nodes` goes to `node_gradient`.
+        """
+        trie, nodes, gradient = self.trie, self.nodes, self.node_gradient
+        assert nodes is not None
+        assert gradient is not None
+        children = trie.children(level, prefixes.unsqueeze(1))
+        codes, reached = children.codes[:, 0], children.states[:, 0]
+        first, end = (sum(trie.num_states(n) for n in range(1, last)) for last in (level + 1, level + 2))
+        starts = trie.starts(level)
+        with in_float32(states.device):
+            states = states.float()
+            projected, texts = None, None
+            if self.projection is not None:
+                projected, texts = states @ self.projection.weight, self._node_text(level, None)
+            found = products_of_runs(
+                states, projected, starts[prefixes], starts[prefixes + 1],
+                nodes.weight[first:end], texts, gradient, first, codes.shape[1],
+            )  # fmt: skip
+            of_codes = (states @ rows.float().T).gather(1, codes.clamp_min(0))
+        return found + of_codes.masked_fill(reached < 0, 0.0)
 
     @torch.no_grad()
     def forget_unseen(self, trained_on: np.ndarray) -> None:
