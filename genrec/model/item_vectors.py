@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from genrec.errors import DataError
 from genrec.model.precision import in_float32
-from genrec.model.row_runs import RunGradient, products_of_runs
+from genrec.model.row_runs import RunGradient, Runs, products_of_runs
 from genrec.model.transitions import Transitions
 from genrec.search.layout import PromptBatch
 from genrec.search.prefix_blocks import HELD_ENTRIES, BlockedLogProbs
@@ -72,7 +72,7 @@ class ItemVectors(nn.Module):
         self.projection = nn.Linear(scaled.shape[1], width, bias=False) if scaled is not None else None
         self.ids = nn.Embedding(len(codes), width) if ids else None
         self.transitions: Transitions | None = None  # joins the dense head in search
-        self.node_gradient: RunGradient | None = None  # where training keeps that of `nodes`, `children_products` uses it
+        self.node_gradient: RunGradient | None = None  # where training keeps that of `nodes` (`child_products`)
         self._trie: Trie | None = None
         self._node_texts: list[torch.Tensor] = []
         inner = sum(self.trie.num_states(level) for level in range(1, codes.shape[1])) if nodes else 0
@@ -137,30 +137,37 @@ class ItemVectors(nn.Module):
             total += self.nodes(first + every)
         return total
 
-    def inner_products(self, level: int, states: torch.Tensor, prefixes: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """float32[T, C] of states [T, D] with the vectors of the nodes that follow `prefixes`, int64[T] of `level` codes, none
-        of them a whole id: as `node_vectors` has them, in the order of `Trie.children`, but none is made.
+    def child_products(self, level: int, states: torch.Tensor, prefixes: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """float32[T, C] of states [T, D] with the `node_vectors` of the nodes that follow `prefixes`, int64[T] of `level` codes,
+        in the order of `Trie.children`, without making the vectors; anything where no child is. `rows` [K, D] are the codes'.
 
-        The gradient of `nodes` goes to `node_gradient`.
+        On the CPU, in training: the gradient of `nodes` goes to `node_gradient`.
         """
-        trie, nodes, gradient = self.trie, self.nodes, self.node_gradient
-        assert nodes is not None
-        assert gradient is not None
-        children = trie.children(level, prefixes.unsqueeze(1))
-        codes, reached = children.codes[:, 0], children.states[:, 0]
-        first, end = (sum(trie.num_states(n) for n in range(1, last)) for last in (level + 1, level + 2))
-        starts = trie.starts(level)
-        with in_float32(states.device):
-            states = states.float()
-            projected, texts = None, None
-            if self.projection is not None:
-                projected, texts = states @ self.projection.weight, self._node_text(level, None)
-            found = products_of_runs(
-                states, projected, starts[prefixes], starts[prefixes + 1],
-                nodes.weight[first:end], texts, gradient, first, codes.shape[1],
-            )  # fmt: skip
-            of_codes = (states @ rows.float().T).gather(1, codes.clamp_min(0))
-        return found + of_codes.masked_fill(reached < 0, 0.0)
+        trie = self.trie
+        order = prefixes.argsort(stable=True)
+        distinct, counts = prefixes[order].unique_consecutive(return_counts=True)
+        begin = trie.starts(level)[distinct]
+        sizes, ends = trie.starts(level)[distinct + 1] - begin, counts.cumsum(0)
+        table, texts, apart = None, None, None
+        if level + 1 < trie.num_levels:
+            assert self.nodes is not None
+            assert self.node_gradient is not None
+            first = sum(trie.num_states(before) for before in range(1, level + 1))
+            table, apart = self.nodes.weight[first : first + trie.num_states(level + 1)], (self.node_gradient, first)
+            texts = None if self.projection is None else self._inner_texts()[level]
+        else:
+            before = sizes.cumsum(0) - sizes
+            place = torch.arange(int(sizes.sum())) + (begin - before).repeat_interleave(sizes)
+            items, begin = trie.leaf_items[place], before
+            table = None if self.ids is None else self.ids(items)
+            texts = None if self.text is None else self.text[items]
+        bounds = (ends - counts, ends, begin, begin + sizes)
+        runs = Runs(order, list(zip(*(bound.tolist() for bound in bounds), strict=True)))
+        codes = trie.children(level, prefixes.unsqueeze(1)).codes[:, 0]
+        states = states.float()
+        projected = None if self.projection is None else states @ self.projection.weight
+        found = products_of_runs(states, projected, runs, codes.shape[1], table, texts, apart)
+        return found + (states @ rows.float().T).gather(1, codes.clamp_min(0))
 
     @torch.no_grad()
     def forget_unseen(self, trained_on: np.ndarray) -> None:

@@ -5,7 +5,7 @@ gathered, and the gradient is added to the same slice of a buffer. Gathered, the
 three times a forward, and to project their texts takes as long as the rest of a small model's forward.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -36,61 +36,75 @@ class RunGradient:
         self._read.zero_()
 
 
+class Runs(NamedTuple):
+    """Which states are multiplied with which rows."""
+
+    order: torch.Tensor  # int64[T], states that share a run side by side
+    groups: list[tuple[int, int, int, int]]  # first and end of such states, first and end of their rows
+
+
 def products_of_runs(
     states: torch.Tensor,
     projected: torch.Tensor | None,
-    starts: torch.Tensor,
-    ends: torch.Tensor,
-    table: torch.Tensor,
-    texts: torch.Tensor | None,
-    gradient: RunGradient,
-    first: int,
+    runs: Runs,
     width: int,
+    table: torch.Tensor | None,
+    texts: torch.Tensor | None,
+    apart: tuple[RunGradient, int] | None = None,
 ) -> torch.Tensor:
-    """float32[T, width], differentiable: of states [T, D] with rows starts[t]..ends[t] of `table` [S, D], int64[T] each, and
-    added to it that of `projected` [T, V] with the same rows of `texts` [S, V]; 0 in the places behind them.
+    """float32[T, width], differentiable: of states [T, D] the products with the rows of `table` [S, D] in their run and, added
+    to them, those of `projected` [T, V] with the same rows of `texts` [S, V]; 0 in the places behind a run.
 
-    States with the same start have the same end. The gradient of `table` goes to rows first.. of `gradient`, and nowhere
-    else. `projected` and `texts` may be None.
+    With `apart`, the gradient of row s of `table` is added to row first + s of (gradient, first), and goes nowhere else;
+    without, each row is in one run at most. Of `table` on the one side, `projected` and `texts` on the other, one may be None.
     """
-    order = starts.argsort(stable=True)
-    run_starts, sizes = starts[order].unique_consecutive(return_counts=True)
-    bounds = sizes.cumsum(0)
-    run_ends = ends[order][bounds - 1]
-    groups = list(
-        zip((bounds - sizes).tolist(), bounds.tolist(), run_starts.tolist(), run_ends.tolist(), strict=True)
-    )
-    how = (table.detach(), texts, gradient, first, groups, width)
-    found = _Products.apply(states[order], None if projected is None else projected[order], how)
-    return torch.empty_like(found).index_copy(0, order, found)
+    if table is not None and apart is not None:
+        table = table.detach()
+    first = states[runs.order], None if projected is None else projected[runs.order]
+    found = _Products.apply(*first, table, texts, apart, runs.groups, width)
+    return torch.empty_like(found).index_copy(0, runs.order, found)
 
 
 class _Products(torch.autograd.Function):
-    """Of states in the order of their runs; a group is (first state, end of the states, first row, end of the rows)."""
+    """Of states in the order of their runs."""
 
     @staticmethod
-    def forward(ctx: Any, states: torch.Tensor, projected: torch.Tensor | None, how: tuple[Any, ...]) -> torch.Tensor:
-        table, texts, _, _, groups, width = how
-        ctx.save_for_backward(states, projected)
-        ctx.how = how
+    def forward(
+        ctx: Any,
+        states: torch.Tensor,
+        projected: torch.Tensor | None,
+        table: torch.Tensor | None,
+        texts: torch.Tensor | None,
+        apart: tuple[RunGradient, int] | None,
+        groups: list[tuple[int, int, int, int]],
+        width: int,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(states, projected, table, texts)
+        ctx.how = apart, groups
         found = states.new_zeros(len(states), width)
         for begin, end, start, stop in groups:
             out = found[begin:end, : stop - start]
-            torch.mm(states[begin:end], table[start:stop].T, out=out)
-            if projected is not None:
+            if table is not None:
+                torch.mm(states[begin:end], table[start:stop].T, out=out)
+            if projected is not None and texts is not None:
                 out.addmm_(projected[begin:end], texts[start:stop].T)
         return found
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        states, projected = ctx.saved_tensors
-        table, texts, gradient, first, groups, _ = ctx.how
-        of_states = torch.empty_like(states)
+        states, projected, table, texts = ctx.saved_tensors
+        apart, groups = ctx.how
+        of_states = torch.zeros_like(states) if table is None else torch.empty_like(states)
         of_projected = None if projected is None else torch.empty_like(projected)
+        of_table = torch.zeros_like(table) if table is not None and apart is None else None
         for begin, end, start, stop in groups:
-            of_found = gradients[0][begin:end, : stop - start]
-            torch.mm(of_found, table[start:stop], out=of_states[begin:end])
-            gradient.add(first + start, first + stop, of_found, states[begin:end])
+            gradient = gradients[0][begin:end, : stop - start]
+            if table is not None:
+                torch.mm(gradient, table[start:stop], out=of_states[begin:end])
+            if of_table is not None:
+                torch.mm(gradient.T, states[begin:end], out=of_table[start:stop])
+            elif apart is not None:
+                apart[0].add(apart[1] + start, apart[1] + stop, gradient, states[begin:end])
             if of_projected is not None:
-                torch.mm(of_found, texts[start:stop], out=of_projected[begin:end])
-        return of_states, of_projected, None
+                torch.mm(gradient, texts[start:stop], out=of_projected[begin:end])
+        return of_states, of_projected, of_table, None, None, None, None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from genrec.config import SftConfig
     from genrec.model.policy import Policy
 
-_ROWS_AT_A_TIME = 1024  # of a run in an update: with their gradient and moments they stay in the cache of a core
+_ROWS_AT_A_TIME = 1024  # in an update: with their gradient and moments they stay in the cache of a core
 
 
 RunGradients = Mapping[nn.Parameter, RunGradient]  # of the parameters that have such
@@ -96,11 +96,12 @@ class RowAdamW(torch.optim.AdamW):
         return super().step(closure)
 
     def _update_rows(self, parameter: nn.Parameter, gradient: torch.Tensor, group: dict[str, Any]) -> None:
-        rows, values = gradient.indices()[0], gradient.values()
         state = self._next_state(parameter)
-        moved, mean, square = (held[rows] for held in (parameter, state["exp_avg"], state["exp_avg_sq"]))
-        _move(moved, values, mean, square, float(state["step"]), group)
-        parameter[rows], state["exp_avg"][rows], state["exp_avg_sq"][rows] = moved, mean, square
+        parts = (part.split(_ROWS_AT_A_TIME) for part in (gradient.indices()[0], gradient.values()))
+        for rows, values in zip(*parts, strict=True):
+            moved, mean, square = (held[rows] for held in (parameter, state["exp_avg"], state["exp_avg_sq"]))
+            _move(moved, values, mean, square, float(state["step"]), group)
+            parameter[rows], state["exp_avg"][rows], state["exp_avg_sq"][rows] = moved, mean, square
 
     def _update_runs(self, parameter: nn.Parameter, gradient: RunGradient, group: dict[str, Any]) -> None:
         runs = gradient.runs()
