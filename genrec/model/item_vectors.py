@@ -20,7 +20,7 @@ from genrec.model.precision import in_float32
 from genrec.model.row_runs import RunGradient, Runs, products_of_runs
 from genrec.model.transitions import Transitions
 from genrec.search.layout import PromptBatch
-from genrec.search.prefix_blocks import HELD_ENTRIES, BlockedLogProbs
+from genrec.search.prefix_blocks import HELD_ENTRIES, BlockedLogProbs, Mixture
 from genrec.search.prefixes import HeldLogProbs, PrefixLogProbs
 from genrec.search.trie import Trie
 
@@ -244,18 +244,25 @@ class ItemVectors(nn.Module):
 
         The transition table, where there is one, takes `transition_share` of it, by the histories of the prompts.
         """
-        log_probs = logits.log_softmax(-1)
+        return self.prefixes_of(logits.log_softmax(-1), prompts, transition_share)
+
+    def prefixes_of(self, log_probs: torch.Tensor, prompts: PromptBatch, transition_share: float) -> PrefixLogProbs:
+        """`prefixes` from the log-softmax of the logits."""
         if transition_share and self.transitions is not None:
             log_probs = self.transitions.mix(log_probs, prompts.histories, transition_share, prompts.following)
         return HeldLogProbs(self.trie, log_probs)
+
+    def mixture(self, prompts: PromptBatch, transition_share: float) -> Mixture | None:
+        """What the transition table adds to a dense head's distribution; None where it has no share."""
+        if not transition_share or self.transitions is None:
+            return None
+        return self.transitions.mixture(prompts.histories, transition_share, prompts.following, HELD_ENTRIES)
 
     def prefixes_in_blocks(
         self, hidden: torch.Tensor, rows: torch.Tensor, prompts: PromptBatch, transition_share: float
     ) -> PrefixLogProbs:
         """`prefixes` of hidden states [B, D] for a search over a large catalogue: no logit of every user and item is held."""
-        mixture = None
-        if transition_share and self.transitions is not None:
-            mixture = self.transitions.mixture(prompts.histories, transition_share, prompts.following, HELD_ENTRIES)
+        mixture = self.mixture(prompts, transition_share)
         with in_float32(hidden.device):
             return BlockedLogProbs(self.trie, hidden.float(), lambda items: self(items, rows), mixture, HELD_ENTRIES)
 
