@@ -116,7 +116,9 @@ def _rank(
     with policy.inference():
         output = policy.step_scores()
     started: deque[tuple[_Lists, np.ndarray, Candidates]] = deque()
-    waiting = int(policy.device.type == "cuda")  # to read waits for a GPU: one search late, it has the next one meanwhile
+    waiting = int(
+        policy.device.type == "cuda"
+    )  # to read waits for a GPU: one search late, it has the next one meanwhile
     num_done, num_lists, began = 0, len(searches) * len(rows), time.perf_counter()
     last = began
 

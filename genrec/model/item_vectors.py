@@ -137,7 +137,9 @@ class ItemVectors(nn.Module):
             total += self.nodes(first + every)
         return total
 
-    def child_products(self, level: int, states: torch.Tensor, prefixes: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def child_products(
+        self, level: int, states: torch.Tensor, prefixes: torch.Tensor, rows: torch.Tensor
+    ) -> torch.Tensor:
         """float32[T, C] of states [T, D] with the `node_vectors` of the nodes that follow `prefixes`, int64[T] of `level` codes,
         in the order of `Trie.children`, without making the vectors; anything where no child is. `rows` [K, D] are the codes'.
 

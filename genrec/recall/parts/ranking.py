@@ -45,9 +45,7 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     return items, values
 
 
-def _lowest_of_equals(
-    scores: NDArray[np.float32], width: int, threshold: NDArray[np.float32]
-) -> NDArray[np.int64]:
+def _lowest_of_equals(scores: NDArray[np.float32], width: int, threshold: NDArray[np.float32]) -> NDArray[np.int64]:
     """int64 [n, width], ascending: the columns above the width-th best score [n, 1] and, of those equal to it, the lowest."""
     chosen = scores >= threshold
     crowded = np.flatnonzero(np.count_nonzero(chosen, axis=1) > width)

@@ -59,25 +59,31 @@ class RingWalk:
         return self._kept[source, count]
 
     def last_by_value(
-        self, walked: NDArray[np.uint8], number: int, value: NDArray[np.float32], wanted: int
+        self, walked: NDArray[np.uint8], number: int, value: NDArray[np.float32], wanted: int, margin: float
     ) -> NDArray[np.int64]:
-        """Items of ring `number`, the `wanted` ones of largest `value` [num_items] and others among them; all where there
-        are fewer. `walked` has the rings before.
+        """Items of ring `number`: the `wanted` ones of largest `value` [num_items], those less than `margin` below the last of
+        them, and others; all where there are fewer. `walked` has the rings before.
         """
         left = np.flatnonzero(walked == FAR)
         found, tried, size = np.empty(0, np.int64), 0, _TRIED
-        while tried < len(left) and len(found) < wanted:
-            tried = min(size, len(left))
-            candidates = left[largest(value[left], tried)]
+        while tried < len(left):
+            tried, size = min(size, len(left)), 4 * size
+            least = kth_largest(value[left], tried)
+            candidates = left[value[left] >= least - np.float32(margin)]
             place, before, _ = of_rows(self._reversed, candidates)
             is_in = np.zeros(len(candidates), dtype=bool)
             is_in[place[walked[before] == number - 1]] = True
-            found, size = candidates[is_in], 4 * size
+            found = candidates[is_in]
+            if np.count_nonzero(value[found] >= least) >= wanted:
+                break
         return found
 
 
-def largest(values: NDArray[np.float32], k: int, margin: float = 0.0) -> NDArray[np.int64]:
-    """The places of the k largest values, of all that equal the k-th and of those less than `margin` below it, ascending."""
-    if k >= len(values):
-        return np.arange(len(values))
-    return np.flatnonzero(values >= np.partition(values, len(values) - k)[len(values) - k] - np.float32(margin))
+def kth_largest(values: NDArray[np.float32], k: int) -> np.float32:
+    """The k-th largest of some values; -inf where there are fewer."""
+    return np.partition(values, len(values) - k)[len(values) - k] if k <= len(values) else np.float32(-np.inf)
+
+
+def largest(values: NDArray[np.float32], k: int, margin: float) -> NDArray[np.int64]:
+    """The places of the k largest values and of those less than `margin` below the last of them, ascending."""
+    return np.flatnonzero(values >= kth_largest(values, k) - np.float32(margin))
