@@ -74,12 +74,12 @@ def decode_shard(
     for lists in searches:
         write_part(parts, lists.model, lists.protocol, bounds[0], rows, lists.items, lists.scores)
     records = []
-    for model in dict.fromkeys(lists.model for lists in searches):
-        own = [lists for lists in searches if lists.model == model]
+    for label in dict.fromkeys(lists.model for lists in searches):
+        own = [lists for lists in searches if lists.model == label]
         seconds, invalid = sum(lists.seconds for lists in own), sum(lists.invalid for lists in own)
-        more = {"score": shares} if model == name else {}
+        more = {"score": shares} if label == name else {}
         counts = {"users": len(rows), "seconds": seconds, "invalid": invalid, **more}
-        records.append(write_counts(parts, model, bounds[0], **counts))
+        records.append(write_counts(parts, label, bounds[0], **counts))
     return records
 
 

@@ -41,10 +41,12 @@ class SharedPrompts:
             self._logits = self._computed(hidden)
         if self._found is None or self._found[0] != share:
             self._found = None
-            if isinstance(self._logits, LeafLogits):
-                self._found = share, self._logits.prefixes(items.mixture(prompts, share))
-            else:
-                self._found = share, items.prefixes_of(self._logits, prompts, share)
+            held = self._logits
+            if isinstance(held, LeafLogits):
+                self._found = share, held.prefixes(items.mixture(prompts, share))
+            elif held is not None:
+                self._found = share, items.prefixes_of(held, prompts, share)
+        assert self._found is not None
         return self._found[1]
 
     def _computed(self, hidden: torch.Tensor) -> LeafLogits | torch.Tensor:

@@ -8,13 +8,12 @@ three times a forward, and to project their texts takes as long as the rest of a
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 
 
 class RunGradient:
     """The gradient of a table of embeddings [S, D] of which runs of rows are read; zero where none was."""
 
-    def __init__(self, table: nn.Parameter) -> None:
+    def __init__(self, table: torch.Tensor) -> None:
         self.values = torch.zeros_like(table, requires_grad=False)
         self._read = torch.zeros(len(table), dtype=torch.bool)
 

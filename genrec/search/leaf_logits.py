@@ -26,7 +26,7 @@ class LeafLogits:
         self.logits = vectors @ hidden.T  # [N, B]: sums over the items of a prefix are then sums of rows
         top = self.logits.amax(0)
         sums = (self.logits - top).exp_()
-        levels = []
+        levels: list[torch.Tensor] = []
         for level in reversed(range(trie.num_levels)):
             parents = trie.parents(level)
             sums = torch.zeros(trie.num_states(level), sums.shape[1]).index_add_(0, parents, sums)

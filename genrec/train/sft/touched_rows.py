@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _ROWS_AT_A_TIME = 1024  # in an update: with their gradient and moments they stay in the cache of a core
 
 
-RunGradients = Mapping[nn.Parameter, RunGradient]  # of the parameters that have such
+RunGradients = Mapping[torch.Tensor, RunGradient]  # of the parameters that have such
 
 
 def give_row_gradients(
@@ -112,7 +112,8 @@ class RowAdamW(torch.optim.AdamW):
         for start, end in runs:
             for first in range(start, end, _ROWS_AT_A_TIME):
                 rows = slice(first, min(first + _ROWS_AT_A_TIME, end))
-                _move(*(table[rows] for table in held), float(state["step"]), group)
+                moved, values, mean, square = (table[rows] for table in held)
+                _move(moved, values, mean, square, float(state["step"]), group)
 
     def _next_state(self, parameter: nn.Parameter) -> dict[str, torch.Tensor]:
         """AdamW's state of a parameter, one step on."""
