@@ -173,7 +173,7 @@ class RingsOfMany(Rings):
             value[reached] += self.edge_weight * strength
             for number in range(1, len(budgets) + 1):
                 if number == len(budgets) and not walked.complete:
-                    members = self._walk.last_by_value(ring, number, close, most, margin)
+                    members = self._walk.last_by_value(ring, number, close, most, margin, pool[0])
                     ring = ring.copy()
                     ring[members] = number
                 else:

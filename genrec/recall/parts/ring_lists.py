@@ -39,7 +39,7 @@ class RingWalk:
         self._kept: OrderedDict[tuple[int, int], Walked] = OrderedDict()
 
     def walk(self, source: int, count: int) -> Walked:
-        """The first `count` rings, the last one only where it takes few edges."""
+        """The first `count` rings, the last one only where it takes few edges or is the first."""
         if (source, count) in self._kept:
             self._kept.move_to_end((source, count))
             return self._kept[source, count]
@@ -47,10 +47,10 @@ class RingWalk:
         ring[source] = 0
         frontier, complete = np.array([source]), True
         for number in range(1, count + 1):
-            if number == count and self._lengths[frontier].sum() > _EDGES:
+            if 1 < number == count and self._lengths[frontier].sum() > _EDGES:
                 complete = False
                 break
-            _, reached, _ = of_rows(self._edges, frontier)
+            reached = self._reached(frontier)
             ring[reached[ring[reached] == FAR]] = number
             frontier = np.flatnonzero(ring == number)
         self._kept[source, count] = Walked(ring, complete)
@@ -58,11 +58,23 @@ class RingWalk:
             self._kept.popitem(last=False)
         return self._kept[source, count]
 
+    def _reached(self, items: NDArray[np.int64]) -> NDArray[np.integer]:
+        """What an edge from one of the items leads to, with repeats."""
+        lengths = self._lengths[items]
+        shift = self._edges.indptr[items] - np.cumsum(lengths) + lengths
+        return self._edges.indices[np.repeat(shift, lengths) + np.arange(lengths.sum())]
+
     def last_by_value(
-        self, walked: NDArray[np.uint8], number: int, value: NDArray[np.float32], wanted: int, margin: float
+        self,
+        walked: NDArray[np.uint8],
+        number: int,
+        value: NDArray[np.float32],
+        wanted: int,
+        margin: float,
+        always: NDArray[np.int64],
     ) -> NDArray[np.int64]:
         """Items of ring `number`: the `wanted` ones of largest `value` [num_items], those less than `margin` below the last of
-        them, and others; all where there are fewer. `walked` has the rings before.
+        them, and others; all where there are fewer, and those of `always` in any case. `walked` has the rings before.
         """
         left = np.flatnonzero(walked == FAR)
         found, tried, size = np.empty(0, np.int64), 0, _TRIED
@@ -70,13 +82,19 @@ class RingWalk:
             tried, size = min(size, len(left)), 4 * size
             least = kth_largest(value[left], tried)
             candidates = left[value[left] >= least - np.float32(margin)]
-            place, before, _ = of_rows(self._reversed, candidates)
-            is_in = np.zeros(len(candidates), dtype=bool)
-            is_in[place[walked[before] == number - 1]] = True
-            found = candidates[is_in]
+            found = self._followers_among(candidates, walked, number)
             if np.count_nonzero(value[found] >= least) >= wanted:
                 break
-        return found
+        return np.union1d(found, self._followers_among(always[walked[always] == FAR], walked, number))
+
+    def _followers_among(
+        self, candidates: NDArray[np.int64], walked: NDArray[np.uint8], number: int
+    ) -> NDArray[np.int64]:
+        """Those of the candidates, items of none of the rings before, that ring `number` - 1 leads to."""
+        place, before, _ = of_rows(self._reversed, candidates)
+        is_in = np.zeros(len(candidates), dtype=bool)
+        is_in[place[walked[before] == number - 1]] = True
+        return candidates[is_in]
 
 
 def kth_largest(values: NDArray[np.float32], k: int) -> np.float32:

@@ -60,7 +60,7 @@ def test_budgets_without_places_are_refused():
             listed([0], budgets=budgets)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     budgets=st.sampled_from([((7, 2, 1),), ((5, 1), (3, 1)), ((10,),), ((0, 3), (2,))]),
@@ -70,13 +70,15 @@ def test_budgets_without_places_are_refused():
 )
 def test_lists_of_a_large_catalogue_are_those_of_its_scores(seed, budgets, edge_weight, walked, tried):
     rng = np.random.default_rng(seed)
-    num_items = int(rng.integers(3, 150))
-    sequences = [rng.integers(0, num_items, rng.integers(1, 12)) for _ in range(int(rng.integers(1, 90)))]
+    num_items, num_sequences = int(rng.integers(3, 300)), int(rng.integers(1, 400))
+    # The first items are popular, so that rings hold more items than a list.
+    sequences = [(num_items * rng.random(rng.integers(1, 12)) ** 2).astype(int) for _ in range(num_sequences)]
     # Many values are equal, and none is rounded.
     vectors = rng.integers(-4, 5, (num_items, 3)).astype(np.float32) / 8
     given_ = transition_weights(sequences, num_items, 1), vectors, transition_rings.Config(budgets, edge_weight)
-    histories = [rng.integers(0, num_items, rng.integers(0, 9)) for _ in range(8)]
-    n = int(rng.integers(1, num_items + 1))
+    histories = [rng.integers(0, num_items, rng.integers(0, 9)) for _ in range(12)]
+    n = int(rng.integers(1, 5 if seed % 2 else num_items + 1))
+    n = min(n, num_items)
     before = ring_lists._EDGES, ring_lists._TRIED
     ring_lists._EDGES, ring_lists._TRIED = walked, tried
     try:
