@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from genrec.errors import DataError
 from genrec.recall.parts import index_files
 from genrec.recall.parts.ranking import top_k, top_positive
-from genrec.recall.parts.scorer import History, flatten
+from genrec.recall.parts.scorer import History, flatten, items_of_one
 from genrec.recall.parts.sparse import sparse_best, sparse_top
 
 _CELLS = 1 << 22  # scores held at once: bounds memory
@@ -98,7 +98,9 @@ class Channel(abc.ABC):
         self, histories: Sequence[History], n: int, banned: Sequence[History] | None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         scores = self.signals(histories)
-        if banned is not None:
+        if banned is not None and len(banned) == 1:
+            scores[0, items_of_one(banned[0], self.num_items)] = -np.inf
+        elif banned is not None:
             scores[flatten(banned, self.num_items)] = -np.inf
         return top_k(scores, n)
 
@@ -138,7 +140,8 @@ class SparseChannel(Channel):
         if len(histories) == 1 and self.num_items <= _DENSE:
             scores = self.scores_of_one(histories[0])
             if scores is not None:
-                scores[flatten(banned or [], self.num_items)[1]] = 0
+                if banned is not None:
+                    scores[items_of_one(banned[0], self.num_items)] = 0
                 return top_positive(scores, n)
         return sparse_top(self.sparse_scores(histories), n, banned)
 
