@@ -1,6 +1,6 @@
 """What a group of features is computed from."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -59,6 +59,33 @@ class Context:
         """int64 [U], of the histories."""
         return np.fromiter((len(h) for h in self.queries.histories), dtype=np.int64, count=len(self.queries))
 
+    def rows(self, candidates: Candidates) -> NDArray[np.int64]:
+        """int64 [R]: rows of the tables of the candidates."""
+        if len(self.queries) == 1 and len(candidates):
+            return self._block_of_one(candidates).items[0]
+        return self.tables.rows(candidates.item)
+
+    def of_items(self, candidates: Candidates, columns: "OfItems") -> Columns:
+        """Columns that follow from an item and a moment alone: `columns`(tables, rows [R], moments [R]), or the same looked
+        up in a table of all items where the moment is that of all requests.
+        """
+        rows, now = self.rows(candidates), self.queries.now
+        if self._is_served:
+            names, values = self.tables.kept(columns, self._served_table)
+            return dict(zip(names, values[:, rows], strict=True))
+        return columns(self.tables, rows, None if now is None else now[candidates.query])
+
+    @cached_property
+    def _is_served(self) -> bool:
+        moment, now = self.tables.served_moment, self.queries.now
+        return now is None if moment is None else now is not None and bool((now == moment).all())
+
+    def _served_table(self, columns: "OfItems") -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        tables, moment = self.tables, self.tables.served_moment
+        rows = np.arange(tables.num_items + 1)
+        found = columns(tables, rows, None if moment is None else np.full(len(rows), moment))
+        return tuple(found), np.stack([*found.values()])
+
     def histories(self, queries: NDArray[np.int64], length: int) -> NDArray[np.int64]:
         """int64 [u, length]: rows of the tables of the last events, newest first, of histories that have as many."""
         if not length or not len(queries):
@@ -95,6 +122,10 @@ class Context:
                 only, rows, np.ones_like(rows, dtype=bool), items, history, is_all=True
             )
         return self._of_one[id(candidates)]
+
+
+# Tables, their rows [R] and moments [R] (None: not known) -> columns [R]
+OfItems = Callable[[Tables, NDArray[np.int64], NDArray[np.int64] | None], Columns]
 
 
 def empty(candidates: Candidates, names: tuple[str, ...] | list[str]) -> dict[str, NDArray[np.float32]]:
