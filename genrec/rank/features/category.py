@@ -30,6 +30,8 @@ _NAMES = {
     "leaf_position": "share of the items of its most specific category with fewer training events, 0..1",
 }
 
+_OF_HISTORY = [name for name in _NAMES if name not in ("leaf_events", "leaf_position")]
+
 
 def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
@@ -39,7 +41,7 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
 def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; missing where the item has no category or brand, or none of the history has."""
     tables = context.tables
-    found = empty(candidates, [*_NAMES]) | context.of_items(candidates, _of_items)
+    found = empty(candidates, _OF_HISTORY) | context.of_items(candidates, _of_items)
     for block in context.blocks(candidates):
         if not block.history.shape[1]:
             continue

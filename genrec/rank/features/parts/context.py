@@ -130,4 +130,4 @@ OfItems = Callable[[Tables, NDArray[np.int64], NDArray[np.int64] | None], Column
 
 def empty(candidates: Candidates, names: tuple[str, ...] | list[str]) -> dict[str, NDArray[np.float32]]:
     """Columns of missing values, float32 [R] by name."""
-    return {name: np.full(len(candidates), np.nan, dtype=np.float32) for name in names}
+    return dict(zip(names, np.full((len(names), len(candidates)), np.nan, dtype=np.float32), strict=True))
