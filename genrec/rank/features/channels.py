@@ -39,7 +39,7 @@ def columns(context: Context, candidates: Candidates) -> Columns:
         found[f"{channel}_share"] = shares[:, place]
     found["num_channels"] = listed.sum(axis=1).astype(np.float32)
     found["best_place"] = np.fmin.reduce(ranks, axis=1, initial=np.float32(np.nan))
-    found["fused"] = np.where(listed, 1 / (_RRF + ranks), np.float32(0)).sum(axis=1)
+    found["fused"] = np.ascontiguousarray(np.where(listed, 1 / (_RRF + ranks), np.float32(0))).sum(axis=1)
     return found
 
 

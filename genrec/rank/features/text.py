@@ -46,7 +46,7 @@ def columns(context: Context, candidates: Candidates) -> Columns:
         block.put(found["text_last"], closeness[..., 0])
         if length > 1:
             block.put(found["text_second"], closeness[..., 1])
-        block.put(found["text_nearest"], np.fmax.reduce(closeness, axis=-1))
+        block.put(found["text_nearest"], np.fmax.reduce(np.ascontiguousarray(np.moveaxis(closeness, -1, 0))))
         block.put(found["text_nearest_age"], nearest)
         block.put(found["text_mean"], to_mean)
     return found

@@ -49,7 +49,8 @@ def columns(context: Context, candidates: Candidates) -> Columns:
             values = np.where(has_it, values, np.float32(np.nan))
         weight = np.ones((3, 1, 1, values.shape[-1]), dtype=np.float32)
         weight[:2] = np.float32(_DECAY) ** np.arange(values.shape[-1], dtype=np.float32)
-        best, sums = np.fmax.reduce(values, axis=-1), _sum(values * weight)
+        # The last axis is short: its largest values are found faster along the first one.
+        best, sums = np.fmax.reduce(np.ascontiguousarray(np.moveaxis(values, -1, 0))), _sum(values * weight)
         follow, hops, together = values
         _put_ages(found, block, follow)
         for name, column in {
