@@ -45,10 +45,10 @@ def columns(context: Context, candidates: Candidates) -> Columns:
     for block in context.blocks(candidates):
         if not block.history.shape[1]:
             continue
-        of_history = np.stack([tables.leaf[block.history], tables.brand[block.history]])
-        of_item = np.stack([tables.leaf[block.items], tables.brand[block.items]])
+        codes = tables.kept(_codes, lambda _: _codes(tables))
+        of_item, of_history = codes.take(block.items, axis=1), codes.take(block.history, axis=1)
         if block.is_all:
-            values = _matches_of_one(of_item, of_history, tables.kept(_num_codes, lambda _: _num_codes(tables)))
+            values = _matches_of_one(of_item, of_history, 1 + int(codes.max()))
         else:
             values = _matches(of_item, of_history)
         for name, of_both in zip(_MATCHES, values, strict=True):
@@ -64,8 +64,9 @@ def _of_items(tables: Tables, rows: NDArray[np.int64], now: NDArray[np.int64] | 
     return {"leaf_events": np.log1p(tables.leaf_events[rows]), "leaf_position": tables.leaf_rank[rows]}
 
 
-def _num_codes(tables: Tables) -> int:
-    return 1 + int(max(tables.leaf.max(initial=-1), tables.brand.max(initial=-1)))
+def _codes(tables: Tables) -> NDArray[np.int64]:
+    """int64 [2, N + 1]: the most specific category and the brand of each item, -1 for none."""
+    return np.stack([tables.leaf, tables.brand])
 
 
 def _matches(of_item: NDArray[np.int64], of_history: NDArray[np.int64]) -> list[NDArray[np.floating]]:
@@ -87,16 +88,18 @@ def _matches(of_item: NDArray[np.int64], of_history: NDArray[np.int64]) -> list[
 
 def _matches_of_one(
     of_item: NDArray[np.int64], of_history: NDArray[np.int64], num_codes: int
-) -> NDArray[np.floating]:
+) -> NDArray[np.float32]:
     """`_matches` of one query, whose candidates are alike that match the same item of the history, or none: [4, 2, 1, C]."""
-    length = of_history.shape[2]
-    kinds = np.concatenate([of_history, np.full((2, 1, 1), num_codes), np.full((2, 1, 1), -1)], axis=2)
-    values = np.stack(_matches(kinds, of_history))[:, :, 0]  # [4, 2, H + 2]
+    length, which = of_history.shape[2], np.arange(2)[:, None]
+    kinds = np.full((2, 1, length + 2), -1)
+    kinds[..., :length], kinds[..., length] = of_history, num_codes
+    values = np.empty((len(_MATCHES), 2, length + 2), dtype=np.float32)
+    for row, found in zip(values, _matches(kinds, of_history), strict=True):
+        row[:] = found[:, 0]
     kind = np.full((2, num_codes + 1), length)
-    for row, codes in zip(kind, of_history[:, 0], strict=True):
-        row[codes] = np.arange(length)
+    kind[which, of_history[:, 0]] = np.arange(length)
     kind[:, -1] = length + 1  # where the number is -1
-    return np.stack([values[:, row, kind[row][of_item[row, 0]]] for row in (0, 1)], axis=1)[:, :, None]
+    return values[:, which, kind[which, of_item[:, 0]]][:, :, None]
 
 
 def _overlaps(tables: Tables, block: Block) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -55,6 +55,9 @@ def profiles(tables: Tables, queries: Queries) -> dict[str, NDArray[np.float32]]
 
 def _categories(owner: NDArray[np.int64], leaf: NDArray[np.int64], number: int) -> NDArray[np.float32]:
     named = leaf >= 0
+    if number == 1:
+        different = len(set(leaf[named].tolist()))
+        return np.where([different > 0], np.log1p([different]), np.nan).astype(np.float32)
     pairs = np.unique(owner[named] * (leaf.max(initial=0) + 1) + leaf[named]) // (leaf.max(initial=0) + 1)
     count = np.bincount(pairs.astype(np.int64), minlength=number)
     return np.where(np.bincount(owner[named], minlength=number) > 0, np.log1p(count), np.nan).astype(np.float32)
@@ -63,8 +66,11 @@ def _categories(owner: NDArray[np.int64], leaf: NDArray[np.int64], number: int) 
 def _breadth(owner: NDArray[np.int64], vectors: NDArray[np.float32], number: int) -> NDArray[np.float32]:
     has_text = vectors.any(axis=1)
     count = np.bincount(owner[has_text], minlength=number)
-    total = np.zeros((number, vectors.shape[1]), dtype=np.float32)
-    np.add.at(total, owner, vectors)
+    if number == 1:
+        total = vectors.sum(axis=0, keepdims=True)
+    else:
+        total = np.zeros((number, vectors.shape[1]), dtype=np.float32)
+        np.add.at(total, owner, vectors)
     length = np.linalg.norm(total, axis=1) / np.maximum(count, 1)
     return np.where(count > 0, 1 - length, np.nan).astype(np.float32)
 

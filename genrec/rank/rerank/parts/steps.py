@@ -55,11 +55,12 @@ class Steps:
         if empty := int((~lists.present).all(axis=1).sum()):
             warnings["lists without a candidate"] += empty
         now, column = lists, None
-        for label, step in zip(distinct_names([step.name for step in self.steps]), self.steps, strict=True):
+        labels = distinct_names([step.name for step in self.steps])
+        for number, (label, step) in enumerate(zip(labels, self.steps, strict=True), 1):
             made = step.reranker.rerank(now, k)
             column = made.order if column is None else np.take_along_axis(column, made.order, axis=1)
             warnings.update({f"{label}: {what}": count for what, count in made.warnings.items()})
-            if step is not self.steps[-1]:
+            if number < len(self.steps):
                 now = now.reordered(made)
             yield label, column
 
