@@ -5,6 +5,7 @@ places without one hold -1 / -inf, and a history without any is an empty list, n
 """
 
 import abc
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,11 +48,11 @@ class Channel(abc.ABC):
 
     def signals(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """`scores`, with -inf where the channel knows nothing."""
-        scores = self.scores(histories)
+        scores = self._products(histories)
         if not np.isfinite(scores).all():
             raise DataError(f"{type(self).__module__}: scores are not finite")
-        if self.known is not None:
-            scores[:, ~self.known] = -np.inf
+        if len(self._unknown):
+            scores[:, self._unknown] = -np.inf
         if self.needs_history:
             scores[np.fromiter((not len(h) for h in histories), dtype=bool, count=len(histories))] = -np.inf
         return scores
@@ -86,6 +87,14 @@ class Channel(abc.ABC):
             return cls.restore(arrays, settings)
 
     # ---- how a part of the histories is done; sparse channels do it without dense scores ------------------------------
+
+    def _products(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """`scores`, but for items that are not known, which may have any."""
+        return self.scores(histories)
+
+    @functools.cached_property
+    def _unknown(self) -> NDArray[np.int64]:
+        return np.empty(0, np.int64) if self.known is None else np.flatnonzero(~self.known)
 
     def _rows_at_once(self) -> int:
         return max(1, _CELLS // max(1, self.num_items))

@@ -25,6 +25,7 @@ from genrec.progress import Progress, silent
 from genrec.recall.parts.side import Side
 
 History = NDArray[np.integer] | Sequence[int]
+_HISTORIES = 16  # whose items and weights are held
 _HELD = 1 << 10  # lengths of histories, with a decay, whose weights are held
 
 
@@ -102,8 +103,16 @@ def history_weights(histories: Sequence[History], num_items: int, decay: float) 
 
 
 def history_of_one(history: History, num_items: int, decay: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The row of `history_weights` of one history: (its items, ascending, their weights), both [n]."""
-    items = items_of_one(history, num_items)
+    """The row of `history_weights` of one history: (its items, ascending, their weights), both [n].
+
+    Channels of one request ask for the same: those of the last few histories are held, and not to be written to.
+    """
+    return _held_of_one(np.asarray(history, dtype=np.int64).tobytes(), num_items, decay)
+
+
+@functools.lru_cache(_HISTORIES)
+def _held_of_one(history: bytes, num_items: int, decay: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    items = items_of_one(np.frombuffer(history, dtype=np.int64), num_items)
     order = np.argsort(items, kind="stable")
     items, weights = items[order], _weights_by_place(len(items), decay)[order]
     repeats = items[1:] == items[:-1]
