@@ -180,7 +180,9 @@ def _flat(
     item = np.concatenate([items.ravel() for items, _ in lists.values()])
     score = np.concatenate([scores.ravel() for _, scores in lists.values()])
     query = np.concatenate([np.arange(rows).repeat(width) for rows, width in shapes])
-    rank = np.concatenate([np.arange(width) if rows == 1 else np.tile(np.arange(width), rows) for rows, width in shapes])
+    rank = np.concatenate(
+        [np.arange(width) if rows == 1 else np.tile(np.arange(width), rows) for rows, width in shapes]
+    )
     listed = item >= 0
     if allowed is not None:
         listed &= allowed[np.maximum(item, 0)]

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.ranking import top_k, top_positive
-from genrec.recall.parts.scorer import History, Training, flatten, history_of_one, history_weights, items_of_one, positions
+from genrec.recall.parts.scorer import (
+    History,
+    Training,
+    flatten,
+    history_of_one,
+    history_weights,
+    items_of_one,
+    positions,
+)
 from genrec.variants import setting
 
 _LONGEST = 500  # places of each of the two lists

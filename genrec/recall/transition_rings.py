@@ -30,7 +30,6 @@ from genrec.recall.parts.sparse import of_rows
 from genrec.recall.transitions import transition_weights
 from genrec.variants import setting
 
-
 _HELD = 1 << 22  # items of rings that are held for the sources of later requests, at most
 
 
@@ -178,7 +177,12 @@ class Rings(Channel):
 
 
 def _rings_of(
-    edges: sp.csr_array, strength: sp.csr_array, vectors: NDArray[np.float32], edge_weight: float, source: int, count: int
+    edges: sp.csr_array,
+    strength: sp.csr_array,
+    vectors: NDArray[np.float32],
+    edge_weight: float,
+    source: int,
+    count: int,
 ) -> tuple[_Ring, ...]:
     """The rings around one source, from the arrays of `Rings`."""
     closeness = (vectors[[source]] @ vectors.T)[0]

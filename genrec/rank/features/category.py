@@ -45,7 +45,7 @@ def columns(context: Context, candidates: Candidates) -> Columns:
     for block in context.blocks(candidates):
         if not block.history.shape[1]:
             continue
-        codes = tables.kept(_codes, lambda _: _codes(tables))
+        codes = tables.kept(_codes)
         of_item, of_history = codes.take(block.items, axis=1), codes.take(block.history, axis=1)
         if block.is_all:
             values = _matches_of_one(of_item, of_history, 1 + int(codes.max()))
@@ -86,9 +86,7 @@ def _matches(of_item: NDArray[np.int64], of_history: NDArray[np.int64]) -> list[
     ]
 
 
-def _matches_of_one(
-    of_item: NDArray[np.int64], of_history: NDArray[np.int64], num_codes: int
-) -> NDArray[np.float32]:
+def _matches_of_one(of_item: NDArray[np.int64], of_history: NDArray[np.int64], num_codes: int) -> NDArray[np.float32]:
     """`_matches` of one query, whose candidates are alike that match the same item of the history, or none: [4, 2, 1, C]."""
     length, which = of_history.shape[2], np.arange(2)[:, None]
     kinds = np.full((2, 1, length + 2), -1)
@@ -104,7 +102,7 @@ def _matches_of_one(
 
 def _overlaps(tables: Tables, block: Block) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The Jaccard indices with the last item and the largest with one of the history, float32 [u, C]."""
-    sets, table = tables.kept(_sets, lambda _: _sets(tables))
+    sets, table = tables.kept(_sets)
     if table is None:
         overlap = _jaccard(tables.categories[block.items], tables.categories[block.history])
         return overlap[..., 0], np.fmax.reduce(overlap, axis=-1)
@@ -118,9 +116,8 @@ def _overlaps(tables: Tables, block: Block) -> tuple[NDArray[np.float32], NDArra
 def _sets(tables: Tables) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
     """The number of each item's set of categories, and the Jaccard indices of all sets, float32 [S, S]; None of many."""
     distinct, sets = np.unique(tables.categories, axis=0, return_inverse=True)
-    if len(distinct) > _MOST_SETS:
-        return sets, None
-    return sets.ravel(), _jaccard(distinct[None], distinct[None])[0]
+    table = _jaccard(distinct[None], distinct[None])[0] if len(distinct) <= _MOST_SETS else None
+    return sets.ravel(), table
 
 
 def _jaccard(items: NDArray[np.int64], history: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -107,7 +107,7 @@ def _read(
     Matrices that are not too large are held one below the other too, to be read at once.
     """
     size, length = len(tables.counts), len(history)
-    if (stacked := tables.kept(_stacked, lambda _: _stacked(tables))) is not None:
+    if (stacked := tables.kept(_stacked)) is not None:
         rows = np.empty(3 * length + 2, dtype=np.int64)
         rows[: 3 * length].reshape(3, length)[:] = history + size * np.arange(3)[:, None]
         rows[3 * length :] = history[0] + size * np.arange(3, 5)

@@ -1,5 +1,6 @@
 """What a group of features is computed from."""
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,7 +72,7 @@ class Context:
         """
         rows, now = self.rows(candidates), self.queries.now
         if self._is_served:
-            names, values = self.tables.kept(columns, self._served_table)
+            names, values = self.tables.kept(_of_all_items(columns))
             return dict(zip(names, values[:, rows], strict=True))
         return columns(self.tables, rows, None if now is None else now[candidates.query])
 
@@ -79,12 +80,6 @@ class Context:
     def _is_served(self) -> bool:
         moment, now = self.tables.served_moment, self.queries.now
         return now is None if moment is None else now is not None and bool((now == moment).all())
-
-    def _served_table(self, columns: "OfItems") -> tuple[tuple[str, ...], NDArray[np.float32]]:
-        tables, moment = self.tables, self.tables.served_moment
-        rows = np.arange(tables.num_items + 1)
-        found = columns(tables, rows, None if moment is None else np.full(len(rows), moment))
-        return tuple(found), np.stack([*found.values()])
 
     def histories(self, queries: NDArray[np.int64], length: int) -> NDArray[np.int64]:
         """int64 [u, length]: rows of the tables of the last events, newest first, of histories that have as many."""
@@ -126,6 +121,18 @@ class Context:
 
 # Tables, their rows [R] and moments [R] (None: not known) -> columns [R]
 OfItems = Callable[[Tables, NDArray[np.int64], NDArray[np.int64] | None], Columns]
+
+
+@functools.cache
+def _of_all_items(columns: OfItems) -> Callable[[Tables], tuple[tuple[str, ...], NDArray[np.float32]]]:
+    """Gives the names of the columns and the values of all rows of tables at the moment of requests, float32 [F, N + 1]."""
+
+    def made(tables: Tables) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        rows, moment = np.arange(tables.num_items + 1), tables.served_moment
+        found = columns(tables, rows, None if moment is None else np.full(len(rows), moment))
+        return tuple(found), np.stack([*found.values()])
+
+    return made
 
 
 def empty(candidates: Candidates, names: tuple[str, ...] | list[str]) -> dict[str, NDArray[np.float32]]:

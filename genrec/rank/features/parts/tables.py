@@ -22,7 +22,7 @@ from genrec.recall.parts.thinning import newest, num_kept
 from genrec.recall.transition_hops import follow_shares, second_hop
 from genrec.recall.transitions import transition_weights
 
-_Key, _Made = TypeVar("_Key"), TypeVar("_Made")
+_Made = TypeVar("_Made")
 _DAY_MS = 86_400_000
 _POSITIONS_BELOW = 100_000_000  # timestamps below it are positions in a sequence, not milliseconds
 _HEAD_SHARE = 0.2
@@ -79,11 +79,11 @@ class Tables:
         """
         return int(self.times[-1]) + 1 if self.has_times else None
 
-    def kept(self, key: _Key, make: Callable[[_Key], _Made]) -> _Made:
-        """`make(key)`, which follows from the tables alone, made when it is first asked for."""
-        if key not in self._kept:
-            self._kept[key] = make(key)
-        return self._kept[key]
+    def kept(self, make: Callable[["Tables"], _Made]) -> _Made:
+        """`make` of the tables, made when it is first asked for."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+        return self._kept[make]
 
     @cached_property
     def _kept(self) -> dict[Any, Any]:

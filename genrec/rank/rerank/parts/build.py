@@ -52,9 +52,7 @@ def lists_of(
         return matrix
 
     listed, present = np.maximum(items, 0), items >= 0
-    by_item = {
-        name: np.where(present, values[listed], np.nan).astype(np.float32) for name, values in item_aims.items()
-    }
+    by_item = {name: np.where(present, values[listed], np.nan).astype(np.float32) for name, values in item_aims.items()}
     return Lists(
         item=items,
         score=_never_rising(placed(ranked, np.nan)),
