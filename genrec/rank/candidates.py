@@ -26,7 +26,6 @@ _RRF = 60
 _CELLS = 1 << 22  # queries times items that are merged at once: bounds memory
 _MAX_RANK = np.iinfo(np.int16).max
 _DIGITS = 6
-_MISSING: tuple[tuple[float, type], ...] = ((np.nan, np.float32), (-1, np.int16))  # scores and ranks
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,8 @@ def _fused_of_one(
     row = row_of[item]
     kept = np.flatnonzero(row >= 0)
     at = number[kept], row[kept]
-    scores, ranks = (np.full((len(lists), len(chosen)), missing, kind) for missing, kind in _MISSING)
+    scores = np.full((len(lists), len(chosen)), np.nan, dtype=np.float32)
+    ranks = np.full(scores.shape, -1, dtype=np.int16)
     scores[at], ranks[at] = score[kept], rank[kept]
     return Candidates(np.zeros(len(chosen), dtype=np.int64), chosen, tuple(lists), scores.T, ranks.T, 1)
 

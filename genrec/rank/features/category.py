@@ -1,6 +1,6 @@
 """Whether category and brand of a candidate are those of the history."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ def columns(context: Context, candidates: Candidates) -> Columns:
             continue
         codes = tables.kept(_codes)
         of_item, of_history = codes.take(block.items, axis=1), codes.take(block.history, axis=1)
+        values: Iterable[NDArray[np.floating]]
         if block.is_all:
             values = _matches_of_one(of_item, of_history, 1 + int(codes.max()))
         else:
