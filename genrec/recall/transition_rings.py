@@ -12,9 +12,10 @@ its similarity to the last item (the paper fills a short list so, or at random).
 budget, so that a list without them is as long as the budgets say.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,11 +24,13 @@ from numpy.typing import NDArray
 from genrec.errors import ConfigError, DataError
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
-from genrec.recall.parts.ranking import top_k
-from genrec.recall.parts.scorer import History, Training, flatten, unit_rows
+from genrec.recall.parts.ranking import top_k, top_positive
+from genrec.recall.parts.scorer import History, Training, flatten, items_of_one, unit_rows
 from genrec.recall.parts.sparse import of_rows
 from genrec.recall.transitions import transition_weights
 from genrec.variants import setting
+
+_HELD = 1 << 22  # items of rings that are held for the sources of later requests, at most
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,13 @@ CHOICES = {"budgets": (((7, 2, 1),), ((5, 1), (3, 1)), ((10,),)), "edge_weight":
 RANKING = ("budgets", "edge_weight")
 
 
+class _Ring(NamedTuple):
+    """What a ring of one source holds, best first, of equals the lower item."""
+
+    items: NDArray[np.int64]  # [n]
+    values: NDArray[np.float32]  # [n], by which it fills its places
+
+
 class Rings(Channel):
     """Scorer over the graph.
 
@@ -61,6 +71,11 @@ class Rings(Channel):
         counts = sp.csr_array((np.log1p(edges.data), edges.indices, edges.indptr), shape=edges.shape)
         largest = counts.max(axis=1).toarray() if counts.nnz else np.zeros(self.num_items)
         self.strength = sp.csr_array(sp.diags_array(1 / np.where(largest > 0, largest, 1)) @ counts).astype(np.float32)
+        most = max((len(budget) for budget in self.budgets), default=0)
+        held = max(1, _HELD // max(1, self.num_items * most))
+        self._rings_of = functools.lru_cache(held)(
+            functools.partial(_rings_of, edges, self.strength, vectors, self.edge_weight)
+        )
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items]: places from the back plus a part in [0, 1) by similarity; zeros without a history."""
@@ -96,6 +111,40 @@ class Rings(Channel):
         scores[scores < 1] = -np.inf
         return scores
 
+    def _top(
+        self, histories: Sequence[History], n: int, banned: Sequence[History] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if len(histories) != 1:
+            return super()._top(histories, n, banned)
+        scores = self._in_rings(items_of_one(histories[0], self.num_items))
+        if banned is not None:
+            scores[items_of_one(banned[0], self.num_items)] = 0
+        return top_positive(scores, n)
+
+    def _in_rings(self, history: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32 [num_items]: `scores` of one history, 0 outside of the rings. What a source's rings hold, and in which order,
+        is the same for every history, and kept.
+        """
+        num_slots = sum(len(budget) for budget in self.budgets)
+        slot, within = np.full(self.num_items, 2 * num_slots, dtype=np.int32), np.zeros(self.num_items, np.float32)
+        seen = np.zeros(self.num_items, dtype=bool)
+        seen[history] = True
+        number = 0
+        for source, budgets in zip(history[::-1].tolist(), self.budgets, strict=False):
+            for (items, values), budget in zip(self._rings_of(source, len(budgets)), budgets, strict=True):
+                before, of_history = slot[items], seen[items]
+                taken = before >= num_slots
+                free = np.flatnonzero(taken & ~of_history)[:budget]
+                taken &= of_history
+                taken[free] = True
+                left = (before == 2 * num_slots) & ~taken
+                slot[items[left]], slot[items[taken]] = num_slots + number, number
+                changed = taken | left
+                within[items[changed]] = values[changed]
+                number += 1
+        part = (within + 1) / (2.001 + self.edge_weight)
+        return np.where(slot < 2 * num_slots, 2 * num_slots - slot + np.clip(part, 0, 1), 0).astype(np.float32)
+
     def with_options(self, options: Config) -> "Rings":
         """The same graph with the budgets and the edge weight of the options."""
         return Rings(self.edges, self.vectors, options)
@@ -124,11 +173,34 @@ class Rings(Channel):
 
     def _followers(self, items: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """bool [b, num_items]: what one edge leads to from some of the items [b, num_items]."""
-        if len(items) != 1:
-            return (sp.csr_array(items.astype(np.float32)) @ self.edges).toarray() > 0
-        reached = np.zeros_like(items)
-        reached[0, of_rows(self.edges, np.flatnonzero(items[0]))[1]] = True
-        return reached
+        return (sp.csr_array(items.astype(np.float32)) @ self.edges).toarray() > 0
+
+
+def _rings_of(
+    edges: sp.csr_array,
+    strength: sp.csr_array,
+    vectors: NDArray[np.float32],
+    edge_weight: float,
+    source: int,
+    count: int,
+) -> tuple[_Ring, ...]:
+    """The rings around one source, from the arrays of `Rings`."""
+    closeness = (vectors[[source]] @ vectors.T)[0]
+    found, visited, ring = [], np.zeros(len(vectors), dtype=bool), np.array([source])
+    visited[source] = True
+    for number in range(count):
+        reached = np.zeros_like(visited)
+        reached[of_rows(edges, ring)[1]] = True
+        ring = np.flatnonzero(reached & ~visited)
+        visited |= reached
+        value = closeness
+        if number == 0:
+            value = closeness.copy()
+            _, followers, weight = of_rows(strength, np.array([source]))
+            value[followers] += edge_weight * weight
+        items = ring[np.argsort(-value[ring], kind="stable")]
+        found.append(_Ring(items, value[items]))
+    return tuple(found)
 
 
 def _fill(

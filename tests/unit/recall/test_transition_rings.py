@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from genrec.errors import ConfigError
 from genrec.recall.parts.ranking import rank
@@ -52,3 +54,26 @@ def test_budgets_without_places_are_refused():
     for budgets in ([], [[]], [[3, -1]]):
         with pytest.raises(ConfigError, match="transition_rings: budgets"):
             listed([0], budgets=budgets)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    budgets=st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=3), min_size=1, max_size=3),
+    edge_weight=st.sampled_from([0.0, 0.5, 4.0]),
+)
+def test_one_history_gets_the_list_it_gets_beside_others(seed, budgets, edge_weight):
+    if not any(map(sum, budgets)):
+        budgets[0][0] = 1
+    rng = np.random.default_rng(seed)
+    sequences = [rng.integers(0, 15, rng.integers(1, 8)).astype(np.int32) for _ in range(20)]
+    vectors = rng.standard_normal((16, 5)).astype(np.float32)  # no two candidates are alike to a source
+    data = Training(sequences, 16, vectors=vectors)
+    scorer = fitted("transition_rings", data=data, budgets=budgets, edge_weight=edge_weight)
+    histories = [rng.integers(0, 16, size) for size in (1, 2, 6)] + [np.empty(0, np.int64)]
+    for banned in (None, [rng.integers(0, 16, 2) for _ in histories]):
+        items, values = scorer.top(histories, 12, banned)
+        for row, history in enumerate(histories):
+            alone = scorer.top([history], 12, None if banned is None else [banned[row]])
+            np.testing.assert_array_equal(alone[0][0], items[row])
+            np.testing.assert_allclose(alone[1][0], values[row], rtol=1e-5)
