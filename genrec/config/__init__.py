@@ -77,7 +77,9 @@ class Config(Section):
 
     name: str = Field("run", description="Short name, part of the run id.")
     preset: Literal["full", "quick"] = knob(
-        "full", "quick: fewer passes and updates, laid over the files and under every --set; a first look."
+        "full",
+        "quick: fewer passes and updates and 20,000 test users at most, laid over the files and under every --set; a first "
+        "look.",
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, description="Seed of training (the synthetic shop has its own).")
     store: PathText = knob(

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-# A look at the result in about a quarter of the time: fewer passes (which need less dropout), fewer updates and a
-# smaller sample of validation users.
+# A look at the result in about a quarter of the time: fewer passes (which need less dropout), fewer updates and smaller
+# samples of validation and test users. Of 20 thousand users, HR@10 is .100 plus or minus .004 in 95 of 100 samples.
 QUICK: dict[str, Any] = {
     "sft": {"epochs": 3, "dropout": 0.1, "max_valid_users": 1000},
     "rl": {"num_steps": 15},
+    "evaluate": {"sample_users": 20_000},
 }
 PRESETS: dict[str, dict[str, Any]] = {"full": {}, "quick": QUICK}

@@ -4,9 +4,11 @@ Apart from what reads such lists (genrec/measure/predictions.py), which need not
 """
 
 import time
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,10 +19,11 @@ from genrec.data.targets import Targets
 from genrec.measure import score_parts
 from genrec.measure.predictions import PROTOCOLS, write_counts, write_part
 from genrec.measure.rows import Split, read_rows, sampled
+from genrec.model.one_prompt import SharedPrompts
 from genrec.model.policy import Policy
 from genrec.model.precision import compile_layers, compute_dtype, default_device, frozen_dtype
 from genrec.progress import Progress, silent
-from genrec.search.decode import Candidates, rank_users
+from genrec.search.decode import Candidates, SearchModel, beam_search
 from genrec.search.trie import Trie
 from genrec.tables import read_sids
 
@@ -62,65 +65,90 @@ def decode_shard(
     policy.search_dtype = compute
     if config.compile and where.type == "cuda":
         compile_layers(policy.body)
+    whole = score_parts.served(policy)
+    searches = [_Lists(name, protocol, whole) for protocol in protocols]
     of_parts = score_parts.alone(policy, alone)
-    lists = _Lists(policy, table, rows, config, len(protocols) + len(of_parts), progress)
-    records = [_decode(lists, name, protocols, parts, bounds[0], score=score_parts.shares(policy))]
-    for part, scoring in of_parts.items():
-        score_parts.use(policy, scoring)
-        records.append(_decode(lists, f"{name}_{part}", [config.seen_items], parts, bounds[0]))
+    searches += [_Lists(f"{name}_{part}", config.seen_items, scoring) for part, scoring in of_parts.items()]
+    shares = score_parts.shares(policy)
+    _rank(policy, table, rows, config, searches, progress)
+    for lists in searches:
+        write_part(parts, lists.model, lists.protocol, bounds[0], rows, lists.items, lists.scores)
+    records = []
+    for label in dict.fromkeys(lists.model for lists in searches):
+        own = [lists for lists in searches if lists.model == label]
+        seconds, invalid = sum(lists.seconds for lists in own), sum(lists.invalid for lists in own)
+        more = {"score": shares} if label == name else {}
+        counts = {"users": len(rows), "seconds": seconds, "invalid": invalid, **more}
+        records.append(write_counts(parts, label, bounds[0], **counts))
     return records
 
 
+@dataclass
 class _Lists:
-    """Ranked lists of a model for the same rows, time after time; counts seconds and lists over all of them."""
+    """Ranked lists of one model under one protocol, by a scoring of the policy."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        table: NDArray[np.int32],
-        rows: Targets,
-        config: EvaluateConfig,
-        num_times: int,
-        progress: Progress,
-    ) -> None:
-        self.policy, self.table, self.rows, self.config = policy, table, rows, config
-        self.trie = Trie.from_sids(table, policy.vocab.num_codes, device=policy.device)
-        self.seconds, self.num_done, self.num_lists, self.progress = 0.0, 0, num_times * len(rows), progress
-
-    def __call__(self, label: str, drop_seen: bool) -> tuple[NDArray[np.int32], NDArray[np.float32], float, int]:
-        """(items [n, W], scores [n, W], seconds, invalid outputs) by what the policy scores with at the moment."""
-        histories = self.rows.histories
-        banned = histories if drop_seen else None
-        invalid, began = 0, time.perf_counter()
-
-        def count(places: NDArray[np.int64], found: Candidates) -> None:
-            nonlocal invalid
-            items, scores, sids = (t.cpu().numpy() for t in (found.items, found.scores, found.sids))
-            invalid += count_invalid(items, scores, sids, self.table, banned and [banned[i] for i in places])
-
-        def show(done: float, total: float, note: str = "", /, **values: float) -> None:
-            num_done = self.num_done + int(done)
-            seconds = self.seconds + time.perf_counter() - began
-            self.progress(num_done, self.num_lists, label, users_per_s=num_done / max(seconds, 1e-9))
-
-        items, scores = rank_users(
-            self.policy, histories, self.table, self.trie, self.config.beam_width,
-            banned=banned, batch_size=self.config.batch_size, on_batch=count, progress=show,
-        )  # fmt: skip
-        # Of the whole: while a GPU works on a batch, the one before it is read and counted.
-        seconds = time.perf_counter() - began
-        self.seconds, self.num_done = self.seconds + seconds, self.num_done + len(self.rows)
-        return items.astype(np.int32), scores, seconds, invalid
+    model: str
+    protocol: str
+    scoring: score_parts.Scoring
+    items: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))  # [n, W]
+    scores: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    seconds: float = 0.0
+    invalid: int = 0
 
 
-def _decode(lists: _Lists, model: str, protocols: Sequence[str], parts: Path, start: int, **more: Any) -> dict:
-    """Write the parts of one model, from row `start` on, and what was counted; returns the latter."""
-    seconds, invalid = 0.0, 0
-    for protocol in protocols:
-        items, scores, took, wrong = lists(f"{model}, seen items {protocol}", protocol == "drop")
-        write_part(parts, model, protocol, start, lists.rows, items, scores)
-        seconds, invalid = seconds + took, invalid + wrong
-    return write_counts(parts, model, start, users=len(lists.rows), seconds=seconds, invalid=invalid, **more)
+def _rank(
+    policy: Policy,
+    table: NDArray[np.int32],
+    rows: Targets,
+    config: EvaluateConfig,
+    searches: Sequence[_Lists],
+    progress: Progress,
+) -> None:
+    """Fill in the lists of all searches, batch by batch: those of a batch share the dense head.
+
+    The seconds of a search are those between its lists and the ones before: what is shared, the first one bears.
+    """
+    trie = Trie.from_sids(table, policy.vocab.num_codes, device=policy.device)
+    shared, width = SharedPrompts(policy), config.beam_width
+    for lists in searches:
+        lists.items = np.full((len(rows), width), -1, dtype=np.int32)
+        lists.scores = np.full((len(rows), width), -np.inf, dtype=np.float32)
+    with policy.inference():
+        output = policy.step_scores()
+    started: deque[tuple[_Lists, np.ndarray, Candidates]] = deque()
+    waiting = int(
+        policy.device.type == "cuda"
+    )  # to read waits for a GPU: one search late, it has the next one meanwhile
+    num_done, num_lists, began = 0, len(searches) * len(rows), time.perf_counter()
+    last = began
+
+    def read() -> None:
+        nonlocal num_done, last
+        lists, places, found = started.popleft()
+        items, scores, sids = (t.cpu().numpy() for t in (found.items, found.scores, found.sids))
+        banned = [rows.histories[i] for i in places] if lists.protocol == "drop" else None
+        lists.invalid += count_invalid(items, scores, sids, table, banned)
+        lists.items[places], lists.scores[places] = items, scores
+        now = time.perf_counter()
+        lists.seconds, last = lists.seconds + now - last, now
+        num_done += len(places)
+        progress(num_done, num_lists, lists.model, users_per_s=num_done / max(now - began, 1e-9))
+
+    lengths = np.array([min(len(h), policy.max_history) for h in rows.histories], dtype=np.int64)
+    order = np.argsort(lengths, kind="stable")
+    for start in range(0, len(order), config.batch_size):
+        places = order[start : start + config.batch_size]
+        histories = [rows.histories[i] for i in places]
+        prompts = policy.prompts(histories, table)
+        for lists in searches:
+            score_parts.use(policy, lists.scoring)
+            banned = histories if lists.protocol == "drop" else None
+            found = beam_search(cast(SearchModel, shared), prompts, trie, width, banned, scores=output)
+            started.append((lists, places, found))
+            while len(started) > waiting:
+                read()
+    while started:
+        read()
 
 
 def count_invalid(

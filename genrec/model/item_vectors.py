@@ -17,9 +17,10 @@ from torch.nn import functional
 
 from genrec.errors import DataError
 from genrec.model.precision import in_float32
+from genrec.model.row_runs import RunGradient, Runs, products_of_runs
 from genrec.model.transitions import Transitions
 from genrec.search.layout import PromptBatch
-from genrec.search.prefix_blocks import HELD_ENTRIES, BlockedLogProbs
+from genrec.search.prefix_blocks import HELD_ENTRIES, BlockedLogProbs, Mixture
 from genrec.search.prefixes import HeldLogProbs, PrefixLogProbs
 from genrec.search.trie import Trie
 
@@ -71,6 +72,7 @@ class ItemVectors(nn.Module):
         self.projection = nn.Linear(scaled.shape[1], width, bias=False) if scaled is not None else None
         self.ids = nn.Embedding(len(codes), width) if ids else None
         self.transitions: Transitions | None = None  # joins the dense head in search
+        self.node_gradient: RunGradient | None = None  # where training keeps that of `nodes` (`child_products`)
         self._trie: Trie | None = None
         self._node_texts: list[torch.Tensor] = []
         inner = sum(self.trie.num_states(level) for level in range(1, codes.shape[1])) if nodes else 0
@@ -134,6 +136,40 @@ class ItemVectors(nn.Module):
             every = torch.arange(trie.num_states(level + 1), device=codes.device) if states is None else states
             total += self.nodes(first + every)
         return total
+
+    def child_products(
+        self, level: int, states: torch.Tensor, prefixes: torch.Tensor, rows: torch.Tensor
+    ) -> torch.Tensor:
+        """float32[T, C] of states [T, D] with the `node_vectors` of the nodes that follow `prefixes`, int64[T] of `level` codes,
+        in the order of `Trie.children`, without making the vectors; anything where no child is. `rows` [K, D] are the codes'.
+
+        On the CPU, in training: the gradient of `nodes` goes to `node_gradient`.
+        """
+        trie = self.trie
+        order = prefixes.argsort(stable=True)
+        distinct, counts = prefixes[order].unique_consecutive(return_counts=True)
+        begin = trie.starts(level)[distinct]
+        sizes, ends = trie.starts(level)[distinct + 1] - begin, counts.cumsum(0)
+        table, texts, apart = None, None, None
+        if level + 1 < trie.num_levels:
+            assert self.nodes is not None
+            assert self.node_gradient is not None
+            first = sum(trie.num_states(before) for before in range(1, level + 1))
+            table, apart = self.nodes.weight[first : first + trie.num_states(level + 1)], (self.node_gradient, first)
+            texts = None if self.projection is None else self._inner_texts()[level]
+        else:
+            before = sizes.cumsum(0) - sizes
+            place = torch.arange(int(sizes.sum())) + (begin - before).repeat_interleave(sizes)
+            items, begin = trie.leaf_items[place], before
+            table = None if self.ids is None else self.ids(items)
+            texts = None if self.text is None else self.text[items]
+        bounds = (ends - counts, ends, begin, begin + sizes)
+        runs = Runs(order, list(zip(*(bound.tolist() for bound in bounds), strict=True)))
+        codes = trie.children(level, prefixes.unsqueeze(1)).codes[:, 0]
+        states = states.float()
+        projected = None if self.projection is None else states @ self.projection.weight
+        found = products_of_runs(states, projected, runs, codes.shape[1], table, texts, apart)
+        return found + (states @ rows.float().T).gather(1, codes.clamp_min(0))
 
     @torch.no_grad()
     def forget_unseen(self, trained_on: np.ndarray) -> None:
@@ -210,18 +246,25 @@ class ItemVectors(nn.Module):
 
         The transition table, where there is one, takes `transition_share` of it, by the histories of the prompts.
         """
-        log_probs = logits.log_softmax(-1)
+        return self.prefixes_of(logits.log_softmax(-1), prompts, transition_share)
+
+    def prefixes_of(self, log_probs: torch.Tensor, prompts: PromptBatch, transition_share: float) -> PrefixLogProbs:
+        """`prefixes` from the log-softmax of the logits."""
         if transition_share and self.transitions is not None:
             log_probs = self.transitions.mix(log_probs, prompts.histories, transition_share, prompts.following)
         return HeldLogProbs(self.trie, log_probs)
+
+    def mixture(self, prompts: PromptBatch, transition_share: float) -> Mixture | None:
+        """What the transition table adds to a dense head's distribution; None where it has no share."""
+        if not transition_share or self.transitions is None:
+            return None
+        return self.transitions.mixture(prompts.histories, transition_share, prompts.following, HELD_ENTRIES)
 
     def prefixes_in_blocks(
         self, hidden: torch.Tensor, rows: torch.Tensor, prompts: PromptBatch, transition_share: float
     ) -> PrefixLogProbs:
         """`prefixes` of hidden states [B, D] for a search over a large catalogue: no logit of every user and item is held."""
-        mixture = None
-        if transition_share and self.transitions is not None:
-            mixture = self.transitions.mixture(prompts.histories, transition_share, prompts.following, HELD_ENTRIES)
+        mixture = self.mixture(prompts, transition_share)
         with in_float32(hidden.device):
             return BlockedLogProbs(self.trie, hidden.float(), lambda items: self(items, rows), mixture, HELD_ENTRIES)
 

@@ -244,6 +244,11 @@ class Policy(LanguageModel):
         """float32 [..., N]: the last hidden state of a history, [..., D], against every item's vector."""
         return self._item_vectors().logits(hidden, self.code_rows())
 
+    def vectors_of(self, items: torch.Tensor) -> torch.Tensor:
+        """float32[n, D] of items int64[n], as the dense head has them, differentiable."""
+        with precision.in_float32(self.device):
+            return self._item_vectors()(items, self.code_rows())
+
     def some_item_logits(
         self, hidden: torch.Tensor, own: torch.Tensor, items: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -5,6 +5,7 @@ score of a candidate is the sum of its similarities to the history. Needs no eve
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,7 +27,14 @@ class Config:
 
 CHOICES = {"history_decay": (0.2, 0.4, 0.7), "num_neighbours": (30, 50, 100)}
 RANKING = ("history_decay",)
+READS_EVENTS = False
+_LARGE_CATALOGUE = 50_000
 load = ItemGraph.load
+
+
+def suited(num_items: int) -> dict[str, Any]:
+    """Of a large catalogue: the default number of neighbours, for each search compares every item with every other."""
+    return {} if num_items <= _LARGE_CATALOGUE else {"num_neighbours": Config().num_neighbours}
 
 
 def fit(data: Training, options: Config) -> ItemGraph:

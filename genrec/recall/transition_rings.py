@@ -15,7 +15,7 @@ budget, so that a list without them is as long as the budgets say.
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -25,6 +25,8 @@ from genrec.errors import ConfigError, DataError
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.ranking import top_k, top_positive
+from genrec.recall.parts.ring_lists import FAR, RingWalk, largest
+from genrec.recall.parts.rings_of_source import rings_of
 from genrec.recall.parts.scorer import History, Training, flatten, items_of_one, unit_rows
 from genrec.recall.parts.sparse import of_rows
 from genrec.recall.transitions import transition_weights
@@ -47,13 +49,8 @@ class Config:
 
 CHOICES = {"budgets": (((7, 2, 1),), ((5, 1), (3, 1)), ((10,),)), "edge_weight": (0.5, 1.0, 2.0, 4.0)}
 RANKING = ("budgets", "edge_weight")
-
-
-class _Ring(NamedTuple):
-    """What a ring of one source holds, best first, of equals the lower item."""
-
-    items: NDArray[np.int64]  # [n]
-    values: NDArray[np.float32]  # [n], by which it fills its places
+_POOLED_ABOVE = 50_000  # items: scores of all of them for each history take too long
+_AT_ONCE = 32  # histories whose sources are compared with all items at once
 
 
 class Rings(Channel):
@@ -74,7 +71,7 @@ class Rings(Channel):
         most = max((len(budget) for budget in self.budgets), default=0)
         held = max(1, _HELD // max(1, self.num_items * most))
         self._rings_of = functools.lru_cache(held)(
-            functools.partial(_rings_of, edges, self.strength, vectors, self.edge_weight)
+            functools.partial(rings_of, edges, self.strength, vectors, self.edge_weight)
         )
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
@@ -147,7 +144,7 @@ class Rings(Channel):
 
     def with_options(self, options: Config) -> "Rings":
         """The same graph with the budgets and the edge weight of the options."""
-        return Rings(self.edges, self.vectors, options)
+        return _rings(self.edges, self.vectors, options)
 
     def state(self) -> State:
         """The graph, the texts, and the options of the ranking."""
@@ -158,7 +155,7 @@ class Rings(Channel):
     def restore(cls, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> "Rings":
         """The channel that has this state."""
         budgets = tuple(tuple(int(places) for places in budget) for budget in settings["budgets"])
-        return cls(arrays["edges"], arrays["vectors"], Config(budgets, float(settings["edge_weight"])))
+        return _rings(arrays["edges"], arrays["vectors"], Config(budgets, float(settings["edge_weight"])))
 
     def _rings(self, sources: NDArray[np.int64], count: int) -> list[NDArray[np.bool_]]:
         """bool [b, num_items] by ring: what is reached by that many edges from each source, and by no fewer."""
@@ -176,31 +173,85 @@ class Rings(Channel):
         return (sp.csr_array(items.astype(np.float32)) @ self.edges).toarray() > 0
 
 
-def _rings_of(
-    edges: sp.csr_array,
-    strength: sp.csr_array,
-    vectors: NDArray[np.float32],
-    edge_weight: float,
-    source: int,
-    count: int,
-) -> tuple[_Ring, ...]:
-    """The rings around one source, from the arrays of `Rings`."""
-    closeness = (vectors[[source]] @ vectors.T)[0]
-    found, visited, ring = [], np.zeros(len(vectors), dtype=bool), np.array([source])
-    visited[source] = True
-    for number in range(count):
-        reached = np.zeros_like(visited)
-        reached[of_rows(edges, ring)[1]] = True
-        ring = np.flatnonzero(reached & ~visited)
-        visited |= reached
-        value = closeness
-        if number == 0:
-            value = closeness.copy()
-            _, followers, weight = of_rows(strength, np.array([source]))
-            value[followers] += edge_weight * weight
-        items = ring[np.argsort(-value[ring], kind="stable")]
-        found.append(_Ring(items, value[items]))
-    return tuple(found)
+class RingsOfMany(Rings):
+    """`Rings` of a large catalogue: lists are made from a pool of items, not from scores of all."""
+
+    def __init__(self, edges: sp.csr_array, vectors: NDArray[np.float32], options: Config) -> None:
+        super().__init__(edges, vectors, options)
+        self._walk = RingWalk(edges)
+
+    def best(self, histories: Sequence[History], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The n best of all items for each history, as `scores` ranks them: (items int32 [b, n], scores [b, n])."""
+        items = np.tile(np.arange(n, dtype=np.int32), (len(histories), 1))  # of an empty history: all score zero
+        values = np.zeros((len(histories), n), dtype=np.float32)
+        flatten(histories, self.num_items)  # checks the items
+        filled = [row for row, history in enumerate(histories) if len(history)]
+        for start in range(0, len(filled), _AT_ONCE):
+            rows = filled[start : start + _AT_ONCE]
+            sources = [[int(item) for item in histories[row][: -1 - len(self.budgets) : -1]] for row in rows]
+            closeness = self.vectors[[item for of_row in sources for item in of_row]] @ self.vectors.T
+            first = 0
+            for row, of_row in zip(rows, sources, strict=True):
+                close = closeness[first : first + len(of_row)]
+                items[row], values[row] = self._list(np.asarray(histories[row]), of_row, close, n)
+                first += len(of_row)
+        return items, values
+
+    def _list(
+        self, history: NDArray[np.integer], sources: Sequence[int], closeness: NDArray[np.float32], n: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """`best` of one history; `closeness` [sources, num_items]."""
+        # Of a ring, so many places may be before the list ends: the list itself, what other rings took, what is seen.
+        most = n + len(history) + sum(map(sum, self.budgets))
+        margin = (2.001 + self.edge_weight) * 2.0**-19  # scores that near are equal in float32, and ranked by number
+        pool, rings, firsts = [history.astype(np.int64)], [], []
+        for source, close, budgets in zip(sources, closeness, self.budgets, strict=False):
+            walked = self._walk.walk(source, len(budgets))
+            ring, value = walked.ring, close.copy()
+            _, reached, strength = of_rows(self.strength, np.array([source]))
+            value[reached] += self.edge_weight * strength
+            for number in range(1, len(budgets) + 1):
+                if number == len(budgets) and not walked.complete:
+                    members = self._walk.last_by_value(ring, number, close, most, margin)
+                    ring = ring.copy()
+                    ring[members] = number
+                else:
+                    members = np.flatnonzero(ring == number)
+                of_members = (value if number == 1 else close)[members]
+                pool.append(members[largest(of_members, most, margin)])
+            rings.append(ring)
+            firsts.append(value)
+        ringed = np.unique(np.concatenate(pool))
+        if np.count_nonzero([(ring[ringed] % FAR != 0) for ring in rings], axis=0).astype(bool).sum() < n:
+            far = np.flatnonzero(np.all([(ring == FAR) | (ring == 0) for ring in rings], axis=0))
+            ringed = np.union1d(ringed, far[largest(closeness[0][far], most, margin)])
+        return self._ranked(ringed, history, rings, closeness, firsts, n)
+
+    def _ranked(
+        self,
+        pool: NDArray[np.int64],
+        history: NDArray[np.integer],
+        rings: Sequence[NDArray[np.uint8]],
+        closeness: NDArray[np.float32],
+        firsts: Sequence[NDArray[np.float32]],
+        n: int,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The n best of a pool int64 [P], ascending, by what is known of all items for each source."""
+        num_slots = sum(len(budget) for budget in self.budgets)
+        slot = np.full((1, len(pool)), 2 * num_slots, dtype=np.int32)
+        within, seen, first = closeness[:1, pool].copy(), np.isin(pool, history)[None], 0
+        for ring, close, value, budgets in zip(rings, closeness, firsts, self.budgets, strict=False):
+            for number, budget in enumerate(budgets, start=1):
+                of_ring = (value if number == 1 else close)[pool][None]
+                _fill(slot, within, (ring[pool] == number)[None], seen, of_ring, budget, first + number - 1, num_slots)
+            first += len(budgets)
+        part = np.clip((within + 1) / (2.001 + self.edge_weight), 0, 1)
+        places, scores = top_k((2 * num_slots - slot + part).astype(np.float32), n)
+        return np.where(places < 0, -1, pool[places])[0], scores[0]
+
+
+def _rings(edges: sp.csr_array, vectors: NDArray[np.float32], options: Config) -> Rings:
+    return (Rings if edges.shape[0] <= _POOLED_ABOVE else RingsOfMany)(edges, vectors, options)
 
 
 def _fill(
@@ -245,4 +296,4 @@ def fit(data: Training, options: Config) -> Rings:
         raise DataError(
             f"baseline transition_rings: needs the vectors of all {data.num_items} items, from the embed stage"
         )
-    return Rings(edges, unit_rows(data.vectors), options)
+    return _rings(edges, unit_rows(data.vectors), options)

@@ -48,7 +48,7 @@ class BlockedLogProbs(PrefixLogProbs):
         self._first = _first_leaves(trie)
         self._levels = self._sums()
         self._log_total = self._levels[0]  # [B, 1]
-        self._sparse = None if mixture is None else _ByLeaf(trie, mixture)
+        self._sparse = None if mixture is None else ByLeaf(trie, mixture)
         if self._sparse is not None:
             self._levels = [self._sparse.mixed(self._dense(held), level) for level, held in enumerate(self._levels)]
         else:
@@ -104,7 +104,7 @@ class BlockedLogProbs(PrefixLogProbs):
         return found if self._sparse is None else self._sparse.mixed_pairs(found, row, leaf)
 
 
-class _ByLeaf:
+class ByLeaf:
     """A mixture's distribution by whole ids, and by prefix."""
 
     def __init__(self, trie: Trie, mixture: Mixture) -> None:

@@ -1,11 +1,11 @@
 """Baselines on a large catalogue: time and peak memory of each, in a process of its own, on random power-law data.
 
     python -m tests.bench.bench_large_baselines [--items 100000] [--users 500000] [--events 10] [--measured 200000]
-        [--heavy 1000000] [--baselines itemcf swing ...]
+        [--heavy 1000000] [--choice-users 0] [--baselines itemcf swing ...]
 
 The items of users are drawn by a Zipf law of exponent 1, so that the most popular one is met by most of them; user 0 has
 `--heavy` events. Ranked are the test rows of a sample of the users, under both protocols. The options are the defaults
-(`evaluate.choice_users: 0`): a choice on validation fits again for each candidate. Peak memory is that of the whole
+(`evaluate.choice_users: 0`, or `--choice-users`): a choice on validation fits again for each candidate. Peak memory is that of the whole
 process, libraries and data included; the row `nothing` is a process that reads the data alone.
 """
 
@@ -28,7 +28,7 @@ from genrec.progress import silent
 
 BASELINES = (
     *("popularity", "recent_popularity", "itemcf", "usercf", "swing", "transitions", "transition_hops"),
-    *("content", "als", "item2vec", "transition_rings"),
+    *("content", "transition_rings", "als", "item2vec", "sasrec"),
 )
 
 
@@ -78,23 +78,27 @@ def write_shop(folder: Path, num_users: int, num_items: int, mean_events: float,
     return len(items)
 
 
-def measure(prepared: Path, vectors: Path, name: str, sample_users: int, out: Path) -> dict[str, Any]:
-    """Seconds and peak GiB of one baseline in this process."""
-    began = time.perf_counter()
+def measure(
+    prepared: Path, vectors: Path, name: str, sample_users: int, choice_users: int, out: Path
+) -> dict[str, Any]:
+    """Seconds, those of CPU time for all of it, and peak GiB of one baseline in this process."""
+    began, busy = time.perf_counter(), time.process_time()
     if name == "nothing":
         read_training(prepared, vectors, 0, silent)
         record = {"fit_seconds": time.perf_counter() - began, "rank_seconds": 0.0}
     else:
-        config = EvaluateConfig(baselines=[name], choice_users=0, sample_users=sample_users)
+        config = EvaluateConfig(baselines=[name], choice_users=choice_users, sample_users=sample_users)
         record = rank_baseline(prepared, vectors, config, 0, 0, out / name)
+    busy = time.process_time() - busy
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return {**{k: record[k] for k in ("fit_seconds", "rank_seconds")}, "peak_gib": peak}
+    return {**{k: record[k] for k in ("fit_seconds", "rank_seconds")}, "cpu_seconds": busy, "peak_gib": peak}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     for option, default in (("items", 100_000), ("users", 500_000), ("measured", 200_000), ("heavy", 1_000_000)):
         parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--choice-users", type=int, default=0)
     parser.add_argument("--events", type=float, default=10)
     parser.add_argument("--baselines", nargs="*", default=BASELINES)
     given = parser.parse_args()
@@ -104,13 +108,21 @@ def main() -> None:
         vectors = np.random.default_rng(0).standard_normal((given.items, 64), dtype=np.float32)
         write_item_vectors(vectors, folder / "vectors.parquet")
         print(f"{given.users:,} users, {given.items:,} items, {count:,} events; {given.measured:,} users measured")
-        print(f"{'':18} {'fit s':>8} {'rank s':>8} {'peak GiB':>9}", flush=True)
+        print(f"{'':18} {'fit s':>8} {'rank s':>8} {'CPU s':>8} {'peak GiB':>9}", flush=True)
         for name in ("nothing", *given.baselines):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                call = (folder / "prepared", folder / "vectors.parquet", name, given.measured, folder / "parts")
+                call = (
+                    folder / "prepared",
+                    folder / "vectors.parquet",
+                    name,
+                    given.measured,
+                    given.choice_users,
+                    folder / "parts",
+                )
                 found = pool.apply(measure, call)
             print(
-                f"{name:18} {found['fit_seconds']:8.1f} {found['rank_seconds']:8.1f} {found['peak_gib']:9.2f}",
+                f"{name:18} {found['fit_seconds']:8.1f} {found['rank_seconds']:8.1f} {found['cpu_seconds']:8.1f} "
+                f"{found['peak_gib']:9.2f}",
                 flush=True,
             )
 

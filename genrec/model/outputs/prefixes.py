@@ -60,7 +60,11 @@ class Output:
         levels = []
         for level in range(trie.num_levels):
             states = hidden[:, level] + hidden[:, 0] if level and self._adds_history else hidden[:, level]
-            if level == 0:
+            if items.node_gradient is not None:
+                with in_float32(states.device):
+                    found = items.child_products(level, states, state, rows[level])
+                following = trie.children(level, state.unsqueeze(1)).codes[:, 0]
+            elif level == 0:
                 vectors = items.node_vectors(0, None, rows[0])
                 found = products(states, vectors)
                 following = trie.codes(0).expand_as(found)

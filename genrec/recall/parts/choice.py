@@ -12,7 +12,8 @@ only the ranking reads: scorers of these channels have `with_options(options)`, 
 not fitted again for them.
 
 Of many training users the candidates are fitted on a random sample of `_MOST_USERS`, so that the search costs the same for
-any number of them; the options chosen are then fitted on all. A channel may also declare
+any number of them; the options chosen are then fitted on all. Not so of a channel with `READS_EVENTS = False`, whose fit is
+the same for any users. A channel may also declare
 
     def suited(num_items: int) -> dict[str, Any]
 
@@ -61,7 +62,7 @@ def choose(module: ModuleType, written: Mapping[str, Any], data: Training, max_u
     choices = {n: values for n, values in getattr(module, "CHOICES", {}).items() if n not in given}
     if held is None or not choices:
         return _fitted(module, first, None, data)
-    some = _some_users(data)
+    some = _some_users(data) if getattr(module, "READS_EVENTS", True) else None
     if some is None:
         return _search(module, first, choices, data, held)
     best = _search(module, first, choices, dataclasses.replace(some, progress=_part(data.progress, 0, 2)), held)

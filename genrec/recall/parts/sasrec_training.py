@@ -49,7 +49,12 @@ class TrainedSasRec(Channel):
     def __init__(self, model: SasRec, known: NDArray[np.bool_], max_history: int) -> None:
         self.model, self.known, self.max_history = model, known, max_history
         self.num_items = len(known)
-        self._vectors: torch.Tensor | None = None  # of all items, once the weights stay as they are
+        self._vectors: torch.Tensor | None = None  # of all items, while the weights stay as they are
+
+    @torch.no_grad()
+    def keep_vectors(self, kept: bool = True) -> None:
+        """The weights stay as they are until this is called with False."""
+        self._vectors = self.model.item_vectors() if kept else None
 
     @torch.no_grad()
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
@@ -92,8 +97,7 @@ class TrainedSasRec(Channel):
         )
         model.load_state_dict(weights)
         scorer = cls(model.eval(), arrays["known"], settings["max_history"])
-        with torch.no_grad():
-            scorer._vectors = model.item_vectors()
+        scorer.keep_vectors()
         return scorer
 
 
@@ -120,6 +124,7 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
 
     def run(epoch: int) -> None:
         nonlocal done
+        scorer.keep_vectors(False)
         for items, real in batches(windows, next(orders), options.batch_size, options.reverse_share, rng):
             negatives = rng.integers(scorer.num_items, size=options.negatives) if options.negatives else None
             where = f"sasrec, epoch {epoch + 1}"
@@ -132,11 +137,13 @@ def train(scorer: TrainedSasRec, data: Training, options: Settings) -> None:
             done += 1
             if done % 20 == 0:
                 data.progress(done, total, where, loss=loss.item())
+        scorer.keep_vectors()
 
     def judged(epoch: int, figure: float) -> None:
         data.progress(done, total, f"sasrec, epoch {epoch + 1}", **{"valid_ndcg@10": figure})
 
     train_epochs(scorer, model, sample(data.validation, options.max_valid_users), options, run, judged)
+    scorer.keep_vectors()
 
 
 def next_item_loss(

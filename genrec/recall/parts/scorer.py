@@ -156,6 +156,8 @@ def unit_rows(matrix: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def rank_unknown_last(scores: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Give the items that are not `known` the lowest score of each row: their vectors were never trained."""
-    if not known.all() and scores.size:
-        scores[:, ~known] = np.minimum(scores[:, known].min(axis=1, keepdims=True, initial=0), 0)
+    unknown = np.flatnonzero(~known)
+    if len(unknown) and scores.size:
+        scores[:, unknown] = 0
+        scores[:, unknown] = scores.min(axis=1, keepdims=True)  # not above 0: theirs are 0 for now
     return scores

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from genrec.train.sft.touched_rows import RowAdamW
+from genrec.train.sft.touched_rows import RowAdamW, RunGradients
 
 if TYPE_CHECKING:
     from genrec.config import SftConfig
 
 
 def make_optimizer(
-    parameters: dict[str, nn.Parameter], config: "SftConfig", by_rows: bool = False
+    parameters: dict[str, nn.Parameter], config: "SftConfig", by_rows: RunGradients | None = None
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019) with weight decay on matrices; norms and biases are not decayed.
 
-    `by_rows`: some gradients are sparse, and their rows alone are updated (`touched_rows`).
+    `by_rows`, unless None: some gradients are of rows, which alone are updated, those of `by_rows` kept apart
+    (`touched_rows`).
 
     `paged_adamw_8bit` keeps its moments in 8 bits a weight (blockwise; Dettmers et al. 2022, 8-bit Optimizers) and, on a
     GPU, in pages that move to the host when memory is short (Dettmers et al. 2023, QLoRA, section 3).
@@ -34,8 +35,8 @@ def make_optimizer(
 
         on_cpu = all(p.device.type == "cpu" for p in parameters.values())  # nothing to page there
         return (AdamW8bit if on_cpu else PagedAdamW8bit)(groups, lr=config.learning_rate, betas=(0.9, 0.98))
-    if by_rows:
-        return RowAdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98))
+    if by_rows is not None:
+        return RowAdamW(groups, apart=by_rows, lr=config.learning_rate, betas=(0.9, 0.98))
     fused = all(p.device.type == "cuda" for p in parameters.values()) or None  # None: as torch has it elsewhere
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=fused)
 

@@ -11,6 +11,8 @@ is an unbiased estimate of the normaliser (Horvitz & Thompson 1952; the correcti
 vanishes as the draws grow, and all pi = 1 gives the softmax itself. What a forward costs depends on the draws, not on N.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from torch.nn import functional
 
 from genrec.model.policy import Policy
+from genrec.model.precision import in_float32
 
 EXACT_UP_TO = 50_000  # items: a softmax over them costs about as much as the rest of a small model's step
 DRAWS = 8192  # above; about 4,800 different ones of a million items
@@ -79,12 +82,38 @@ def sampled_cross_entropy(
 class DenseLoss:
     """The dense head's loss of a policy, over all items or, with a sampler, estimated from some."""
 
-    def __init__(self, policy: Policy, sampler: LogUniform | None) -> None:
+    def __init__(self, policy: Policy, sampler: LogUniform | None, by_batch: bool = False) -> None:
+        """`by_batch`: the forwards of a `batch` share one sample, whose vectors are made once; else each has its own."""
         self._policy, self._sampler = policy, sampler
+        self._by_batch = by_batch and sampler is not None
+        self._shared: tuple[Sample, torch.Tensor] | None = None
+
+    @contextlib.contextmanager
+    def batch(self) -> Iterator[None]:
+        """A block that holds the forwards and backwards of a batch; at its end the gradient of what they shared is added."""
+        if self._sampler is None or not self._by_batch:
+            yield
+            return
+        sample = self._sampler.sample(self._policy.device)
+        vectors = self._policy.vectors_of(sample.items)
+        shared = vectors.detach().requires_grad_()
+        self._shared = sample, shared
+        try:
+            yield
+        finally:
+            self._shared = None
+        if shared.grad is not None:
+            vectors.backward(shared.grad)
 
     def __call__(self, hidden: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """float32[T] of last states of histories [T, D] and the items that follow, int64[T]."""
         if self._sampler is None:
             return functional.cross_entropy(self._policy.item_logits(hidden), targets, reduction="none")
+        if self._shared is not None:
+            sample, vectors = self._shared
+            with in_float32(hidden.device):
+                states = hidden.float()
+                own, others = (states * self._policy.vectors_of(targets)).sum(1), states @ vectors.T
+            return sampled_cross_entropy(own, others, targets, sample)
         sample = self._sampler.sample(hidden.device)
         return sampled_cross_entropy(*self._policy.some_item_logits(hidden, targets, sample.items), targets, sample)

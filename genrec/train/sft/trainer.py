@@ -67,8 +67,8 @@ class Trainer:
             weights = weights * self._loss.target_weights(counts, self._loss_options)
         self._target_weights = torch.from_numpy(weights)
         sampler = sampler_for(counts, config.dense_head.sampled_items)
-        self._dense_loss = DenseLoss(policy, sampler)
         self._by_rows = touched_rows.give_row_gradients(policy, config, self.group.size, sampler is not None)
+        self._dense_loss = DenseLoss(policy, sampler, by_batch=self._by_rows is not None)
         times = 0.0
         if hasattr(self._sampler, "drawn_again"):
             wanted, times = self._sampler.drawn_again(counts, self._sampler_options)
@@ -165,7 +165,7 @@ class Trainer:
             parts = torch.cat([parts, aligned.detach()])
         self.sharding.sum_gradients()
         self.group.sum_(parts)
-        clip = touched_rows.clip if self._by_rows else self.sharding.clip
+        clip = self.sharding.clip if self._by_rows is None else partial(touched_rows.clip, apart=self._by_rows)
         norm = clip(self.parameters.values(), self.config.max_grad_norm)
         state = self.state
         self.finite.before_update(parts, norm, f"step {state.step} (epoch {state.epoch}, batch {state.batch})")
@@ -192,7 +192,8 @@ class Trainer:
         total_weight = max(sum(float(w.sum()) for w in weights), torch.finfo(torch.float32).tiny)
         while True:
             try:
-                return self._add_gradients(rows, forwards, total_weight)
+                with self._dense_loss.batch():
+                    return self._add_gradients(rows, forwards, total_weight)
             except torch.OutOfMemoryError:
                 if not self.micro_batch.may_halve(self.group):
                     raise

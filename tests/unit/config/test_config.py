@@ -172,6 +172,8 @@ def test_a_preset_lies_over_the_files_and_under_single_settings(tmp_path):
     quick = load_config([path], ["preset=quick", "rl.num_steps=7"])
     assert quick.sft.epochs < 30
     assert (quick.sft.patience, quick.rl.num_steps) == (3, 7)
+    assert quick.evaluate.sample_users == 20_000
+    assert load_config([path], ["preset=quick", "evaluate.sample_users=0"]).evaluate.sample_users == 0
     assert load_config([path], ["sft.epochs=9", "preset=quick"]).sft.epochs == 9
     assert load_config([path]).sft.epochs == 30
     path.write_text("preset: quick\n")

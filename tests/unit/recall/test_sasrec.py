@@ -26,6 +26,23 @@ def test_sasrec_stops_when_validation_no_longer_improves_and_keeps_its_best_epoc
     assert validate(scorer, held)[1] == pytest.approx(max(seen), abs=1e-9)
 
 
+def test_the_vectors_that_are_kept_are_those_of_the_weights_that_are_kept(monkeypatch):
+    sequences = two_camps(20)
+    held = Held([s[:3] for s in sequences], np.array([s[3] for s in sequences], dtype=np.int32))
+    figures = []
+    options = {"text": False, "epochs": 6, "batch_size": 8, "learning_rate": 0.05}
+
+    def listen(done, total, note="", /, **values):
+        figures.extend([values["valid_ndcg@10"]] if "valid_ndcg@10" in values else [])
+
+    kept = fitted("sasrec", data=Training(sequences, 12, validation=held, progress=listen), **options)
+    monkeypatch.setattr("genrec.recall.parts.sasrec_training.TrainedSasRec.keep_vectors", lambda self, kept=True: None)
+    before, figures = figures, []
+    made_anew = fitted("sasrec", data=Training(sequences, 12, validation=held, progress=listen), **options)
+    assert figures == before
+    assert np.array_equal(kept.scores(sequences), made_anew.scores(sequences))
+
+
 def test_sasrec_learns_what_follows_what():
     chains = [np.arange(start, start + 5, dtype=np.int32) % 12 for start in range(12) for _ in range(8)]
     scorer = fitted("sasrec", chains, 12, text=False, epochs=40, batch_size=16, reverse_share=0.0, dropout=0.1,

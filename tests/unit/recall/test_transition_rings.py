@@ -1,4 +1,4 @@
-"""Rings of the transition graph: known answers."""
+"""Rings of the transition graph: known answers, and lists from a pool beside those from scores of all items."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.errors import ConfigError
-from genrec.recall.parts.ranking import rank
+from genrec.recall import transition_rings
+from genrec.recall.parts import ring_lists
+from genrec.recall.parts.ranking import rank, top_k
 from genrec.recall.parts.scorer import Training
+from genrec.recall.transition_rings import Rings, RingsOfMany
+from genrec.recall.transitions import transition_weights
 from tests.support.recall_tiny import fitted
 
 # 0 -> 1 (twice), 0 -> 2, 0 -> 3, 1 -> 4, 4 -> 5; item 6 was never bought
@@ -77,3 +81,40 @@ def test_one_history_gets_the_list_it_gets_beside_others(seed, budgets, edge_wei
             alone = scorer.top([history], 12, None if banned is None else [banned[row]])
             np.testing.assert_array_equal(alone[0][0], items[row])
             np.testing.assert_allclose(alone[1][0], values[row], rtol=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    budgets=st.sampled_from([((7, 2, 1),), ((5, 1), (3, 1)), ((10,),), ((0, 3), (2,))]),
+    edge_weight=st.sampled_from([0.0, 0.5, 4.0]),
+    walked=st.sampled_from([0, 10, 1 << 17]),
+    tried=st.sampled_from([1, 16, 256]),
+)
+def test_lists_of_a_large_catalogue_are_those_of_its_scores(seed, budgets, edge_weight, walked, tried):
+    rng = np.random.default_rng(seed)
+    num_items = int(rng.integers(3, 150))
+    sequences = [rng.integers(0, num_items, rng.integers(1, 12)) for _ in range(int(rng.integers(1, 90)))]
+    # Many values are equal, and none is rounded.
+    vectors = rng.integers(-4, 5, (num_items, 3)).astype(np.float32) / 8
+    given_ = transition_weights(sequences, num_items, 1), vectors, transition_rings.Config(budgets, edge_weight)
+    histories = [rng.integers(0, num_items, rng.integers(0, 9)) for _ in range(8)]
+    n = int(rng.integers(1, num_items + 1))
+    before = ring_lists._EDGES, ring_lists._TRIED
+    ring_lists._EDGES, ring_lists._TRIED = walked, tried
+    try:
+        found = RingsOfMany(*given_).best(histories, n)
+    finally:
+        ring_lists._EDGES, ring_lists._TRIED = before
+    wanted = top_k(Rings(*given_).scores(histories), n)
+    np.testing.assert_array_equal(found[0], wanted[0])
+    np.testing.assert_allclose(found[1], wanted[1], rtol=1e-6)
+
+
+def test_a_large_catalogue_is_ranked_from_a_pool_also_after_loading(monkeypatch, tmp_path):
+    monkeypatch.setattr(transition_rings, "_POOLED_ABOVE", 6)
+    scorer = fitted("transition_rings", data=Training(SEQUENCES, 7, vectors=VECTORS))
+    scorer.save(tmp_path)
+    for one in (scorer, transition_rings.load(tmp_path), scorer.with_options(transition_rings.Config())):
+        assert isinstance(one, RingsOfMany)
+    assert listed([0], budgets=[[2, 1, 1]], edge_weight=0.0) == [3, 2, 4, 5, 1, 6, -1]

@@ -1,6 +1,7 @@
 """A channel's own options are chosen on validation."""
 
 import dataclasses
+import importlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -117,3 +118,22 @@ def test_what_suits_a_large_catalogue_is_taken_unless_the_user_says_otherwise():
     assert choose(module, {}, DATA, 10).options == Config(1, 2)
     assert {a for a, _ in fits} == {1}
     assert choose(module, {"a": 4, "b": 2}, DATA, 10).options == Config(4, 2)
+
+
+def test_a_channel_that_reads_no_events_is_fitted_once_for_any_number_of_users(monkeypatch):
+    monkeypatch.setattr("genrec.recall.parts.choice._MOST_USERS", 1)
+    many = dataclasses.replace(DATA, sequences=[np.array([0, 1])] * 3)
+    for reads, fits_wanted in ((True, 2), (False, 1)):
+        fits = []
+        module = channel(fits, CHOICES={"b": (0, 2)}, RANKING=("b",), READS_EVENTS=reads)
+        assert choose(module, {}, many, 10).options == Config(0, 2)
+        assert len(fits) == fits_wanted
+
+
+@pytest.mark.parametrize("name", ["content", "item2vec", "sasrec"])
+def test_what_a_channel_gives_a_large_catalogue_are_valid_settings_and_none_of_a_small_one(name):
+    module = importlib.import_module(f"genrec.recall.{name}")
+    assert module.suited(50_000) == {}
+    given = module.suited(50_001)
+    assert given
+    assert dataclasses.asdict(module.Config(**given)).items() >= given.items()
