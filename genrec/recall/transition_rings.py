@@ -50,7 +50,7 @@ class Config:
 CHOICES = {"budgets": (((7, 2, 1),), ((5, 1), (3, 1)), ((10,),)), "edge_weight": (0.5, 1.0, 2.0, 4.0)}
 RANKING = ("budgets", "edge_weight")
 _POOLED_ABOVE = 50_000  # items: scores of all of them for each history take too long
-_AT_ONCE = 32  # histories whose sources are compared with all items at once
+_CELLS = 1 << 22  # similarities of sources to all items that are held at once: bounds memory
 
 
 class Rings(Channel):
@@ -62,6 +62,8 @@ class Rings(Channel):
     """
 
     def __init__(self, edges: sp.csr_array, vectors: NDArray[np.float32], options: Config) -> None:
+        if not np.isfinite(vectors).all():
+            raise DataError(f"{__name__}: text vectors are not finite; recompute the embed stage")
         self.edges, self.vectors = edges, vectors
         self.budgets, self.edge_weight = options.budgets, options.edge_weight
         self.num_items = edges.shape[0]
@@ -186,8 +188,9 @@ class RingsOfMany(Rings):
         values = np.zeros((len(histories), n), dtype=np.float32)
         flatten(histories, self.num_items)  # checks the items
         filled = [row for row, history in enumerate(histories) if len(history)]
-        for start in range(0, len(filled), _AT_ONCE):
-            rows = filled[start : start + _AT_ONCE]
+        at_once = max(1, _CELLS // (self.num_items * max(1, len(self.budgets))))
+        for start in range(0, len(filled), at_once):
+            rows = filled[start : start + at_once]
             sources = [[int(item) for item in histories[row][: -1 - len(self.budgets) : -1]] for row in rows]
             closeness = self.vectors[[item for of_row in sources for item in of_row]] @ self.vectors.T
             first = 0

@@ -116,10 +116,11 @@ def _held_of_one(history: bytes, num_items: int, decay: float) -> tuple[NDArray[
     order = np.argsort(items, kind="stable")
     items, weights = items[order], _weights_by_place(len(items), decay)[order]
     repeats = items[1:] == items[:-1]
-    if not repeats.any():
-        return items, weights
-    first = np.concatenate([[0], np.flatnonzero(~repeats) + 1])
-    return items[first], np.add.reduceat(weights, first)
+    if repeats.any():
+        first = np.concatenate([[0], np.flatnonzero(~repeats) + 1])
+        items, weights = items[first], np.add.reduceat(weights, first)
+    items.flags.writeable = weights.flags.writeable = False
+    return items, weights
 
 
 def items_of_one(history: History, num_items: int) -> NDArray[np.int64]:

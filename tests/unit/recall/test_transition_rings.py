@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.errors import ConfigError
+from genrec.errors import ConfigError, DataError
 from genrec.recall import transition_rings
 from genrec.recall.parts import ring_lists
 from genrec.recall.parts.ranking import rank, top_k
@@ -118,3 +118,12 @@ def test_a_large_catalogue_is_ranked_from_a_pool_also_after_loading(monkeypatch,
     for one in (scorer, transition_rings.load(tmp_path), scorer.with_options(transition_rings.Config())):
         assert isinstance(one, RingsOfMany)
     assert listed([0], budgets=[[2, 1, 1]], edge_weight=0.0) == [3, 2, 4, 5, 1, 6, -1]
+
+
+def test_text_vectors_that_are_not_finite_are_refused():
+    vectors = VECTORS.copy()
+    vectors[2] = np.nan
+    edges = transition_weights(SEQUENCES, 7, 1)
+    for kind in (Rings, RingsOfMany):
+        with pytest.raises(DataError, match="text vectors are not finite"):
+            kind(edges, vectors, transition_rings.Config())

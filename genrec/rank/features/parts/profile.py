@@ -36,7 +36,7 @@ def profiles(tables: Tables, queries: Queries) -> dict[str, NDArray[np.float32]]
         place = (owner + number * np.arange(len(values))[:, None]).ravel()
         count = np.bincount(place, known.ravel(), minlength=size)
         total = np.bincount(place, np.where(known, values, 0).ravel(), minlength=size)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32).reshape(-1, number)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32).reshape(len(values), number)
 
     known = rows < tables.num_items
     of_items = [np.where(known, tables.is_head[rows], np.nan), tables.log_counts[rows], tables.prices[rows]]

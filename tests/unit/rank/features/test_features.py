@@ -95,6 +95,16 @@ def test_an_empty_history_has_no_features_of_a_history():
     assert frame["user_popularity"].is_nan().all()
 
 
+def test_no_queries_at_all_are_a_frame_without_rows():
+    nobody = np.empty(0, np.int64)
+    nothing = Candidates(nobody, nobody, CHANNELS, np.empty((0, 2), np.float32), np.empty((0, 2), np.int16), 0)
+    asked = queries()
+    for known in (asked, dataclasses.replace(asked, now=None), Queries([])):
+        frame = compute(context(known, nothing), nothing)
+        assert frame.height == 0
+        assert frame.columns == [column for group in features(CHANNELS, 3).values() for column in group]
+
+
 def test_no_candidates_at_all_is_a_frame_without_rows():
     nothing = Candidates(
         np.empty(0, np.int64), np.empty(0, np.int64), CHANNELS,
