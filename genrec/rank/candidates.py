@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from genrec.recall.parts.ranking import top_k
+from genrec.recall.parts.ranking import top_k, top_positive
 from genrec.recall.parts.scorer import History
 
 Rule = Literal["reciprocal_rank", "round_robin"]
@@ -84,6 +84,8 @@ def merge(
     """
     channels = tuple(lists)
     num_queries = max((len(items) for items, _ in lists.values()), default=0)
+    if num_queries == 1 and rule == "reciprocal_rank":
+        return _fused_of_one(lists, limit, allowed, channels if voters is None else voters)
     num_items = 1 + max((int(items.max(initial=0)) for items, _ in lists.values()), default=0)
     rows_at_once = max(1, _CELLS // num_items)
     parts = [
@@ -105,6 +107,29 @@ def merge(
         np.concatenate([np.empty(shape, np.int16), *(part[3] for part in parts)]),
         num_queries,
     )
+
+
+def _fused_of_one(
+    lists: Mapping[str, Lists], limit: int, allowed: NDArray[np.bool_] | None, voters: Collection[str]
+) -> Candidates:
+    """`merge` of one query by `reciprocal_rank` in fewer steps, whose calls take longer than their sums."""
+    _, item, rank, score, bounds = _flat(lists, allowed)
+    number = np.arange(len(lists)).repeat(np.diff(bounds))
+    worth = np.zeros(int(item.max(initial=-1)) + 1, dtype=np.float32)
+    for name, (first, end) in zip(lists, itertools.pairwise(bounds), strict=True):
+        if name in voters:
+            worth[item[first:end]] += 1 / (_RRF + 1 + rank[first:end])
+    chosen = top_positive(worth, limit)[0][0]
+    chosen = chosen[chosen >= 0].astype(np.int64)
+    row_of = np.full(len(worth), -1)
+    row_of[chosen] = np.arange(len(chosen))
+    row = row_of[item]
+    kept = np.flatnonzero(row >= 0)
+    at = number[kept], row[kept]
+    scores = np.full((len(lists), len(chosen)), np.nan, dtype=np.float32)
+    ranks = np.full(scores.shape, -1, dtype=np.int16)
+    scores[at], ranks[at] = score[kept], rank[kept]
+    return Candidates(np.zeros(len(chosen), dtype=np.int64), chosen, tuple(lists), scores.T, ranks.T, 1)
 
 
 def _merged(
@@ -154,14 +179,16 @@ def _flat(
         raise ValueError(f"a channel lists more than {_MAX_RANK} items for a query; ask it for fewer")
     item = np.concatenate([items.ravel() for items, _ in lists.values()])
     score = np.concatenate([scores.ravel() for _, scores in lists.values()])
-    query = np.concatenate([np.repeat(np.arange(rows), width) for rows, width in shapes])
-    rank = np.concatenate([np.tile(np.arange(width), rows) for rows, width in shapes])
+    query = np.concatenate([np.arange(rows).repeat(width) for rows, width in shapes])
+    rank = np.concatenate(
+        [np.arange(width) if rows == 1 else np.tile(np.arange(width), rows) for rows, width in shapes]
+    )
     listed = item >= 0
     if allowed is not None:
         listed &= allowed[np.maximum(item, 0)]
-    ends = np.cumsum([rows * width for rows, width in shapes])
-    bounds = [0, *np.append(0, np.cumsum(listed))[ends].tolist()]
     at = np.flatnonzero(listed)
+    ends = list(itertools.accumulate(rows * width for rows, width in shapes))
+    bounds = [0, *np.searchsorted(at, ends).tolist()]
     return query[at], item[at].astype(np.int64), rank[at], score[at], bounds
 
 

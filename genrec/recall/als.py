@@ -55,9 +55,12 @@ class Factors(Channel):
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items]: factors solved from the history times the items' factors."""
+        return rank_unknown_last(self._products(histories), self.known)
+
+    def _products(self, histories: Sequence[History]) -> NDArray[np.float32]:
         if not len(histories):
             return np.zeros((0, self.num_items), dtype=np.float32)
-        return rank_unknown_last(self._users(histories) @ self.model.item_factors.T, self.known)
+        return self._users(histories) @ self.model.item_factors.T
 
     def _users(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, factors], solved from the histories."""

@@ -62,8 +62,10 @@ class Vectors(Channel):
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items], in [-1, 1]."""
-        profile = unit_rows(weighted_sum(histories, self.num_items, self.decay, self.vectors))
-        return rank_unknown_last(profile @ self.vectors.T, self.known)
+        return rank_unknown_last(self._products(histories), self.known)
+
+    def _products(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        return unit_rows(weighted_sum(histories, self.num_items, self.decay, self.vectors)) @ self.vectors.T
 
     def with_options(self, options: Config) -> "Vectors":
         """The same vectors with the decay of the options."""

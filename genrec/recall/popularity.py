@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.ranking import top_k
-from genrec.recall.parts.scorer import History, Training, flatten
+from genrec.recall.parts.scorer import History, Training, flatten, items_of_one
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,12 @@ class Popularity(Channel):
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         items = np.full((len(histories), n), -1, dtype=np.int32)
         for row in range(len(histories)):
-            out = np.empty(0, np.int64) if banned is None else np.asarray(banned[row])
-            first = self._order[: n + len(out)]
-            if len(out):
-                first = first[~np.isin(first, out)]
+            first = self._order[:n]
+            if banned is not None and len(banned[row]):
+                out = np.zeros(self.num_items, dtype=bool)
+                out[items_of_one(banned[row], self.num_items)] = True
+                first = self._order[: n + len(banned[row])]
+                first = first[~out[first]]
             items[row, : min(n, len(first))] = first[:n]
         return items, np.where(items < 0, -np.inf, self.counts[items]).astype(np.float32)
 

@@ -17,8 +17,16 @@ from numpy.typing import NDArray
 
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
-from genrec.recall.parts.ranking import top_k
-from genrec.recall.parts.scorer import History, Training, flatten, history_of_one, history_weights, positions
+from genrec.recall.parts.ranking import top_k, top_positive
+from genrec.recall.parts.scorer import (
+    History,
+    Training,
+    flatten,
+    history_of_one,
+    history_weights,
+    items_of_one,
+    positions,
+)
 from genrec.variants import setting
 
 _LONGEST = 500  # places of each of the two lists
@@ -62,8 +70,8 @@ class Rules(Channel):
         self.share = np.zeros(self.num_items, dtype=np.float32)
         self.share[named] = counts[named] / np.maximum(sold[leaf[named]], 1)
 
-    def signals(self, histories: Sequence[History]) -> NDArray[np.float32]:
-        """1 / (1 + place), -inf for an item that no rule lists."""
+    def signals(self, histories: Sequence[History], longest: int = _LONGEST) -> NDArray[np.float32]:
+        """1 / (1 + place), -inf for an item that neither list has among its first `longest`."""
         weight = self._category_weights(histories)[:, self.leaf]  # of an item's category for the history
         best_sellers = weight * self.share
         new = np.where(self.newness > 0, self.newness + 2.0 * (weight > 0), 0)
@@ -71,8 +79,19 @@ class Rules(Channel):
         place = np.full(weight.shape, np.inf)
         for value, part in ((new, share), (best_sellers, 1 - share)):
             if part > 0:
-                place = np.minimum(place, _places(value.astype(np.float32)) / part)
+                place = np.minimum(place, _places(value.astype(np.float32), longest) / part)
         return np.where(np.isinf(place), -np.inf, 1 / (1 + place)).astype(np.float32)
+
+    def _top(
+        self, histories: Sequence[History], n: int, banned: Sequence[History] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if len(histories) != 1:
+            return super()._top(histories, n, banned)
+        out = np.empty(0, np.int64) if banned is None else items_of_one(banned[0], self.num_items)
+        # Whatever else the lists have stands behind so many of the shorter steps between places.
+        scores = self.signals(histories, min(_LONGEST, n + len(out)))
+        scores[0, out] = -np.inf
+        return top_positive(scores[0], n)
 
     def _category_weights(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, categories + 1]: decay ** age summed over the items of each category; 0, the last, of none."""
@@ -110,9 +129,9 @@ class Rules(Channel):
 load = Rules.load
 
 
-def _places(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _places(values: NDArray[np.float32], longest: int) -> NDArray[np.float32]:
     """float32 [b, num_items]: the place of each positive value in its row, largest first; inf beyond the list."""
-    items, _ = top_k(np.where(values > 0, values, np.float32(-np.inf)), _LONGEST)
+    items, _ = top_k(np.where(values > 0, values, np.float32(-np.inf)), longest)
     places = np.full(values.shape, np.inf, dtype=np.float32)
     rows, order = np.nonzero(items >= 0)
     places[rows, items[rows, order]] = order

@@ -12,6 +12,7 @@ its similarity to the last item (the paper fills a short list so, or at random).
 budget, so that a list without them is as long as the budgets say.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,12 +24,15 @@ from numpy.typing import NDArray
 from genrec.errors import ConfigError, DataError
 from genrec.recall.parts.channel import Channel
 from genrec.recall.parts.index_files import State
-from genrec.recall.parts.ranking import top_k
+from genrec.recall.parts.ranking import top_k, top_positive
 from genrec.recall.parts.ring_lists import FAR, RingWalk, largest
-from genrec.recall.parts.scorer import History, Training, flatten, unit_rows
+from genrec.recall.parts.rings_of_source import rings_of
+from genrec.recall.parts.scorer import History, Training, flatten, items_of_one, unit_rows
 from genrec.recall.parts.sparse import of_rows
 from genrec.recall.transitions import transition_weights
 from genrec.variants import setting
+
+_HELD = 1 << 22  # items of rings that are held for the sources of later requests, at most
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Config:
 CHOICES = {"budgets": (((7, 2, 1),), ((5, 1), (3, 1)), ((10,),)), "edge_weight": (0.5, 1.0, 2.0, 4.0)}
 RANKING = ("budgets", "edge_weight")
 _POOLED_ABOVE = 50_000  # items: scores of all of them for each history take too long
-_AT_ONCE = 32  # histories whose sources are compared with all items at once
+_CELLS = 1 << 22  # similarities of sources to all items that are held at once: bounds memory
 
 
 class Rings(Channel):
@@ -58,12 +62,19 @@ class Rings(Channel):
     """
 
     def __init__(self, edges: sp.csr_array, vectors: NDArray[np.float32], options: Config) -> None:
+        if not np.isfinite(vectors).all():
+            raise DataError(f"{__name__}: text vectors are not finite; recompute the embed stage")
         self.edges, self.vectors = edges, vectors
         self.budgets, self.edge_weight = options.budgets, options.edge_weight
         self.num_items = edges.shape[0]
         counts = sp.csr_array((np.log1p(edges.data), edges.indices, edges.indptr), shape=edges.shape)
         largest = counts.max(axis=1).toarray() if counts.nnz else np.zeros(self.num_items)
         self.strength = sp.csr_array(sp.diags_array(1 / np.where(largest > 0, largest, 1)) @ counts).astype(np.float32)
+        most = max((len(budget) for budget in self.budgets), default=0)
+        held = max(1, _HELD // max(1, self.num_items * most))
+        self._rings_of = functools.lru_cache(held)(
+            functools.partial(rings_of, edges, self.strength, vectors, self.edge_weight)
+        )
 
     def scores(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """float32 [b, num_items]: places from the back plus a part in [0, 1) by similarity; zeros without a history."""
@@ -99,6 +110,40 @@ class Rings(Channel):
         scores[scores < 1] = -np.inf
         return scores
 
+    def _top(
+        self, histories: Sequence[History], n: int, banned: Sequence[History] | None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        if len(histories) != 1:
+            return super()._top(histories, n, banned)
+        scores = self._in_rings(items_of_one(histories[0], self.num_items))
+        if banned is not None:
+            scores[items_of_one(banned[0], self.num_items)] = 0
+        return top_positive(scores, n)
+
+    def _in_rings(self, history: NDArray[np.int64]) -> NDArray[np.float32]:
+        """float32 [num_items]: `scores` of one history, 0 outside of the rings. What a source's rings hold, and in which order,
+        is the same for every history, and kept.
+        """
+        num_slots = sum(len(budget) for budget in self.budgets)
+        slot, within = np.full(self.num_items, 2 * num_slots, dtype=np.int32), np.zeros(self.num_items, np.float32)
+        seen = np.zeros(self.num_items, dtype=bool)
+        seen[history] = True
+        number = 0
+        for source, budgets in zip(history[::-1].tolist(), self.budgets, strict=False):
+            for (items, values), budget in zip(self._rings_of(source, len(budgets)), budgets, strict=True):
+                before, of_history = slot[items], seen[items]
+                taken = before >= num_slots
+                free = np.flatnonzero(taken & ~of_history)[:budget]
+                taken &= of_history
+                taken[free] = True
+                left = (before == 2 * num_slots) & ~taken
+                slot[items[left]], slot[items[taken]] = num_slots + number, number
+                changed = taken | left
+                within[items[changed]] = values[changed]
+                number += 1
+        part = (within + 1) / (2.001 + self.edge_weight)
+        return np.where(slot < 2 * num_slots, 2 * num_slots - slot + np.clip(part, 0, 1), 0).astype(np.float32)
+
     def with_options(self, options: Config) -> "Rings":
         """The same graph with the budgets and the edge weight of the options."""
         return _rings(self.edges, self.vectors, options)
@@ -127,11 +172,7 @@ class Rings(Channel):
 
     def _followers(self, items: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """bool [b, num_items]: what one edge leads to from some of the items [b, num_items]."""
-        if len(items) != 1:
-            return (sp.csr_array(items.astype(np.float32)) @ self.edges).toarray() > 0
-        reached = np.zeros_like(items)
-        reached[0, of_rows(self.edges, np.flatnonzero(items[0]))[1]] = True
-        return reached
+        return (sp.csr_array(items.astype(np.float32)) @ self.edges).toarray() > 0
 
 
 class RingsOfMany(Rings):
@@ -147,8 +188,9 @@ class RingsOfMany(Rings):
         values = np.zeros((len(histories), n), dtype=np.float32)
         flatten(histories, self.num_items)  # checks the items
         filled = [row for row, history in enumerate(histories) if len(history)]
-        for start in range(0, len(filled), _AT_ONCE):
-            rows = filled[start : start + _AT_ONCE]
+        at_once = max(1, _CELLS // (self.num_items * max(1, len(self.budgets))))
+        for start in range(0, len(filled), at_once):
+            rows = filled[start : start + at_once]
             sources = [[int(item) for item in histories[row][: -1 - len(self.budgets) : -1]] for row in rows]
             closeness = self.vectors[[item for of_row in sources for item in of_row]] @ self.vectors.T
             first = 0

@@ -1,15 +1,18 @@
 """Whether category and brand of a candidate are those of the history."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from genrec.rank.candidates import Candidates
 from genrec.rank.features.parts.context import Block, Columns, Context, empty
+from genrec.rank.features.parts.tables import Tables
 
+_MOST_SETS = 1 << 10  # of categories, whose overlaps are held: 4 MiB
 _DECAY = 0.8  # weight of a history item of age a is _DECAY ** a
 
+_MATCHES = ("last", "share", "affinity", "age")
 _GROUPS = {"leaf": "most specific category", "brand": "brand"}
 _NAMES = {
     name: text
@@ -27,6 +30,8 @@ _NAMES = {
     "leaf_position": "share of the items of its most specific category with fewer training events, 0..1",
 }
 
+_OF_HISTORY = [name for name in _NAMES if name not in ("leaf_events", "leaf_position")]
+
 
 def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
     """The columns with their meaning and unit."""
@@ -36,42 +41,84 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
 def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; missing where the item has no category or brand, or none of the history has."""
     tables = context.tables
-    found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
-    found["leaf_events"], found["leaf_position"] = np.log1p(tables.leaf_events[rows]), tables.leaf_rank[rows]
+    found = empty(candidates, _OF_HISTORY) | context.of_items(candidates, _of_items)
     for block in context.blocks(candidates):
         if not block.history.shape[1]:
             continue
-        _put_matches(
-            found,
-            block,
-            np.stack([tables.leaf[block.items], tables.brand[block.items]]),
-            np.stack([tables.leaf[block.history], tables.brand[block.history]]),
-        )
-        overlap = _jaccard(tables.categories[block.items], tables.categories[block.history])
-        block.put(found["categories_last"], overlap[..., 0])
-        block.put(found["categories_best"], np.fmax.reduce(overlap, axis=-1))
+        codes = tables.kept(_codes)
+        of_item, of_history = codes.take(block.items, axis=1), codes.take(block.history, axis=1)
+        values: Iterable[NDArray[np.floating]]
+        if block.is_all:
+            values = _matches_of_one(of_item, of_history, 1 + int(codes.max()))
+        else:
+            values = _matches(of_item, of_history)
+        for name, of_both in zip(_MATCHES, values, strict=True):
+            for key, value in zip(_GROUPS, of_both, strict=True):
+                block.put(found[f"{key}_{name}"], value)
+        last, best = _overlaps(tables, block)
+        block.put(found["categories_last"], last)
+        block.put(found["categories_best"], best)
     return found
 
 
-def _put_matches(
-    found: dict[str, NDArray[np.float32]], block: Block, of_item: NDArray[np.int64], of_history: NDArray[np.int64]
-) -> None:
-    """Of leaf and brand, numbers [2, u, C] of the candidates and [2, u, H] of the history; -1 is none."""
+def _of_items(tables: Tables, rows: NDArray[np.int64], now: NDArray[np.int64] | None) -> Columns:
+    return {"leaf_events": np.log1p(tables.leaf_events[rows]), "leaf_position": tables.leaf_rank[rows]}
+
+
+def _codes(tables: Tables) -> NDArray[np.int64]:
+    """int64 [2, N + 1]: the most specific category and the brand of each item, -1 for none."""
+    return np.stack([tables.leaf, tables.brand])
+
+
+def _matches(of_item: NDArray[np.int64], of_history: NDArray[np.int64]) -> list[NDArray[np.floating]]:
+    """Of leaf and brand, numbers [2, u, C] of the candidates and [2, u, H] of the history, -1 is none: `_MATCHES`, [2, u, C]
+    each."""
     same = of_item[..., None] == of_history[:, :, None, :]  # [2, u, C, H]
     named, has_it = (of_history >= 0)[:, :, None, :], of_item >= 0
     weight = np.float32(_DECAY) ** np.arange(same.shape[-1], dtype=np.float32)
     known = has_it & named.any(axis=-1)
     share = (same & named).sum(axis=-1) / np.maximum(named.sum(axis=-1), 1)
     affinity = (same * weight).sum(axis=-1) / np.maximum((named * weight).sum(axis=-1), 1e-9)
-    values = {
-        "last": np.where(has_it & named[..., 0], same[..., 0], np.nan),
-        "share": np.where(known, share, np.nan),
-        "affinity": np.where(known, affinity, np.nan),
-        "age": np.where(known & same.any(axis=-1), same.argmax(axis=-1), np.nan),
-    }
-    for name, of_both in values.items():
-        for key, value in zip(_GROUPS, of_both, strict=True):
-            block.put(found[f"{key}_{name}"], value)
+    return [
+        np.where(has_it & named[..., 0], same[..., 0], np.nan),
+        np.where(known, share, np.nan),
+        np.where(known, affinity, np.nan),
+        np.where(known & same.any(axis=-1), same.argmax(axis=-1), np.nan),
+    ]
+
+
+def _matches_of_one(of_item: NDArray[np.int64], of_history: NDArray[np.int64], num_codes: int) -> NDArray[np.float32]:
+    """`_matches` of one query, whose candidates are alike that match the same item of the history, or none: [4, 2, 1, C]."""
+    length, which = of_history.shape[2], np.arange(2)[:, None]
+    kinds = np.full((2, 1, length + 2), -1)
+    kinds[..., :length], kinds[..., length] = of_history, num_codes
+    values = np.empty((len(_MATCHES), 2, length + 2), dtype=np.float32)
+    for row, found in zip(values, _matches(kinds, of_history), strict=True):
+        row[:] = found[:, 0]
+    kind = np.full((2, num_codes + 1), length)
+    kind[which, of_history[:, 0]] = np.arange(length)
+    kind[:, -1] = length + 1  # where the number is -1
+    return values[:, which, kind[which, of_item[:, 0]]][:, :, None]
+
+
+def _overlaps(tables: Tables, block: Block) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The Jaccard indices with the last item and the largest with one of the history, float32 [u, C]."""
+    sets, table = tables.kept(_sets)
+    if table is None:
+        overlap = _jaccard(tables.categories[block.items], tables.categories[block.history])
+        return overlap[..., 0], np.fmax.reduce(overlap, axis=-1)
+    if not block.is_all:
+        overlap = table[sets[block.items][:, :, None], sets[block.history][:, None, :]]
+        return overlap[..., 0], np.fmax.reduce(overlap, axis=-1)
+    overlap, of_items = table[:, sets[block.history[0]]], sets[block.items]  # [S, H]
+    return overlap[:, 0][of_items], np.fmax.reduce(overlap, axis=-1)[of_items]
+
+
+def _sets(tables: Tables) -> tuple[NDArray[np.int64], NDArray[np.float32] | None]:
+    """The number of each item's set of categories, and the Jaccard indices of all sets, float32 [S, S]; None of many."""
+    distinct, sets = np.unique(tables.categories, axis=0, return_inverse=True)
+    table = _jaccard(distinct[None], distinct[None])[0] if len(distinct) <= _MOST_SETS else None
+    return sets.ravel(), table
 
 
 def _jaccard(items: NDArray[np.int64], history: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -30,16 +30,16 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
 
 def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate."""
-    found = {}
-    ranks = np.where(candidates.ranks < 0, np.nan, candidates.ranks + 1.0).astype(np.float32)
+    found, listed = {}, candidates.ranks >= 0
+    ranks = np.where(listed, candidates.ranks + np.float32(1), np.float32(np.nan))
     shares = share(candidates.scores, candidates)
     for place, channel in enumerate(candidates.channels):
         found[f"{channel}_score"] = candidates.scores[:, place]
         found[f"{channel}_rank"] = ranks[:, place]
         found[f"{channel}_share"] = shares[:, place]
-    found["num_channels"] = (candidates.ranks >= 0).sum(axis=1).astype(np.float32)
+    found["num_channels"] = listed.sum(axis=1).astype(np.float32)
     found["best_place"] = np.fmin.reduce(ranks, axis=1, initial=np.float32(np.nan))
-    found["fused"] = np.nansum(1 / (_RRF + ranks), axis=1).astype(np.float32)
+    found["fused"] = np.ascontiguousarray(np.where(listed, 1 / (_RRF + ranks), np.float32(0))).sum(axis=1)
     return found
 
 
@@ -51,8 +51,12 @@ def share(values: NDArray[np.float32], candidates: Candidates) -> NDArray[np.flo
     """
     if not len(values):
         return values
-    starts = np.unique(candidates.starts[:-1][np.diff(candidates.starts) > 0])
-    sizes = np.diff(np.append(starts, len(values)))
-    low, high = (np.repeat(edge.reduceat(values, starts), sizes, axis=0) for edge in (np.fmin, np.fmax))
+    if candidates.num_queries == 1:
+        low, high = (edge.reduce(values, axis=0, keepdims=True) for edge in (np.fmin, np.fmax))
+    else:
+        starts = np.unique(candidates.starts[:-1][np.diff(candidates.starts) > 0])
+        sizes = np.diff(np.append(starts, len(values)))
+        low, high = (np.repeat(edge.reduceat(values, starts), sizes, axis=0) for edge in (np.fmin, np.fmax))
     spread = high - low
-    return np.where(spread > 0, (values - low) / np.where(spread > 0, spread, 1), values * 0 + 1).astype(np.float32)
+    varies = spread > 0
+    return np.where(varies, (values - low) / np.where(varies, spread, 1), values * 0 + 1).astype(np.float32, copy=False)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from genrec.rank.candidates import Candidates
 from genrec.rank.features.parts.context import Columns, Context, empty
+from genrec.rank.features.parts.tables import Tables
 
 _DAY_MS = 86_400_000
 
@@ -28,18 +29,25 @@ def names(channels: Sequence[str], num_levels: int) -> dict[str, str]:
 
 def columns(context: Context, candidates: Candidates) -> Columns:
     """float32, a row a candidate; the last three are missing where timestamps are no times."""
-    tables = context.tables
-    found, rows = empty(candidates, [*_NAMES]), tables.rows(candidates.item)
-    found["popularity"] = tables.log_counts[rows]
-    found["catalogue_position"] = tables.popularity_rank[rows]
-    known = rows < tables.num_items
-    found["is_head"] = np.where(known, tables.is_head[rows], np.nan).astype(np.float32)
+    tables, usual_of = context.tables, "popularity_over_history"
+    found = context.of_items(candidates, _of_items) | empty(candidates, [usual_of])
     for block in context.blocks(candidates):
         if block.history.shape[1]:
             usual = _mean(tables.log_counts[block.history])
-            block.put(found["popularity_over_history"], tables.log_counts[block.items] - usual)
-    if tables.has_times and context.queries.now is not None:
-        now = context.queries.now[candidates.query]
+            block.put(found[usual_of], tables.log_counts[block.items] - usual)
+    return found
+
+
+def _of_items(tables: Tables, rows: NDArray[np.int64], now: NDArray[np.int64] | None) -> Columns:
+    known = rows < tables.num_items
+    missing = np.full(len(rows), np.nan, dtype=np.float32)
+    found = {
+        "popularity": tables.log_counts[rows],
+        "catalogue_position": tables.popularity_rank[rows],
+        "is_head": np.where(known, tables.is_head[rows], np.nan).astype(np.float32),
+        **dict.fromkeys(("events_30_days", "events_90_days", "trend"), missing),
+    }
+    if tables.has_times and now is not None:
         until = tables.num_before(rows, now)
         month, quarter = (until - tables.num_before(rows, now - days * _DAY_MS) for days in (30, 90))
         found["events_30_days"] = np.where(known, np.log1p(month), np.nan).astype(np.float32)

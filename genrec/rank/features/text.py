@@ -33,15 +33,20 @@ def columns(context: Context, candidates: Candidates) -> Columns:
             continue
         items, history = vectors[block.items], vectors[block.history]
         both = has_text[block.items][..., None] & has_text[block.history][:, None, :]
-        closeness = np.where(both, items @ history.transpose(0, 2, 1), np.float32(np.nan))  # [u, C, H]
+        closeness = items @ history.transpose(0, 2, 1)  # [u, C, H]
         weight = np.float32(_DECAY) ** np.arange(length, dtype=np.float32)
         mean = unit_rows((history * weight[:, None]).sum(axis=1))
-        any_text = both.any(axis=-1)
-        nearest = np.where(np.isnan(closeness), -np.inf, closeness).argmax(axis=-1)
+        to_mean = (items @ mean[:, :, None])[..., 0]
+        if both.all():
+            nearest = closeness.argmax(axis=-1)
+        else:
+            closeness, any_text = np.where(both, closeness, np.float32(np.nan)), both.any(axis=-1)
+            nearest = np.where(any_text, np.where(both, closeness, -np.inf).argmax(axis=-1), np.nan)
+            to_mean = np.where(any_text, to_mean, np.nan)
         block.put(found["text_last"], closeness[..., 0])
         if length > 1:
             block.put(found["text_second"], closeness[..., 1])
-        block.put(found["text_nearest"], np.fmax.reduce(closeness, axis=-1))
-        block.put(found["text_nearest_age"], np.where(any_text, nearest, np.nan))
-        block.put(found["text_mean"], np.where(any_text, (items @ mean[:, :, None])[..., 0], np.nan))
+        block.put(found["text_nearest"], np.fmax.reduce(np.ascontiguousarray(np.moveaxis(closeness, -1, 0))))
+        block.put(found["text_nearest_age"], nearest)
+        block.put(found["text_mean"], to_mean)
     return found

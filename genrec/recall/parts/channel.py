@@ -5,6 +5,7 @@ places without one hold -1 / -inf, and a history without any is an empty list, n
 """
 
 import abc
+import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from genrec.errors import DataError
 from genrec.recall.parts import index_files
 from genrec.recall.parts.ranking import top_k, top_positive
-from genrec.recall.parts.scorer import History, flatten
+from genrec.recall.parts.scorer import History, flatten, items_of_one
 from genrec.recall.parts.sparse import sparse_best, sparse_top
 
 _CELLS = 1 << 22  # scores held at once: bounds memory
@@ -47,11 +48,11 @@ class Channel(abc.ABC):
 
     def signals(self, histories: Sequence[History]) -> NDArray[np.float32]:
         """`scores`, with -inf where the channel knows nothing."""
-        scores = self.scores(histories)
+        scores = self._products(histories)
         if not np.isfinite(scores).all():
             raise DataError(f"{type(self).__module__}: scores are not finite")
-        if self.known is not None:
-            scores[:, ~self.known] = -np.inf
+        if len(self._unknown):
+            scores[:, self._unknown] = -np.inf
         if self.needs_history:
             scores[np.fromiter((not len(h) for h in histories), dtype=bool, count=len(histories))] = -np.inf
         return scores
@@ -87,6 +88,14 @@ class Channel(abc.ABC):
 
     # ---- how a part of the histories is done; sparse channels do it without dense scores ------------------------------
 
+    def _products(self, histories: Sequence[History]) -> NDArray[np.float32]:
+        """`scores`, but for items that are not known, which may have any."""
+        return self.scores(histories)
+
+    @functools.cached_property
+    def _unknown(self) -> NDArray[np.int64]:
+        return np.empty(0, np.int64) if self.known is None else np.flatnonzero(~self.known)
+
     def _rows_at_once(self) -> int:
         return max(1, _CELLS // max(1, self.num_items))
 
@@ -98,7 +107,9 @@ class Channel(abc.ABC):
         self, histories: Sequence[History], n: int, banned: Sequence[History] | None
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         scores = self.signals(histories)
-        if banned is not None:
+        if banned is not None and len(banned) == 1:
+            scores[0, items_of_one(banned[0], self.num_items)] = -np.inf
+        elif banned is not None:
             scores[flatten(banned, self.num_items)] = -np.inf
         return top_k(scores, n)
 
@@ -138,7 +149,8 @@ class SparseChannel(Channel):
         if len(histories) == 1 and self.num_items <= _DENSE:
             scores = self.scores_of_one(histories[0])
             if scores is not None:
-                scores[flatten(banned or [], self.num_items)[1]] = 0
+                if banned is not None:
+                    scores[items_of_one(banned[0], self.num_items)] = 0
                 return top_positive(scores, n)
         return sparse_top(self.sparse_scores(histories), n, banned)
 

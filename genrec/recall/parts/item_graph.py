@@ -1,5 +1,6 @@
 """Channels that are an item-item matrix."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from genrec.recall.parts.channel import SparseChannel
 from genrec.recall.parts.index_files import State
 from genrec.recall.parts.scorer import History, history_of_one, history_weights
 from genrec.recall.parts.sparse import add_rows
+
+_DENSE_ITEMS = 1 << 10  # up to which the matrix is held dense too: 4 MiB
 
 
 class ItemGraph(SparseChannel):
@@ -29,9 +32,17 @@ class ItemGraph(SparseChannel):
         """As `sparse_scores` of one history, added up in the same order."""
         if not self.weights.has_canonical_format:
             return None
+        items, weights = history_of_one(history, self.num_items, self.decay)
+        if self._dense is not None:
+            return np.add.reduce(weights[:, None] * self._dense.take(items, axis=0), axis=0)
         scores = np.zeros(self.num_items, dtype=np.float32)
-        add_rows(scores, self.weights, *history_of_one(history, self.num_items, self.decay))
+        add_rows(scores, self.weights, items, weights)
         return scores
+
+    @functools.cached_property
+    def _dense(self) -> NDArray[np.float32] | None:
+        """The matrix of a small catalogue, whose rows are added in fewer steps; None of a larger one."""
+        return self.weights.toarray() if self.num_items <= _DENSE_ITEMS else None
 
     def with_options(self, options: Any) -> "ItemGraph":
         """The same matrix with the decay of the options."""

@@ -29,7 +29,7 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     if num_rows == 1 and num_items <= _SORTED:  # one small row is no work for many threads
         order = _first(scores[0], width)
         best = scores[0, order]
-        items[0, :width], values[0, :width] = np.where(np.isneginf(best), -1, order), best
+        items[0, :width], values[0, :width] = np.where(best == -np.inf, -1, order), best
         return items, values
     # torch finds the best about ten times faster than np.partition in rows of mostly zeros, which sparse baselines give.
     found = torch.topk(torch.from_numpy(scores), min(width + 1, num_items), dim=1)
@@ -40,7 +40,7 @@ def top_k(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArr
     best = np.take_along_axis(scores, columns, axis=1)
     order = np.argsort(-best, axis=1, kind="stable")  # columns are ascending, so ties keep the lower index first
     columns, best = np.take_along_axis(columns, order, axis=1), np.take_along_axis(best, order, axis=1)
-    items[:, :width] = np.where(np.isneginf(best), -1, columns)
+    items[:, :width] = np.where(best == -np.inf, -1, columns)
     values[:, :width] = best
     return items, values
 
@@ -58,7 +58,7 @@ def _lowest_of_equals(scores: NDArray[np.float32], width: int, threshold: NDArra
 def top_positive(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """`top_k` of one row [num_items] whose columns are listed above zero alone: (items int32 [1, k], scores [1, k])."""
     items, values = np.full((1, k), -1, dtype=np.int32), np.full((1, k), -np.inf, dtype=np.float32)
-    found = np.flatnonzero(scores > 0) if k else np.empty(0, np.int64)
+    found = (scores > 0).nonzero()[0] if k else np.empty(0, np.int64)
     best = found[_first(scores[found], k)] if len(found) else found
     items[0, : len(best)], values[0, : len(best)] = best, scores[best]
     return items, values
@@ -67,9 +67,9 @@ def top_positive(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32]
 def _first(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     """int64: the places of the k largest of a few scores, largest first, of equals the first; all where there are fewer."""
     if 2 * k > len(scores):
-        return np.argsort(-scores, kind="stable")[:k]
-    chosen = np.flatnonzero(scores >= np.partition(scores, len(scores) - k)[len(scores) - k])
-    return chosen[np.argsort(-scores[chosen], kind="stable")[:k]]
+        return (-scores).argsort(kind="stable")[:k]
+    chosen = (scores >= np.partition(scores, len(scores) - k)[len(scores) - k]).nonzero()[0]
+    return chosen[(-scores[chosen]).argsort(kind="stable")[:k]]
 
 
 def rank(

@@ -18,7 +18,7 @@ from genrec.recall.parts.sparse import of_rows
 FAR = 255  # no ring, or none that was looked for
 _EDGES = 1 << 17  # that are walked for the last ring; beyond, it is tried by value
 _TRIED = 256  # items that are tried at once at first
-_SOURCES = 256  # whose rings are kept
+_KEPT_BYTES = 1 << 26  # of the rings of the last sources
 
 
 class Walked(NamedTuple):
@@ -54,9 +54,10 @@ class RingWalk:
             ring[reached[ring[reached] == FAR]] = number
             frontier = np.flatnonzero(ring == number)
         self._kept[source, count] = Walked(ring, complete)
-        if len(self._kept) > _SOURCES:
+        found = self._kept[source, count]
+        if len(self._kept) * len(ring) > _KEPT_BYTES:
             self._kept.popitem(last=False)
-        return self._kept[source, count]
+        return found
 
     def _reached(self, items: NDArray[np.int64]) -> NDArray[np.integer]:
         """What an edge from one of the items leads to, with repeats."""

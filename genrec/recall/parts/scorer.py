@@ -11,6 +11,7 @@ are chosen on validation (`genrec.recall.parts.choice`). Heavy libraries (torch,
 faiss) are imported inside `fit`, because checking a config imports every channel.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,6 +25,8 @@ from genrec.progress import Progress, silent
 from genrec.recall.parts.side import Side
 
 History = NDArray[np.integer] | Sequence[int]
+_HISTORIES = 16  # whose items and weights are held
+_HELD = 1 << 10  # lengths of histories, with a decay, whose weights are held
 
 
 @dataclass(frozen=True)
@@ -100,15 +103,40 @@ def history_weights(histories: Sequence[History], num_items: int, decay: float) 
 
 
 def history_of_one(history: History, num_items: int, decay: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The row of `history_weights` of one history: (its items, ascending, their weights), both [n]."""
-    items = np.asarray(history, dtype=np.int64)
-    if len(items) and (items.min() < 0 or items.max() >= num_items):
-        flatten([history], num_items)  # names the item
-    weights = np.power(np.float64(decay), np.arange(len(items) - 1, -1, -1)).astype(np.float32)
+    """The row of `history_weights` of one history: (its items, ascending, their weights), both [n].
+
+    Channels of one request ask for the same: those of the last few histories are held, and not to be written to.
+    """
+    return _held_of_one(np.asarray(history, dtype=np.int64).tobytes(), num_items, decay)
+
+
+@functools.lru_cache(_HISTORIES)
+def _held_of_one(history: bytes, num_items: int, decay: float) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    items = items_of_one(np.frombuffer(history, dtype=np.int64), num_items)
     order = np.argsort(items, kind="stable")
-    items, weights = items[order], weights[order]
-    first = np.flatnonzero(np.diff(items, prepend=-1))
-    return (items, weights) if len(first) == len(items) else (items[first], np.add.reduceat(weights, first))
+    items, weights = items[order], _weights_by_place(len(items), decay)[order]
+    repeats = items[1:] == items[:-1]
+    if repeats.any():
+        first = np.concatenate([[0], np.flatnonzero(~repeats) + 1])
+        items, weights = items[first], np.add.reduceat(weights, first)
+    items.flags.writeable = weights.flags.writeable = False
+    return items, weights
+
+
+def items_of_one(history: History, num_items: int) -> NDArray[np.int64]:
+    """The items of `flatten` of one sequence. Raises DataError as it does."""
+    items = np.asarray(history, dtype=np.int64)
+    if len(items) and items.view(np.uint64).max() >= num_items:  # a negative number is a large one too
+        flatten([history], num_items)  # names the item
+    return items
+
+
+@functools.lru_cache(_HELD)
+def _weights_by_place(length: int, decay: float) -> NDArray[np.float32]:
+    """decay ** age of the items of a history, oldest first."""
+    weights = np.power(np.float64(decay), np.arange(length - 1, -1, -1)).astype(np.float32)
+    weights.flags.writeable = False
+    return weights
 
 
 def weighted_sum(

@@ -39,13 +39,12 @@ class ServedFeatures:
         )
 
     def _matrix(self, retrieved: Retrieved) -> NDArray[np.float32]:
-        """float32 [R, F], NaN where missing."""
+        """float32 [R, F], NaN where missing; a column's values are neighbours."""
         found = retrieved.columns()
-        matrix = np.full((len(self.names), len(retrieved.candidates)), np.nan, dtype=np.float32)
-        for place, name in enumerate(self.names):
-            if name in found:
-                matrix[place] = found[name]
-        return np.ascontiguousarray(matrix.T)
+        matrix = np.empty((len(self.names), len(retrieved.candidates)), dtype=np.float32)
+        for row, name in zip(matrix, self.names, strict=True):
+            row[:] = found.get(name, np.nan)
+        return matrix.T
 
     def _filled(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         unusual = ~np.isfinite(matrix)

@@ -68,7 +68,8 @@ class Trainer:
         self._target_weights = torch.from_numpy(weights)
         sampler = sampler_for(counts, config.dense_head.sampled_items)
         self._by_rows = touched_rows.give_row_gradients(policy, config, self.group.size, sampler is not None)
-        self._dense_loss = DenseLoss(policy, sampler, by_batch=self._by_rows is not None)
+        shared = self._by_rows is not None and config.dense_head.loss_weight > 0
+        self._dense_loss = DenseLoss(policy, sampler, by_batch=shared)
         times = 0.0
         if hasattr(self._sampler, "drawn_again"):
             wanted, times = self._sampler.drawn_again(counts, self._sampler_options)

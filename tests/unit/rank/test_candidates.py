@@ -131,3 +131,24 @@ def test_a_query_whose_candidates_are_all_filtered_gets_popular_items_and_is_cou
     assert (found.ranks[found.query != 1] == -1).all()
     assert found.scores[found.query == 1].tolist() == [[10]]
     assert of(with_fallback(merge({"a": lists([5])}, 5), np.array([8]), 2), 0) == [5]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 19), max_size=8, unique=True), min_size=1, max_size=5),
+    st.integers(1, 12),
+    st.lists(st.booleans(), min_size=20, max_size=20),
+    st.sets(st.integers(0, 4)),
+)
+def test_one_query_has_the_candidates_it_has_beside_another(rows, limit, allowed, voters):
+    of_one = {str(number): lists(row, width=8) for number, row in enumerate(rows)}
+    of_two = {str(number): lists(row, [3, 4], width=8) for number, row in enumerate(rows)}
+    names = {str(number) for number in voters}
+    for let in (None, np.array(allowed)):
+        alone = merge(of_one, limit, allowed=let, voters=names)
+        beside = merge(of_two, limit, allowed=let, voters=names)
+        own = beside.query == 0
+        assert alone.item.tolist() == beside.item[own].tolist()
+        assert (alone.query == 0).all()
+        np.testing.assert_array_equal(alone.scores, beside.scores[own])
+        np.testing.assert_array_equal(alone.ranks, beside.ranks[own])

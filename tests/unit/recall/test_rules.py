@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from genrec.recall.parts.scorer import Training
 from genrec.recall.parts.side import side_of
@@ -46,3 +47,21 @@ def test_a_new_user_gets_new_items_and_no_best_sellers_of_no_category():
 def test_without_side_information_there_are_new_items_alone():
     items, _ = fitted("rules", SEQUENCES, 8, new_count=0).top([np.array([0])], 3)
     assert items.tolist() == [[7, -1, -1]]
+
+
+@pytest.mark.parametrize("new_share", [0.0, 0.3, 0.5, 1.0])
+def test_a_short_list_of_one_history_is_the_beginning_of_the_long_list_it_gets_beside_others(new_share):
+    rng = np.random.default_rng(7)
+    names = [["shop", f"aisle {rng.integers(5)}"] for _ in range(60)]
+    side = side_of(pa.table({"brand": [""] * 60, "categories": pa.array(names, pa.list_(pa.string()))}))
+    sequences = [rng.integers(0, 55, 6).astype(np.int32) for _ in range(40)]
+    times = [np.sort(rng.integers(0, 1000, 6)) for _ in sequences]
+    data = Training(sequences, 60, timestamps=times, side=side)
+    scorer = fitted("rules", data=data, new_share=new_share, new_count=4)
+    histories = [rng.integers(0, 60, size) for size in (1, 3, 9)] + [np.empty(0, np.int64)]
+    items, values = scorer.top(histories, 60, histories)
+    for row, history in enumerate(histories):
+        for n in (1, 4, 60):
+            alone = scorer.top([history], n, [history])
+            np.testing.assert_array_equal(alone[0][0], items[row, :n])
+            np.testing.assert_array_equal(alone[1][0], values[row, :n])

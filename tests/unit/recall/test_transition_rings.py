@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genrec.errors import ConfigError
+from genrec.errors import ConfigError, DataError
 from genrec.recall import transition_rings
 from genrec.recall.parts import ring_lists
 from genrec.recall.parts.ranking import rank, top_k
@@ -60,6 +60,29 @@ def test_budgets_without_places_are_refused():
             listed([0], budgets=budgets)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    budgets=st.lists(st.lists(st.integers(0, 4), min_size=1, max_size=3), min_size=1, max_size=3),
+    edge_weight=st.sampled_from([0.0, 0.5, 4.0]),
+)
+def test_one_history_gets_the_list_it_gets_beside_others(seed, budgets, edge_weight):
+    if not any(map(sum, budgets)):
+        budgets[0][0] = 1
+    rng = np.random.default_rng(seed)
+    sequences = [rng.integers(0, 15, rng.integers(1, 8)).astype(np.int32) for _ in range(20)]
+    vectors = rng.standard_normal((16, 5)).astype(np.float32)  # no two candidates are alike to a source
+    data = Training(sequences, 16, vectors=vectors)
+    scorer = fitted("transition_rings", data=data, budgets=budgets, edge_weight=edge_weight)
+    histories = [rng.integers(0, 16, size) for size in (1, 2, 6)] + [np.empty(0, np.int64)]
+    for banned in (None, [rng.integers(0, 16, 2) for _ in histories]):
+        items, values = scorer.top(histories, 12, banned)
+        for row, history in enumerate(histories):
+            alone = scorer.top([history], 12, None if banned is None else [banned[row]])
+            np.testing.assert_array_equal(alone[0][0], items[row])
+            np.testing.assert_allclose(alone[1][0], values[row], rtol=1e-5)
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
@@ -97,3 +120,12 @@ def test_a_large_catalogue_is_ranked_from_a_pool_also_after_loading(monkeypatch,
     for one in (scorer, transition_rings.load(tmp_path), scorer.with_options(transition_rings.Config())):
         assert isinstance(one, RingsOfMany)
     assert listed([0], budgets=[[2, 1, 1]], edge_weight=0.0) == [3, 2, 4, 5, 1, 6, -1]
+
+
+def test_text_vectors_that_are_not_finite_are_refused():
+    vectors = VECTORS.copy()
+    vectors[2] = np.nan
+    edges = transition_weights(SEQUENCES, 7, 1)
+    for kind in (Rings, RingsOfMany):
+        with pytest.raises(DataError, match="text vectors are not finite"):
+            kind(edges, vectors, transition_rings.Config())

@@ -1,6 +1,7 @@
 """What a group of features is computed from."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -59,6 +60,27 @@ class Context:
         """int64 [U], of the histories."""
         return np.fromiter((len(h) for h in self.queries.histories), dtype=np.int64, count=len(self.queries))
 
+    def rows(self, candidates: Candidates) -> NDArray[np.int64]:
+        """int64 [R]: rows of the tables of the candidates."""
+        if len(self.queries) == 1 and len(candidates):
+            return self._block_of_one(candidates).items[0]
+        return self.tables.rows(candidates.item)
+
+    def of_items(self, candidates: Candidates, columns: "OfItems") -> Columns:
+        """Columns that follow from an item and a moment alone: `columns`(tables, rows [R], moments [R]), or the same looked
+        up in a table of all items where the moment is that of all requests.
+        """
+        rows, now = self.rows(candidates), self.queries.now
+        if self._is_served:
+            names, values = self.tables.kept(_of_all_items(columns))
+            return dict(zip(names, values[:, rows], strict=True))
+        return columns(self.tables, rows, None if now is None else now[candidates.query])
+
+    @cached_property
+    def _is_served(self) -> bool:
+        moment, now = self.tables.served_moment, self.queries.now
+        return now is None if moment is None else now is not None and bool((now == moment).all())
+
     def histories(self, queries: NDArray[np.int64], length: int) -> NDArray[np.int64]:
         """int64 [u, length]: rows of the tables of the last events, newest first, of histories that have as many."""
         if not length or not len(queries):
@@ -97,6 +119,22 @@ class Context:
         return self._of_one[id(candidates)]
 
 
+# Tables, their rows [R] and moments [R] (None: not known) -> columns [R]
+OfItems = Callable[[Tables, NDArray[np.int64], NDArray[np.int64] | None], Columns]
+
+
+@functools.cache
+def _of_all_items(columns: OfItems) -> Callable[[Tables], tuple[tuple[str, ...], NDArray[np.float32]]]:
+    """Gives the names of the columns and the values of all rows of tables at the moment of requests, float32 [F, N + 1]."""
+
+    def made(tables: Tables) -> tuple[tuple[str, ...], NDArray[np.float32]]:
+        rows, moment = np.arange(tables.num_items + 1), tables.served_moment
+        found = columns(tables, rows, None if moment is None else np.full(len(rows), moment))
+        return tuple(found), np.stack([*found.values()])
+
+    return made
+
+
 def empty(candidates: Candidates, names: tuple[str, ...] | list[str]) -> dict[str, NDArray[np.float32]]:
     """Columns of missing values, float32 [R] by name."""
-    return {name: np.full(len(candidates), np.nan, dtype=np.float32) for name in names}
+    return dict(zip(names, np.full((len(names), len(candidates)), np.nan, dtype=np.float32), strict=True))

@@ -30,28 +30,34 @@ def profiles(tables: Tables, queries: Queries) -> dict[str, NDArray[np.float32]]
     rows, number = tables.rows(items), len(queries)
     length = np.bincount(owner, minlength=number)
 
-    def mean(values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Over each history, what is missing left out."""
-        known = ~np.isnan(values)
-        count = np.bincount(owner, known, minlength=number)
-        total = np.bincount(owner, np.where(known, values, 0), minlength=number)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+    def means(values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Of rows [M, E] over each history, what is missing left out: [M, U]."""
+        known, size = ~np.isnan(values), number * len(values)
+        place = (owner + number * np.arange(len(values))[:, None]).ravel()
+        count = np.bincount(place, known.ravel(), minlength=size)
+        total = np.bincount(place, np.where(known, values, 0).ravel(), minlength=size)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32).reshape(len(values), number)
 
     known = rows < tables.num_items
+    of_items = [np.where(known, tables.is_head[rows], np.nan), tables.log_counts[rows], tables.prices[rows]]
+    head_share, popularity, price = means(np.stack(of_items))
     return {
         "user_events": np.log1p(length).astype(np.float32),
         "user_categories": _categories(owner, tables.leaf[rows], number),
         "user_breadth": _breadth(owner, tables.vectors[rows], number),
-        "user_head_share": mean(np.where(known, tables.is_head[rows], np.nan)),
-        "user_popularity": mean(np.log1p(tables.counts[rows])),
-        "user_price": mean(tables.prices[rows]),
-        "user_purchases": _purchases(queries, mean),
+        "user_head_share": head_share,
+        "user_popularity": popularity,
+        "user_price": price,
+        "user_purchases": _purchases(queries, means),
         **_times(tables, queries, length),
     }
 
 
 def _categories(owner: NDArray[np.int64], leaf: NDArray[np.int64], number: int) -> NDArray[np.float32]:
     named = leaf >= 0
+    if number == 1:
+        different = len(set(leaf[named].tolist()))
+        return np.where([different > 0], np.log1p([different]), np.nan).astype(np.float32)
     pairs = np.unique(owner[named] * (leaf.max(initial=0) + 1) + leaf[named]) // (leaf.max(initial=0) + 1)
     count = np.bincount(pairs.astype(np.int64), minlength=number)
     return np.where(np.bincount(owner[named], minlength=number) > 0, np.log1p(count), np.nan).astype(np.float32)
@@ -60,17 +66,20 @@ def _categories(owner: NDArray[np.int64], leaf: NDArray[np.int64], number: int) 
 def _breadth(owner: NDArray[np.int64], vectors: NDArray[np.float32], number: int) -> NDArray[np.float32]:
     has_text = vectors.any(axis=1)
     count = np.bincount(owner[has_text], minlength=number)
-    total = np.zeros((number, vectors.shape[1]), dtype=np.float32)
-    np.add.at(total, owner, vectors)
+    if number == 1:
+        total = vectors.sum(axis=0, keepdims=True)
+    else:
+        total = np.zeros((number, vectors.shape[1]), dtype=np.float32)
+        np.add.at(total, owner, vectors)
     length = np.linalg.norm(total, axis=1) / np.maximum(count, 1)
     return np.where(count > 0, 1 - length, np.nan).astype(np.float32)
 
 
-def _purchases(queries: Queries, mean) -> NDArray[np.float32]:
+def _purchases(queries: Queries, means) -> NDArray[np.float32]:
     """Missing where no event of any history is a purchase: the data has no such kind."""
     if queries.bought is None or not len(queries):
         return np.full(len(queries), np.nan, dtype=np.float32)
-    return mean(np.concatenate([*queries.bought, np.empty(0, bool)]).astype(np.float64))
+    return means(np.concatenate([*queries.bought, np.empty(0, bool)]).astype(np.float64)[None])[0]
 
 
 def _times(tables: Tables, queries: Queries, length: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:

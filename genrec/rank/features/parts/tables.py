@@ -4,10 +4,11 @@ N items of the catalogue, and row N for any other: a brand-new item has no count
 are missing, not wrong.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,6 +22,7 @@ from genrec.recall.parts.thinning import newest, num_kept
 from genrec.recall.transition_hops import follow_shares, second_hop
 from genrec.recall.transitions import transition_weights
 
+_Made = TypeVar("_Made")
 _DAY_MS = 86_400_000
 _POSITIONS_BELOW = 100_000_000  # timestamps below it are positions in a sequence, not milliseconds
 _HEAD_SHARE = 0.2
@@ -76,6 +78,21 @@ class Tables:
         So the same history gets the same list until another model is in service.
         """
         return int(self.times[-1]) + 1 if self.has_times else None
+
+    def kept(self, make: Callable[["Tables"], _Made]) -> _Made:
+        """`make` of the tables, made when it is first asked for."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+        return self._kept[make]
+
+    @cached_property
+    def _kept(self) -> dict[Any, Any]:
+        return {}
+
+    @cached_property
+    def has_prices(self) -> bool:
+        """Whether the price of any item is known."""
+        return not np.isnan(self.prices).all()
 
     @cached_property
     def log_counts(self) -> NDArray[np.float32]:

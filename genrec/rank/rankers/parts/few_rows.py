@@ -28,8 +28,9 @@ class FewRows:
         distinct, which = np.unique(pairs, axis=0, return_inverse=True)
         self._used, self._row = np.unique(distinct[:, 0], return_inverse=True)
         self._threshold = distinct[:, 1].astype(np.int32).view(np.float32)[:, None]
-        self._which = which.reshape(places.shape)
+        self._which = which.ravel()
         self._flat, self._starts = tables.ravel(), (np.arange(len(tables)) * tables.shape[1])[:, None]
+        self._starts = self._starts.astype(np.min_scalar_type(tables.size))  # narrow numbers are added faster
 
     def sums(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """float64 [R]: sums of leaf values of features [R, F]."""
@@ -39,12 +40,13 @@ class FewRows:
     def _sums(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         taken_for, feature = np.divmod(self._used, features.shape[1])
         columns = features.T[feature]
-        columns = np.where(np.isnan(columns), _TAKEN_FOR[taken_for][:, None], columns)
-        goes_left = (columns[self._row] <= self._threshold).view(np.uint8)
-        outcome = goes_left[self._which[-1]]
-        for of_trees in self._which[-2::-1]:
+        np.copyto(columns, _TAKEN_FOR[taken_for][:, None], where=np.isnan(columns))
+        goes_left = (columns.take(self._row, axis=0) <= self._threshold).view(np.uint8)
+        by_split = goes_left.take(self._which, axis=0).reshape(*self.places.shape, -1)
+        outcome = by_split[-1]
+        for of_trees in by_split[-2::-1]:
             outcome += outcome
-            outcome |= goes_left[of_trees]
+            outcome |= of_trees
         return self._flat.take(outcome + self._starts).sum(axis=0)
 
 

@@ -26,31 +26,35 @@ def columns(lists: Lists, names: Sequence[str]) -> tuple[Floats, Counter[str]]:
     `no aim NAME` by list where the lists have none of it. `diversity` is 1 - the greatest similarity to a candidate that
     stands before it.
     """
-    present, warnings = lists.present, Counter[str]()
+    present, warnings, found = lists.present, Counter[str](), dict[int, Floats]()
     result = np.zeros((*lists.item.shape, len(names)), dtype=np.float32)
     for place, name in enumerate(names):
         if name == RELEVANCE:
-            values = lists.score
+            found[place] = lists.score
         elif name == DIVERSITY:
-            values = 1 - greatest_to_those_before(lists)
+            found[place] = 1 - greatest_to_those_before(lists)
         elif name in lists.aims:
-            values = lists.aims[name]
+            found[place] = lists.aims[name]
         else:
             warnings[f"no aim {name}"] += len(lists)
-            continue
-        known = present & np.isfinite(values)
-        if missing := int((present & ~known).sum()):
-            warnings[f"missing {name}"] += missing
-        result[:, :, place] = standardised(values, known)
+    if not found:
+        return result, warnings
+    values = np.stack([*found.values()])  # [A', U, C]
+    known = np.isfinite(values)
+    known &= present
+    for place, number in zip(found, known.sum(axis=(1, 2)).tolist(), strict=True):
+        if missing := int(present.sum()) - number:
+            warnings[f"missing {names[place]}"] += missing
+    result[:, :, [*found]] = np.moveaxis(standardised(values, known), 0, -1)
     return result, warnings
 
 
 def standardised(values: NDArray[np.floating], known: NDArray[np.bool_]) -> Floats:
-    """(value - mean) / standard deviation over what is known of each row [U, C]; 0 for the rest and where all are equal."""
-    count = np.maximum(known.sum(axis=1, keepdims=True), 1)
+    """(value - mean) / standard deviation over what is known of each row [..., C]; 0 for the rest and where all are equal."""
+    count = np.maximum(known.sum(axis=-1, keepdims=True), 1)
     filled = np.where(known, values, 0).astype(np.float64)
-    mean = filled.sum(axis=1, keepdims=True) / count
+    mean = filled.sum(axis=-1, keepdims=True) / count
     centred = np.where(known, filled - mean, 0)
-    spread = np.sqrt((centred**2).sum(axis=1, keepdims=True) / count)
-    varies = spread > _TINY * np.maximum(np.abs(filled).max(axis=1, keepdims=True, initial=0), 1e-30)
+    spread = np.sqrt((centred**2).sum(axis=-1, keepdims=True) / count)
+    varies = spread > _TINY * np.maximum(np.abs(filled).max(axis=-1, keepdims=True, initial=0), 1e-30)
     return np.where(varies, centred / np.where(varies, spread, 1), 0).astype(np.float32)

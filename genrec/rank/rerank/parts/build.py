@@ -51,10 +51,8 @@ def lists_of(
         matrix[row, column] = values[order]
         return matrix
 
-    by_item = {
-        name: np.where(items >= 0, values[np.maximum(items, 0)], np.nan).astype(np.float32)
-        for name, values in item_aims.items()
-    }
+    listed, present = np.maximum(items, 0), items >= 0
+    by_item = {name: np.where(present, values[listed], np.nan).astype(np.float32) for name, values in item_aims.items()}
     return Lists(
         item=items,
         score=_never_rising(placed(ranked, np.nan)),
@@ -75,6 +73,8 @@ def logged(items: Ints, target: Ints, bought: NDArray[np.bool_] | None) -> dict[
 
 def _never_rising(score: Floats) -> Floats:
     """Scores [U, C] that fall from left to right, with finite ones where they are infinite or there is no item."""
+    if np.isfinite(score).all():
+        return score
     finite = np.where(np.isfinite(score), score, np.nan)
     known = np.isfinite(finite).any(axis=1)
     lowest = np.zeros(len(score), dtype=np.float32)

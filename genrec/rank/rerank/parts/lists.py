@@ -6,6 +6,7 @@ U users, C columns of candidates, N items of the catalogue, k places that are sh
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,16 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+
+
+_MOST_NUMBERS = 1 << 24  # of vectors that are held twice: 64 MiB
+
+
+def unit(vectors: NDArray[Any]) -> Floats:
+    """Vectors [..., V] divided by their lengths, float32; zeros stay."""
+    found = vectors.astype(np.float32)
+    norms = np.linalg.norm(found, axis=-1, keepdims=True)
+    return (found / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,13 @@ class ItemFacts:
     brand_names: tuple[str, ...] = ()
     vectors: Floats | None = None  # [N, V], for diversity; without them items are alike that share a category
     in_stock: NDArray[np.bool_] | None = None  # [N]; None = all are
+
+    @cached_property
+    def unit_vectors(self) -> Floats | None:
+        """float32 [N, V], the vectors divided by their lengths, zeros staying; None without vectors, or where they are many."""
+        if self.vectors is None or self.vectors.size > _MOST_NUMBERS:
+            return None
+        return unit(self.vectors)
 
 
 @dataclass(frozen=True)
@@ -60,8 +78,9 @@ class Lists:
 
     def of_items(self, values: NDArray[Any], missing: Any) -> NDArray[Any]:
         """What each item has [N, ...] by candidate [U, C, ...]; `missing` where there is no item."""
-        found = values[np.maximum(self.item, 0)]
-        found[~self.present] = missing
+        found, missing_at = values[np.maximum(self.item, 0)], ~self.present
+        if missing_at.any():
+            found[missing_at] = missing
         return found
 
     def rows(self, chosen: Any) -> "Lists":

@@ -1,10 +1,12 @@
 """How alike candidates of one list are."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from genrec.rank.rerank.parts.lists import Floats, Ints, Lists
+from genrec.rank.rerank.parts.lists import Floats, Ints, Lists, unit
 
 _AT_ONCE = 1 << 22  # numbers held at once: 16 MiB as float32
 
@@ -26,10 +28,11 @@ def unit_vectors(lists: Lists, shown: Ints | None = None) -> Iterator[tuple[slic
         if table is None:
             yield rows, _one_hot(np.where(item[rows] >= 0, lists.facts.category[item[rows]], -1))
             continue
-        found = table[item[rows]].astype(np.float32)
-        found[item[rows] < 0] = 0
-        norms = np.linalg.norm(found, axis=2, keepdims=True)
-        yield rows, (found / np.where(norms > 0, norms, 1)).astype(np.float32)
+        held, is_none = lists.facts.unit_vectors, item[rows] < 0
+        found = unit(table[item[rows]]) if held is None else held[item[rows]]
+        if is_none.any():
+            found[is_none] = 0
+        yield rows, found
 
 
 def _one_hot(category: Ints) -> Floats:
@@ -46,11 +49,17 @@ def greatest_to_those_before(lists: Lists) -> Floats:
     result = np.zeros(lists.item.shape, dtype=np.float32)
     if lists.width < 2:
         return result
-    before = np.tril(np.ones((lists.width, lists.width), dtype=bool), -1)
+    before = _before(lists.width)
     for rows, vectors in unit_vectors(lists):
         similarity = vectors @ vectors.transpose(0, 2, 1)
         result[rows, 1:] = np.where(before, similarity, -np.inf).max(axis=2)[:, 1:]
     return result
+
+
+@functools.lru_cache(4)
+def _before(width: int) -> NDArray[np.bool_]:
+    """bool [C, C]: the column stands before the row."""
+    return np.tril(np.ones((width, width), dtype=bool), -1)
 
 
 def scaled_relevance(lists: Lists) -> Floats:

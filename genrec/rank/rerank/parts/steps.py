@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,23 +38,31 @@ class Steps:
 
     def rerank(self, lists: Lists, k: int) -> tuple[Ints, Counter[str]]:
         """The columns that are shown, int64 [U, k] of `lists` (-1 = none), and counted warnings by `step: what`."""
-        stages, warnings = self.trace(lists, k)
-        return stages[-1][1], warnings
+        column, warnings = np.broadcast_to(np.arange(lists.width), lists.item.shape), Counter[str]()
+        for _, made in self._columns(lists, k, warnings):
+            column = made
+        return shown(lists, column, k), warnings
 
     def trace(self, lists: Lists, k: int) -> tuple[list[tuple[str, Ints]], Counter[str]]:
         """(name, columns shown after it) of the lists as they came and of every step, and counted warnings."""
-        column = np.broadcast_to(np.arange(lists.width), lists.item.shape)
-        stages, warnings, now = [(BEFORE, shown(lists, column, k))], Counter[str](), lists
+        column, warnings = np.broadcast_to(np.arange(lists.width), lists.item.shape), Counter[str]()
+        stages = [(BEFORE, shown(lists, column, k))]
+        stages += [(label, shown(lists, made, k)) for label, made in self._columns(lists, k, warnings)]
+        return stages, warnings
+
+    def _columns(self, lists: Lists, k: int, warnings: Counter[str]) -> Iterator[tuple[str, Ints]]:
+        """(name, columns int64 [U, C] of `lists` in the order after it) of every step; counts warnings."""
         if empty := int((~lists.present).all(axis=1).sum()):
             warnings["lists without a candidate"] += empty
+        now, column = lists, None
         labels = distinct_names([step.name for step in self.steps])
-        for label, step in zip(labels, self.steps, strict=True):
+        for number, (label, step) in enumerate(zip(labels, self.steps, strict=True), 1):
             made = step.reranker.rerank(now, k)
-            now = now.reordered(made)
-            column = np.take_along_axis(column, made.order, axis=1)
-            stages.append((label, shown(lists, column, k)))
+            column = made.order if column is None else np.take_along_axis(column, made.order, axis=1)
             warnings.update({f"{label}: {what}": count for what, count in made.warnings.items()})
-        return stages, warnings
+            if number < len(self.steps):
+                now = now.reordered(made)
+            yield label, column
 
     def table(self, lists: Lists, k: int, **how: Any) -> list[dict[str, Any]]:
         """What each step gains and costs on these lists (`genrec.rank.rerank.parts.figures.table`)."""

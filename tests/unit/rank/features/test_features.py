@@ -95,6 +95,16 @@ def test_an_empty_history_has_no_features_of_a_history():
     assert frame["user_popularity"].is_nan().all()
 
 
+def test_no_queries_at_all_are_a_frame_without_rows():
+    nobody = np.empty(0, np.int64)
+    nothing = Candidates(nobody, nobody, CHANNELS, np.empty((0, 2), np.float32), np.empty((0, 2), np.int16), 0)
+    asked = queries()
+    for known in (asked, dataclasses.replace(asked, now=None), Queries([])):
+        frame = compute(context(known, nothing), nothing)
+        assert frame.height == 0
+        assert frame.columns == [column for group in features(CHANNELS, 3).values() for column in group]
+
+
 def test_no_candidates_at_all_is_a_frame_without_rows():
     nothing = Candidates(
         np.empty(0, np.int64), np.empty(0, np.int64), CHANNELS,
@@ -168,3 +178,29 @@ def test_the_table_of_candidates_has_labels_and_tasks():
 def test_a_user_of_no_events_of_a_kind_that_the_data_lacks_is_asked_without_it():
     asked = Queries(ASKED.histories)
     assert compute(Context(tables(), asked, CHANNELS), FOUND)["user_purchases"].is_nan().all()
+
+
+@pytest.mark.parametrize(
+    "held", ["category._MOST_SETS", "transitions._MOST_ENTRIES"], ids=["categories", "transitions"]
+)
+def test_what_is_too_large_to_be_held_is_looked_up_with_the_same_outcome(held, monkeypatch):
+    whole = context(ASKED, FOUND)
+    expected = compute(whole, FOUND)
+    monkeypatch.setattr(f"genrec.rank.features.{held}", 0)
+    fresh = dataclasses.replace(whole, tables=dataclasses.replace(whole.tables))  # with nothing kept
+    for name, column in compute(fresh, FOUND).to_dict().items():
+        np.testing.assert_array_equal(column, expected[name], err_msg=name)
+    for number in range(len(ASKED)):
+        alone = compute(*one(ASKED, FOUND, fresh, number))
+        for name, column in compute(*one(ASKED, FOUND, whole, number)).to_dict().items():
+            np.testing.assert_array_equal(alone[name], column, err_msg=name)
+
+
+def test_features_at_the_moment_of_requests_are_those_of_any_queries_at_that_moment():
+    moment = tables().served_moment
+    served = dataclasses.replace(ASKED, now=np.full(len(ASKED), moment))
+    later = dataclasses.replace(ASKED, now=np.append(np.full(len(ASKED) - 1, moment), moment + DAY))
+    looked_up, computed = compute(context(served, FOUND), FOUND), compute(context(later, FOUND), FOUND)
+    assert looked_up["idle_days"].is_finite().any()
+    for name, column in looked_up.to_dict().items():  # the last query, of another moment, has no candidate
+        np.testing.assert_array_equal(column, computed[name], err_msg=name)

@@ -97,7 +97,7 @@ def test_clipping_scales_gradients_that_are_kept_apart_by_the_norm_of_all(limit)
 
 
 @pytest.mark.parametrize("limit", [0.5, 100.0])
-def test_clipping_is_is_that_of_the_same_gradients_held_in_full(limit):
+def test_clipping_is_that_of_the_same_gradients_held_in_full(limit):
     parameters = [nn.Parameter(torch.zeros(ROWS, WIDTH)), nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(1))]
     parameters[0].grad = _sparse([3, 1, 3], torch.arange(9.0).reshape(3, 3))
     parameters[1].grad = torch.ones(4)

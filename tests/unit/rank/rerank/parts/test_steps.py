@@ -46,6 +46,14 @@ def test_the_last_rule_has_the_last_word(tuned):
     assert (np.diff(stock.astype(int), axis=1) <= 0).all()
 
 
+def test_the_list_is_what_the_last_step_of_the_trace_shows_with_the_same_warnings(tuned):
+    on = lists(num_users=30, width=9, empty=0.3)
+    order, warnings = tuned.rerank(on, 7)
+    stages, counted = tuned.trace(on, 7)
+    assert np.array_equal(order, stages[-1][1])
+    assert warnings == counted
+
+
 def test_lists_without_a_candidate_and_shorter_than_k_are_padded_and_counted(tuned):
     on = lists(num_users=30, width=4, empty=0.5)
     order, warnings = tuned.rerank(on, 7)
