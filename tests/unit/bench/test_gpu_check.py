@@ -13,6 +13,12 @@ from tests.bench.gpu_check.table import lines
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _any_cpu(monkeypatch):
+    """What is measured in bf16 on a GPU is tried here on a CPU, which may emulate it."""
+    monkeypatch.setattr("genrec.model.precision.computes_bf16", lambda device: True)
+
+
 PARTS = {"beam": searching.run, "sft": figures.sft, "grpo": figures.grpo, "embed": figures.embed}
 
 
