@@ -116,9 +116,8 @@ def _rank(
     with policy.inference():
         output = policy.step_scores()
     started: deque[tuple[_Lists, np.ndarray, Candidates]] = deque()
-    waiting = int(
-        policy.device.type == "cuda"
-    )  # to read waits for a GPU: one search late, it has the next one meanwhile
+    # To read waits for a GPU: one search late, so that it has the next one meanwhile.
+    waiting = int(policy.device.type == "cuda")
     num_done, num_lists, began = 0, len(searches) * len(rows), time.perf_counter()
     last = began
 
