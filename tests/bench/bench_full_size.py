@@ -81,7 +81,6 @@ def measure(source: Path, work: Path) -> Measured:
     data = DataConfig(source="amazon2023", path=str(source), max_quarantine_share=1, max_share_without_metadata=1)
     seconds: dict[str, float] = {}
     cpu_s: dict[str, float] = {}
-    summaries: dict[str, dict[str, Any]] = {}
     files = sorted(source.glob("*.jsonl.gz"))
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
 
@@ -97,19 +96,29 @@ def measure(source: Path, work: Path) -> Measured:
         for name in ("start", "zlib alone"):
             del seconds[name], cpu_s[name]
         with Peak() as peak:
-            shards = ingest.plan(data, work / "raw")
-            step("read", ingest.read_shard, [(shard, data, work / "parts") for shard in shards])
-            (summaries["ingest"],) = step("merge", merge, [(work / "parts", data, work / "ingest")])
-            folders = {split: work / split for split in SPLITS}
-            configs = {split: PrepareConfig(split=split) for split in SPLITS}
-            step("index", index, [(work / "ingest", configs[s], folder / "index") for s, folder in folders.items()])
-            places = [(folder / "index", folder / "parts", folder / "out") for folder in folders.values()]
-            slices = [(index, n, PROCESSES, parts) for index, parts, _ in places for n in range(PROCESSES)]
-            step("sequences", build_shard, slices)
-            summaries |= zip(SPLITS, step("put together", merge_shards, places), strict=True)
+            summaries = stages(data, work, step)
     gz_bytes = sum(path.stat().st_size for path in files)
     rows = summaries["ingest"]["interactions"] + sum(summaries["ingest"]["quarantined"].values())
     return Measured(rows, seconds, cpu_s, peak.bytes, gz_bytes, text_bytes, inflate_s, summaries)
+
+
+def stages(
+    data: DataConfig,
+    work: Path,
+    step: Callable[[str, Callable[..., Any], Sequence[tuple]], list[Any]],
+    dedupe: Literal["user_item", "none"] = "user_item",
+) -> dict[str, dict[str, Any]]:
+    """Ingest and both splits of prepare in the empty folder `work`; `step` makes the calls of a step. What each found."""
+    shards = ingest.plan(data, work / "raw")
+    step("read", ingest.read_shard, [(shard, data, work / "parts") for shard in shards])
+    (merged,) = step("merge", merge, [(work / "parts", data, work / "ingest")])
+    folders = {split: work / split for split in SPLITS}
+    configs = {split: PrepareConfig(split=split, dedupe=dedupe) for split in SPLITS}
+    step("index", index, [(work / "ingest", configs[s], folder / "index") for s, folder in folders.items()])
+    places = [(folder / "index", folder / "parts", folder / "out") for folder in folders.values()]
+    slices = [(index, n, PROCESSES, parts) for index, parts, _ in places for n in range(PROCESSES)]
+    step("sequences", build_shard, slices)
+    return {"ingest": merged, **dict(zip(SPLITS, step("put together", merge_shards, places), strict=True))}
 
 
 def _cpu_s() -> float:
