@@ -6,6 +6,7 @@ quarantine wants them: it counts rows and not lines, swallows empty lines, and r
 nor the line of a quoted field.
 """
 
+import codecs
 import csv
 import io
 import re
@@ -126,7 +127,8 @@ def _plain(lines: list[bytes], delimiter: str) -> bytes | None:
         return None
     text = b"\n".join([*lines, b""]).replace(b"\r\n", b"\n")
     odd = (b'"', b"\r", b"\0", b"\n\n")
-    if not delimiter.isascii() or text.startswith(b"\n") or any(mark in text for mark in odd):
+    # pyarrow would take a byte order mark in the first line for the file's.
+    if not delimiter.isascii() or text.startswith((b"\n", codecs.BOM_UTF8)) or any(mark in text for mark in odd):
         return None
     if len(max(lines, key=len)) > MAX_FIELD_CHARS:
         return None

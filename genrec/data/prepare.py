@@ -45,6 +45,7 @@ def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
     with ExitStack() as stack:
         writers = {file: stack.enter_context(_writer(file, file.part(out, shard), passing=True)) for file in SHARDED}
         for events in _blocks(indexed, low, high):
+            _check_order(indexed, events)
             targets = _targets(events)
             users = _user_ids(indexed, int(events["user"][0]), int(events["user"][-1]) + 1)
             trained = _sequences(events.filter(pl.col("part") == TRAIN), SEQUENCES, users)
@@ -103,6 +104,22 @@ def _sequences(events: pl.DataFrame, schema: pa.Schema, users: pl.DataFrame | No
     lists = [pa.ListArray.from_arrays(offsets, _arrow(events, name)) for name in ("item", "event", "timestamp")]
     names = [] if users is None else [users["user_id"].gather(number - users["user"][0]).to_arrow().cast(pa.string())]
     return pa.Table.from_arrays([pa.array(number, pa.int32()), *names, *lists], schema=schema)
+
+
+def _check_order(indexed: Path, events: pl.DataFrame) -> None:
+    """Test targets come last, so that no history of a validation target holds one; a split that is given may break that.
+
+    events: sorted by user, then time. Raises DataError that names a user.
+    """
+    user, is_test = events["user"].to_numpy(), events["part"].to_numpy() == TEST
+    if len(early := np.flatnonzero(is_test[:-1] & ~is_test[1:] & (user[:-1] == user[1:]))):
+        number = int(user[early[0]])
+        name = _user_ids(indexed, number, number + 1)["user_id"][0]
+        raise DataError(
+            f"prepare.split: given: user {name!r} has an event of the part test before one of train or valid, which would be "
+            "learned or chosen with the test target in sight; correct the parts, or set prepare.split to leave_one_out or "
+            "global_time"
+        )
 
 
 def _targets(events: pl.DataFrame) -> pl.DataFrame:

@@ -48,7 +48,7 @@ def of_prepare(
 
     - filters [{filter, users, items, interactions}]: what was read, then what is left behind each filter, in their
       order (users and items null where they are not known between two steps),
-    - sparsity: 1 - interactions / (users * items),
+    - sparsity: 1 - interactions / (users * items), null where a user's repeats of an item were kept,
     - sequence_lengths (events of a training sequence) and popularity (training events of an item, cold items included):
       {histogram [{from, to, count}], median, mean, max}, bins that double,
     - popular_share: share of the training events that the most popular 1% of the items have,
@@ -57,10 +57,11 @@ def of_prepare(
     counts = CATALOGUE_FILE.read(prepared, ["train_count"])["train_count"].to_numpy()
     lengths = pl.scan_parquet(TRAIN_FILE.path(prepared), glob=False).select(pl.col("items").list.len())
     top = np.sort(counts)[::-1][: max(1, len(counts) // 100)]
+    repeats = config["dedupe"] == "none" or config["split"] == "given"
     texts = pl.scan_parquet(CATALOGUE_FILE.path(prepared), glob=False).select((~has_text()).mean())
     return {
         "filters": _filters(ingested, read, summary, config),
-        "sparsity": 1 - summary["interactions"] / (summary["users"] * summary["items"]),
+        "sparsity": None if repeats else 1 - summary["interactions"] / (summary["users"] * summary["items"]),
         "sequence_lengths": _distribution(lengths.collect(engine="streaming").to_series().to_numpy()),
         "popularity": _distribution(counts),
         "popular_share": float(top.sum() / max(1, counts.sum())),

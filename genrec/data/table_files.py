@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from genrec.data import places
 from genrec.data.amazon import listing
@@ -63,9 +64,12 @@ def left_out(path: Path | None, named: Sequence[str]) -> dict[str, str]:
 
 
 def partition_values(name: str) -> dict[str, str | None]:
-    """The columns that stand in the folders of a file's name: `interactions/day=5/0.parquet` has day = 5."""
+    """The columns that stand in the folders of a file's name: `interactions/day=5/0.parquet` has day = 5.
+
+    Names and values are percent-encoded, as Hive, Spark and Arrow write them (`brand=Ben%20%26%20Jerry`).
+    """
     found = [_PARTITION.fullmatch(folder) for folder in name.split("/")[:-1]]
-    return {m.group(1): None if m.group(2) == _NO_VALUE else m.group(2) for m in found if m}
+    return {unquote(m.group(1)): None if m.group(2) == _NO_VALUE else unquote(m.group(2)) for m in found if m}
 
 
 def _of_kind(path: Path, kind: str) -> list[str]:

@@ -22,15 +22,24 @@ _WORDS = frozenset(MISSING_WORDS)
 _ELEMENTS = (
     "a abbr acronym address applet area article aside audio b base basefont bdi bdo big blockquote body br button canvas "
     "caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed fieldset "
-    "figcaption figure font footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input "
+    "figcaption figure font footer form h1 h2 h3 h4 h5 h6 head header hgroup hr html i iframe img input "
     "ins kbd label legend li link main map mark menu meta meter nav nobr noframes noscript object ol optgroup option "
-    "output p param picture pre progress q rp rt ruby s samp script search section select slot small source span strike "
-    "strong style sub summary sup svg table tbody td template textarea tfoot th thead time title tr track tt u ul var "
+    "output p param picture pre progress q rp rt ruby s samp search section select slot small source span strike "
+    "strong sub summary sup svg table tbody td textarea tfoot th thead time title tr track tt u ul var "
     "video wbr"
 )
 _NAMES = _ELEMENTS.replace(" ", "|")
-# A tag of a known element, whole or cut off at the end of the text within its attributes; a comment; a doctype.
-_TAG = re.compile(rf"<(?:/?(?:{_NAMES})(?:\s[^<>]*|/)?>|(?:{_NAMES})\s+[\w-]+=[^<>]*$|!--|!doctype\b)", re.IGNORECASE)
+# A tag of a known element, whole or cut off at the end of the text within its attributes; a doctype.
+_TAG = rf"/?(?:{_NAMES})(?:\s[^<>]*|/)?>|(?:{_NAMES})\s+[\w-]+=[^<>]*$|!doctype\b[^<>]*>"
+# What stands inside of these is no text of the page.
+_UNSEEN = r"(?P<unseen>!--|(?:script|style)(?:\s[^<>]*|/)?>)|/(?:script|style)\s*>"
+_ENDS = {
+    begin: re.compile(end, re.IGNORECASE)  # of each, by its beginning
+    for begin, end in (("<!--", "-->"), ("<scri", "</script"), ("<styl", "</style"))
+}
+# A parser drops what stands inside of these.
+_UNWRAPPED = r"(?P<unwrapped>/?(?:template|frameset|frame)(?:\s[^<>]*|/)?>)"
+_MARKUP = re.compile(rf"<(?:{_UNSEEN}|{_UNWRAPPED}|{_TAG})", re.IGNORECASE)
 _PAGE_SCRIPT = re.compile(
     r"\(new Date(?:\(\))?\)\.getTime\(\)|\bvar\s+\w+\s*=[^;]*;.*(?:\bfunction\s*\(|\bwindow\b|\bdocument\.)", re.DOTALL
 )
@@ -56,7 +65,7 @@ def cleaned(text: str, changes: Counter[str]) -> str:
         changes["lists_in_text"] += 1
         text = " ".join(names)
     plain = html.unescape(text) if "&" in text else text
-    if "<" in plain and _TAG.search(plain):
+    if "<" in plain and _MARKUP.search(plain):
         plain = _without_tags(plain)
     if plain != text:
         changes["html"] += 1
@@ -68,11 +77,16 @@ def cleaned(text: str, changes: Counter[str]) -> str:
 
 
 def _without_tags(text: str) -> str:
-    """The text of an HTML fragment; a `<` that begins no tag of HTML stays."""
+    """The text of an HTML fragment; a `<` that begins no tag of HTML stays, and so does what would take all that follows."""
     kept, place = [], 0
-    for tag in _TAG.finditer(text):
-        kept += [text[place : tag.start()].replace("<", "&lt;"), tag.group()]
+    last = {begin: max((m.start() for m in end.finditer(text)), default=-1) for begin, end in _ENDS.items()}
+    for tag in _MARKUP.finditer(text):
+        if tag.group("unseen") and last[next(b for b in _ENDS if tag.group().lower().startswith(b))] < tag.start():
+            continue
+        kept += [text[place : tag.start()].replace("<", "&lt;"), " " if tag.group("unwrapped") else tag.group()]
         place = tag.end()
+    if not kept:
+        return text
     tree = LexborHTMLParser("".join([*kept, text[place:].replace("<", "&lt;")]))
     tree.strip_tags(["script", "style"])
     return " ".join(tree.text(separator=" ").split())
@@ -107,7 +121,8 @@ def quoted_list(text: str) -> list[str] | None:
         except (ValueError, RecursionError):
             pass
         if text.startswith("[["):
-            return quoted_list(text[1 : text.find("]") + 1])  # several paths: the first one
+            paths = (quoted_list(path) for path in re.findall(r"\[[^\[\]]*\]", text))
+            return next((path for path in paths if path), None)  # several paths: the first one that names something
     if not _QUOTED_LIST.fullmatch(text):
         return None
     try:
@@ -118,7 +133,7 @@ def quoted_list(text: str) -> list[str] | None:
 
 def _names(values: Any) -> list[str]:
     if values and isinstance(values[0], list):
-        values = values[0]
+        values = next((path for path in values if path), [])
     return [text for v in values if v is not None and (text := str(v).strip())]
 
 
@@ -149,7 +164,8 @@ def name_lists(column: pl.Series, delimiter: str, changes: Counter[str]) -> tupl
     nothing = pl.Series("wrong", [None], dtype=pl.String).new_from_index(0, len(column))
     if isinstance(column.dtype, pl.List | pl.Array):
         if isinstance(column.dtype.inner, pl.List | pl.Array):
-            column = column.list.first()  # several paths
+            filled = pl.element().filter(pl.element().list.len() > 0)
+            column = as_text(column, pl.List(pl.List(pl.String))).list.eval(filled).list.first()  # of several paths
         return _clean_lists(as_text(column, pl.List(pl.String)), changes), nothing
     text = as_text(column).str.strip_chars()
     lists = text.str.split(delimiter)

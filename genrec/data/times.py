@@ -24,6 +24,11 @@ UNITS = {
 }
 FORMATS = "2020-09-13, 2020-09-13T12:26:40.5, with Z, UTC, GMT or an offset (+02:00)"
 _UNIT_LIMITS = (("position", POSITION_LIMIT), ("s", 1e11), ("ms", 1e14), ("us", 1e17))  # a value below it, in the unit
+_EXACT_FLOAT32 = 2**24  # whole numbers from here on share a float32
+# A large number in scientific notation, and its decimals. Spreadsheets write five at the most; programs that write a float64 so
+# write all there are, which some of many times need.
+_SCIENTIFIC = r"^\s*[+-]?\d(?:\.(\d*))?[eE]\+?(?:0?[6-9]|1\d)\s*$"
+_SHEET_DECIMALS = 5
 _FIRST_DAY, _LAST_DAY = 19000101, 21001231
 _YEARS = (1900, 2100)
 
@@ -41,6 +46,7 @@ def times(file: str, column: pl.Series, unit: str) -> tuple[pl.Series, pl.Series
     Raises DataError for a column whose type is no time.
     """
     _check_type(file, column)
+    _check_digits(file, column)
     if column.dtype.is_temporal():
         whole = column.cast(pl.Datetime("ms")).dt.timestamp("ms")
         return whole.cast(pl.Float64), nothing_wrong(column)
@@ -131,6 +137,7 @@ def unit_of(head: Head) -> str:
     """
     file, column = head
     _check_type(file, column)
+    _check_digits(file, column)
     if column.dtype.is_temporal():
         return "iso"
     parsed, _ = numbers(file, column)
@@ -171,6 +178,21 @@ def _check_type(file: str, column: pl.Series) -> None:
         f"{file}: column {column.name!r} holds {kind}, which is no point in time; write dates and times ({FORMATS}), "
         "numbers since 1970, or positions"
     )
+
+
+def _check_digits(file: str, column: pl.Series) -> None:
+    """Times whose digits are lost already would be read as the same time, and events change their order."""
+    fix = "write whole numbers (int64) or dates"
+    if isinstance(column.dtype, pl.Float32) and (column.abs().fill_nan(None) >= _EXACT_FLOAT32).any():
+        raise DataError(f"{file}: column {column.name!r} holds Float32, which rounds times to minutes; {fix}")
+    if column.dtype != pl.String:
+        return
+    scientific = column.filter(column.str.contains(_SCIENTIFIC).fill_null(False))
+    if len(scientific) and (scientific.str.extract(_SCIENTIFIC).str.len_bytes().fill_null(0) <= _SHEET_DECIMALS).all():
+        raise DataError(
+            f"{file}: column {column.name!r} holds {clip(scientific[0].strip(), 40)}, as a spreadsheet writes long numbers: digits are "
+            f"lost; {fix}"
+        )
 
 
 def _check_no_truth_values(file: str, column: pl.Series) -> None:

@@ -25,8 +25,11 @@ def sentences(quality: Mapping[str, Any]) -> list[str]:
         said.append(_times(quality["time"]))
     if "sparsity" in quality:
         lengths, popularity = quality["sequence_lengths"], quality["popularity"]
+        if quality["sparsity"] is not None:
+            said.append(
+                f"{quality['sparsity']:.4%} of the pairs of a kept user and a kept item are without an interaction."
+            )
         said += [
-            f"{quality['sparsity']:.4%} of the pairs of a kept user and a kept item are without an interaction.",
             f"Events of a training sequence: {_figures(lengths)}. Training events of an item: {_figures(popularity)}; the most "
             f"popular 1% of the items have {quality['popular_share']:.1%} of them.",
             f"{quality['share_without_text']:.1%} of the items of the catalogue have no text.",

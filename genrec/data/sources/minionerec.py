@@ -6,7 +6,7 @@
 Source: Kong et al., "MiniOneRec: An Open-Source Framework for Scaling Generative Recommendation", arXiv 2510.24431.
 """
 
-import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,9 +16,10 @@ from typing import Any
 import orjson
 import polars as pl
 
-from genrec.data import amazon, csv_rows
+from genrec.data import amazon, csv_rows, texts
 from genrec.data.damage import checked
 from genrec.data.given_sequences import Event, Sample, events_of
+from genrec.data.identifiers import Ids, ids
 from genrec.data.quarantine import MAX_DETAIL_CHARS, check_interactions, clip
 from genrec.data.reviews import RATINGS, Layout
 from genrec.data.shards import BadRow, Batch, Shard, SourceFile, empty_rows
@@ -38,7 +39,6 @@ LAYOUT = Layout(
     brands=("brand",),
     categories=("categories",),
 )
-_LIST = re.compile(r"\s*\[([^\[\]]*)\]\s*")
 
 
 @dataclass(frozen=True)
@@ -75,14 +75,15 @@ def read(shard: Shard, options: Config) -> Iterator[Batch]:
     part = shard.path.parent.name
     samples: list[Sample] = []
     bad: list[BadRow] = []
+    changes: Counter[str] = Counter()
     num_lines = 0
     for file in find(shard.path.parent.parent, options)[: len(PARTS)]:
-        read_in_part, bad_in_part, lines = _samples(file)
+        read_in_part, bad_in_part, lines, changes_in_part = _samples(file)
         samples += read_in_part
         if file.name == shard.name:
-            bad, num_lines = bad_in_part, lines
+            bad, num_lines, changes = bad_in_part, lines, changes_in_part
     rows, also_bad = _rows(events_of(samples, part))
-    yield Batch(rows, bad + also_bad, num_lines, 1.0)
+    yield Batch(rows, bad + also_bad, num_lines, 1.0, changes)
 
 
 # ---- files ------------------------------------------------------------------------------------------------------------
@@ -114,29 +115,69 @@ def _check_columns(file: SourceFile) -> None:
 # ---- samples ----------------------------------------------------------------------------------------------------------
 
 
-def _samples(file: SourceFile) -> tuple[list[Sample], list[BadRow], int]:
-    """The rows of a CSV file, those that cannot be used, and the number of its lines."""
+def _samples(file: SourceFile) -> tuple[list[Sample], list[BadRow], int, Counter[str]]:
+    """The rows of a CSV file, those that cannot be used, the number of its lines, and what was changed in ids."""
     part = file.path.parent.name
     samples: list[Sample] = []
     bad: list[BadRow] = []
+    changes: Counter[str] = Counter()
     num_lines = 0
     for batch in csv_rows.batches(Shard(0, "interactions", file.path, file.name), csv_rows.Dialect()):
         bad += batch.bad
         num_lines = batch.num_lines
-        users, histories, targets = (next(c for c in batch.columns if c.name == name) for name in COLUMNS)
-        for line, user, text, target in zip(batch.lines, users, histories, targets, strict=True):
-            listed = _LIST.fullmatch(text)
-            record = clip(str(dict(zip(COLUMNS, (user, text, target), strict=True))))
-            if listed is None:
-                detail = f"history_item_id is {clip(text, MAX_DETAIL_CHARS)}, not a list"
-                bad.append(BadRow(line, "wrong_type", detail, record))
-            elif not user.strip() or not target.strip():
-                reason = "missing_item" if user.strip() else "missing_user"
-                bad.append(BadRow(line, reason, f"{reason.removeprefix('missing_')} id is blank", record))
+        texts_ = [next(c for c in batch.columns if c.name == name) for name in COLUMNS]
+        user, target = (_ids(file, column, changes) for column in (texts_[0], texts_[2]))
+        histories, refused = _histories(file, texts_[1], changes)
+        for row, line in enumerate(batch.lines):
+            history, problem = histories[row], None
+            if isinstance(history, str):
+                problem, history = ("wrong_type", history), []
+            elif why := user.refused[row] or target.refused[row] or refused[row]:
+                problem = "bad_id", why
+            elif not user.values[row]:
+                problem = "missing_user", f"user id is {texts_[0][row].strip() or 'blank'}"
+            elif not target.values[row] or None in history:
+                missing = "item id" if not target.values[row] else "an item of history_item_id"
+                problem = "missing_item", f"{missing} is missing"
+            if problem:
+                record = dict(zip(COLUMNS, (column[row] for column in texts_), strict=True))
+                bad.append(BadRow(line, *problem, clip(str(record))))
             else:
-                history = [item for name in listed.group(1).split(",") if (item := name.strip(" '\"\n"))]
-                samples.append(Sample(part, line, user.strip(), history, target.strip()))
-    return samples, bad, num_lines
+                known = [item for item in history if item is not None]
+                samples.append(Sample(part, line, user.values[row], known, target.values[row]))
+    return samples, bad, num_lines, changes
+
+
+def _ids(file: SourceFile, column: pl.Series, changes: Counter[str]) -> Ids:
+    found = ids(file.name, column)
+    changes.update(found.changes)
+    blank = found.values.str.strip_chars() == ""
+    return found._replace(values=found.values.str.strip_chars().set(blank, None))
+
+
+def _histories(
+    file: SourceFile, column: pl.Series, changes: Counter[str]
+) -> tuple[list[list[str | None] | str], list[str | None]]:
+    """The items of each history (None: missing), or what is wrong with it; and why an id of it cannot be used."""
+    read: list[list[str] | str] = []
+    for text in column:
+        try:
+            names = texts.list_in_text(text.strip())
+        except ValueError:
+            names = None
+        read.append(f"{column.name} is {clip(text, MAX_DETAIL_CHARS)}, not a list" if names is None else names)
+    lengths = [0 if isinstance(names, str) else len(names) for names in read]
+    flat = [name for names in read if not isinstance(names, str) for name in names]
+    found = _ids(file, pl.Series(column.name, flat, dtype=pl.String), changes)
+    values, refused = found.values.to_list(), found.refused.to_list()
+    histories: list[list[str | None] | str] = []
+    reasons: list[str | None] = []
+    stop = 0
+    for listed, length in zip(read, lengths, strict=True):
+        start, stop = stop, stop + length
+        histories.append(listed if isinstance(listed, str) else values[start:stop])
+        reasons.append(next((why for why in refused[start:stop] if why), None))
+    return histories, reasons
 
 
 def _rows(events: list[Event]) -> tuple[pl.DataFrame, list[BadRow]]:

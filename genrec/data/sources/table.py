@@ -73,6 +73,7 @@ class Config:
 def find(path: Path | None, options: Config) -> list[SourceFile]:
     """The files to read, checked to have the mapped columns and one unit of time."""
     heads: list[Head] = []
+    _check_options(options)
 
     def look_at(file: SourceFile) -> None:
         _check_columns(file, options)
@@ -92,6 +93,13 @@ def find(path: Path | None, options: Config) -> list[SourceFile]:
     ]
 
 
+def _check_options(options: Config) -> None:
+    if not options.category_delimiter:
+        raise DataError("data.options.category_delimiter: empty; name what stands between categories, such as | or >")
+    if not options.default_event.strip():
+        raise DataError("data.options.default_event: empty; name the type of events that name none, such as purchase")
+
+
 def left_out(path: Path | None, options: Config) -> dict[str, str]:
     """Files of the folder that are not read, and why."""
     return table_files.left_out(path, (options.interactions, options.items))
@@ -105,12 +113,14 @@ def read(shard: Shard, options: Config) -> Iterator[Batch]:
         if name in _known(shard, options)
     }
     for batch in _raw(shard, options):
-        lines = pl.Series(batch.lines, dtype=pl.Int64)
-        frame = pl.DataFrame([lines.alias("line")]).with_columns(batch.columns)
-        frame = frame.with_columns(
-            pl.lit(value, dtype=pl.String).alias(name) for name, value in fixed.items() if name not in frame.columns
-        )
-        rows, also_bad, changes = (_interactions if shard.kind == "interactions" else _items)(shard, frame, options)
+        lines = pl.Series(
+            "line", batch.lines, dtype=pl.Int64
+        )  # apart from the frame, whose names are those of the file
+        in_file = {column.name for column in batch.columns}
+        in_folders = [_repeated(name, value, len(lines)) for name, value in fixed.items() if name not in in_file]
+        frame = pl.DataFrame([*batch.columns, *in_folders])
+        typed = _interactions if shard.kind == "interactions" else _items
+        rows, also_bad, changes = typed(shard, lines, frame, options)
         yield Batch(rows, batch.bad + also_bad, batch.num_lines, batch.share, changes + Counter(batch.changes))
 
 
@@ -179,7 +189,7 @@ def _guess(name: str, candidates: list[str]) -> str:
 
 
 def _interactions(
-    shard: Shard, frame: pl.DataFrame, options: Config
+    shard: Shard, lines: pl.Series, frame: pl.DataFrame, options: Config
 ) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
     unit = shard.time_unit
     changes: Counter[str] = Counter()
@@ -190,11 +200,11 @@ def _interactions(
     user, item = _ids(shard, frame[options.user_id], changes), _ids(shard, frame[options.item_id], changes)
     typed = pl.DataFrame(
         [
-            frame["line"],
+            lines,
             user.values.alias("user_id"),
             item.values.alias("item_id"),
             time.alias("timestamp"),
-            event.fill_null(options.default_event).alias("event"),
+            event.fill_null(options.default_event.strip().lower()).alias("event"),
             rating.alias("rating"),
             _first_of(time_wrong, rating_wrong).alias("wrong"),
             _first_of(user.refused, item.refused).alias("refused"),
@@ -204,7 +214,9 @@ def _interactions(
     return rows, bad, changes
 
 
-def _items(shard: Shard, frame: pl.DataFrame, options: Config) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
+def _items(
+    shard: Shard, lines: pl.Series, frame: pl.DataFrame, options: Config
+) -> tuple[pl.DataFrame, list[BadRow], Counter[str]]:
     changes: Counter[str] = Counter()
     categories, wrong = _column(
         shard,
@@ -218,7 +230,7 @@ def _items(shard: Shard, frame: pl.DataFrame, options: Config) -> tuple[pl.DataF
     item = _ids(shard, frame[options.item_id], changes)
     typed = pl.DataFrame(
         [
-            frame["line"],
+            lines,
             item.values.alias("item_id"),
             *(
                 _column(shard, column, partial(texts.text_column, changes=changes)).alias(field)
@@ -254,8 +266,11 @@ def _first_of(first: pl.Series, second: pl.Series) -> pl.Series:
 
 
 def _record_of(frame: pl.DataFrame) -> Any:
-    shown = frame.drop("line")
-    return lambda row: str(shown.row(row, named=True))
+    return lambda row: str(frame.row(row, named=True))
+
+
+def _repeated(name: str, value: str | None, number: int) -> pl.Series:
+    return pl.Series(name, [value], dtype=pl.String).new_from_index(0, number)
 
 
 def _head(file: SourceFile, options: Config) -> pl.Series:

@@ -47,6 +47,19 @@ def test_plain_blocks_read_fast_are_read_alike(
     assert (fast[0], strip(fast[1]), fast[2]) == (slow[0], strip(slow[1]), slow[2])
 
 
+@pytest.mark.parametrize("mark_on", ["a line of its own", "a row"])
+def test_a_byte_order_mark_within_a_file_is_not_read_as_the_beginning_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark_on: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"x,y\n1,2\n\xef\xbb\xbf" + (b"3,4" if mark_on == "a row" else b""))
+    rows, bad, _ = _everything(path)
+    monkeypatch.setattr(csv_rows, "_plain", lambda lines, delimiter: None)
+    assert (rows, bad) == _everything(path)[:2]
+    assert rows[0] == (2, "1", "2")
+    assert len(rows) + len(bad) == 2
+
+
 def test_bad_rows_of_a_plain_block_have_line_reason_detail_and_record(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("x,y\n1,2\nonly\n3,é\na,b,c\n".encode())

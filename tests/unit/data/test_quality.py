@@ -46,6 +46,14 @@ def test_users_items_and_interactions_are_counted_behind_each_filter(ingested, t
     assert facts["share_without_text"] == 1.0
 
 
+def test_a_user_and_an_item_with_repeats_say_nothing_of_sparsity(tmp_path):
+    folder = write_ingested(tmp_path / "ingest", [("u", f"i{n % 2}", T0_MS + n) for n in range(9)])
+    config = PrepareConfig(k_core=1, dedupe="none")
+    summary = run_prepare(folder, config, tmp_path)
+    counted = {"users": 1, "items": 2, "interactions": 9}
+    assert of_prepare(folder, tmp_path / "prepared", counted, summary, config.model_dump())["sparsity"] is None
+
+
 def test_steps_whose_users_are_not_known_say_nothing_and_the_last_is_what_came_out(ingested, tmp_path):
     config = PrepareConfig(k_core=2, k_core_on="training")
     summary = run_prepare(ingested, config, tmp_path)

@@ -25,7 +25,10 @@ SCRIPT = "var aPageStart = (new Date()).getTime();\nvar ue_t0=ue_t0||+new Date()
         ("<DIV>Pen</DIV> for 3 < 5 <widgets>", "Pen for 3 < 5 <widgets>", "html"),
         ("AT&amp;T", "AT&T", "html"),
         (SCRIPT, "", "page_scripts"),
-        (f"<script>{SCRIPT}", "", "html"),
+        (f"<script>{SCRIPT}", "", "page_scripts"),
+        ("<frameset>Gold</frameset> <template>ring</template>", "Gold ring", "html"),
+        ("<STYLE>a</style>Pen <!-- a --> of <script>Script", "Pen of <script>Script", "html"),
+        ("[[], ['A', 'B']]", "A B", "lists_in_text"),
         ("nan", "", "missing_words"),
         (" <NA> ", "", "missing_words"),
         ("['a', \"b's\"]", "a b's", "lists_in_text"),
@@ -112,3 +115,20 @@ def test_lists_of_lists_give_the_first_path_and_texts_of_lists_are_joined() -> N
     nested = pl.Series("categories", [[["A", "B"], ["C"]], [], None])
     assert name_lists(nested, "|", Counter())[0].to_list() == [["A", "B"], None, None]
     assert text_column(pl.Series("t", [["a", None, "b"], []]), Counter()).to_list() == ["a b", ""]
+
+
+@pytest.mark.parametrize(
+    "text", ["Calligraphy <Script> Font Stamp", "Arrow <!-- left", "<style> of the year", "A <!doctype of lace"]
+)
+def test_what_looks_like_markup_without_an_end_takes_nothing_with_it(text: str) -> None:
+    changes: Counter[str] = Counter()
+    assert cleaned(text, changes) == text
+    assert not changes
+
+
+def test_of_several_paths_the_first_that_names_something_is_taken() -> None:
+    paths = pl.Series("c", [[[], ["a", "b"]], [["c"], ["d"]], [[]], None])
+    lists, _ = name_lists(paths, "|", Counter())
+    assert lists.to_list() == [["a", "b"], ["c"], None, None]
+    lists, _ = name_lists(pl.Series("c", ["[[], ['a', 'b']]", "[['c'], ['d']]", "[[]]"]), "|", Counter())
+    assert lists.to_list() == [["a", "b"], ["c"], []]

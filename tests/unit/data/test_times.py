@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genrec.data.times import Head, iso_milliseconds, times, unit_of
+from genrec.errors import DataError
 
 HALF_PAST_TEN = 1_577_874_600_000  # 2020-01-01T10:30Z
 
@@ -100,3 +101,28 @@ def test_a_fraction_of_a_date_in_digits_is_no_time() -> None:
     time, wrong = times("a.csv", pl.Series("t", [20200101.5, 20200101122640.0]), "compact")
     assert time.to_list() == [None, 1577881600000.0]
     assert wrong.is_null().to_list() == [False, True]
+
+
+def test_times_of_a_float32_are_refused_where_it_rounds_them():
+    rounded = pl.Series("t", [1_600_000_000, 1_600_000_030], dtype=pl.Float32)
+    for read in (lambda: times("a.parquet", rounded, "s"), lambda: unit_of(Head("a.parquet", rounded))):
+        with pytest.raises(DataError, match=r"a\.parquet: column 't' holds Float32, which rounds.*write whole numbers"):
+            read()
+    positions = pl.Series("t", [0, 1, None, 2**24 - 1], dtype=pl.Float32)
+    assert times("a.parquet", positions, "position")[0].to_list() == [0, 1, None, 2**24 - 1]
+
+
+def test_times_that_a_spreadsheet_has_shortened_are_refused():
+    shortened = pl.Series("t", ["1.6E+12", " 1.60012E+12", None, "1600000000000"])
+    for read in (lambda: times("a.csv", shortened, "ms"), lambda: unit_of(Head("a.csv", shortened))):
+        with pytest.raises(DataError, match=r"a\.csv: column 't' holds 1\.6E\+12.*digits are lost"):
+            read()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1_500_000_000, 1_700_000_000), min_size=3, max_size=9))
+def test_times_that_a_program_writes_in_scientific_notation_keep_their_digits(seconds):
+    texts = [f"{second + 0.123456:.15e}" for second in seconds]
+    found, wrong = times("a.csv", pl.Series("t", texts), "s")
+    assert found.to_list() == [second * 1000 + 123 for second in seconds]
+    assert not wrong.drop_nulls().len()

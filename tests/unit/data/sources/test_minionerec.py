@@ -74,6 +74,27 @@ def test_rows_that_cannot_be_used_are_set_aside_with_their_line(tmp_path: Path) 
     }
 
 
+def test_ids_follow_the_rules_of_every_source(tmp_path: Path) -> None:
+    """Blanks, a fraction of zeros, words for nothing; numpy prints a list without commas."""
+    as_texts = {part: [(u, str(h), i) for u, h, i in rows] for part, rows in ROWS.items()}
+    as_texts["train"][1] = ("A2", "['3' '5.0']", " 4.0")
+    plain, changed = tmp_path / "plain", tmp_path / "changed"
+    write_layout(plain, ROWS)
+    write_layout(changed, ROWS)
+    unusable = [("nan", "[4]", "3"), ("A1", "[4, nan]", "3"), ("A1", "[4]", "None"), ("A1", "[4]", "1e+20")]
+    for part, rows in as_texts.items():
+        with (changed / part / "Shop_5_2016-10-2018-11.csv").open("w", newline="") as file:
+            more = unusable if part == "train" else []
+            csv.writer(file).writerows([("user_id", "history_item_id", "item_id"), *rows, *more])
+    config = DataConfig(source="minionerec", path=str(changed), max_quarantine_share=0.5)
+    summary = run_ingest(config, tmp_path / "b")
+    assert summary["quarantined"] == {"missing_user": 1, "missing_item": 2, "bad_id": 1}
+    first = _prepared(plain, tmp_path / "a")
+    run_prepare(tmp_path / "b/ingest", PrepareConfig(split="given", max_history=2), tmp_path / "b")
+    for name in ("train", "valid", "test", "catalogue"):
+        assert (first / f"{name}.parquet").read_bytes() == (tmp_path / f"b/prepared/{name}.parquet").read_bytes()
+
+
 def test_of_several_data_sets_one_is_named(tmp_path: Path) -> None:
     folder = write_layout(write_layout(tmp_path / "in", ROWS), ROWS, "Office_5_2016-10-2018-11")
     with pytest.raises(DataError, match=r"2 files \*\.csv in .*data\.options\.category"):
