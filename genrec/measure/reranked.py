@@ -49,6 +49,13 @@ class Reranking:
         what they did not choose follows in the ranker's order. Scores are those of the place.
         """
         made = _lists(scored, num_lists, self.facts, self.item_aims)
+        if made.width == 0:  # steps need a column; that all lists are empty (nothing is in stock, say) is no fault
+            nothing = np.full((num_lists, width), -1, dtype=np.int32)
+            return (
+                nothing,
+                np.full(nothing.shape, -np.inf, dtype=np.float32),
+                Counter({re_rankers.NO_CANDIDATE: num_lists}),
+            )
         chosen, warnings = self.steps.rerank(made, self.k)
         place = np.full(made.item.shape, -1, dtype=np.int64)
         row, at = np.nonzero(chosen >= 0)

@@ -30,7 +30,8 @@ class Query:
     """One customer's question.
 
     Args:
-        history: item ids, oldest first, as often as they were met. The model reads the last `max_history` of them.
+        history: item ids, oldest first; repeats are read as they are, so leave them out for a model that learned from first
+            events (`prepare.dedupe`). The model reads the last `max_history` of them.
         k: items wanted, 0 or more.
         exclude: ids that must not come out.
         allow: the only items that may.

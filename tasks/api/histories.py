@@ -80,11 +80,15 @@ def _flat(sequences: pa.Table) -> tuple[NDArray, NDArray, NDArray]:
     return np.repeat(sequences["user"].to_numpy(), _lengths(sequences)), items, times
 
 
-def together(before: Sequence[Seen], logged: Sequence[Seen]) -> list[str]:
-    """Item ids of both, oldest first; an event of the log that the data has too (a retraining read it) counts once."""
+def together(before: Sequence[Seen], logged: Sequence[Seen], dedupe: bool) -> list[str]:
+    """Item ids of both, oldest first; an event of the log that the data has too (a retraining read it) counts once.
+
+    dedupe: each item once, where it came first, as `prepare.dedupe` has it and the lists of a batch do.
+    """
     known = set(before)
     merged = heapq.merge(before, [seen for seen in logged if seen not in known], key=lambda seen: seen.timestamp)
-    return [seen.item_id for seen in merged]
+    ids = [seen.item_id for seen in merged]
+    return list(dict.fromkeys(ids)) if dedupe else ids
 
 
 def no_histories(user_id: str) -> list[Seen]:

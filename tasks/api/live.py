@@ -40,6 +40,7 @@ class Loaded:
     engine: that answers (`genrec.serve.engine.Engine`). new_ids: gives ids to items that come in. where: what was loaded,
     in words.
     histories: of the users of the data it was trained on. kept_events: the types of events that it learns from; None: all.
+    dedupe: it learns from a user's first event with an item alone (`prepare.dedupe`).
     """
 
     engine: Any
@@ -48,6 +49,7 @@ class Loaded:
     version: Hashable
     histories: Histories = no_histories
     kept_events: frozenset[str] | None = None
+    dedupe: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -150,7 +150,8 @@ class Service:
         return {SERVICE: self.live} | ({} if self.beside is None else {BESIDE: self.beside})
 
     async def history_of(self, user_id: str) -> list[str]:
-        """Item ids of a user, oldest first: of the data that the model was trained on, and of the event log.
+        """Item ids of a user, oldest first: of the data that the model was trained on, and of the newest
+        `max_history` events of the log; each item once where the model learned so.
 
         Raises what `EventLog.history` raises, and ApiError 504 where the log takes longer than a request may.
         """
@@ -161,7 +162,8 @@ class Service:
         except TimeoutError:
             problem = f"the event log gave no history within {self.config.deadline_ms / 1000:g} s"
             raise ApiError(504, "deadline", problem, 1) from None
-        return together(loaded.histories(user_id), [Seen(e.timestamp, e.item_id) for e in logged])[-most:]
+        seen = [Seen(event.timestamp, event.item_id) for event in logged]
+        return together(loaded.histories(user_id), seen, loaded.dedupe)[-most:]
 
     async def keep_events(self, events: Sequence[Event]) -> list[Receipt]:
         """Store events; what is returned is durable.

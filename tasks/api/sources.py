@@ -53,6 +53,7 @@ class InStore:
             version,
             UserHistories(prepared) if USERS_FILE.path(prepared).is_file() else no_histories,
             None if kept is None else frozenset(kept),
+            learns_first_events(files),
         )
 
 
@@ -72,7 +73,8 @@ class Exported:
     def load(self) -> Loaded:
         """The model. Raises GenrecError for a folder that is none, or is damaged."""
         files = bundle.read(self._folder, self._rank)
-        return Loaded(load_engine(files, self._device, self._limits), new_ids(files), files.where, 0)
+        engine = load_engine(files, self._device, self._limits)
+        return Loaded(engine, new_ids(files), files.where, 0, dedupe=learns_first_events(files))
 
 
 class OfRun:
@@ -97,6 +99,13 @@ class OfRun:
         """The model. Raises GenrecError for files that are missing or damaged."""
         engine = load_engine(self._files, self._device, self._limits)
         return Loaded(engine, new_ids(self._files), self._files.where, 0)
+
+
+def learns_first_events(files: ModelFiles) -> bool:
+    """Whether a model learned from a user's first event with an item alone; without a report of its run, as by default."""
+    prepare = files.report.get("config", {}).get("prepare", {})
+    # A split that is given keeps every row, whatever `dedupe` says.
+    return prepare.get("dedupe", "user_item") == "user_item" and prepare.get("split") != "given"
 
 
 def new_ids(files: ModelFiles) -> NewItemIds:

@@ -57,10 +57,12 @@ class FreeIds:
 class Shelf:
     """A source whose model is exchanged by hand: engines by version, and which one is in service."""
 
-    def __init__(self, histories: Histories = no_histories, kept_events: frozenset[str] | None = None) -> None:
+    def __init__(
+        self, histories: Histories = no_histories, kept_events: frozenset[str] | None = None, dedupe: bool = True
+    ) -> None:
         self.engines: dict[Hashable, Any] = {0: api_engine()}
         self.in_service: Hashable = 0
-        self._histories, self._kept_events = histories, kept_events
+        self._histories, self._learned_from = histories, (kept_events, dedupe)
 
     def version(self) -> Hashable:
         return self.in_service
@@ -69,9 +71,8 @@ class Shelf:
         engine = self.engines[self.in_service]
         if isinstance(engine, Exception):
             raise engine
-        return Loaded(
-            engine, FreeIds(), f"version {self.in_service}", self.in_service, self._histories, self._kept_events
-        )
+        where = f"version {self.in_service}"
+        return Loaded(engine, FreeIds(), where, self.in_service, self._histories, *self._learned_from)
 
 
 def api_service(

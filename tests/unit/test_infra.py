@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from importlib import resources
 from pathlib import Path
 
@@ -214,11 +215,46 @@ def test_kuberay_has_a_token_gpu_workers_and_one_store_for_all(cluster):
 
 
 def test_the_image_is_built_from_files_that_exist():
-    lines = (INFRA / "Dockerfile").read_text().splitlines()
-    copied = [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
+    copied = _copied()
     assert copied
     assert [c for c in copied if not (INFRA.parent / c).exists()] == []
-    assert ["flows" in copied, "conf" in copied, "infra" in copied] == [True] * 3
+    assert {"genrec", "tasks", "flows", "conf", "infra/gpu_packages.py"} <= {*copied}
+    assert [c for c in copied if _stays_out(c)] == []
+
+
+def test_no_secret_and_nothing_else_that_a_build_does_not_need_gets_into_the_image_or_the_repository(compose):
+    secrets = [f"infra/{secret['file']}" for secret in compose["secrets"].values()]
+    assert "infra/secrets/ray-token" in secrets
+    for path in [
+        *secrets,
+        ".env",
+        ".git/config",
+        ".genrec/api/token",
+        "data/events.csv",
+        "genrec/data/__pycache__/a.pyc",
+    ]:
+        assert _stays_out(path), path
+    assert [(c, s) for c in _copied() for s in secrets if Path(s).is_relative_to(c)] == []
+    assert "infra/secrets/" in (INFRA.parent / ".gitignore").read_text().splitlines()
+
+
+def _copied() -> list[str]:
+    """What the Dockerfile copies out of the project's folder."""
+    lines = (INFRA / "Dockerfile").read_text().splitlines()
+    return [word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]]
+
+
+def _stays_out(path: str) -> bool:
+    """Whether .dockerignore keeps a path from a build: by the last pattern that the path, or a folder it is in, is like."""
+    within = [path, *map(str, Path(path).parents)]
+    out = False
+    for line in (INFRA.parent / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!")
+        anywhere, name = pattern.startswith("**/"), pattern.removeprefix("**/")
+        likes = [fnmatch(Path(part).name if anywhere else part, name) for part in within if part != "."]
+        if line and not line.startswith("#") and any(likes):
+            out = not line.startswith("!")
+    return out
 
 
 def _gpu_packages():

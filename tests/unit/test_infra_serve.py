@@ -106,3 +106,12 @@ def test_the_ray_service_has_room_for_its_replicas_and_its_secrets_elsewhere(ray
         secret = {e["name"]: e["valueFrom"]["secretKeyRef"]["name"] for e in container["env"] if "valueFrom" in e}
         assert secret == {"GENREC_API_TOKEN": "genrec-api", "PGPASSWORD": "genrec-api"}
         assert pod["automountServiceAccountToken"] is False
+
+
+def test_the_operator_can_reach_the_dashboard_that_it_deploys_through_and_ask_whether_a_pod_is_ready(ray_service):
+    spec = ray_service["spec"]["rayClusterConfig"]
+    # KubeRay has the dashboard listen on all addresses where nothing else is said, and never behind loopback.
+    assert spec["headGroupSpec"]["rayStartParams"].get("dashboard-host", "0.0.0.0") == "0.0.0.0"
+    assert (spec["authOptions"], spec["headGroupSpec"]["serviceType"]) == ({"mode": "token"}, "ClusterIP")
+    (install,) = [line for line in (INFRA / "Dockerfile").read_text().splitlines() if "apt-get install" in line]
+    assert "wget" in install.partition("&& rm")[0].split()

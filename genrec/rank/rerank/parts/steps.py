@@ -19,6 +19,7 @@ from genrec.rank.rerank.parts.lists import Ints, Lists, Reranker, shown
 
 FILE = "rerank.json"
 BEFORE = "before"
+NO_CANDIDATE = "lists without a candidate"  # a warning
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Steps:
     def _columns(self, lists: Lists, k: int, warnings: Counter[str]) -> Iterator[tuple[str, Ints]]:
         """(name, columns int64 [U, C] of `lists` in the order after it) of every step; counts warnings."""
         if empty := int((~lists.present).all(axis=1).sum()):
-            warnings["lists without a candidate"] += empty
+            warnings[NO_CANDIDATE] += empty
         now, column = lists, None
         labels = distinct_names([step.name for step in self.steps])
         for number, (label, step) in enumerate(zip(labels, self.steps, strict=True), 1):

@@ -185,3 +185,17 @@ def test_the_steps_after_the_ranker_choose_the_first_places(tmp_path):
     newer = engine.with_catalogue(engine.catalogue.with_items([NewItem("new", "New")], FixedIds()))
     assert len(newer.answer([Query(HISTORY, 5)])[0].items) == 5
     assert not newer.ranking.counted[FAILED]
+
+
+@pytest.mark.parametrize("steps", [STEPS, ["dpp"]], ids=["fusion and caps", "dpp"])
+def test_lists_that_are_all_empty_are_no_failure_of_the_steps_and_do_not_keep_a_model_out_of_service(tmp_path, steps):
+    engine = load_engine(write_ranked(tmp_path / "shop", rerank=steps), "cpu")
+    all_seen = Query(HISTORY, 5, allow=Filter(items=HISTORY))
+    assert [ids(answer) for answer in engine.answer([all_seen, all_seen])] == [[], []]
+    assert engine.ranking.counted["re-ranking, lists without a candidate"] == 2
+    some, none = engine.answer([Query(HISTORY, 5), all_seen])
+    assert (ids(some), ids(none)) == (ids(engine.answer([Query(HISTORY, 5)])[0]), [])
+    sold_out = engine.with_catalogue(engine.catalogue.with_stock(dict.fromkeys(engine.catalogue.item_ids, False)))
+    sold_out.warm_up()
+    assert ids(sold_out.answer([Query(HISTORY, 5)])[0]) == []
+    assert not engine.ranking.counted[FAILED]

@@ -88,6 +88,17 @@ def test_a_known_users_history_is_that_of_the_data_and_then_of_the_log(client):
     assert ids(recommend(client, user_id="known", k=5)) == ids(recommend(client, history=["i1", "i2", "i9"], k=5))
 
 
+@pytest.mark.parametrize(("dedupe", "read"), [(True, ["i6", "i7", "i3"]), (False, ["i6", "i7", *["i3"] * 20])])
+def test_an_item_that_is_met_again_and_again_pushes_nothing_out_of_the_history_of_a_model_that_learned_first_events(
+    tmp_path, dedupe, read
+):
+    events = [{"user_id": "u", "item_id": item, "event": "click"} for item in ["i6", "i7", *["i3"] * 20]]
+    with api_client(api_service(tmp_path, Shelf(dedupe=dedupe))) as client:
+        client.post("/v1/events", json={"events": events}).raise_for_status()
+        assert client.post("/v1/history", json={"user_id": "u"}).json()["history"] == read
+        assert ids(recommend(client, user_id="u", k=5)) == ids(recommend(client, history=read, k=5))
+
+
 def test_an_event_that_is_sent_twice_counts_once_and_another_of_its_id_is_refused(client):
     event = {"user_id": "u2", "item_id": "i6", "event": "click", "event_id": "e1"}
     assert client.post("/v1/events", json={"events": [event]}).json()["events"][0]["repeated"] is False

@@ -74,11 +74,17 @@ seen = st.lists(st.builds(Seen, st.integers(0, 9), st.sampled_from(["i1", "i2"])
 
 @given(seen, seen)
 def test_the_data_and_the_log_together_are_in_order_and_hold_what_both_have_once(before, logged):
-    merged = together(before, logged)
+    merged = together(before, logged, dedupe=False)
     assert len(merged) == len(before) + len([s for s in logged if s not in before])
-    assert together(before, before) == [s.item_id for s in before]
-    assert together([], logged) == [s.item_id for s in logged]
+    assert together(before, before, dedupe=False) == [s.item_id for s in before]
+    assert together([], logged, dedupe=False) == [s.item_id for s in logged]
 
 
 def test_an_event_of_the_log_is_behind_those_of_the_data_that_are_older():
-    assert together([Seen(1, "a"), Seen(5, "b")], [Seen(3, "c"), Seen(5, "b"), Seen(9, "d")]) == ["a", "c", "b", "d"]
+    before, logged = [Seen(1, "a"), Seen(5, "b")], [Seen(3, "c"), Seen(5, "b"), Seen(9, "d")]
+    assert together(before, logged, dedupe=False) == ["a", "c", "b", "d"]
+
+
+def test_of_an_item_that_came_again_the_first_event_counts_in_the_data_or_in_the_log():
+    before, logged = [Seen(1, "a"), Seen(5, "b")], [Seen(0, "b"), Seen(3, "c"), Seen(6, "a"), Seen(9, "c")]
+    assert together(before, logged, dedupe=True) == ["b", "a", "c"]

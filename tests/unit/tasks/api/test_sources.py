@@ -5,6 +5,7 @@ import json
 import pytest
 
 from genrec.errors import GenrecError
+from genrec.serve.model_files import ModelFiles
 from genrec.store.local import Store
 from tasks.api.sources import Exported, InStore
 
@@ -47,3 +48,24 @@ def test_a_model_whose_files_are_gone_is_named_with_what_is_missing(tmp_path):
 def test_a_folder_that_is_no_export_is_refused_by_name(tmp_path):
     with pytest.raises(GenrecError, match=str(tmp_path)):
         Exported(tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "first"),
+    [
+        ({"dedupe": "user_item", "split": "global_time"}, True),
+        ({"dedupe": "none", "split": "global_time"}, False),
+        ({"dedupe": "user_item", "split": "given"}, False),
+        (None, True),
+    ],
+    ids=["user_item", "none", "given", "no report"],
+)
+def test_repeats_of_an_item_are_read_as_the_run_of_the_model_prepared_them(monkeypatch, tmp_path, prepare, first):
+    report = {} if prepare is None else {"config": {"prepare": prepare}}
+    files = ModelFiles("m", "r", "here", *[tmp_path] * 5, encoder={}, report=report)
+    for name, value in (("load_engine", lambda *of: None), ("new_ids", lambda of: None)):
+        monkeypatch.setattr(f"tasks.api.sources.{name}", value)
+    monkeypatch.setattr("genrec.serve.bundle.read", lambda folder, rank: files)
+    monkeypatch.setattr("genrec.serve.model_files.in_store", lambda *of, **how: files)
+    for source in (Exported(tmp_path), InStore(Store(tmp_path), "demo")):
+        assert source.load().dedupe is first
