@@ -12,15 +12,14 @@ from rich.text import Text
 from flows.serve import environment
 from flows.serve.server import api, served
 from flows.service_changes import in_words, put_in_service, registry_of, take_back
-from flows.stores import named, open_existing
+from flows.stores import is_there, named, open_existing
 from genrec.in_service.registry import Record, Registry, names
-from genrec.store.remote import is_url, local_root
+from genrec.store.remote import local_root
 
 
 def show(out: Console, name: str, store: str | None) -> None:
     """The model in service, where its files are, and the history."""
-    root = local_root(named(store))
-    if (is_url(named(store)) or root.is_dir()) and names(open_existing(store)):
+    if is_there(store) and names(open_existing(store)):
         _show(out, registry_of(name, store))
     else:
         out.print("nothing in service yet")

@@ -5,12 +5,11 @@ from typing import Any
 
 from flows.finished import finished_report
 from flows.service_changes import run_in_service
-from flows.stores import named
+from flows.stores import named, open_existing
 from genrec.config import Config
 from genrec.config.load import changed
 from genrec.errors import ConfigError, GenrecError
 from genrec.store.local import Artifact, Store
-from genrec.store.remote import open_store
 from tasks.run import STAGES
 
 COMPUTED = ("baselines", "rank", "evaluate")
@@ -39,7 +38,7 @@ def config_and_artifacts(
                 f"settings: {section} belongs to the model, which is trained already; only settings of "
                 f"{', '.join(may_change[:-1])} and {may_change[-1]} can change here"
             )
-    opened = open_store(named(store))
+    opened = open_existing(store)
     report = finished_report(opened.root, run or run_in_service(name, store), opened)
     more: dict[str, Any] = {
         **{"store": named(store), "service.promote": "never", "service.keep": []},

@@ -2,8 +2,8 @@
 
 from genrec.config import Config
 from genrec.errors import GenrecError
-from genrec.store.local import Store
-from genrec.store.remote import is_url, local_root, open_store
+from genrec.store.local import Store, is_store
+from genrec.store.remote import is_folder, local_root, open_store
 
 
 def named(store: str | None) -> str:
@@ -11,9 +11,24 @@ def named(store: str | None) -> str:
     return store or Config.model_fields["store"].default
 
 
-def open_existing(store: str | None) -> Store:
-    """The store, which must be there: a mistyped folder is not made. Raises GenrecError."""
+def is_there(store: str | None) -> bool:
+    """Whether there is a store, or an empty folder for one; at a URL: whether there can be one."""
     root = local_root(named(store))
-    if not is_url(named(store)) and not root.is_dir():
-        raise GenrecError(f"store {root}: no such folder; give the --store that the runs had")
+    return not is_folder(named(store)) or is_store(root) or (root.is_dir() and not any(root.iterdir()))
+
+
+def check_there(store: str | None) -> None:
+    """Raises GenrecError where there is no store."""
+    if not is_there(store):
+        root = local_root(named(store))
+        problem = "no store (it lacks the folders of one)" if root.is_dir() else "no such folder"
+        raise GenrecError(f"store {root}: {problem}; give the --store that the runs had")
+
+
+def open_existing(store: str | None) -> Store:
+    """The store, which must be there: nothing is made in a mistyped folder, or in one of something else.
+
+    Raises what `check_there` raises.
+    """
+    check_there(store)
     return open_store(named(store))

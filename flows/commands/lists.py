@@ -8,7 +8,7 @@ import typer
 from flows.commands.app import Debug, Set, Store, app
 from flows.serve import environment
 from flows.session import out, print_recommendations, run_recommend, settings_alone, short_errors
-from flows.stores import named
+from flows.stores import check_there, named
 from genrec.paths import expanded
 from genrec.store.remote import local_root
 
@@ -44,6 +44,7 @@ def recommend(
         fields = {
             setting: value if setting == "recommend.k" else str(value) for setting, value in given.items() if value
         }
+        check_there(store)  # before Prefect's folder is made in it
         environment.prepare(local_root(named(store)), debug)
         environment.check_api()
         print_recommendations(

@@ -100,6 +100,14 @@ class Config(Section):
     resources: ResourcesConfig = Field(default_factory=ResourcesConfig, description="Ray resources.")
     reported: ReportedConfig = Field(default_factory=ReportedConfig, description="Figures that others report.")
 
+    @field_validator("store")
+    @classmethod
+    def _is_named(cls, store: str) -> str:
+        """An empty one, of a variable that is not set, would be the folder in which the command was typed."""
+        if not store.strip():
+            raise ValueError("a folder or a URL is meant, such as .genrec")
+        return store
+
     @field_validator("name")
     @classmethod
     def _in_plain_letters(cls, name: str) -> str:

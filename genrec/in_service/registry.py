@@ -1,7 +1,7 @@
 """Models in service: a `current` pointer a name, with its history, in the store.
 
-    service/<name>/000001.json       one record a change, never changed afterwards
-    service/<name>/current.json      the newest record, for whoever serves the model
+    service/<name>/000001.json       one record a change, never changed afterwards; once it is there, the change counts
+    service/<name>/current.json      a copy of the newest record, or of one before it where a change was cut off
 
 A record holds the run, and the keys and digests of its artifacts by stage: where an artifact was refreshed since, the
 digest still leads to the one in service. Going back adds a record that points where an earlier one pointed: the history
@@ -13,6 +13,7 @@ served, other data: a demo that is run beside must not take a shop's place.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -70,6 +71,21 @@ class Registry:
         """The model in service, or None."""
         history = self.history()
         return history[-1] if history else None
+
+    def version(self) -> int | None:
+        """Number of the newest change, None where there is none; quick, for whoever serves the model asks all the time.
+
+        A change that was cut off before it wrote the copy counts: so the records after that of the copy are looked for.
+        """
+        try:
+            number = json.loads(self.store.read_document(f"{self.folder}/{CURRENT}"))["number"]
+        except GenrecError:
+            number = 0
+        with contextlib.suppress(GenrecError):  # of the first that is not there
+            while True:
+                self.store.read_document(f"{self.folder}/{number + 1:06d}.json")
+                number += 1
+        return number or None
 
     def history(self) -> list[Record]:
         """Every change, oldest first."""
@@ -146,7 +162,13 @@ class Registry:
             record = dataclasses.replace(record, number=number, digests=stored)
             text = json.dumps(dataclasses.asdict(record), indent=1, sort_keys=True) + "\n"
             self.store.write_document(f"{self.folder}/{number:06d}.json", text, new=True)
-            self.store.write_document(f"{self.folder}/{CURRENT}", text)
+            try:
+                self.store.write_document(f"{self.folder}/{CURRENT}", text)
+            except OSError as error:  # the record stays: an endpoint may have loaded the model by now
+                raise GenrecError(
+                    f"{run_id}: is in service as {self.name} (change {number}), but {self.folder}/{CURRENT} in the store "
+                    f"still has the change before it ({error.strerror or error})"
+                ) from None
         return record
 
     def _is_of_generated_data(self, keys: dict[str, str], digests: dict[str, str]) -> bool:

@@ -23,7 +23,7 @@ _AFTER_TOKEN = re.compile("id|ids|index|indices|type|types|count|embedding|embed
 _PASS = re.compile("db|database|user|root|admin|login|account|smtp|mail|ssh|key|proxy|ftp|http")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 # Of an environment variable: one that holds a secret, and one that says where it is or how it is used.
-_VARIABLE = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH|KEY|PASS$|.PWD$")
+_VARIABLE = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|AUTH(?!OR)|AUTHORI[ZS]|KEY|PASS$|.PWD$")
 _NO_VALUE = re.compile(r"(PATH|FILE|MODE|SOCK|DIR|URL|ENDPOINT|TYPE|METHOD)$|^OLDPWD$")
 _ADDRESSES = ("GENREC_ALERTS_URL",)  # addresses that are secrets themselves
 

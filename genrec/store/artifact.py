@@ -9,6 +9,7 @@ from typing import Any
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+KEY = r"[\w-]+-[0-9a-f]{24}"  # a pattern: the names that `make_key` gives
 
 
 @dataclass(frozen=True)

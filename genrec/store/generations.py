@@ -16,6 +16,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import re
 import shutil
 import threading
 import uuid
@@ -27,6 +28,7 @@ from genrec.store.artifact import MANIFEST, Disk
 
 FIRST = "first"
 _CURRENT = "current"
+_ID = re.compile(r"[0-9a-f]{32}")
 _SLOTS = 32
 
 
@@ -67,8 +69,9 @@ class Generations:
             return not there
 
     def of(self, key: str) -> list[str]:
-        """The ids of the generations that are there."""
-        later = sorted(p.name for p in (self.root / "generations" / key).glob("*") if p.is_dir())
+        """The ids of the generations that are there; a folder with another name is none, and is never removed."""
+        folders = (p for p in (self.root / "generations" / key).glob("*") if p.is_dir())
+        later = sorted(p.name for p in folders if _ID.fullmatch(p.name))
         return [*([FIRST] if self.path(key, FIRST).is_dir() else []), *later]
 
     def digest(self, key: str, generation: str) -> str | None:

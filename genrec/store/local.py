@@ -36,10 +36,17 @@ from genrec.store.artifact import MANIFEST, Artifact, Disk, digest_of, make_key,
 from genrec.store.generations import Generations
 from genrec.store.scratch import Place, Scratch, this_place
 
-__all__ = ["MANIFEST", "Artifact", "Disk", "Store", "make_key", "mismatch"]
+__all__ = ["MANIFEST", "Artifact", "Disk", "Store", "is_store", "make_key", "mismatch"]
 
 
 _LOCK_POLL_S = 0.1
+
+
+def is_store(root: Path) -> bool:
+    """Whether a folder is a store. Others have a `runs` too: where the locks are missing, an artifact has to be there."""
+    if not ((root / "objects").is_dir() and (root / "runs").is_dir()):
+        return False
+    return (root / "locks").is_dir() or any(root.glob(f"objects/*/{MANIFEST}"))
 
 
 class Store:

@@ -1,6 +1,6 @@
 """What a store can do without: leftovers of failed runs, artifacts that nothing names, corrupt entries, checkpoints.
 
-Only what has not changed for some days is removed, and of that nothing that is in use:
+Only what bears a name that a store gives, and has not changed for some days, is removed, and of that nothing in use:
 
 - a run's folder stays while it holds a report or a comparison, or a process works on it (`running`);
 - an artifact stays while a file of a run, a record of a model in service or that of the newest recommendations has its
@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from genrec.store.artifact import MANIFEST
+from genrec.store.artifact import KEY, MANIFEST
 from genrec.store.local import Store
 
 Kind = Literal["failed run", "old generation", "artifact", "corrupt entry", "checkpoints"]
 _FINISHED = ("report.json", "comparison.json")
 _WORD = re.compile(r"[\w-]+")
+_KEY, _SET_ASIDE = re.compile(KEY), re.compile(KEY + r"-[0-9a-f]{8}")
+_RUN = re.compile(r"\d{8}-\d{6}-.+")  # the name of a run that a command started
 _BATCH = 100  # keys locked at once
 
 
@@ -43,7 +45,7 @@ class Item:
 @contextlib.contextmanager
 def running(root: Path, run_id: str) -> Iterator[None]:
     """Mark the folder of a run as in use, until the process ends at the latest."""
-    with _open_lock(root, f"run-{run_id}.lock") as lock:
+    with _open_lock(root, _lock_of_run(run_id)) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
 
@@ -76,7 +78,8 @@ def disk_use(root: Path) -> dict[str, int]:
 
 def _failed_runs(store: Store) -> Iterator[Item]:
     for path in _folders(store.root / "runs"):
-        if not _is_finished(path) and not _is_locked(store.root, f"run-{path.name}.lock"):
+        is_live = _is_locked(store.root, _lock_of_run(path.name))
+        if _is_of_run(store.root, path) and not _is_finished(path) and not is_live:
             yield Item("failed run", path, "", size(path))
 
 
@@ -84,7 +87,7 @@ def _artifacts(store: Store) -> Iterator[Item]:
     """Current generations whose key nothing names, and older ones that no record names."""
     generations, words, is_named = store.generations, _words(store), store._is_named()
     keys = {p.name for folder in ("objects", "generations") for p in _folders(store.root / folder)}
-    for key in sorted(keys):
+    for key in sorted(filter(_KEY.fullmatch, keys)):
         current = generations.current(key)
         for generation in generations.of(key):
             path = generations.path(key, generation)
@@ -96,12 +99,13 @@ def _artifacts(store: Store) -> Iterator[Item]:
 
 def _corrupt(store: Store) -> Iterator[Item]:
     for path in _folders(store.root / "corrupt"):
-        yield Item("corrupt entry", path, "", size(path))
+        if _SET_ASIDE.fullmatch(path.name):
+            yield Item("corrupt entry", path, "", size(path))
 
 
 def _checkpoints(store: Store) -> Iterator[Item]:
     for path in _folders(store.root / "work"):
-        if not _is_locked(store.root, f"{path.name}.lock"):
+        if _KEY.fullmatch(path.name) and not _is_locked(store.root, f"{path.name}.lock"):
             yield Item("checkpoints", path, path.name, size(path))
 
 
@@ -120,7 +124,7 @@ def _words(store: Store) -> set[str]:
 
 def _remove_folder(store: Store, item: Item) -> bool:
     """Remove a run's folder, checkpoints or a corrupt entry, alone with it; whether it is gone."""
-    name = f"run-{item.path.name}.lock" if item.kind == "failed run" else f"{item.path.name}.lock"
+    name = _lock_of_run(item.path.name) if item.kind == "failed run" else f"{item.path.name}.lock"
     with _alone(store.root, name) as alone:
         if not alone or (item.kind == "failed run" and _is_finished(item.path)):
             return False
@@ -168,6 +172,17 @@ def _is_locked(root: Path, name: str) -> bool:
         return False
     with _alone(root, name) as alone:
         return not alone
+
+
+def _lock_of_run(run_id: str) -> str:
+    return f"run-{run_id}.lock"
+
+
+def _is_of_run(root: Path, folder: Path) -> bool:
+    """Whether a run made a folder: it had its lock, or it ended before it began, with its name claimed and no more."""
+    if (root / "locks" / _lock_of_run(folder.name)).exists():
+        return True
+    return bool(_RUN.fullmatch(folder.name)) and not any(folder.iterdir())
 
 
 def _is_finished(run: Path) -> bool:

@@ -44,6 +44,11 @@ def is_url(store: str) -> bool:
     return "://" in store
 
 
+def is_folder(store: str) -> bool:
+    """Whether a store is a folder itself, by its path or a file:// URL; of others, a folder only stages the files."""
+    return not is_url(store) or store.startswith("file://")
+
+
 def local_root(store: str) -> Path:
     """The folder on this machine: the store itself, or where it is staged (GENREC_STAGING, or the user's cache).
 
@@ -68,7 +73,7 @@ def local_root(store: str) -> Path:
 def open_store(store: str, disk: Disk | None = None) -> Store:
     """The store at a path or a URL. Raises ConfigError or GenrecError when it cannot be one or cannot be reached."""
     root = local_root(store)
-    if not is_url(store) or store.startswith("file://"):
+    if is_folder(store):
         return Store(root, disk)
     return RemoteStore(store, root, disk)
 

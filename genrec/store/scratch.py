@@ -14,7 +14,7 @@ An empty owner's file without a folder is of a process that died between making 
 once it has the lock, that its file is gone, and makes another.
 
 The folder of another host is left alone until nothing in it has changed for `ABANDONED_S` (30 days): only then is the
-host taken to be gone for good. The same holds for what has no readable owner.
+host taken to be gone for good. The same holds for what has no readable owner. Other names are not ours: they stay.
 """
 
 import contextlib
@@ -98,7 +98,7 @@ class Scratch:
     def remove_leftovers(self) -> int:
         """Remove the folders whose owner surely is gone; returns how many."""
         names = {path.name.removesuffix(_SUFFIX) for path in self.folder.iterdir()}
-        return sum(self._remove_leftover(name) for name in sorted(names))
+        return sum(self._remove_leftover(name) for name in sorted(names) if _NAME.fullmatch(name))
 
     def _remove_leftover(self, name: str) -> bool:
         path = self.folder / name
@@ -109,10 +109,7 @@ class Scratch:
         except PermissionError:
             return False  # of another user
         except FileNotFoundError:
-            # Given up by its owner; a task that was still writing made it again. Other names: of another version.
-            if not _NAME.fullmatch(name) and not _abandoned(path):
-                return False
-            return _remove(path)
+            return _remove(path)  # given up by its owner; a task that was still writing made it again
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

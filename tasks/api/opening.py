@@ -14,8 +14,8 @@ from genrec.event_log.database import Database
 from genrec.in_service.registry import names
 from genrec.serve.experiment import Experiment, ImpressionLog
 from genrec.serve.model_files import LATEST, in_store
-from genrec.store.local import Store
-from genrec.store.remote import is_url, local_root, open_store
+from genrec.store.local import Store, is_store
+from genrec.store.remote import is_folder, local_root, open_store
 from genrec.store.secret_file import secret_in
 from tasks.api.journal import Journal
 from tasks.api.live import ModelSource
@@ -65,7 +65,7 @@ def resolved(place: Place) -> Place:
     """
     if place.export:
         return place
-    if not is_url(place.store) and not local_root(place.store).is_dir():
+    if is_folder(place.store) and not is_store(local_root(place.store)):
         raise GenrecError(_nothing(place))
     return place._replace(name=_name(place, open_store(place.store)))
 

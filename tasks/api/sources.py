@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable
 from pathlib import Path
 
 from genrec.errors import GenrecError
-from genrec.in_service.registry import CURRENT
+from genrec.in_service.registry import Registry
 from genrec.serve import bundle, model_files
 from genrec.serve.model_files import ModelFiles
 from genrec.serve.new_items import NewItemIds
@@ -35,7 +34,7 @@ class InStore:
     def version(self) -> Hashable:
         """Number of the change that put it in service; None while nothing is."""
         try:
-            return json.loads(self._store.read_document(f"service/{self._name}/{CURRENT}"))["number"]
+            return Registry(self._store, self._name).version()
         except GenrecError:
             return None
 

@@ -252,3 +252,9 @@ def test_a_home_folder_is_meant_wherever_a_path_is_taken(tmp_path, monkeypatch):
     assert local_root("~/store") == open_store("~/store").root == tmp_path / "store"
     monkeypatch.setenv("GENREC_STAGING", "~/staging")
     assert local_root("s3://bucket/x").parent == tmp_path / "staging"
+
+
+@pytest.mark.parametrize("empty", ["store=", 'store=""', 'store=" "'])
+def test_an_empty_store_is_refused_and_is_not_the_folder_of_the_command(empty):
+    with pytest.raises(ConfigError, match=r"store: .*a folder or a URL is meant, such as \.genrec"):
+        load_config([CONF / "demo.yaml"], [empty])

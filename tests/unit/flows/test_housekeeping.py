@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from flows.__main__ import app
 from genrec.store.local import Store
+from genrec.store.prune import running
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +26,14 @@ def _prune(root, *arguments, code=0):
     return done.output
 
 
+def _failed(root):
+    """The folder of a run that began and ended without a report."""
+    with running(Store(root).root, "failed"):
+        return Store(root).run_path("failed")
+
+
 def test_without_yes_it_is_only_listed(tmp_path):
-    failed = Store(tmp_path).run_path("failed")
+    failed = _failed(tmp_path)
     (failed / "log.txt").write_bytes(b"x" * 2500)
     for path in (failed / "log.txt", failed):
         os.utime(path, (0, 0))
@@ -41,7 +48,7 @@ def test_without_yes_it_is_only_listed(tmp_path):
 
 
 def test_keep_days_says_what_is_old_enough(tmp_path):
-    Store(tmp_path).run_path("failed")
+    _failed(tmp_path)
     assert "to remove: nothing" in _prune(tmp_path)
     assert "runs/failed" in _prune(tmp_path, "--keep-days", "0")
     _prune(tmp_path, "--keep-days", "-1", code=2)
@@ -63,3 +70,23 @@ def test_sessions_of_ray_that_ended_are_listed_and_removed_with_yes(tmp_path, se
 def test_a_store_that_is_not_there_is_not_made(tmp_path):
     assert "no such folder" in _prune(tmp_path / "none", code=1)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("address", ["{}", "file://{}"])
+def test_a_folder_of_something_else_is_no_store_and_nothing_is_made_or_removed_in_it(tmp_path, address):
+    for name in ("runs/tensorboard1", "work/thesis", "objects/models"):
+        (tmp_path / name).mkdir(parents=True)
+        os.utime(tmp_path / name, (0, 0))
+    before = sorted(tmp_path.rglob("*"))
+    for command in (["prune", "--yes"], ["recommend"], ["promote", "some-run"]):
+        done = CliRunner().invoke(app, [*command, "--store", address.format(tmp_path)])
+        assert done.exit_code == 1, done.output
+        assert "no store" in " ".join(done.output.split())
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_copy_of_a_store_without_its_empty_folders_and_locks_is_one(tmp_path):
+    (tmp_path / "objects" / "sid-1").mkdir(parents=True)
+    (tmp_path / "objects" / "sid-1" / "manifest.json").write_text("{}")
+    (tmp_path / "runs").mkdir()
+    assert "to remove: nothing" in _prune(tmp_path)

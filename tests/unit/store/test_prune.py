@@ -13,6 +13,7 @@ from genrec.store.local import Store, make_key
 from genrec.store.prune import disk_use, removable, remove, running
 
 DAY = 24 * 3600
+TRAINED = make_key("sft", 1, {}, {})
 COMMIT = {"version": 1, "config_slice": {}, "inputs": {}, "summary": {}, "seconds": 1.0}
 
 
@@ -28,6 +29,12 @@ def _put(store, number, content="old"):
 def _report(store, run, *artifacts):
     stages = [{"name": "sid", "key": a.key, "digest": a.digest} for a in artifacts]
     (store.run_path(run) / "report.json").write_text(json.dumps({"stages": stages}))
+
+
+def _failed(store, run):
+    """The folder of a run that began and ended without a report."""
+    with running(store.root, run):
+        return store.run_path(run)
 
 
 def _aged(store, days=10):
@@ -53,15 +60,17 @@ def test_everything_that_nothing_needs_is_found_and_removed_with_its_size(store)
     artifact, replaced = _put(store, 1), _put(store, 2, "first")
     newer = _put(store, 2, "second")
     _report(store, "done", newer)
-    (store.run_path("failed") / "log.txt").write_text("12345")
-    (store.work_path("sft-1") / "checkpoint").write_text("1234567")
-    (store.root / "corrupt" / "sid-x-1").mkdir()
+    (_failed(store, "failed") / "log.txt").write_text("12345")
+    store.run_path("20261127-131242-claimed")  # stopped before it began: empty, and it never had a lock
+    (store.work_path(TRAINED) / "checkpoint").write_text("1234567")
+    (store.root / "corrupt" / f"{TRAINED}-01234567").mkdir()
     _aged(store)
     found = removable(store, 7)
     expected = [
         ("artifact", artifact.key),
-        ("checkpoints", "sft-1"),
-        ("corrupt entry", "sid-x-1"),
+        ("checkpoints", TRAINED),
+        ("corrupt entry", f"{TRAINED}-01234567"),
+        ("failed run", "20261127-131242-claimed"),
         ("failed run", "failed"),
         ("old generation", replaced.key),
     ]
@@ -77,6 +86,28 @@ def test_everything_that_nothing_needs_is_found_and_removed_with_its_size(store)
     assert _put(store, 1).path == artifact.path  # the key can be computed again, in its plain place
 
 
+def test_folders_of_something_else_stay_however_old_they_are(tmp_path):
+    theirs = [
+        "runs/tensorboard1/events",
+        "runs/20261127-131242-sweep/events",
+        "work/thesis/ch1.tex",
+        "corrupt/scans/a.png",
+        "objects/models/m.bin",
+        "generations/photos/first/a.jpg",
+        "tmp/keepme/data.csv",
+    ]
+    for name in theirs:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("mine")
+    store = Store(tmp_path)
+    _aged(store, days=400)
+    assert removable(store, 7) == []
+    assert _prune(store, 0) == []
+    assert store.remove_leftovers() == 0
+    assert store.remove_old_generations() == 0
+    assert {(tmp_path / name).read_text() for name in theirs} == {"mine"}
+
+
 def test_the_newest_recommendations_stay_and_those_before_them_go(store):
     before, newest = _put(store, 1), _put(store, 2)
     for made in (before, newest):
@@ -89,8 +120,8 @@ def test_the_newest_recommendations_stay_and_those_before_them_go(store):
 
 def test_what_is_younger_stays(store):
     _put(store, 1)
-    store.run_path("failed")
-    store.work_path("sft-1")
+    _failed(store, "failed")
+    store.work_path(TRAINED)
     _aged(store, days=6)
     assert removable(store, 7) == []
     assert len(removable(store, 5)) == 3
@@ -119,7 +150,7 @@ def test_what_a_report_a_record_or_a_live_process_names_is_there_afterwards(stor
     reader, computing = Store(store.root), draw.choice(sorted(replaced_and_unnamed))
     read = reader.lookup(draw.choice(current).key)
     (store.work_path(computing) / "checkpoint").write_text("x")
-    store.run_path("live"), store.run_path("failed")
+    store.run_path("live"), _failed(store, "failed")
     _aged(store)
     with store.lock(computing), running(store.root, "live"):
         listed = {(i.key, store.generations.digest(i.key, i.path.name)) for i in removable(store, 0)}
@@ -166,7 +197,7 @@ def test_a_replaced_generation_that_was_read_until_later_leaves_nothing_behind(s
 
 def test_a_report_that_was_written_after_the_listing_saves_its_artifacts(store):
     artifact = _put(store, 1)
-    store.run_path("late")
+    _failed(store, "late")
     items = removable(store, 0)
     assert len(items) == 2
     _report(store, "late", artifact)

@@ -1,10 +1,13 @@
 """Which model is in service, as an endpoint of a store sees it."""
 
+import errno
 import json
+import os
 
 import pytest
 
 from genrec.errors import GenrecError
+from genrec.in_service.registry import CURRENT, Registry
 from genrec.serve.model_files import ModelFiles
 from genrec.store.local import Store
 from tasks.api.sources import Exported, InStore
@@ -35,6 +38,32 @@ def test_another_change_is_another_version(tmp_path):
         put_in_service(store, number)
         versions.append(source.version())
     assert versions == [1, 2]
+
+
+@pytest.mark.parametrize("changes_before", [0, 1])
+def test_a_change_whose_copy_could_not_be_written_is_seen_by_an_endpoint_as_by_everyone(
+    tmp_path, monkeypatch, changes_before
+):
+    store = Store(tmp_path)
+    registry, write = Registry(store, "demo"), store.write_document
+
+    def full(name, text, new=False):
+        if name.endswith(CURRENT):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(name, text, new)
+
+    for number in range(changes_before):
+        registry.promote(f"run-{number + 1}", {}, "")
+    number = changes_before + 1
+    monkeypatch.setattr(store, "write_document", full)
+    said = rf"run-b: is in service as demo \(change {number}\), but .*{CURRENT} .*\(No space left on device\)"
+    with pytest.raises(GenrecError, match=said):
+        registry.promote("run-b", {}, "")
+    monkeypatch.undo()
+    assert (registry.current().number, registry.current().run_id) == (number, "run-b")
+    assert InStore(store, "demo").version() == number
+    registry.promote("run-c", {}, "")
+    assert InStore(store, "demo").version() == registry.current().number == number + 1
 
 
 def test_a_model_whose_files_are_gone_is_named_with_what_is_missing(tmp_path):
