@@ -60,6 +60,8 @@ def claimed_run_id(name: str, store: str) -> str:
 def prefect_api(checked: Config) -> Iterator[Callable[[], None]]:
     """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts.
 
+    Prefect is imported inside of it: it keeps to the settings that it was imported with.
+
     A server of this store, now or when it is served next, has the reports under /reports.
     """
     from flows.serve.server import api
@@ -117,8 +119,8 @@ def compare_configs(checked: Sequence[Config], seeds: int) -> dict[str, Any]:
 
 
 def run_recommend(**asked: Any) -> dict[str, Any]:
-    """Run the flow `recommend` with a Prefect API of its own; what it returns. asked: as `flows.recommend.what_is_asked`."""
-    from flows.recommend import recommend_flow, what_is_asked
+    """Run the flow `recommend` with a Prefect API of its own; what it returns. asked: as `flows.asked.what_is_asked`."""
+    from flows.asked import what_is_asked
 
     checked = what_is_asked(**asked)[0]  # before a server is started
     called = f"recommend-{without_time(asked['run']) if asked['run'] else asked['name'] or 'in-service'}"
@@ -126,6 +128,7 @@ def run_recommend(**asked: Any) -> dict[str, Any]:
     out.print(f"[bold]genrec[/] run {run_id}")
     with prefect_api(checked) as ready, terminal():
         from flows.interrupts import as_interrupt
+        from flows.recommend import recommend_flow
 
         ready()
         with as_interrupt():
