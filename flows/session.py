@@ -17,7 +17,7 @@ from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
 from genrec.redact import redact
-from genrec.store.remote import local_root
+from genrec.store.remote import is_url, local_root
 from tasks.checks import check_models, check_outside
 
 out = Console(highlight=False)
@@ -153,8 +153,11 @@ def print_comparison(comparison: dict[str, Any]) -> None:
     out.print(f"report  {comparison['html']}", markup=False, soft_wrap=True)
 
 
-def print_report(report: dict[str, Any], store: Path) -> None:
-    """Table, sentences and place of a report, and the disk in use; `store` is the folder with runs/."""
+def print_report(report: dict[str, Any], store: Path, place: str = "") -> None:
+    """Table, sentences and place of a report, and the disk in use; `store` is the folder with runs/.
+
+    place: folder or URL of the store; there the page is, where another machine made it.
+    """
     from flows.console import table
     from flows.housekeeping import shown_size
     from genrec.data.coverage import read_in_words
@@ -172,8 +175,10 @@ def print_report(report: dict[str, Any], store: Path) -> None:
         print_recommendations(report["recommendations"])
     for line in report.get("warnings", []):
         out.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
-    folder = store / "runs" / report["run_id"]
-    out.print(f"report  {folder / 'report.html'}  (figures: report.json)", markup=False, soft_wrap=True)
+    page: Path | str = store / "runs" / report["run_id"] / "report.html"
+    if is_url(place) and not Path(page).is_file():
+        page = f"{place.rstrip('/')}/runs/{report['run_id']}/report.html"
+    out.print(f"report  {page}  (figures: report.json)", markup=False, soft_wrap=True)
     used = shown_size(sum(disk_use(store).values()))
     out.print(
         f"store   {store}  {used} on disk; `python -m flows prune` lists what can go", markup=False, soft_wrap=True

@@ -11,6 +11,11 @@ def named(store: str | None) -> str:
     return store or Config.model_fields["store"].default
 
 
+def at_url(store: str) -> Store | None:
+    """The store at a URL; None for a folder, in which opening it would make those of a store."""
+    return open_store(store) if is_url(store) else None
+
+
 def open_existing(store: str | None) -> Store:
     """The store, which must be there: a mistyped folder is not made. Raises GenrecError."""
     root = local_root(named(store))

@@ -19,7 +19,7 @@ from flows.session import (
     settings_alone,
     short_errors,
 )
-from flows.stores import named
+from flows.stores import at_url, named
 from genrec.store.remote import local_root
 from tasks.run import check_stage, stages_to_refresh
 
@@ -158,5 +158,6 @@ def report(
 ) -> None:
     """Print the results of a finished run and where its report.html is."""
     with short_errors(debug):
-        root = local_root(named(store))
-        print_report(finished_report(root, run_name), root)
+        place = named(store)
+        root = local_root(place)
+        print_report(finished_report(root, run_name, at_url(place)), root, place)

@@ -72,7 +72,7 @@ class Recommender:
             path: a store (its folder or URL), the folder of a run in one, or a folder that `python -m flows export` wrote.
             run: in a store, the id of a run, or `latest`.
             name: in a store, the name of a model in service. With neither: the model in service, and where there is none
-                the latest finished run; `files.where` says which.
+                the latest finished run with a model; `files.where` says which.
             device: torch device; by default the first GPU, else the CPU.
             rank: whether lists are ranked where the model has a ranking that is of use; by default as its run's
                 service.rank says. It needs more libraries (docs/serving.md).

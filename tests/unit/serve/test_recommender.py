@@ -59,6 +59,15 @@ def test_a_store_gives_the_model_in_service_else_the_latest_run(store):
     assert loaded.engine.beam_width == 6  # of the evaluation
 
 
+def test_a_run_that_was_stopped_early_hides_no_model(store):
+    serve_tiny.stop_early(store, "run-three")
+    loaded = load(store.root)
+    assert loaded.files.where == "run run-two, the latest with a model; nothing is in service"
+    assert loaded.engine.model_key == "sft-1"
+    with pytest.raises(GenrecError, match="run run-three: stopped before the stage embed"):
+        load(store.root, run="latest")
+
+
 def test_of_several_models_in_service_one_is_named(store):
     promote(store, "run-one", "tiny")
     promote(store, "run-two", "other")
