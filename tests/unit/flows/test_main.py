@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import flows.__main__ as main
@@ -115,6 +116,18 @@ def test_help_and_mistakes_are_answered_before_slow_imports_and_servers(tmp_path
     assert message in done.stdout + done.stderr
     assert not re.search(r"\| +(torch|ray|prefect|transformers)$", done.stderr, re.MULTILINE)
     assert not (tmp_path / "prefect").exists()
+
+
+def test_the_help_of_an_option_says_its_default():
+    told = []
+    for name, command in typer.main.get_command(main.app).commands.items():
+        shown = CliRunner().invoke(main.app, [name, "--help"], env={"COLUMNS": "300"}).output
+        shown = " ".join(shown.replace("│", "").split())
+        texts = [getattr(option, "help", None) or "" for option in command.params]
+        told += [text for text in texts if "default: " in text]
+        for default in (text.partition("default: ")[2] for text in texts if "default: " in text):
+            assert f"[default: {default}" in shown, name
+    assert len(told) > 10
 
 
 def test_the_terminal_says_how_the_input_was_read(capsys, tmp_path):
