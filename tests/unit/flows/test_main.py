@@ -130,6 +130,24 @@ def test_the_help_of_an_option_says_its_default():
     assert len(told) > 10
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["serve", "--port", "99999"], "'--port': Input should be less than or equal to 65535"),
+        (["serve", "--store", "{file}"], "{file}: cannot be written (Not a directory); choose another --store"),
+        (["settings", "--write", "{file}/x"], "--write {file}/x: Not a directory; name a file in a folder"),
+    ],
+)
+def test_a_port_or_a_file_that_cannot_be_is_answered_with_what_can(tmp_path, monkeypatch, arguments, says):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr("flows.serve.serve.serve_here", lambda *_: None)
+    (tmp_path / "file").touch()
+    file = str(tmp_path / "file")
+    done = CliRunner().invoke(main.app, [a.format(file=file) for a in arguments], env={"COLUMNS": "300"})
+    assert done.exit_code in (1, 2)
+    assert says.format(file=file) in " ".join(done.output.replace("│", "").split())
+
+
 def test_the_terminal_says_how_the_input_was_read(capsys, tmp_path):
     data = {
         "interactions_read": 1234,

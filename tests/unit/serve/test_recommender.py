@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import genrec
@@ -135,6 +136,13 @@ def test_one_history_gives_a_list_and_many_give_lists(plain):
         loaded.recommend("B0000001")
     with pytest.raises(DataError, match="history: 'B0000001' is one text"):
         loaded.recommend([HISTORY, "B0000001"])
+
+
+def test_histories_may_be_arrays(plain):
+    loaded = load(plain)
+    one = loaded.recommend(HISTORY, k=4)
+    assert loaded.recommend(np.array(HISTORY), k=4) == one
+    assert loaded.recommend([np.array(HISTORY)], k=4) == loaded.recommend(np.array([HISTORY]), k=4) == [one]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/serving.md"])
