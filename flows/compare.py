@@ -19,7 +19,7 @@ from genrec.errors import ConfigError
 from genrec.redact import without_secrets
 from genrec.report.recipes import write_comparison
 from genrec.store.local import Store
-from genrec.store.remote import open_store
+from genrec.store.remote import local_root, open_store
 from tasks.ray.capacity import runs_at_once
 from tasks.ray.cluster import staying_connected
 from tasks.ray.watch import watcher
@@ -50,11 +50,14 @@ def write_and_publish(reports: Sequence[dict[str, Any]], store: str, run_id: str
 
 
 def with_seeds(configs: Sequence[Config], seeds: int) -> list[Config]:
-    """Each config with its own seed and the `seeds` - 1 after it. Raises ConfigError for two configs of one name."""
+    """Each config with its own seed and the `seeds` - 1 after it. Raises ConfigError for two configs of one name, or of several stores."""
     names = [config.name for config in configs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"two of the configs are called {twice!r}; give each a `name` of its own")
+    stores = {local_root(config.store).absolute(): config.store for config in configs}
+    if len(stores) > 1:
+        raise ConfigError(f"the configs name several stores, {', '.join(stores.values())}; give one with --store")
     from genrec.data.event_rows import up_to_now  # it imports polars
 
     # All runs of a comparison read the same events, however many come while it runs.

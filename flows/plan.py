@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from flows.finished import finished_report
+from flows.stores import at_url
 from genrec.config import Config
 from genrec.errors import ConfigError
 from genrec.store.remote import local_root
@@ -21,7 +22,7 @@ def show(
     default.
     """
     if run:
-        data = finished_report(local_root(config.store), run)["data"]
+        data = finished_report(local_root(config.store), run, at_url(config.store))["data"]
         sizes = {**sizes, **{name: sizes[name] or int(data[name]) for name in ("users", "items")}}
     made = make(config, sizes, gpu, mfu)
     if form == "json":

@@ -17,7 +17,7 @@ from genrec.config import Config
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
 from genrec.redact import redact
-from genrec.store.remote import local_root
+from genrec.store.remote import is_url, local_root
 from tasks.checks import check_models, check_outside
 
 out = Console(highlight=False)
@@ -59,6 +59,8 @@ def claimed_run_id(name: str, store: str) -> str:
 @contextlib.contextmanager
 def prefect_api(checked: Config) -> Iterator[Callable[[], None]]:
     """A Prefect API to talk to; the callable waits for it, after the imports that run while it starts.
+
+    Prefect is imported inside of it: it keeps to the settings that it was imported with.
 
     A server of this store, now or when it is served next, has the reports under /reports.
     """
@@ -117,8 +119,8 @@ def compare_configs(checked: Sequence[Config], seeds: int) -> dict[str, Any]:
 
 
 def run_recommend(**asked: Any) -> dict[str, Any]:
-    """Run the flow `recommend` with a Prefect API of its own; what it returns. asked: as `flows.recommend.what_is_asked`."""
-    from flows.recommend import recommend_flow, what_is_asked
+    """Run the flow `recommend` with a Prefect API of its own; what it returns. asked: as `flows.asked.what_is_asked`."""
+    from flows.asked import what_is_asked
 
     checked = what_is_asked(**asked)[0]  # before a server is started
     called = f"recommend-{without_time(asked['run']) if asked['run'] else asked['name'] or 'in-service'}"
@@ -126,6 +128,7 @@ def run_recommend(**asked: Any) -> dict[str, Any]:
     out.print(f"[bold]genrec[/] run {run_id}")
     with prefect_api(checked) as ready, terminal():
         from flows.interrupts import as_interrupt
+        from flows.recommend import recommend_flow
 
         ready()
         with as_interrupt():
@@ -150,8 +153,11 @@ def print_comparison(comparison: dict[str, Any]) -> None:
     out.print(f"report  {comparison['html']}", markup=False, soft_wrap=True)
 
 
-def print_report(report: dict[str, Any], store: Path) -> None:
-    """Table, sentences and place of a report, and the disk in use; `store` is the folder with runs/."""
+def print_report(report: dict[str, Any], store: Path, place: str = "") -> None:
+    """Table, sentences and place of a report, and the disk in use; `store` is the folder with runs/.
+
+    place: folder or URL of the store; there the page is, where another machine made it.
+    """
     from flows.console import table
     from flows.housekeeping import shown_size
     from genrec.data.coverage import read_in_words
@@ -169,8 +175,10 @@ def print_report(report: dict[str, Any], store: Path) -> None:
         print_recommendations(report["recommendations"])
     for line in report.get("warnings", []):
         out.print(f"[yellow]warning[/]  {escape(line)}", soft_wrap=True)
-    folder = store / "runs" / report["run_id"]
-    out.print(f"report  {folder / 'report.html'}  (figures: report.json)", markup=False, soft_wrap=True)
+    page: Path | str = store / "runs" / report["run_id"] / "report.html"
+    if is_url(place) and not Path(page).is_file():
+        page = f"{place.rstrip('/')}/runs/{report['run_id']}/report.html"
+    out.print(f"report  {page}  (figures: report.json)", markup=False, soft_wrap=True)
     used = shown_size(sum(disk_use(store).values()))
     out.print(
         f"store   {store}  {used} on disk; `python -m flows prune` lists what can go", markup=False, soft_wrap=True

@@ -3,12 +3,17 @@
 from genrec.config import Config
 from genrec.errors import GenrecError
 from genrec.store.local import Store, is_store
-from genrec.store.remote import is_folder, local_root, open_store
+from genrec.store.remote import is_folder, is_url, local_root, open_store
 
 
 def named(store: str | None) -> str:
     """The store, by default that of the config."""
     return store or Config.model_fields["store"].default
+
+
+def at_url(store: str) -> Store | None:
+    """The store at a URL; None for a folder, in which opening it would make those of a store."""
+    return open_store(store) if is_url(store) else None
 
 
 def is_there(store: str | None) -> bool:

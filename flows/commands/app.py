@@ -19,6 +19,7 @@ class _Commands(TyperGroup):
             raise
 
 
+# Help is markup of Rich: a bracket that is to be seen is written \[.
 app = typer.Typer(
     cls=_Commands,
     help="genrec: from raw reviews to a generative recommender.",
@@ -35,6 +36,6 @@ Set = Annotated[
     ),
 ]
 Store = Annotated[
-    str | None, typer.Option("--store", help="Folder or URL (s3://...) of artifacts and reports [default: .genrec].")
+    str | None, typer.Option("--store", help=r"Folder or URL (s3://...) of artifacts and reports \[default: .genrec].")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the logs of Prefect and Ray.")]

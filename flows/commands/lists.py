@@ -16,23 +16,25 @@ from genrec.store.remote import local_root
 @app.command()
 def recommend(
     run_name: Annotated[
-        str, typer.Option("--run", metavar="RUN", help="Run id, or `latest` [default: the model in service].")
+        str, typer.Option("--run", metavar="RUN", help=r"Run id, or `latest` \[default: the model in service].")
     ] = "",
     name: Annotated[
         str, typer.Option("--name", help="Name of the model in service, such as demo; where there are several.")
     ] = "",
     users: Annotated[
         Path | None,
-        typer.Option("--users", help="Parquet or CSV with a column user_id, or text with an id a line [default: all]."),
+        typer.Option(
+            "--users", help=r"Parquet or CSV with a column user_id, or text with an id a line \[default: all]."
+        ),
     ] = None,
     k: Annotated[
-        int | None, typer.Option("--k", min=1, help="Items of a list, at most [default: as configured].")
+        int | None, typer.Option("--k", min=1, help=r"Items of a list, at most \[default: as configured].")
     ] = None,
     folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder to copy the lists to, as Parquet.")
     ] = None,
     events_of: Annotated[
-        str, typer.Option("--events-of", metavar="RUN", help="The run whose events are read [default: the model's].")
+        str, typer.Option("--events-of", metavar="RUN", help=r"The run whose events are read \[default: the model's].")
     ] = "",
     overrides: Set = None,
     store: Store = None,
@@ -67,7 +69,7 @@ def api(
         Path | None, typer.Option("--export", help="Serve the model of this folder, which `export` wrote.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=1, max=65535, help="Port [default: api.port, 8000].")
+        int | None, typer.Option("--port", min=1, max=65535, help=r"Port \[default: api.port, 8000].")
     ] = None,
     beside: Annotated[
         str, typer.Option("--beside", help="A run, or an exported folder, whose model the page compares with it.")
@@ -85,7 +87,7 @@ def api(
 def experiment(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the experiment (service.experiment.name).")],
     events: Annotated[
-        str, typer.Option("--events", help="Event log to read [default: the one that the endpoint wrote].")
+        str, typer.Option("--events", help=r"Event log to read \[default: the one that the endpoint wrote].")
     ] = "",
     store: Store = None,
     debug: Debug = False,
@@ -106,7 +108,7 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Put it in the place of an older export.")] = False,
     rank: Annotated[
         bool | None,
-        typer.Option("--rank/--no-rank", help="With the ranking of its lists, or without [default: service.rank]."),
+        typer.Option("--rank/--no-rank", help=r"With the ranking of its lists, or without \[default: service.rank]."),
     ] = None,
     store: Store = None,
     debug: Debug = False,

@@ -19,7 +19,7 @@ from flows.session import (
     settings_alone,
     short_errors,
 )
-from flows.stores import named
+from flows.stores import at_url, named
 from genrec.store.remote import local_root
 from tasks.run import check_stage, stages_to_refresh
 
@@ -61,7 +61,7 @@ def run(
         str | None, typer.Option("--until", help="Stop after this stage and report what there is.")
     ] = None,
     name: Annotated[
-        str, typer.Option("--name", help="What to call the run [default: its data, recipe, size and seed].")
+        str, typer.Option("--name", help=r"What to call the run \[default: its data, recipe, size and seed].")
     ] = "",
     store: Store = None,
     debug: Debug = False,
@@ -123,7 +123,7 @@ def plan(
     users: Annotated[int | None, typer.Option("--users", help="Users to train on and recommend to.")] = None,
     items: Annotated[int | None, typer.Option("--items", help="Items of the catalogue.")] = None,
     history: Annotated[
-        int | None, typer.Option("--history", help="Items of a history [default: prepare.max_history].")
+        int | None, typer.Option("--history", help=r"Items of a history \[default: prepare.max_history].")
     ] = None,
     text_tokens: Annotated[int | None, typer.Option("--text-tokens", help="Tokens of an item's text.")] = None,
     run_name: Annotated[
@@ -158,5 +158,6 @@ def report(
 ) -> None:
     """Print the results of a finished run and where its report.html is."""
     with short_errors(debug):
-        root = local_root(named(store))
-        print_report(finished_report(root, run_name), root)
+        place = named(store)
+        root = local_root(place)
+        print_report(finished_report(root, run_name, at_url(place)), root, place)

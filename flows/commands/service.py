@@ -15,7 +15,9 @@ from genrec.store.remote import is_url, local_root
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option("--port", help="Port of the Prefect server, on this machine only.")] = 4200,
+    port: Annotated[
+        int, typer.Option("--port", min=1, max=65535, help="Port of the Prefect server, on this machine only.")
+    ] = 4200,
     store: Store = None,
     debug: Debug = False,
 ) -> None:

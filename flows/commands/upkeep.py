@@ -7,6 +7,7 @@ import typer
 
 from flows.commands.app import Debug, Store, app
 from flows.session import out, short_errors
+from genrec.errors import GenrecError
 from genrec.paths import expanded
 
 
@@ -17,10 +18,14 @@ def settings(
     """Every setting with its default and meaning, as Markdown (conf/README.md is this page)."""
     from flows.manual import manual
 
-    if write:
-        Path(expanded(str(write))).write_text(manual(), encoding="utf-8")
-    else:
+    if not write:
         print(manual(), end="")
+        return
+    with short_errors(debug=False):
+        try:
+            Path(expanded(str(write))).write_text(manual(), encoding="utf-8")
+        except OSError as error:
+            raise GenrecError(f"--write {write}: {error.strerror}; name a file in a folder that is there") from None
 
 
 @app.command()

@@ -13,7 +13,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def prepare(store: Path, debug: bool = False) -> None:
     """Quiet consoles, no telemetry, no proxy to this machine, and Prefect's own database beside the store unless
-    PREFECT_API_URL names a server elsewhere.
+    PREFECT_API_URL names a server elsewhere. Raises GenrecError for a store that cannot hold it.
     """
     defaults = {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -33,7 +33,10 @@ def prepare(store: Path, debug: bool = False) -> None:
     }
     if "PREFECT_API_URL" not in os.environ:
         home = store.absolute() / "prefect"
-        home.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GenrecError(f"store {store}: cannot be written ({error.strerror}); choose another --store") from None
         defaults["PREFECT_HOME"] = str(home)
     if debug:
         defaults["GENREC_DEBUG"] = "1"

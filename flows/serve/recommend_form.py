@@ -2,9 +2,10 @@
 
 import os
 
+from flows.asked import what_is_asked
 from flows.live import shown_in_prefect
 from flows.naming import name_flow_run
-from flows.recommend import recommendations, what_is_asked
+from flows.recommend import recommendations
 from flows.run_names import without_time
 from flows.serve.form import form
 from flows.serve.forms import (

@@ -61,6 +61,12 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}{place}: not valid YAML: {what}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 text (byte {error.start})") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: nested too deep; write sections and settings, as in conf/demo.yaml") from None
+    except ValueError:  # of Python, for what YAML takes for a number or a date
+        raise ConfigError(
+            f"{file}: holds a date that is none, or a number of too many digits; correct it, or quote it where it is text"
+        ) from None
     if data is None:
         raise ConfigError(f"{file}: is empty; write settings such as `name: demo` into it, or leave it out")
     if not isinstance(data, dict):

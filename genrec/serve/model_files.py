@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +57,7 @@ class ModelFiles:
 
 def in_store(store: Store, run: str | None = None, name: str | None = None, rank: bool | None = None) -> ModelFiles:
     """The files of a run (an id, or `latest`), or of the model in service under `name`; where neither is given, of the one
-    model in service, or, with none in service, of the latest finished run.
+    model in service, or, with none in service, of the latest finished run that has a model.
 
     rank: whether lists are to be ranked where the run has a ranking that is of use; None: as the run's service.rank says.
 
@@ -68,8 +70,7 @@ def in_store(store: Store, run: str | None = None, name: str | None = None, rank
         return _of_run(store, run, rank)
     name = name or run
     if name is None and not known:
-        latest = _of_run(store, LATEST, rank)
-        return dataclasses.replace(latest, where=f"{latest.where}, the latest; nothing is in service")
+        return of_latest(store, rank)
     if name is None and len(known) > 1:
         raise GenrecError(
             f"store {store.root}: several models are in service, {', '.join(known)}; give the name of one"
@@ -92,21 +93,38 @@ def _of_record(store: Store, registry: Any, record: Record, rank: bool | None) -
     return _files(store, record.run_id, where, record.keys, record.digests, report, rank)
 
 
+def of_latest(store: Store, rank: bool | None = None) -> ModelFiles:
+    """The files of the latest finished run that has a model: one that was stopped early (`--until`) has none.
+
+    `rank` as in `in_store`. Raises GenrecError where there is no such run.
+    """
+    for run in itertools.chain([LATEST], store.finished_runs()):
+        with contextlib.suppress(GenrecError):
+            if {stage["name"] for stage in _report(store, run)["stages"]}.issuperset(_STAGES):
+                break
+    else:
+        run = LATEST  # says what is wrong with it
+    found = _of_run(store, run, rank)
+    which = "the latest" if run == LATEST else "the latest with a model"
+    return dataclasses.replace(found, where=f"{found.where}, {which}; nothing is in service")
+
+
 def _of_run(store: Store, run: str, rank: bool | None) -> ModelFiles:
+    report = _report(store, run)
+    keys, digests = ({stage["name"]: stage.get(what) for stage in report["stages"]} for what in ("key", "digest"))
+    return _files(store, report["run_id"], f"run {report['run_id']}", keys, digests, report, rank)
+
+
+def _report(store: Store, run: str) -> dict[str, Any]:
+    run = store.run_named(run)
     path = store.root / "runs" / run / "report.json"
     try:
         text = path.read_text() if path.is_file() else store.read_document(f"runs/{run}/report.json")
-        report = json.loads(text)
+        return json.loads(text)
     except (GenrecError, ValueError):
-        finished = sorted(
-            p.parent.name for p in (store.root / "runs").glob("*/report.json") if not p.parent.is_symlink()
-        )
-        known = (
-            f"finished runs: {', '.join(finished[-5:])}" if finished else "there is no finished run; train one first"
-        )
+        finished = [*itertools.islice(store.finished_runs(), 5)][::-1]
+        known = f"finished runs: {', '.join(finished)}" if finished else "there is no finished run; train one first"
         raise GenrecError(f"{path}: no readable report of a run; {known}") from None
-    keys, digests = ({stage["name"]: stage.get(what) for stage in report["stages"]} for what in ("key", "digest"))
-    return _files(store, report["run_id"], f"run {report['run_id']}", keys, digests, report, rank)
 
 
 def _files(

@@ -72,7 +72,7 @@ class Recommender:
             path: a store (its folder or URL), the folder of a run in one, or a folder that `python -m flows export` wrote.
             run: in a store, the id of a run, or `latest`.
             name: in a store, the name of a model in service. With neither: the model in service, and where there is none
-                the latest finished run; `files.where` says which.
+                the latest finished run with a model; `files.where` says which.
             device: torch device; by default the first GPU, else the CPU.
             rank: whether lists are ranked where the model has a ranking that is of use; by default as its run's
                 service.rank says. It needs more libraries (docs/serving.md).
@@ -112,7 +112,7 @@ class Recommender:
         """The k best items for a history, best first, or for each of many histories.
 
         Args:
-            items: item ids, oldest first; or a list of such lists. Ids that the catalogue lacks are skipped
+            items: item ids, oldest first; or a list of such lists. Arrays and columns of tables do as well. Ids that the catalogue lacks are skipped
                 (`engine.answer` names them); without any known one, popular items come back.
             k: items wanted; fewer come where fewer may.
             exclude: ids that must not come out.
@@ -122,11 +122,17 @@ class Recommender:
         Raises:
             DataError: a text where a list is needed, or a k that is no number of items.
         """
-        many = bool(items) and isinstance(items[0], list | tuple)
-        histories: list[Any] = list(items) if many else [items]
+        items = _plain(items)
+        many = bool(items) and isinstance(_plain(items[0]), list | tuple)
+        histories: list[Any] = [_plain(history) for history in items] if many else [items]
         only = allow if isinstance(allow, Filter) or allow is None else Filter(items=allow)
         answers = self.engine.answer([Query(h, k, exclude or (), only, keep_seen) for h in histories])
         return [answer.items for answer in answers] if many else answers[0].items
+
+
+def _plain(values: Any) -> Any:
+    """An array of NumPy, or a column of a table, as a list."""
+    return values.tolist() if hasattr(values, "tolist") else values
 
 
 def find_files(

@@ -244,6 +244,14 @@ class Store:
         """A run's report is written: the newest one from now on."""
         self.set_latest_run(run_id)
 
+    def run_named(self, run: str) -> str:
+        """The folder below runs/ that a name means: `latest`, which is a link here, or the id of a run."""
+        return run
+
+    def finished_runs(self) -> Iterator[str]:
+        """The runs that have a report, newest first."""
+        yield from runs_in(self.root)
+
     # ---- small documents: read and written whole ------------------------------------------------------------------
     def write_document(self, name: str, text: str, new: bool = False) -> None:
         """Write or replace a small file, all or nothing. `name` is its path below the root.
@@ -283,6 +291,12 @@ class Store:
         except FileNotFoundError:
             return  # another process was faster
         (target / "why.txt").write_text(problem + "\n")
+
+
+def runs_in(root: Path) -> list[str]:
+    """The runs that have a report in a folder, which need not be a store, newest first."""
+    found = sorted((root / "runs").glob("*/report.json"), key=lambda p: -p.stat().st_mtime)
+    return [p.parent.name for p in found if not p.parent.is_symlink()]
 
 
 def _taken(handle: IO[str]) -> bool:

@@ -22,6 +22,7 @@ import os
 import re
 import time
 import uuid
+from collections.abc import Iterator
 from glob import has_magic
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,20 @@ class RemoteStore(Store):
         for path in sorted(p for pattern in _KEPT_OF_A_RUN for p in folder.glob(pattern)):
             self.fs.put_file(str(path), f"{self.base}/runs/{run_id}/{path.name}")
         self.write_document("runs/latest.json", json.dumps({"run_id": run_id}) + "\n")
+
+    def run_named(self, run: str) -> str:
+        """As in a folder; `latest` is the newest of all machines."""
+        if run != "latest":
+            return run
+        try:
+            return str(json.loads(self.read_document("runs/latest.json"))["run_id"])
+        except (GenrecError, ValueError, KeyError, TypeError):
+            return run  # of this machine, where none is at the URL yet
+
+    def finished_runs(self) -> Iterator[str]:
+        for run in sorted(self.list_folders("runs"), reverse=True):  # their names begin with the time
+            if self.fs.isfile(f"{self.base}/runs/{run}/report.json"):
+                yield run
 
     def write_document(self, name: str, text: str, new: bool = False) -> None:
         path = f"{self.base}/{name}"

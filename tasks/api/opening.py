@@ -13,7 +13,7 @@ from genrec.event_log import log_of_store, open_log
 from genrec.event_log.database import Database
 from genrec.in_service.registry import names
 from genrec.serve.experiment import Experiment, ImpressionLog
-from genrec.serve.model_files import LATEST, in_store
+from genrec.serve.model_files import of_latest
 from genrec.store.local import Store, is_store
 from genrec.store.remote import is_folder, local_root, open_store
 from genrec.store.secret_file import secret_in
@@ -114,7 +114,7 @@ def _name(place: Place, store: Store) -> str:
     if known:
         return known[0]
     try:
-        return str(in_store(store, LATEST).report["name"])
+        return str(of_latest(store).report["name"])
     except GenrecError as error:
         runs = store.root / "runs"
         is_empty = not (runs.is_dir() and any(runs.iterdir()))
@@ -123,7 +123,7 @@ def _name(place: Place, store: Store) -> str:
 
 def _nothing(place: Place) -> str:
     return (
-        f"store {local_root(place.store)}: no model is in service and there is no finished run; train one: "
+        f"store {local_root(place.store)}: no model is in service and no finished run has one; train one: "
         f"python -m flows run --config conf/demo.yaml --store {place.store}"
     )
 

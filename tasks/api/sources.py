@@ -18,7 +18,7 @@ from tasks.api.live import Loaded
 
 
 class InStore:
-    """The model in service under a name; while there is none, the latest finished run."""
+    """The model in service under a name; while there is none, that of the latest finished run with one."""
 
     def __init__(
         self,
@@ -41,14 +41,16 @@ class InStore:
     def load(self) -> Loaded:
         """The model, its files verified against their digests. Raises GenrecError for what is missing or damaged."""
         version = self.version()
-        run = model_files.LATEST if version is None else None
-        files = model_files.in_store(self._store, run, None if version is None else self._name, self._rank)
+        if version is None:
+            files = model_files.of_latest(self._store, self._rank)
+        else:
+            files = model_files.in_store(self._store, None, self._name, self._rank)
         prepared = files.catalogue.parent
         kept = files.report.get("config", {}).get("prepare", {}).get("events")
         return Loaded(
             load_engine(files, self._device, self._limits),
             new_ids(files),
-            files.where + (", the latest; nothing is in service" if version is None else ""),
+            files.where,
             version,
             UserHistories(prepared) if USERS_FILE.path(prepared).is_file() else no_histories,
             None if kept is None else frozenset(kept),

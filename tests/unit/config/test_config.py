@@ -108,6 +108,21 @@ def test_broken_yaml_names_the_line(tmp_path):
         load_config([path])
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("seed: " + "9" * 5000, "a number of too many digits"),
+        ("name: 2026-13-45", "a date that is none"),
+        ("sft: " + "[" * 2000 + "]" * 2000, "nested too deep"),
+    ],
+)
+def test_yaml_that_python_cannot_hold_is_refused_by_the_name_of_the_file(tmp_path, text, says):
+    file = tmp_path / "odd.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=f"odd.yaml: .*{says}"):
+        load_config([file])
+
+
 def test_knobs_stay_out_of_keys_and_everything_else_is_in():
     plain = Config().rl.key_slice()
     assert load_config([], ["rl.num_rollout_workers=7"]).rl.key_slice() == plain

@@ -2,7 +2,8 @@
 
 import pytest
 
-from flows.compare import artifacts_of
+from flows.compare import artifacts_of, with_seeds
+from genrec.config import Config
 from genrec.errors import ConfigError
 from genrec.store.local import Store
 
@@ -34,3 +35,9 @@ def test_one_that_is_gone_is_read_as_it_is_now_and_one_without_any_is_named(tmp_
     (new.path / "f.txt").write_text("damaged")
     with pytest.raises(ConfigError, match="evaluate-1: no longer in the store"):
         artifacts_of([_report(old)], store)("evaluate-1")
+
+
+def test_configs_of_several_stores_are_refused_before_the_first_run(tmp_path):
+    configs = [Config(name=name, store=str(tmp_path / name)) for name in ("one", "two")]
+    with pytest.raises(ConfigError, match=r"several stores, .*one, .*two; give one with --store"):
+        with_seeds(configs, 1)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import flows.__main__ as main
@@ -115,6 +116,36 @@ def test_help_and_mistakes_are_answered_before_slow_imports_and_servers(tmp_path
     assert message in done.stdout + done.stderr
     assert not re.search(r"\| +(torch|ray|prefect|transformers)$", done.stderr, re.MULTILINE)
     assert not (tmp_path / "prefect").exists()
+
+
+def test_the_help_of_an_option_says_its_default():
+    told = []
+    for name, command in typer.main.get_command(main.app).commands.items():
+        shown = CliRunner().invoke(main.app, [name, "--help"], env={"COLUMNS": "300"}).output
+        shown = " ".join(shown.replace("│", "").split())
+        texts = [getattr(option, "help", None) or "" for option in command.params]
+        told += [text for text in texts if "default: " in text]
+        for default in (text.partition("default: ")[2] for text in texts if "default: " in text):
+            assert f"[default: {default}" in shown, name
+    assert len(told) > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["serve", "--port", "99999"], "'--port': Input should be less than or equal to 65535"),
+        (["serve", "--store", "{file}"], "{file}: cannot be written (Not a directory); choose another --store"),
+        (["settings", "--write", "{file}/x"], "--write {file}/x: Not a directory; name a file in a folder"),
+    ],
+)
+def test_a_port_or_a_file_that_cannot_be_is_answered_with_what_can(tmp_path, monkeypatch, arguments, says):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr("flows.serve.serve.serve_here", lambda *_: None)
+    (tmp_path / "file").touch()
+    file = str(tmp_path / "file")
+    done = CliRunner().invoke(main.app, [a.format(file=file) for a in arguments], env={"COLUMNS": "300"})
+    assert done.exit_code in (1, 2)
+    assert says.format(file=file) in " ".join(done.output.replace("│", "").split())
 
 
 def test_the_terminal_says_how_the_input_was_read(capsys, tmp_path):

@@ -1,11 +1,15 @@
 """Which model makes the lists, and of which events."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from flows import recommend as module
-from flows.recommend import by_model_in_service, make_lists, what_is_asked
+from flows.asked import what_is_asked
+from flows.recommend import by_model_in_service, make_lists
 from genrec.config.load import load_config
 from genrec.errors import ConfigError, GenrecError
 from genrec.in_service.registry import Registry
@@ -67,6 +71,36 @@ def test_the_model_is_the_one_in_service_or_of_the_run_and_the_events_are_its_ow
 def test_what_is_not_there_or_belongs_to_the_model_is_named(store, asked, settings, error, says):
     with pytest.raises(error, match=says):
         what_is_asked(*asked, str(store.root), {}, settings)
+
+
+_LOOK = """
+import contextlib, os, sys
+from types import SimpleNamespace
+import flows.serve.server
+from flows.__main__ import app
+
+@contextlib.contextmanager
+def api(home):
+    print("prefect" in sys.modules)
+    os.environ["PREFECT_API_URL"] = "http://127.0.0.1:1/api"
+    yield SimpleNamespace(wait_until_healthy=look)
+
+def look():  # called where the flow was about to run
+    from prefect.settings import get_current_settings
+    print(get_current_settings().api.url)
+    sys.exit()
+
+flows.serve.server.api = api
+app(sys.argv[1:])
+"""
+
+
+def test_the_command_imports_prefect_when_the_server_is_named_and_so_starts_no_other_one(store):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-c", _LOOK, "recommend", "--run", "monday", "--store", str(store.root)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    printed = done.stdout.splitlines()
+    assert [line for line in printed if "genrec run" not in line] == ["False", "http://127.0.0.1:1/api"], done.stderr
 
 
 class _Stage:

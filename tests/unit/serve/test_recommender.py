@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import genrec
@@ -57,6 +58,15 @@ def test_a_store_gives_the_model_in_service_else_the_latest_run(store):
     assert load(store.root / "runs" / "run-one").engine.model_key == "sft-0"
     assert load(store.root / "runs" / "latest").engine.model_key == "sft-1"
     assert loaded.engine.beam_width == 6  # of the evaluation
+
+
+def test_a_run_that_was_stopped_early_hides_no_model(store):
+    serve_tiny.stop_early(store, "run-three")
+    loaded = load(store.root)
+    assert loaded.files.where == "run run-two, the latest with a model; nothing is in service"
+    assert loaded.engine.model_key == "sft-1"
+    with pytest.raises(GenrecError, match="run run-three: stopped before the stage embed"):
+        load(store.root, run="latest")
 
 
 def test_of_several_models_in_service_one_is_named(store):
@@ -126,6 +136,13 @@ def test_one_history_gives_a_list_and_many_give_lists(plain):
         loaded.recommend("B0000001")
     with pytest.raises(DataError, match="history: 'B0000001' is one text"):
         loaded.recommend([HISTORY, "B0000001"])
+
+
+def test_histories_may_be_arrays(plain):
+    loaded = load(plain)
+    one = loaded.recommend(HISTORY, k=4)
+    assert loaded.recommend(np.array(HISTORY), k=4) == one
+    assert loaded.recommend([np.array(HISTORY)], k=4) == loaded.recommend(np.array([HISTORY]), k=4) == [one]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/serving.md"])

@@ -33,6 +33,15 @@ def test_a_store_without_a_model_is_refused_with_the_command_that_trains_one(tmp
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_a_run_that_was_stopped_early_does_not_take_the_place_of_the_model_that_is_served(tmp_path):
+    store = serve_tiny.write_store(tmp_path / "store", "20261126-first")
+    serve_tiny.stop_early(store, "20261127-second")
+    place = Place(str(store.root))
+    assert resolved(place).name == "tiny"
+    where = source_of(place, ApiConfig()).load().where
+    assert where == "run 20261126-first, the latest with a model; nothing is in service"
+
+
 def test_the_settings_bound_what_the_model_in_service_takes(tmp_path):
     store = serve_tiny.write_store(tmp_path / "store", "20261126-first")
     place = Place(str(store.root))
