@@ -131,8 +131,11 @@ class Recommender:
 
 
 def _plain(values: Any) -> Any:
-    """An array of NumPy, or a column of a table, as a list."""
-    return values.tolist() if hasattr(values, "tolist") else values
+    """An array of NumPy, or a column of pandas, Polars or Arrow, as a list."""
+    for method in ("tolist", "to_list", "to_pylist"):
+        if hasattr(values, method):
+            return getattr(values, method)()
+    return values
 
 
 def find_files(

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import genrec
@@ -141,7 +143,8 @@ def test_one_history_gives_a_list_and_many_give_lists(plain):
 def test_histories_may_be_arrays(plain):
     loaded = load(plain)
     one = loaded.recommend(HISTORY, k=4)
-    assert loaded.recommend(np.array(HISTORY), k=4) == one
+    for column in (np.array(HISTORY), pl.Series(HISTORY), pa.array(HISTORY)):
+        assert loaded.recommend(column, k=4) == one
     assert loaded.recommend([np.array(HISTORY)], k=4) == loaded.recommend(np.array([HISTORY]), k=4) == [one]
 
 
