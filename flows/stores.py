@@ -3,7 +3,7 @@
 from genrec.config import Config
 from genrec.errors import GenrecError
 from genrec.store.local import Store, is_store
-from genrec.store.remote import is_folder, is_url, local_root, open_store
+from genrec.store.remote import is_folder, local_root, open_store
 
 
 def named(store: str | None) -> str:
@@ -13,7 +13,7 @@ def named(store: str | None) -> str:
 
 def at_url(store: str) -> Store | None:
     """The store at a URL; None for a folder, in which opening it would make those of a store."""
-    return open_store(store) if is_url(store) else None
+    return None if is_folder(store) else open_store(store)
 
 
 def is_there(store: str | None) -> bool:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from genrec.data.frames import TableWriter
 from genrec.data.index import EVENTS, EVENTS_FILE
-from genrec.data.split import TEST, TRAIN, VALID
+from genrec.data.split import HISTORY, TEST, TRAIN, VALID
 from genrec.errors import DataError
 from genrec.tables import (
     CATALOGUE_FILE,
@@ -35,6 +35,7 @@ from genrec.tables import (
 SHARDED = (TRAIN_FILE, HISTORIES_FILE, VALID_FILE, TEST_FILE)
 BLOCK_EVENTS = 1 << 20
 _BLOCK_USERS = 1 << 16
+_PLACE = np.argsort([TRAIN, HISTORY, VALID, TEST])  # of each part among events of one time
 
 
 def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
@@ -45,7 +46,7 @@ def build_shard(indexed: Path, shard: int, num_shards: int, out: Path) -> None:
     with ExitStack() as stack:
         writers = {file: stack.enter_context(_writer(file, file.part(out, shard), passing=True)) for file in SHARDED}
         for events in _blocks(indexed, low, high):
-            _check_order(indexed, events)
+            events = _in_order(indexed, events)
             targets = _targets(events)
             users = _user_ids(indexed, int(events["user"][0]), int(events["user"][-1]) + 1)
             trained = _sequences(events.filter(pl.col("part") == TRAIN), SEQUENCES, users)
@@ -106,12 +107,19 @@ def _sequences(events: pl.DataFrame, schema: pa.Schema, users: pl.DataFrame | No
     return pa.Table.from_arrays([pa.array(number, pa.int32()), *names, *lists], schema=schema)
 
 
-def _check_order(indexed: Path, events: pl.DataFrame) -> None:
-    """Test targets come last, so that no history of a validation target holds one; a split that is given may break that.
+def _in_order(indexed: Path, events: pl.DataFrame) -> pl.DataFrame:
+    """The events, those of one user and time by part: test targets come last, so that no validation history holds one.
 
-    events: sorted by user, then time. Raises DataError that names a user.
+    Only a split that is given may have it otherwise. events: sorted by user, then time. Raises DataError that names a user
+    whose test events come before others by time.
     """
-    user, is_test = events["user"].to_numpy(), events["part"].to_numpy() == TEST
+    place = _PLACE[events["part"].to_numpy()]
+    user, time = events["user"].to_numpy(), events["timestamp"].to_numpy()
+    same_user = user[1:] == user[:-1]
+    if (same_user & (time[1:] == time[:-1]) & (place[1:] < place[:-1])).any():
+        events = events[np.lexsort((place, time, user))]
+    read = events.filter(pl.col("part") != HISTORY)  # is in histories alone
+    user, is_test = read["user"].to_numpy(), read["part"].to_numpy() == TEST
     if len(early := np.flatnonzero(is_test[:-1] & ~is_test[1:] & (user[:-1] == user[1:]))):
         number = int(user[early[0]])
         name = _user_ids(indexed, number, number + 1)["user_id"][0]
@@ -120,6 +128,7 @@ def _check_order(indexed: Path, events: pl.DataFrame) -> None:
             "learned or chosen with the test target in sight; correct the parts, or set prepare.split to leave_one_out or "
             "global_time"
         )
+    return events
 
 
 def _targets(events: pl.DataFrame) -> pl.DataFrame:

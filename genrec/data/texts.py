@@ -47,6 +47,7 @@ _PAGE_SCRIPT = re.compile(
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _ONE_QUOTED = re.compile(_QUOTED, re.DOTALL)
 _QUOTED_LIST = re.compile(rf"[\[({{]\s*(?:{_QUOTED}(?:[\s,]+{_QUOTED})*)?[\s,]*[\])}}]", re.DOTALL)
+_INNER_LIST = re.compile(rf"\[\s*(?:{_QUOTED}(?:[\s,]+{_QUOTED})*)?[\s,]*\]", re.DOTALL)
 _BARE_LIST = re.compile(r"[\[{]([^\[\]{}'\"]*)[\]}]")
 # Text of an array of PostgreSQL (manual, section 8.15.6): quotes where a name needs them, backslashes before " and \\.
 _POSTGRES_NAME = r'\s*(?:"(?:[^"\\]|\\.)*"|[^{}"\\,]*)\s*'
@@ -116,12 +117,14 @@ def quoted_list(text: str) -> list[str] | None:
     if text[:1] not in _BRACKETS or not text.endswith(_BRACKETS[text[0]]):
         return None
     if text[0] == "[":
-        try:
-            return _names(json.loads(text))
-        except (ValueError, RecursionError):
-            pass
+        plain = '"' not in text and "\\" not in text  # Python's quotes can be JSON's then
+        for written in (text, text.replace("'", '"')) if plain else (text,):
+            try:
+                return _names(json.loads(written))
+            except (ValueError, RecursionError):
+                continue
         if text.startswith("[["):
-            paths = (quoted_list(path) for path in re.findall(r"\[[^\[\]]*\]", text))
+            paths = (quoted_list(path) for path in _paths(text))
             return next((path for path in paths if path), None)  # several paths: the first one that names something
     if not _QUOTED_LIST.fullmatch(text):
         return None
@@ -131,15 +134,24 @@ def quoted_list(text: str) -> list[str] | None:
         return None
 
 
+def _paths(text: str) -> list[str]:
+    """The inner lists of a list of lists that was printed; none where something else stands between them."""
+    found = [*_INNER_LIST.finditer(text, 1, len(text) - 1)]
+    between = _INNER_LIST.sub("", text[1:-1])
+    return [] if between.strip(", \t\r\n") else [path.group() for path in found]
+
+
 def _names(values: Any) -> list[str]:
     if values and isinstance(values[0], list):
-        values = next((path for path in values if path), [])
+        values = next((path for path in values if path and isinstance(path, list)), [])
     return [text for v in values if v is not None and (text := str(v).strip())]
 
 
 def as_text(column: pl.Series, kind: pl.DataType | type[pl.DataType] = pl.String) -> pl.Series:
     """The column as text, or as lists of texts. Raises TypeError for records, which have no one text."""
-    inner = getattr(column.dtype, "inner", column.dtype)
+    inner = column.dtype
+    while isinstance(inner, pl.List | pl.Array):
+        inner = inner.inner  # type: ignore[assignment]
     if isinstance(inner, pl.Struct | pl.Object):
         raise TypeError("records are no text")
     return column.cast(kind)

@@ -175,7 +175,10 @@ class Generations:
             (path / MANIFEST).unlink(missing_ok=True)  # first: what is cut off here is no artifact
             shutil.rmtree(path)
             if not self.of(key):  # the last one: the file that says which is current goes too
-                shutil.rmtree(self.root / "generations" / key, ignore_errors=True)
+                folder = self.root / "generations" / key
+                (folder / _CURRENT).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # it holds what is none of ours
+                    folder.rmdir()
             return True
 
     @contextlib.contextmanager

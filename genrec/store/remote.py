@@ -245,11 +245,11 @@ class RemoteStore(Store):
             return run
         try:
             return str(json.loads(self.read_document("runs/latest.json"))["run_id"])
-        except (GenrecError, ValueError, KeyError, TypeError):
-            return run  # of this machine, where none is at the URL yet
+        except (GenrecError, OSError, ValueError, KeyError, TypeError):
+            return run  # of this machine, where none is at the URL yet, or the URL does not answer
 
     def finished_runs(self) -> Iterator[str]:
-        for run in sorted(self.list_folders("runs"), reverse=True):  # their names begin with the time
+        for run in reversed(self._names(f"{self.base}/runs")):  # they begin with the time
             if self.fs.isfile(f"{self.base}/runs/{run}/report.json"):
                 yield run
 

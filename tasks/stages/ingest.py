@@ -29,7 +29,7 @@ def _accepts(config: Config, artifact: Artifact) -> None:
     check_expectations(config.data.expectations, artifact.path, artifact.summary)
 
 
-@stage("ingest", version=3, reads=_reads, accepts=_accepts)
+@stage("ingest", version=4, reads=_reads, accepts=_accepts)
 def ingest(job: Job) -> dict[str, Any]:
     """Read and check the source, setting bad rows aside with their reason."""
     config = job.config.data

@@ -57,7 +57,7 @@ class Config:
         "What a time counts; auto decides by the size of the first values of all files, which must agree. compact: dates "
         "in digits, such as 20200913.",
     )
-    default_event: str = setting("purchase", "Event type of rows that name none.")
+    default_event: str = setting("purchase", "Event type of rows that name none. Types are kept in small letters.")
     delimiter: str = setting(",", "Field delimiter of CSV files: one character (\\t: a tab).")
     encoding: str = setting("utf-8", "Encoding of CSV files: utf-8, utf-16, cp1252, ... (a name that Python knows).")
     max_field_lines: int = setting(

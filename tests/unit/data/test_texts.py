@@ -130,5 +130,14 @@ def test_of_several_paths_the_first_that_names_something_is_taken() -> None:
     paths = pl.Series("c", [[[], ["a", "b"]], [["c"], ["d"]], [[]], None])
     lists, _ = name_lists(paths, "|", Counter())
     assert lists.to_list() == [["a", "b"], ["c"], None, None]
-    lists, _ = name_lists(pl.Series("c", ["[[], ['a', 'b']]", "[['c'], ['d']]", "[[]]"]), "|", Counter())
-    assert lists.to_list() == [["a", "b"], ["c"], []]
+    printed = [
+        "[[], ['a', 'b']]",
+        "[['c'], ['d']]",
+        "[[]]",
+        "[['Toys [1]'], ['A']]",
+        "[['Toys', 'Dolls [New]'], [\"B's\"]]",
+    ]
+    lists, wrong = name_lists(pl.Series("c", printed), "|", Counter())
+    assert lists.to_list() == [["a", "b"], ["c"], [], ["Toys [1]"], ["Toys", "Dolls [New]"]]
+    assert not wrong.drop_nulls().len()
+    assert list_in_text('[[], "Toys"]') == []

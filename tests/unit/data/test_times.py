@@ -110,6 +110,7 @@ def test_times_of_a_float32_are_refused_where_it_rounds_them():
             read()
     positions = pl.Series("t", [0, 1, None, 2**24 - 1], dtype=pl.Float32)
     assert times("a.parquet", positions, "position")[0].to_list() == [0, 1, None, 2**24 - 1]
+    assert times("a.parquet", pl.Series("t", [1, float("inf")], dtype=pl.Float32), "position")[0].to_list()[0] == 1
 
 
 def test_times_that_a_spreadsheet_has_shortened_are_refused():
@@ -126,3 +127,13 @@ def test_times_that_a_program_writes_in_scientific_notation_keep_their_digits(se
     found, wrong = times("a.csv", pl.Series("t", texts), "s")
     assert found.to_list() == [second * 1000 + 123 for second in seconds]
     assert not wrong.drop_nulls().len()
+
+
+def test_a_time_that_is_exact_in_its_shortest_form_is_read_among_others():
+    days = pl.Series("t", ["1403913600", "1.404e+09", "1404086400", "1404172800"])
+    assert times("a.csv", days, "s")[0].to_list() == [
+        1_403_913_600_000,
+        1_404_000_000_000,
+        1_404_086_400_000,
+        1_404_172_800_000,
+    ]

@@ -10,7 +10,7 @@ import pytest
 
 from genrec.config import DataConfig, PrepareConfig
 from genrec.errors import DataError
-from tests.support.data_samples import T0_MS, run_ingest, run_prepare
+from tests.support.data_samples import T0_MS, rows_with_histories, run_ingest, run_prepare
 
 T = T0_MS // 1000
 
@@ -78,3 +78,20 @@ def test_a_given_split_with_a_test_event_before_one_that_is_learned_is_refused(t
     _ingested(tmp_path, "\n".join(["user_id,item_id,timestamp,event", *rows, ""]))
     with pytest.raises(DataError, match="user 'u' has an event of the part test before one of train or valid"):
         run_prepare(tmp_path / "run/ingest", PrepareConfig(split="given"), tmp_path / "run")
+
+
+def test_events_of_one_time_are_in_the_order_of_their_parts_and_history_may_come_last(tmp_path: Path) -> None:
+    """As in files of the parts that are read by name: test before train before valid."""
+    rows = [("d", 3, "test"), ("a", 1, "train"), ("b", 2, "train"), ("c", 3, "valid"), ("e", 4, "history")]
+    lines = [f"u,{item},{T + day * 86_400},{part}" for item, day, part in rows]
+    _ingested(tmp_path, "\n".join(["user_id,item_id,timestamp,event", *lines, ""]))
+    run_prepare(tmp_path / "run/ingest", PrepareConfig(split="given"), tmp_path / "run")
+    items = pl.read_parquet(tmp_path / "run/prepared/catalogue.parquet")["item_id"]
+    found = {
+        part: [
+            ([items[i] for i in row["history"]], items[row["target"]])
+            for row in rows_with_histories(tmp_path / f"run/prepared/{part}.parquet")
+        ]
+        for part in ("valid", "test")
+    }
+    assert found == {"valid": [(["a", "b"], "c")], "test": [(["a", "b", "c"], "d")]}
