@@ -53,7 +53,16 @@ def _cases(draw: st.DrawFn) -> tuple[PrepareConfig, list[tuple], list[str]]:
         "events": draw(st.sampled_from([None, None, ["review", "purchase"]])) if split != "given" else None,
     }
     described = draw(st.lists(st.sampled_from(["a", "i0", "i1", "i9", "ié", "zz"]), unique=True))
-    return PrepareConfig(**settings), draw(_events(split)), sorted(described)
+    rows = draw(_events(split))
+    return PrepareConfig(**settings), _in_order(rows) if split == "given" else rows, sorted(described)
+
+
+def _in_order(rows: list[tuple]) -> list[tuple]:
+    """The rows with the parts of each user in the order that a given split has: another one is refused."""
+    parts = ["train", "history", "valid", "test"]
+    by_time = sorted(rows, key=lambda row: (row[0], row[2]))
+    by_part = sorted(rows, key=lambda row: (row[0], parts.index(row[3])))
+    return [(*event[:3], part[3], event[4]) for event, part in zip(by_time, by_part, strict=True)]
 
 
 def _write(folder: Path, rows: list[tuple], described: list[str]) -> Path:

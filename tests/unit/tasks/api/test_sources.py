@@ -95,6 +95,6 @@ def test_repeats_of_an_item_are_read_as_the_run_of_the_model_prepared_them(monke
     for name, value in (("load_engine", lambda *of: None), ("new_ids", lambda of: None)):
         monkeypatch.setattr(f"tasks.api.sources.{name}", value)
     monkeypatch.setattr("genrec.serve.bundle.read", lambda folder, rank: files)
-    monkeypatch.setattr("genrec.serve.model_files.in_store", lambda *of, **how: files)
+    monkeypatch.setattr("genrec.serve.model_files.of_latest", lambda *of: files)
     for source in (Exported(tmp_path), InStore(Store(tmp_path), "demo")):
         assert source.load().dedupe is first
