@@ -188,8 +188,18 @@ def _options(section: type[Chosen]) -> Iterator[tuple[str, dict[str, Any], dict[
         yield name, required, {n: _other(field.annotation, defaults[n]) for n, field in options.items()}
 
 
+_MADE: dict[str, Config] = {}  # several tests go over all settings, and a config takes tens of milliseconds
+
+
 def _config(settings: dict[str, Any]) -> Config:
     """The defaults with settings by dotted name."""
+    written = repr(settings)
+    if written not in _MADE:
+        _MADE[written] = _made(settings)
+    return _MADE[written]
+
+
+def _made(settings: dict[str, Any]) -> Config:
     plain = Config().model_dump()
     for path, value in settings.items():
         *sections, leaf = path.split(".")
